@@ -1,0 +1,30 @@
+"""mpop's errors under one roof: the store's tree and what the science adds to it."""
+
+from __future__ import annotations
+
+from mpop_store.errors import (
+    DamagedObjectError,
+    InputError,
+    MissingObjectError,
+    MpopError,
+    NotFoundError,
+    StateError,
+    StoreError,
+)
+
+__all__ = [
+    "DamagedObjectError",
+    "InputError",
+    "MissingObjectError",
+    "MpopError",
+    "NotFoundError",
+    "RefinementError",
+    "StateError",
+    "StoreError",
+]
+
+
+class RefinementError(MpopError):
+    """A job met numbers it must not go on with (zero or non-finite score, every series lost)."""
+
+    exit_code = 6

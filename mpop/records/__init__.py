@@ -1,0 +1,39 @@
+"""The data model: typed records (in Git) and the arrays they name (in the store)."""
+
+from mpop.records.models import (
+    FailedSeries,
+    ItemRecord,
+    JobRecord,
+    PopulationRecord,
+    RawImage,
+    Record,
+    SourceRecord,
+    SpeciesRecord,
+)
+from mpop.records.tilt_series import (
+    CTFModel,
+    LinearGrid4D,
+    ParticleSet,
+    SplineGrid,
+    TiltSeriesModel,
+    constant_grid,
+    constant_grid_4d,
+)
+
+__all__ = [
+    "CTFModel",
+    "FailedSeries",
+    "ItemRecord",
+    "JobRecord",
+    "LinearGrid4D",
+    "ParticleSet",
+    "PopulationRecord",
+    "RawImage",
+    "Record",
+    "SourceRecord",
+    "SpeciesRecord",
+    "SplineGrid",
+    "TiltSeriesModel",
+    "constant_grid",
+    "constant_grid_4d",
+]

@@ -1,0 +1,144 @@
+"""The typed records that live in Git: population, source, item, species, job.
+
+Every record has a `version`: BLAKE3 of the canonical JSON (RFC 8785) of the record without the fields
+`version` and `derived` (`mpop_store.version_of`). So it covers everything the record names, its parent
+and its job included, and `mpop verify` can derive it again. Fields called `*_object` hold the BLAKE3 name
+of an object or of a group manifest in the store. No arithmetic here.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Record(BaseModel):
+    """Base of all records: unknown fields are refused, values do not change in place."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class PopulationRecord(Record):
+    """`population.json`: what this repository is. `format` is the version of the layout we write."""
+
+    format: Literal[1] = 1
+    kind: Literal["population"] = "population"
+    name: str
+
+
+class RawImage(Record):
+    """One raw image: where it is (relative to the population, POSIX) and what it is (full-content BLAKE3)."""
+
+    path: str
+    hash: str
+    size: int
+    stored_object: str | None = None
+    """Group with array `image` if the raw data were put into the store (`--store-raw`)."""
+
+
+class SourceRecord(Record):
+    """`sources/<id>.json`: a set of series that were imported together."""
+
+    kind: Literal["source"] = "source"
+    id: str
+    name: str
+    type: Literal["tilt-series"] = "tilt-series"
+    pixel_size_A: float
+    image_shape: tuple[int, int]
+    """Rows, columns of a tilt image."""
+    volume_dims_A: tuple[float, float, float]
+    items: list[str]
+    """Ids of its items, sorted."""
+    version: str = ""
+
+
+class ItemRecord(Record):
+    """`items/<id[:2]>/<id>.json`: one series and its current model.
+
+    id is derived from the content of the raw images, so that two labs that hold the same data under
+    different names hold the same item.
+    """
+
+    kind: Literal["item"] = "item"
+    id: str
+    name: str
+    source: str
+    raw: list[RawImage]
+    """One per tilt, in file order; [] never."""
+    model_object: str
+    """Group with the arrays of a TiltSeriesModel."""
+    warp_xml_object: str | None = None
+    """The imported XML, byte for byte: fields unknown to mpop survive an export."""
+    tomostar_object: str | None = None
+    species_versions: dict[str, str] = Field(default_factory=dict)
+    """Species id -> version of that species that this model was refined against."""
+    job: str | None = None
+    parent: str | None = None
+    """Version of this item before."""
+    version: str = ""
+
+
+class SpeciesRecord(Record):
+    """`species/<id>.json`: a macromolecule: maps, mask, particles."""
+
+    kind: Literal["species"] = "species"
+    id: str
+    name: str
+    symmetry: str
+    diameter_A: float
+    pixel_size_A: float
+    box: int
+    maps_object: str
+    """Group with arrays half1, half2, mask, filtered (z, y, x) float32 and fsc (columns, shells)."""
+    resolution_A: float | None
+    """Where the corrected half-map FSC crosses 0.143; None when it never rises above."""
+    particles: dict[str, str]
+    """Item id -> group with the particles in that item (arrays id, half, position, angles)."""
+    n_particles: int
+    denoiser_object: str | None = None
+    item_versions: dict[str, str] = Field(default_factory=dict)
+    """Item id -> version of that item that contributed to these half-maps."""
+    job: str | None = None
+    parent: str | None = None
+    version: str = ""
+    derived: dict[str, Any] = Field(default_factory=dict)
+    """Droppable, recomputable: {"sums": {source id: group with the Fourier sums}}. Not in the version."""
+
+
+class FailedSeries(Record):
+    """A series that a job could not use, and why."""
+
+    item: str
+    name: str
+    reason: str
+
+
+class JobRecord(Record):
+    """`jobs/<id[:2]>/<id>.json`: what was done, from what, with what, and how it went.
+
+    id is the BLAKE3 of the canonical JSON of kind, verb, parameters, seed and inputs: the job as a pure
+    function. What the run was like (environment, times, scores) is in the record's version, not in its id.
+    """
+
+    kind: Literal["job"] = "job"
+    id: str
+    verb: Literal["reconstruct", "refine"]
+    parameters: dict[str, Any]
+    seed: int
+    inputs: dict[str, str]
+    """Record path -> version read."""
+    software: dict[str, str]
+    device: str
+    threads: int
+    wall_s: float
+    peak_GiB: float
+    score_before: float | None = None
+    score_after: float | None = None
+    resolution_before_A: dict[str, float | None] = Field(default_factory=dict)
+    resolution_after_A: dict[str, float | None] = Field(default_factory=dict)
+    series: list[dict[str, Any]] = Field(default_factory=list)
+    """Per series: item, name, score before and after, evaluations, seconds."""
+    failed: list[FailedSeries] = Field(default_factory=list)
+    warnings: list[str] = Field(default_factory=list)
+    version: str = ""
