@@ -1,0 +1,48 @@
+"""Rotation matrices from angles, in the conventions of RELION and Warp.
+
+RELION's (rot, tilt, psi) are ZYZ Euler angles of a passive rotation: `A = Rz(psi) Ry(tilt) Rz(rot)`
+takes a vector of the reference map to the frame of the image, `x_image = A x_map`; for a particle in a
+tomogram, to the frame of the tomogram. Warp's `Euler(rot, tilt, psi)` is the same matrix. All functions take
+and return torch tensors with any number of leading dimensions, keep the dtype and are differentiable.
+"""
+
+from __future__ import annotations
+
+import roma
+import torch
+from torch import Tensor
+
+
+def euler_to_matrix(angles_deg: Tensor) -> Tensor:
+    """RELION's matrix A of (rot, tilt, psi).
+
+    angles_deg: (..., 3). Returns (..., 3, 3) with x_image = A x_map.
+    """
+    return roma.euler_to_rotmat("ZYZ", tuple(angles_deg.unbind(-1)), degrees=True).transpose(-1, -2)
+
+
+def matrix_to_euler(matrix: Tensor) -> Tensor:
+    """(rot, tilt, psi) in degrees of RELION's matrix A.
+
+    matrix: (..., 3, 3). Returns (..., 3); tilt in [0, 180]. At tilt 0 and 180 only the sum or difference of
+    rot and psi is defined and rot is set to 0. Written out because the range of tilt matters to readers of
+    STAR files and because exact poles must not raise.
+    """
+    tilt = torch.acos(matrix[..., 2, 2].clamp(-1.0, 1.0))
+    pole = torch.hypot(matrix[..., 2, 0], matrix[..., 2, 1]) < 1e-9
+    rot = torch.atan2(matrix[..., 2, 1], matrix[..., 2, 0])
+    psi = torch.atan2(matrix[..., 1, 2], -matrix[..., 0, 2])
+    psi_at_pole = torch.atan2(matrix[..., 0, 1], matrix[..., 1, 1])
+    rot = torch.where(pole, torch.zeros_like(rot), rot)
+    psi = torch.where(pole, psi_at_pole, psi)
+    return torch.rad2deg(torch.stack([rot, tilt, psi], dim=-1))
+
+
+def axis_rotation(axis: int, angle_deg: Tensor) -> Tensor:
+    """Active right-handed rotation about a coordinate axis (0, 1, 2 = x, y, z).
+
+    angle_deg: (...). Returns (..., 3, 3).
+    """
+    direction = torch.zeros(3, dtype=angle_deg.dtype, device=angle_deg.device)
+    direction[axis] = 1.0
+    return roma.rotvec_to_rotmat(torch.deg2rad(angle_deg)[..., None] * direction)
