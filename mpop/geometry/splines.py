@@ -71,7 +71,7 @@ def evaluate_grid(
 ) -> Tensor:
     """Value of a spline grid at points.
 
-    values: (n_z, n_y, n_x). x, y, z: (...) in [0, 1], broadcast against each other; margin as in `SplineGrid`.
+    values: (n_z, n_y, n_x). x, y, z: (...) in [0, 1], broadcast together; margin as in `SplineGrid`.
     Returns their broadcast shape.
     """
     n_z, n_y, n_x = values.shape
