@@ -98,6 +98,12 @@ class TiltGeometry:
         basis = spline_basis(self.exposure_coordinate, samples.shape[1])
         return torch.einsum("nt,pti->pni", basis, samples)
 
+    def poses(self, angles_deg: Tensor) -> Tensor:
+        """Matrices A of Euler angles (p, T, 3): (p, n, 3, 3), or (p, 1, 3, 3) when they do not change."""
+        if angles_deg.shape[1] == 1:
+            return euler_to_matrix(angles_deg)
+        return euler_to_matrix(self.along_exposure(angles_deg))
+
     def project(self, position_A: Tensor, pose: Tensor) -> Projection:
         """Positions and rotations in all tilts.
 

@@ -1,0 +1,42 @@
+"""How large a window must be for a particle's delocalised signal, so that nothing aliases."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import scipy.fft
+
+from mpop.optics.ctf import electron_wavelength_A
+from mpop.records.tilt_series import CTFModel
+
+
+def delocalisation_A(
+    model: CTFModel, defocus_um: float, resolution_A: float, defocus_delta_um: float = 0.0
+) -> float:
+    """How far defocus and Cs carry detail away from where it belongs, up to a resolution.
+
+    max over k <= 1/resolution of |d chi/dk| / (2 pi) = |lambda dz k - Cs lambda^3 k^3|.
+    """
+    wavelength = electron_wavelength_A(model.voltage_kV)
+    defocus_A = (abs(defocus_um) + 0.5 * abs(defocus_delta_um)) * 1e4
+    k = np.linspace(0.0, 1.0 / resolution_A, 256)
+    return float(np.abs(wavelength * defocus_A * k - model.cs_mm * 1e7 * wavelength**3 * k**3).max())
+
+
+def even_fast_size(minimum: float) -> int:
+    """Smallest even size of at least `minimum` pixels that FFTs like."""
+    size = scipy.fft.next_fast_len(max(2, math.ceil(minimum)), real=True)
+    while size % 2:
+        size = scipy.fft.next_fast_len(size + 1, real=True)
+    return size
+
+
+def aliasing_free_size(diameter_A: float, delocalisation: float, pixel_size_A: float) -> int:
+    """Window (pixels, even) in which a particle may be multiplied by its CTF.
+
+    The signal of a particle of radius r reaches to r + d, d the delocalisation; the product with the CTF
+    spreads every point by another d, which inside r may only come back from the other side of a window of at
+    least 2 (r + d): the copy of signal at r + d, moved inwards by d across the border, lands at or beyond r.
+    """
+    return even_fast_size((diameter_A + 2 * delocalisation) / pixel_size_A)

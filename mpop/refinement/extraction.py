@@ -1,0 +1,163 @@
+"""Particle images cut from tilt images and multiplied by what scores and reconstructions need.
+
+For a particle seen at x with spectrum X = CTF E R + noise of power sigma^2 (R the projection of the map, E
+exposure damping and tilt attenuation), both need only
+
+    P = CTF E X / sigma^2        and        Q = (CTF E)^2 / sigma^2,
+
+M's pre-multiplied image and its weight. The product with the CTF is taken in a window large enough for the
+delocalised signal (`ctf_size`) and only then cut to the window of the particle (`size`); CTF^2 goes the same
+way, so that both are band-limited alike (M, "CTF pre-multiplication").
+
+Tilt images are read one at a time: memory does not grow with the length of the series.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import scipy.fft
+from numpy.typing import NDArray
+
+from mpop.optics.ctf import band_limited_ctf2, ctf_images
+from mpop.optics.weights import exposure_weights
+from mpop.records.tilt_series import TiltSeriesModel
+from mpop.refinement.noise import NoiseSpectrum, noise_spectrum
+
+BATCH_BYTES = 64 * 2**20
+
+TiltLoader = Callable[[int], NDArray[np.float32]]
+"""Gives the raw image (y, x) of a tilt, protein dark."""
+
+
+@dataclass(frozen=True)
+class ExtractionRequest:
+    """What to cut out for one species: p particles, n tilts.
+
+    position_A (p, n, 2) from the image corner; defocus_um, defocus_delta_um, defocus_angle_deg,
+    phase_shift_pi (p, n); ctf_size and size in pixels, both even.
+    """
+
+    position_A: NDArray[np.float64]
+    defocus_um: NDArray[np.float64]
+    defocus_delta_um: NDArray[np.float64]
+    defocus_angle_deg: NDArray[np.float64]
+    phase_shift_pi: NDArray[np.float64]
+    ctf_size: int
+    size: int
+
+
+@dataclass(frozen=True)
+class TiltBatch:
+    """Some particles of one request in one tilt.
+
+    particle (m,); origin_px (m, 2) integer x, y of the pixel where phases are zero;
+    data (m, size, size // 2 + 1) complex64 P; power, same shape, float32 Q.
+    """
+
+    request: int
+    tilt: int
+    particle: NDArray[np.int64]
+    origin_px: NDArray[np.int64]
+    data: NDArray[np.complex64]
+    power: NDArray[np.float32]
+
+
+def extract(
+    load_tilt: TiltLoader,
+    model: TiltSeriesModel,
+    pixel_size_A: float,
+    requests: list[ExtractionRequest],
+    threads: int,
+) -> Iterator[TiltBatch]:
+    """Yield P and Q of every particle whose centre lies inside a used tilt, tilt by tilt."""
+    weights = [_tilt_weights(model, request.ctf_size, pixel_size_A) for request in requests]
+    small_weights = [_tilt_weights(model, request.size, pixel_size_A) for request in requests]
+    for tilt in np.flatnonzero(model.use):
+        raw = load_tilt(int(tilt))
+        image = np.float32(raw.mean(dtype=np.float64)) - raw  # protein bright
+        noise = noise_spectrum(image)
+        for number, request in enumerate(requests):
+            origin = np.rint(request.position_A[:, tilt] / pixel_size_A).astype(np.int64)
+            inside = np.flatnonzero(((origin >= 0) & (origin < image.shape[::-1])).all(axis=1))
+            padded = np.pad(image, request.ctf_size // 2)
+            step = max(1, BATCH_BYTES // (4 * request.ctf_size**2))
+            for start in range(0, len(inside), step):
+                particle = inside[start : start + step]
+                data, power = _premultiply(
+                    _cut(padded, origin[particle], request.ctf_size),
+                    _ctf(model, request, particle, tilt, pixel_size_A),
+                    noise,
+                    (weights[number][tilt], small_weights[number][tilt]),
+                    request.size,
+                    threads,
+                )
+                yield TiltBatch(number, int(tilt), particle, origin[particle], data, power)
+
+
+def _tilt_weights(model: TiltSeriesModel, size: int, pixel_size_A: float) -> NDArray[np.float32]:
+    """(n, size, size // 2 + 1) amplitude E of each tilt."""
+    rings = np.arange(size) / (size * pixel_size_A)
+    radial = exposure_weights(model, rings)
+    frequency = _frequency(size) / pixel_size_A
+    return np.stack([np.interp(frequency, rings, row) for row in radial]).astype(np.float32)
+
+
+@lru_cache(maxsize=16)
+def _frequency(size: int) -> NDArray[np.float64]:
+    """(size, size // 2 + 1) |k| in cycles per pixel."""
+    return np.hypot(scipy.fft.fftfreq(size)[:, None], scipy.fft.rfftfreq(size)[None, :])
+
+
+def _cut(padded: NDArray[np.float32], origin: NDArray[np.int64], size: int) -> NDArray[np.float32]:
+    """(m, size, size) windows with the origin pixel moved to index 0, from an image padded by size // 2."""
+    wrapped = (scipy.fft.fftfreq(size) * size).astype(np.int64) + size // 2
+    rows = origin[:, 1, None] + wrapped
+    columns = origin[:, 0, None] + wrapped
+    return padded[rows[:, :, None], columns[:, None, :]]
+
+
+def _ctf(
+    model: TiltSeriesModel,
+    request: ExtractionRequest,
+    particle: NDArray[np.int64],
+    tilt: int,
+    pixel_size_A: float,
+) -> NDArray[np.float32]:
+    return ctf_images(
+        model.ctf,
+        request.defocus_um[particle, tilt],
+        request.defocus_delta_um[particle, tilt],
+        request.defocus_angle_deg[particle, tilt],
+        request.phase_shift_pi[particle, tilt],
+        request.ctf_size,
+        pixel_size_A,
+    )
+
+
+def crop_wrapped(images: NDArray, size: int) -> NDArray:
+    """The central (size, size) of images whose origin is at index 0."""
+    half = size // 2
+    rows = np.concatenate([images[:, :half], images[:, -half:]], axis=1)
+    return np.concatenate([rows[:, :, :half], rows[:, :, -half:]], axis=2)
+
+
+def _premultiply(
+    windows: NDArray[np.float32],
+    ctf: NDArray[np.float32],
+    noise: NoiseSpectrum,
+    weights: tuple[NDArray[np.float32], NDArray[np.float32]],
+    size: int,
+    threads: int,
+) -> tuple[NDArray[np.complex64], NDArray[np.float32]]:
+    large = windows.shape[-1]
+    spectrum = np.asarray(scipy.fft.rfft2(windows, workers=threads))
+    spectrum *= ctf * (weights[0] / noise.at(_frequency(large))).astype(np.float32)
+    matched = crop_wrapped(np.asarray(scipy.fft.irfft2(spectrum, workers=threads)), size)
+    data = np.asarray(scipy.fft.rfft2(matched, workers=threads)) / np.float32(size**2)
+    radial = np.square(weights[1]) / (noise.at(_frequency(size)) * size**2)
+    power = band_limited_ctf2(ctf, size) * radial.astype(np.float32)
+    return data, np.maximum(power, 0.0, dtype=np.float32)

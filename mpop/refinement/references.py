@@ -1,0 +1,48 @@
+"""From half-maps to the references that particle images are compared with.
+
+A half-map is signal plus noise of power SNR^-1 of the signal; FSC = SNR / (1 + SNR) between two of them. The
+best estimate of the signal is the half-map times SNR / (1 + SNR), which is the FSC itself: content that the
+halves do not share is not shown to the particles, and refinement climbs in resolution only as the FSC does.
+Content beyond the first crossing of 0.143 is left out.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mpop.errors import RefinementError
+from mpop.maps.filters import multiply_radially
+from mpop.maps.fsc import FSCReport
+from mpop.projection.reference import prepare_reference
+from mpop.refinement.series import SpeciesReference
+
+THRESHOLD = 0.143
+
+
+def prepare_species(
+    name: str,
+    half1: NDArray[np.float32],
+    half2: NDArray[np.float32],
+    mask: NDArray[np.float32],
+    report: FSCReport,
+    diameter_A: float,
+    pixel_size_A: float,
+) -> SpeciesReference:
+    """Filter, mask and transform both half-maps (z, y, x) of a species.
+
+    Raises RefinementError when the half-maps have nothing in common.
+    """
+    resolution = report.resolution_A
+    if resolution is None:
+        raise RefinementError(
+            f"species {name}: its half-maps do not agree at any resolution (FSC below {THRESHOLD}); "
+            "start from half-maps that do, for example low-passed ones from another program"
+        )
+    curve = report.corrected
+    weights = np.where(curve.frequency <= 1 / resolution, np.clip(curve.correlation, 0.0, 1.0), 0.0)
+    halves = tuple(
+        prepare_reference(multiply_radially(half, weights) * mask, pixel_size_A, resolution)
+        for half in (half1, half2)
+    )
+    return SpeciesReference((halves[0], halves[1]), diameter_A, resolution)

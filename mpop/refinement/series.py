@@ -1,0 +1,149 @@
+"""Refinement of one tilt series against the current half-maps of its species."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.fft
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+
+from mpop.projection.disc import HalfDisc
+from mpop.projection.reference import Reference
+from mpop.records.tilt_series import ParticleSet, TiltSeriesModel
+from mpop.refinement.extraction import TiltLoader, extract
+from mpop.refinement.system import SeriesSystem
+from mpop.refinement.target import SpeciesImages
+from mpop.refinement.views import ParticleView
+
+MAX_EVALUATIONS = 40
+"""Of cost and gradient, per series and iteration; the optimiser usually stops earlier."""
+
+DETECTED = 12.5
+"""Score L below which a species is not refined: for images without particles L is chi^2/2 of one degree of
+freedom, so this is five standard deviations."""
+
+
+@dataclass(frozen=True)
+class SpeciesReference:
+    """The filtered half-maps of one species, and how far they are to be trusted."""
+
+    halves: tuple[Reference, Reference]
+    diameter_A: float
+    resolution_A: float
+
+
+@dataclass(frozen=True)
+class SeriesScore:
+    """How one pass over a series went. Scores in nats, one per species (nan: not detected, not refined)."""
+
+    before: list[float]
+    after: list[float]
+    evaluations: int
+
+
+def image_size(diameter_A: float, pixel_size_A: float) -> int:
+    """Even window that holds a particle that is out of place by up to a quarter of its diameter."""
+    size = scipy.fft.next_fast_len(int(np.ceil((1.25 * diameter_A + 20) / pixel_size_A)), real=True)
+    while size % 2:
+        size = scipy.fft.next_fast_len(size + 1, real=True)
+    return size
+
+
+def gather_images(
+    load_tilt: TiltLoader,
+    model: TiltSeriesModel,
+    particles: list[ParticleSet],
+    references: list[SpeciesReference],
+    pixel_size_A: float,
+    threads: int,
+) -> list[SpeciesImages]:
+    """Extract and pack the images of all species of a series, up to their resolution."""
+    discs, requests = [], []
+    for species, reference in zip(particles, references, strict=True):
+        size = image_size(reference.diameter_A, pixel_size_A)
+        discs.append(HalfDisc.make(size, size * pixel_size_A / reference.resolution_A))
+        view = ParticleView.of(model, species)
+        requests.append(view.request(model, reference.diameter_A, reference.resolution_A, size, pixel_size_A))
+    parts: list[list[tuple[NDArray, ...]]] = [[] for _ in particles]
+    for batch in extract(load_tilt, model, pixel_size_A, requests, threads):
+        disc = discs[batch.request]
+        tilt = np.full(len(batch.particle), batch.tilt)
+        parts[batch.request].append(
+            (batch.particle, tilt, batch.origin_px, disc.pack(batch.data), disc.pack(batch.power))
+        )
+    return [
+        _sorted_by_half(species, reference, disc, part, pixel_size_A)
+        for species, reference, disc, part in zip(particles, references, discs, parts, strict=True)
+    ]
+
+
+def _sorted_by_half(
+    species: ParticleSet,
+    reference: SpeciesReference,
+    disc: HalfDisc,
+    parts: list[tuple[NDArray, ...]],
+    pixel_size_A: float,
+) -> SpeciesImages:
+    if not parts:
+        nothing = np.zeros(0, np.int64)
+        shape = (0, len(disc))
+        parts = [
+            (
+                nothing,
+                nothing,
+                np.zeros((0, 2), np.int64),
+                np.zeros(shape, np.complex64),
+                np.zeros(shape, "f4"),
+            )
+        ]
+    particle, tilt, origin, data, power = (np.concatenate(column) for column in zip(*parts, strict=True))
+    half = species.half[particle]
+    order = np.argsort(half, kind="stable")
+    return SpeciesImages(
+        references=reference.halves,
+        disc=disc,
+        particle=particle[order],
+        tilt=tilt[order],
+        origin_px=origin[order],
+        data=data[order],
+        power=power[order],
+        n_half1=int((half == 1).sum()),
+        pixel_size_A=pixel_size_A,
+    )
+
+
+def optimise(
+    system: SeriesSystem,
+    theta: NDArray[np.float64],
+    images: list[SpeciesImages],
+    device: str = "cpu",
+    max_evaluations: int = MAX_EVALUATIONS,
+) -> tuple[NDArray[np.float64], SeriesScore]:
+    """Minimise the cost from theta by L-BFGS.
+
+    Species whose score does not stand out of noise are left out; if none does, theta comes back as it was.
+    """
+    before = [scored.value for scored in system.score(theta, images, device)]
+    seen = [None if value < DETECTED else species for value, species in zip(before, images, strict=True)]
+    before = [np.nan if species is None else value for value, species in zip(before, seen, strict=True)]
+    if all(species is None for species in seen):
+        return theta, SeriesScore(before, before, 1)
+    scale = system.scales(theta, seen)
+
+    def scaled_cost(x: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        value, gradient = system.cost(x * scale, seen, device)
+        return value, gradient * scale
+
+    result = minimize(
+        scaled_cost,
+        theta / scale,
+        jac=True,
+        method="L-BFGS-B",
+        options={"maxcor": 20, "maxfun": max_evaluations, "maxiter": max_evaluations, "ftol": 1e-6},
+    )
+    theta = result.x * scale
+    scores = iter(system.score(theta, seen, device))
+    after = [np.nan if species is None else next(scores).value for species in seen]
+    return theta, SeriesScore(before, after, int(result.nfev))
