@@ -1,0 +1,188 @@
+"""New half-maps and FSC of species from the current models of their series.
+
+The Fourier sums of each source are kept beside the species as derived objects, under a key of everything that
+went into them. A source whose models and particles did not change is not read again, and its raw images need
+not even be here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from mpop.errors import MissingObjectError, RefinementError
+from mpop.geometry.symmetry import symmetry_matrices
+from mpop.jobs.progress import Progress
+from mpop.maps.filters import multiply_radially
+from mpop.maps.fsc import FSCReport, fsc_report, fsc_weights
+from mpop.maps.reconstruction import reconstruct, symmetrise
+from mpop.population import Population
+from mpop.projection.insertion import FourierSums
+from mpop.records.models import ItemRecord, SpeciesRecord
+from mpop.records.tilt_series import ParticleSet, TiltSeriesModel
+from mpop.refinement.reconstruction import SpeciesTarget, add_series
+from mpop_store import version_of
+
+FSC_COLUMNS = ("frequency", "corrected", "unmasked", "masked", "randomised")
+
+
+@dataclass
+class SeriesState:
+    """One series as it stands, and the objects that hold it. Particles by species id."""
+
+    item: ItemRecord
+    pixel_size_A: float
+    model: TiltSeriesModel
+    model_object: str
+    particles: dict[str, ParticleSet]
+    particle_objects: dict[str, str]
+
+    @classmethod
+    def load(cls, population: Population, item: ItemRecord, species: Iterable[SpeciesRecord]) -> SeriesState:
+        """The state of a series as its records tell it, with the species that it holds."""
+        held = [one for one in species if item.id in one.particles]
+        return cls(
+            item,
+            population.source(item.source).pixel_size_A,
+            population.tilt_series(item),
+            item.model_object,
+            {one.id: population.particles(one, item.id) for one in held},
+            {one.id: one.particles[item.id] for one in held},
+        )
+
+
+@dataclass
+class RebuiltSpecies:
+    """New maps of a species: the group that holds them, the FSC, and the derived sums by source id."""
+
+    maps_object: str
+    report: FSCReport
+    sums: dict[str, dict[str, str]]
+
+
+def rebuild(
+    population: Population,
+    species: Sequence[SpeciesRecord],
+    states: Sequence[SeriesState],
+    threads: int,
+    progress: Progress,
+) -> dict[str, RebuiltSpecies]:
+    """Half-maps of every species from all series in `states`, by species id."""
+    totals = {one.id: _empty(one) for one in species}
+    sums: dict[str, dict[str, dict[str, str]]] = {one.id: {} for one in species}
+    for source in sorted({state.item.source for state in states}):
+        members = [state for state in states if state.item.source == source]
+        to_sum: dict[str, SpeciesTarget] = {}
+        for one in species:
+            if not any(one.id in state.particles for state in members):
+                continue
+            key = _key(one, members)
+            kept = _stored_sums(population, one, source, key)
+            if kept is None:
+                to_sum[one.id] = _empty(one)
+            else:
+                sums[one.id][source] = one.derived["sums"][source]
+                _add(totals[one.id], kept)
+        for number, state in enumerate(members if to_sum else (), start=1):
+            held = [identity for identity in to_sum if identity in state.particles]
+            add_series(
+                [to_sum[identity] for identity in held],
+                lambda tilt, item=state.item: population.tilt_image(item, tilt),
+                state.model,
+                [state.particles[identity] for identity in held],
+                state.pixel_size_A,
+                threads,
+            )
+            progress("reconstruct", number, len(members))
+        for one in species:
+            if one.id in to_sum:
+                group = population.objects.write_group(_as_arrays(to_sum[one.id]))
+                sums[one.id][source] = {"key": _key(one, members), "group": group}
+                _add(totals[one.id], to_sum[one.id].halves)
+    return {one.id: _finish(population, one, totals[one.id], sums[one.id]) for one in species}
+
+
+def _empty(species: SpeciesRecord) -> SpeciesTarget:
+    return SpeciesTarget.empty(species.box, species.pixel_size_A, species.diameter_A)
+
+
+def _add(target: SpeciesTarget, halves: tuple[FourierSums, FourierSums]) -> None:
+    for total, part in zip(target.halves, halves, strict=True):
+        total.add(part)
+
+
+def _key(species: SpeciesRecord, members: Sequence[SeriesState]) -> str:
+    """Hash of everything that decides the sums of one source."""
+    return version_of(
+        {
+            "box": species.box,
+            "pixel_size_A": species.pixel_size_A,
+            "diameter_A": species.diameter_A,
+            "items": {
+                state.item.id: [state.model_object, state.particle_objects[species.id]]
+                for state in members
+                if species.id in state.particles
+            },
+        }
+    )
+
+
+def _as_arrays(target: SpeciesTarget) -> dict[str, np.ndarray]:
+    """Both halves as plain arrays; complex numbers as pairs of float32."""
+    arrays: dict[str, np.ndarray] = {}
+    for number, half in enumerate(target.halves, start=1):
+        arrays[f"half{number}_data"] = np.stack([half.data.real, half.data.imag])
+        arrays[f"half{number}_weight"] = half.weight
+    return arrays
+
+
+def _stored_sums(
+    population: Population, species: SpeciesRecord, source: str, key: str
+) -> tuple[FourierSums, FourierSums] | None:
+    """The sums of a source if they are kept and still right."""
+    kept = species.derived.get("sums", {}).get(source)
+    if kept is None or kept["key"] != key:
+        return None
+    try:
+        arrays, _ = population.objects.read_group(kept["group"])
+    except MissingObjectError:
+        return None
+    first, second = (
+        FourierSums(
+            (arrays[f"half{n}_data"][0] + 1j * arrays[f"half{n}_data"][1]).astype(np.complex64),
+            np.array(arrays[f"half{n}_weight"]),
+        )
+        for n in (1, 2)
+    )
+    return first, second
+
+
+def _finish(
+    population: Population, species: SpeciesRecord, total: SpeciesTarget, sums: dict[str, dict[str, str]]
+) -> RebuiltSpecies:
+    """Divide, compare the halves, filter, store."""
+    matrices = symmetry_matrices(species.symmetry)
+    for half in total.halves:
+        symmetrise(half, matrices)
+    half1, half2 = (reconstruct(half, species.box) for half in total.halves)
+    if not (np.isfinite(half1).all() and np.isfinite(half2).all()):
+        raise RefinementError(f"species {species.name}: its half-maps hold NaN or infinity")
+    mask = population.maps(species)["mask"]
+    report = fsc_report(half1, half2, mask, species.pixel_size_A)
+    maps = {"half1": half1, "half2": half2, "mask": mask, **filtered_and_fsc(half1, half2, report)}
+    return RebuiltSpecies(population.write_maps(**maps), report, sums)
+
+
+def filtered_and_fsc(half1: np.ndarray, half2: np.ndarray, report: FSCReport) -> dict[str, np.ndarray]:
+    """The arrays that follow from two half-maps: `filtered` (z, y, x), their mean weighted by
+    sqrt(2 FSC / (1 + FSC)) up to the resolution; `fsc` (5, shells), rows as `FSC_COLUMNS`."""
+    curve = report.corrected
+    weights = fsc_weights(curve.correlation)
+    if report.resolution_A is not None:
+        weights = np.where(curve.frequency <= 1 / report.resolution_A, weights, 0.0)
+    filtered = multiply_radially((half1 + half2) / 2, weights)
+    rows = (curve.frequency, curve.correlation, report.unmasked.correlation)
+    more = (report.masked.correlation, report.phase_randomised.correlation)
+    return {"filtered": filtered, "fsc": np.stack([*rows, *more]).astype(np.float64)}

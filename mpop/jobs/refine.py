@@ -1,0 +1,296 @@
+"""The `refine` job: multi-particle refinement of chosen series against their species, one commit per iteration.
+
+An iteration scores every series against the half-maps that the last iteration left (the first: those of the
+species as committed), moves its parameters, and rebuilds the half-maps from where the particles are now. A
+commit holds the new models, the new species, the job's record, and both kinds of edges: item -> the species
+versions that it was refined against, species -> the item versions that made its half-maps. An interrupt loses
+at most the iteration that was running.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+
+import numpy as np
+
+from mpop.errors import MpopError, RefinementError
+from mpop.jobs.environment import peak_GiB, software_versions
+from mpop.jobs.halfmaps import SeriesState, rebuild
+from mpop.jobs.progress import Progress, silent
+from mpop.jobs.reconstruct import in_angstrom, input_versions, job_id, new_species
+from mpop.jobs.selection import Selection, select
+from mpop.maps.fsc import fsc_report
+from mpop.population import Population, versioned
+from mpop.records.models import FailedSeries, ItemRecord, JobRecord, SpeciesRecord
+from mpop.records.tilt_series import ParticleSet
+from mpop.refinement.references import prepare_species
+from mpop.refinement.series import SeriesScore, SpeciesReference, gather_images, optimise
+from mpop.refinement.system import RefinedGroups, SeriesSystem
+
+
+@dataclass(frozen=True)
+class RefineParameters:
+    """What to refine; the defaults use everything. Names: of species and sources, () for all."""
+
+    iterations: int = 4
+    image_warp: tuple[int, int] | None = (4, 4)
+    stage_angles: bool = True
+    poses: bool = True
+    species: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
+    seed: int = 0
+
+    @property
+    def groups(self) -> RefinedGroups:
+        """The parameter groups of each series' system."""
+        return RefinedGroups(self.image_warp, self.stage_angles, self.poses)
+
+
+@dataclass(frozen=True)
+class RefineResult:
+    """The commits, oldest first, with the job record of each and the species as they are now."""
+
+    commits: list[str]
+    jobs: list[JobRecord]
+    species: list[SpeciesRecord]
+
+
+@dataclass
+class _Series:
+    """A series while the job runs: where it started, and how far it has moved."""
+
+    start: SeriesState
+    system: SeriesSystem
+    theta: np.ndarray
+    state: SeriesState
+
+
+@dataclass
+class _Pass:
+    """What one iteration did to the series."""
+
+    scores: dict[str, SeriesScore] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+    failed: list[FailedSeries] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+
+def refine(
+    population: Population,
+    parameters: RefineParameters,
+    device: str = "cpu",
+    threads: int = 1,
+    progress: Progress = silent,
+) -> RefineResult:
+    """Refine and commit, `parameters.iterations` times.
+
+    A series whose images cannot be read or scored is left as it is and named in the job's record. Raises
+    RefinementError when no series is left, or when half-maps stop making sense.
+    """
+    result = RefineResult([], [], [])
+    series: dict[str, _Series] = {}
+    for iteration in range(1, parameters.iterations + 1):
+        started = time.perf_counter()
+        chosen = select(population, parameters.species, parameters.sources)
+        for item in chosen.items:
+            series.setdefault(item.id, _open_series(population, item, chosen, parameters.groups))
+        references = _references(population, chosen.species)
+        label = f"iteration {iteration}/{parameters.iterations}"
+        done = _refine_all(population, chosen, series, references, device, threads, label, progress)
+        others = _other_series(population, chosen, done)
+        states = [series[item.id].state for item in chosen.items if item.id in done.scores] + others
+        rebuilt = rebuild(population, chosen.species, states, threads, progress)
+        job = _job_record(chosen, parameters, iteration, done, device, threads)
+        job = job.model_copy(
+            update={
+                "wall_s": round(time.perf_counter() - started, 3),
+                "peak_GiB": round(peak_GiB(), 3),
+                "resolution_after_A": {s.name: rebuilt[s.id].report.resolution_A for s in chosen.species},
+            }
+        )
+        job = versioned(job)
+        items = [_new_item(series[i.id], i, chosen, job) for i in chosen.items if i.id in done.scores]
+        versions = {state.item.id: state.item.version for state in others} | {i.id: i.version for i in items}
+        species = [
+            new_species(one, rebuilt[one.id], _particle_objects(one, states), versions, job.id)
+            for one in chosen.species
+        ]
+        commit = population.commit_records([*items, *species, job], _message(iteration, parameters, job))
+        result.commits.append(commit)
+        result.jobs.append(job)
+        result.species[:] = species
+    return result
+
+
+def _open_series(
+    population: Population, item: ItemRecord, chosen: Selection, groups: RefinedGroups
+) -> _Series:
+    state = SeriesState.load(population, item, chosen.species)
+    system = SeriesSystem(state.model, list(state.particles.values()), groups)
+    return _Series(state, system, np.zeros(system.size), state)
+
+
+def _references(population: Population, species: Sequence[SpeciesRecord]) -> dict[str, SpeciesReference]:
+    """The current half-maps of every species, filtered by their FSC."""
+    references: dict[str, SpeciesReference] = {}
+    for one in species:
+        maps = population.maps(one)
+        half1, half2, mask = maps["half1"], maps["half2"], maps["mask"]
+        report = fsc_report(half1, half2, mask, one.pixel_size_A)
+        references[one.id] = prepare_species(
+            one.name, half1, half2, mask, report, one.diameter_A, one.pixel_size_A
+        )
+    return references
+
+
+def _refine_all(
+    population: Population,
+    chosen: Selection,
+    series: dict[str, _Series],
+    references: dict[str, SpeciesReference],
+    device: str,
+    threads: int,
+    label: str,
+    progress: Progress,
+) -> _Pass:
+    """Move the parameters of every series; collect scores and failures."""
+    done = _Pass()
+    progress(label, 0, len(chosen.items))
+    for number, item in enumerate(chosen.items, start=1):
+        started = time.perf_counter()
+        try:
+            score = _refine_one(population, item, series[item.id], references, device, threads)
+        except MpopError as error:
+            done.failed.append(FailedSeries(item=item.id, name=item.name, reason=str(error)))
+        else:
+            done.scores[item.id] = score
+            done.seconds[item.id] = round(time.perf_counter() - started, 3)
+            done.warnings += _undetected(item, series[item.id], chosen.species, score)
+        progress(label, number, len(chosen.items))
+    if not done.scores:
+        reasons = "; ".join(f"{failure.name}: {failure.reason}" for failure in done.failed)
+        raise RefinementError(f"no series could be refined ({reasons})")
+    return done
+
+
+def _refine_one(
+    population: Population,
+    item: ItemRecord,
+    series: _Series,
+    references: dict[str, SpeciesReference],
+    device: str,
+    threads: int,
+) -> SeriesScore:
+    model, particles = series.system.updated(series.theta)
+    held = list(series.start.particles)
+    images = gather_images(
+        lambda tilt: population.tilt_image(item, tilt),
+        model,
+        particles,
+        [references[identity] for identity in held],
+        series.start.pixel_size_A,
+        threads,
+    )
+    series.theta, score = optimise(series.system, series.theta, images, device)
+    model, particles = series.system.updated(series.theta)
+    series.state = replace(
+        series.start,
+        item=item,
+        model=model,
+        model_object=population.write_tilt_series(model),
+        particles=dict(zip(held, particles, strict=True)),
+        particle_objects={
+            identity: population.write_particles(part) for identity, part in zip(held, particles, strict=True)
+        },
+    )
+    return score
+
+
+def _undetected(
+    item: ItemRecord, series: _Series, species: Sequence[SpeciesRecord], score: SeriesScore
+) -> list[str]:
+    names = {one.id: one.name for one in species}
+    return [
+        f"{item.name}: no signal of {names[identity]} above noise, its particles were not used to refine"
+        for identity, value in zip(series.start.particles, score.before, strict=True)
+        if math.isnan(value)
+    ]
+
+
+def _other_series(population: Population, chosen: Selection, done: _Pass) -> list[SeriesState]:
+    """Series that are not refined now but hold particles of the species, and so belong in its half-maps."""
+    failed = {failure.item for failure in done.failed}
+    return [
+        SeriesState.load(population, item, chosen.species)
+        for item in population.items().values()
+        if item.id not in done.scores
+        and item.id not in failed
+        and any(item.id in one.particles for one in chosen.species)
+    ]
+
+
+def _particle_objects(species: SpeciesRecord, states: Sequence[SeriesState]) -> dict[str, str]:
+    """Item id -> particle group, with those that moved."""
+    moved = {s.item.id: s.particle_objects[species.id] for s in states if species.id in s.particle_objects}
+    return species.particles | moved
+
+
+def _new_item(series: _Series, item: ItemRecord, chosen: Selection, job: JobRecord) -> ItemRecord:
+    used = {one.id: one.version for one in chosen.species_in(item)}
+    new = item.model_copy(
+        update={
+            "model_object": series.state.model_object,
+            "species_versions": item.species_versions | used,
+            "job": job.id,
+            "parent": item.version,
+        }
+    )
+    return versioned(new)
+
+
+def _job_record(
+    chosen: Selection, parameters: RefineParameters, iteration: int, done: _Pass, device: str, threads: int
+) -> JobRecord:
+    scores = list(done.scores.values())
+    job = JobRecord(
+        id="",
+        verb="refine",
+        parameters={**asdict(parameters), "iteration": iteration},
+        seed=parameters.seed,
+        inputs=input_versions(chosen),
+        software=software_versions(),
+        device=device,
+        threads=threads,
+        wall_s=0.0,
+        peak_GiB=0.0,
+        score_before=float(np.nansum([score.before for score in scores])),
+        score_after=float(np.nansum([score.after for score in scores])),
+        resolution_before_A={one.name: one.resolution_A for one in chosen.species},
+        series=[
+            {
+                "item": item.id,
+                "name": item.name,
+                "score_before": float(np.nansum(done.scores[item.id].before)),
+                "score_after": float(np.nansum(done.scores[item.id].after)),
+                "evaluations": done.scores[item.id].evaluations,
+                "seconds": done.seconds[item.id],
+            }
+            for item in chosen.items
+            if item.id in done.scores
+        ],
+        failed=done.failed,
+        warnings=done.warnings,
+    )
+    return job.model_copy(update={"id": job_id(job)})
+
+
+def _message(iteration: int, parameters: RefineParameters, job: JobRecord) -> str:
+    lines = [f"Refine, iteration {iteration} of {parameters.iterations}", ""]
+    for name, after in job.resolution_after_A.items():
+        lines.append(f"{name}: {in_angstrom(job.resolution_before_A[name])} -> {in_angstrom(after)}")
+    lines += [f"failed: {failure.name}: {failure.reason}" for failure in job.failed]
+    lines += [f"warning: {warning}" for warning in job.warnings]
+    return "\n".join(lines)

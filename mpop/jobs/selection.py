@@ -1,0 +1,53 @@
+"""What a job works on: the species asked for and the series that hold them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mpop.errors import InputError, StateError
+from mpop.population import Population
+from mpop.records.models import ItemRecord, SourceRecord, SpeciesRecord
+
+
+@dataclass(frozen=True)
+class Selection:
+    """species and items in a fixed order; every item holds at least one particle of a selected species."""
+
+    species: list[SpeciesRecord]
+    items: list[ItemRecord]
+    sources: dict[str, SourceRecord]
+
+    def species_in(self, item: ItemRecord) -> list[SpeciesRecord]:
+        """The selected species with particles in an item."""
+        return [species for species in self.species if item.id in species.particles]
+
+
+def select(population: Population, species: Sequence[str] = (), sources: Sequence[str] = ()) -> Selection:
+    """Resolve names; none given means all.
+
+    Raises StateError when there are uncommitted changes, no species or no source; NotFoundError for an unknown
+    name; InputError when no series of the chosen sources holds a particle of the chosen species.
+    """
+    if population.repository.head is None or not population.repository.is_clean:
+        raise StateError(
+            "the population has uncommitted changes; run `mpop commit -m MESSAGE` first, "
+            "so that the job can record what it started from"
+        )
+    all_species = population.species()
+    if not all_species:
+        raise StateError("the population has no species; add one with `mpop species add`")
+    chosen = [population.one_species(name) for name in species] or list(all_species.values())
+    chosen_sources = [population.source(name) for name in sources] or list(population.sources().values())
+    by_id = {source.id: source for source in chosen_sources}
+    items = [
+        item
+        for item in population.items().values()
+        if item.source in by_id and any(item.id in one.particles for one in chosen)
+    ]
+    if not items:
+        names = ", ".join(one.name for one in chosen)
+        raise InputError(f"no series of the chosen sources holds a particle of {names}")
+    return Selection(
+        sorted(chosen, key=lambda one: one.id), sorted(items, key=lambda item: (item.name, item.id)), by_id
+    )

@@ -1,0 +1,72 @@
+"""Half-maps straight from tilt images, with no sub-tomograms in between.
+
+Every particle image enters the Fourier volume of its half as P (data) and Q (weight) of
+`mpop.refinement.extraction`, at its exact sub-pixel position. Sums of data and weight add: over tilts, series,
+sources, and labs; only the last step, `mpop.maps.reconstruction.reconstruct`, divides one by the other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.fft
+from numpy.typing import NDArray
+
+from mpop.projection.insertion import FourierSums, insert
+from mpop.records.tilt_series import ParticleSet, TiltSeriesModel
+from mpop.refinement.extraction import TiltLoader, extract
+from mpop.refinement.views import ParticleView
+
+
+@dataclass(frozen=True)
+class SpeciesTarget:
+    """Where the images of one species go: one Fourier volume per half, of the species' box (voxels)."""
+
+    halves: tuple[FourierSums, FourierSums]
+    box: int
+    pixel_size_A: float
+    diameter_A: float
+
+    @classmethod
+    def empty(cls, box: int, pixel_size_A: float, diameter_A: float) -> SpeciesTarget:
+        """Nothing summed yet."""
+        return cls((FourierSums.zeros(box), FourierSums.zeros(box)), box, pixel_size_A, diameter_A)
+
+
+def add_series(
+    targets: list[SpeciesTarget],
+    load_tilt: TiltLoader,
+    model: TiltSeriesModel,
+    particles: list[ParticleSet],
+    pixel_size_A: float,
+    threads: int,
+) -> None:
+    """Add all images of one series; targets and particles go together, one per species."""
+    requests, views = [], []
+    for target, species in zip(targets, particles, strict=True):
+        view = ParticleView.of(model, species)
+        size = 2 * round(target.box * target.pixel_size_A / pixel_size_A / 2)
+        finest = 2 * max(target.pixel_size_A, pixel_size_A)
+        requests.append(view.request(model, target.diameter_A, finest, size, pixel_size_A))
+        views.append(view)
+    for batch in extract(load_tilt, model, pixel_size_A, requests, threads):
+        target, species, view = targets[batch.request], particles[batch.request], views[batch.request]
+        size = requests[batch.request].size
+        at = view.position_A[batch.particle, batch.tilt] / pixel_size_A
+        data = batch.data * _phases(at - batch.origin_px, size)
+        rows = view.rows[batch.particle, batch.tilt]
+        rows = rows * (target.box * target.pixel_size_A / (size * pixel_size_A))
+        half = species.half[batch.particle]
+        radius = min(size, target.box) / 2 - 1
+        for number, sums in enumerate(target.halves, start=1):
+            chosen = half == number
+            if chosen.any():
+                insert(sums, data[chosen], batch.power[chosen], rows[chosen], radius)
+
+
+def _phases(shift_px: NDArray[np.float64], size: int) -> NDArray[np.complex64]:
+    """(m, size, size // 2 + 1) factors that move content at `shift_px` (m, 2; x, y) to the origin."""
+    along_x = np.exp(2j * np.pi * shift_px[:, :1] * scipy.fft.rfftfreq(size))
+    along_y = np.exp(2j * np.pi * shift_px[:, 1:] * scipy.fft.fftfreq(size))
+    return (along_y[:, :, None] * along_x[:, None, :]).astype(np.complex64)
