@@ -69,9 +69,7 @@ class TiltGeometry:
         self.volume_dims = _tensor(np.asarray(model.volume_dims_A))
         exposure = _tensor(model.exposure)
         span = exposure.max() - exposure.min()
-        self.exposure_coordinate = (
-            (exposure - exposure.min()) / span if span > 0 else torch.zeros_like(exposure)
-        )
+        self.exposure_coordinate = (exposure - exposure.min()) / span if span > 0 else torch.zeros_like(exposure)
         self.offset = torch.stack([_tensor(model.axis_offset_x_A), _tensor(model.axis_offset_y_A)], dim=-1)
         level = axis_rotation(0, _tensor(np.asarray(model.level_angle_x_deg)))
         self.stage = self._stage(1.0) @ level

@@ -17,7 +17,7 @@ from mpop.geometry.symmetry import symmetry_matrices
 from mpop.jobs.progress import Progress
 from mpop.maps.filters import multiply_radially
 from mpop.maps.fsc import FSCReport, fsc_report, fsc_weights
-from mpop.maps.reconstruction import reconstruct, symmetrise
+from mpop.maps.reconstruction import reconstruct
 from mpop.population import Population
 from mpop.projection.insertion import FourierSums
 from mpop.records.models import ItemRecord, SpeciesRecord
@@ -130,12 +130,7 @@ def _key(species: SpeciesRecord, members: Sequence[SeriesState]) -> str:
 
 
 def _as_arrays(target: SpeciesTarget) -> dict[str, np.ndarray]:
-    """Both halves as plain arrays; complex numbers as pairs of float32."""
-    arrays: dict[str, np.ndarray] = {}
-    for number, half in enumerate(target.halves, start=1):
-        arrays[f"half{number}_data"] = np.stack([half.data.real, half.data.imag])
-        arrays[f"half{number}_weight"] = half.weight
-    return arrays
+    return {f"half{number}": half.values for number, half in enumerate(target.halves, start=1)}
 
 
 def _stored_sums(
@@ -149,14 +144,7 @@ def _stored_sums(
         arrays, _ = population.objects.read_group(kept["group"])
     except MissingObjectError:
         return None
-    first, second = (
-        FourierSums(
-            (arrays[f"half{n}_data"][0] + 1j * arrays[f"half{n}_data"][1]).astype(np.complex64),
-            np.array(arrays[f"half{n}_weight"]),
-        )
-        for n in (1, 2)
-    )
-    return first, second
+    return FourierSums(np.array(arrays["half1"])), FourierSums(np.array(arrays["half2"]))
 
 
 def _finish(
@@ -164,9 +152,7 @@ def _finish(
 ) -> RebuiltSpecies:
     """Divide, compare the halves, filter, store."""
     matrices = symmetry_matrices(species.symmetry)
-    for half in total.halves:
-        symmetrise(half, matrices)
-    half1, half2 = (reconstruct(half, species.box) for half in total.halves)
+    half1, half2 = (reconstruct(half, species.box, matrices) for half in total.halves)
     if not (np.isfinite(half1).all() and np.isfinite(half2).all()):
         raise RefinementError(f"species {species.name}: its half-maps hold NaN or infinity")
     mask = population.maps(species)["mask"]

@@ -25,7 +25,6 @@ from mpop.jobs.selection import Selection, select
 from mpop.maps.fsc import fsc_report
 from mpop.population import Population, versioned
 from mpop.records.models import FailedSeries, ItemRecord, JobRecord, SpeciesRecord
-from mpop.records.tilt_series import ParticleSet
 from mpop.refinement.references import prepare_species
 from mpop.refinement.series import SeriesScore, SpeciesReference, gather_images, optimise
 from mpop.refinement.system import RefinedGroups, SeriesSystem
@@ -125,9 +124,7 @@ def refine(
     return result
 
 
-def _open_series(
-    population: Population, item: ItemRecord, chosen: Selection, groups: RefinedGroups
-) -> _Series:
+def _open_series(population: Population, item: ItemRecord, chosen: Selection, groups: RefinedGroups) -> _Series:
     state = SeriesState.load(population, item, chosen.species)
     system = SeriesSystem(state.model, list(state.particles.values()), groups)
     return _Series(state, system, np.zeros(system.size), state)

@@ -47,9 +47,7 @@ class HalfDisc:
                 rows.append((y, start, end + 1))
         y, start, stop = np.array(rows, dtype=np.int32).reshape(-1, 3).T
         row_start = np.concatenate([[0], np.cumsum(stop - start)]).astype(np.int32)
-        k_x = np.concatenate(
-            [np.arange(a, b) for a, b in zip(start, stop, strict=True)] or [np.zeros(0, int)]
-        )
+        k_x = np.concatenate([np.arange(a, b) for a, b in zip(start, stop, strict=True)] or [np.zeros(0, int)])
         k_y = np.repeat(y, stop - start)
         index = (k_y % size).astype(np.int64) * (size // 2 + 1) + k_x
         return cls(size, r_min, r_max, y.copy(), start.copy(), row_start, index, np.hypot(k_x, k_y))

@@ -13,6 +13,7 @@ import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
+from mpop.projection.disc import HalfDisc
 from mpop.projection.insertion import FourierSums, insert
 from mpop.records.tilt_series import ParticleSet, TiltSeriesModel
 from mpop.refinement.extraction import TiltLoader, extract
@@ -43,13 +44,16 @@ def add_series(
     threads: int,
 ) -> None:
     """Add all images of one series; targets and particles go together, one per species."""
-    requests, views = [], []
+    requests, views, discs = [], [], []
     for target, species in zip(targets, particles, strict=True):
         view = ParticleView.of(model, species)
         size = 2 * round(target.box * target.pixel_size_A / pixel_size_A / 2)
         finest = 2 * max(target.pixel_size_A, pixel_size_A)
         requests.append(view.request(model, target.diameter_A, finest, size, pixel_size_A))
         views.append(view)
+        # a component at radius k lands between voxels k * scale and k * scale + 1, which must exist
+        scale = target.box * target.pixel_size_A / (size * pixel_size_A)
+        discs.append(HalfDisc.make(size, min(size / 2 - 1.5, (target.box / 2 - 1.5) / scale), r_min=0.0))
     for batch in extract(load_tilt, model, pixel_size_A, requests, threads):
         target, species, view = targets[batch.request], particles[batch.request], views[batch.request]
         size = requests[batch.request].size
@@ -57,12 +61,12 @@ def add_series(
         data = batch.data * _phases(at - batch.origin_px, size)
         rows = view.rows[batch.particle, batch.tilt]
         rows = rows * (target.box * target.pixel_size_A / (size * pixel_size_A))
+        disc = discs[batch.request]
         half = species.half[batch.particle]
-        radius = min(size, target.box) / 2 - 1
         for number, sums in enumerate(target.halves, start=1):
             chosen = half == number
             if chosen.any():
-                insert(sums, data[chosen], batch.power[chosen], rows[chosen], radius)
+                insert(sums, disc, disc.pack(data[chosen]), disc.pack(batch.power[chosen]), rows[chosen])
 
 
 def _phases(shift_px: NDArray[np.float64], size: int) -> NDArray[np.complex64]:

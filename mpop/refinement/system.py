@@ -160,9 +160,7 @@ class SeriesSystem:
         for species, shift, rows in self._views(self._project(leaf), images):
             scored = score_species(species, shift.detach().numpy(), rows.detach().numpy(), device)
             if not np.isfinite(scored.value):
-                raise RefinementError(
-                    "the score is not a number: its images or half-maps hold NaN or infinity"
-                )
+                raise RefinementError("the score is not a number: its images or half-maps hold NaN or infinity")
             value -= scored.value
             outputs += [shift, rows]
             gradients += [torch.as_tensor(-scored.d_shift), torch.as_tensor(-scored.d_rows)]

@@ -55,9 +55,7 @@ def smooth_reference(rng: np.random.Generator) -> Reference:
 def make_images(rng: np.random.Generator, model: TiltSeriesModel, particles: ParticleSet) -> SpeciesImages:
     disc = HalfDisc.make(24, 7.0)
     view = ParticleView.of(model, particles)
-    particle, tilt = (
-        a.ravel() for a in np.meshgrid(np.arange(len(particles)), np.arange(N_TILTS), indexing="ij")
-    )
+    particle, tilt = (a.ravel() for a in np.meshgrid(np.arange(len(particles)), np.arange(N_TILTS), indexing="ij"))
     order = np.argsort(particles.half[particle], kind="stable")
     particle, tilt = particle[order], tilt[order]
     shape = (len(particle), len(disc))
@@ -84,9 +82,7 @@ def system_and_images(request: pytest.FixtureRequest) -> tuple[SeriesSystem, lis
 
 
 @pytest.mark.parametrize("group", ["global_warp", "local_warp", "stage_angles", "positions", "rotations"])
-def test_gradient_of_every_group(
-    system_and_images: tuple[SeriesSystem, list[SpeciesImages]], group: str
-) -> None:
+def test_gradient_of_every_group(system_and_images: tuple[SeriesSystem, list[SpeciesImages]], group: str) -> None:
     system, images = system_and_images
     rng = np.random.default_rng(2)
     theta = rng.normal(0, 0.5, system.size)
