@@ -1,0 +1,71 @@
+"""Filters of maps in Fourier space."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+import scipy.fft
+from numpy.typing import NDArray
+
+
+@lru_cache(maxsize=4)
+def shell_radius(box: int) -> NDArray[np.float32]:
+    """(box, box, box // 2 + 1) distance from the Fourier origin in voxels, in rfftn layout."""
+    axis = np.square(scipy.fft.fftfreq(box) * box)
+    half = np.square(scipy.fft.rfftfreq(box) * box)
+    return np.sqrt(axis[:, None, None] + axis[None, :, None] + half).astype(np.float32)
+
+
+def transform(volume: NDArray[np.floating]) -> NDArray[np.complex64]:
+    """rfftn of a cubic map, float32 throughout."""
+    return np.asarray(scipy.fft.rfftn(volume.astype(np.float32, copy=False), workers=-1))
+
+
+def inverse(spectrum: NDArray[np.complex64], box: int) -> NDArray[np.float32]:
+    """Inverse of `transform`."""
+    return np.asarray(scipy.fft.irfftn(spectrum, s=(box,) * 3, workers=-1))
+
+
+def multiply_radially(volume: NDArray[np.floating], curve: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Multiply the spectrum of a cubic map by a curve over shells 0, 1, ..., linear between; 0 beyond its end."""
+    box = volume.shape[0]
+    radius = shell_radius(box)
+    weights = np.interp(radius, np.arange(len(curve)), curve, right=0.0).astype(np.float32)
+    return inverse(transform(volume) * weights, box)
+
+
+def low_pass(
+    volume: NDArray[np.floating], pixel_size_A: float, resolution_A: float, edge_shells: float = 3.0
+) -> NDArray[np.float32]:
+    """Low-pass with a raised-cosine edge centred on the resolution."""
+    box = volume.shape[0]
+    cut = box * pixel_size_A / resolution_A
+    shells = np.arange(box)
+    phase = np.clip((shells - cut) / edge_shells + 0.5, 0.0, 1.0)
+    return multiply_radially(volume, 0.5 + 0.5 * np.cos(np.pi * phase))
+
+
+def resample(volume: NDArray[np.floating], box: int) -> NDArray[np.float32]:
+    """The same extent on another even box, by cutting or padding the spectrum; densities keep their scale."""
+    old = volume.shape[0]
+    if box == old:
+        return volume.astype(np.float32)
+    small = min(old, box)
+    keep = np.arange(-(small // 2) + 1, small // 2)  # without the unpaired Nyquist planes
+    spectrum = transform(scipy.fft.ifftshift(volume))
+    out = np.zeros((box, box, box // 2 + 1), dtype=np.complex64)
+    half = np.arange(small // 2)
+    out[np.ix_(keep % box, keep % box, half)] = spectrum[np.ix_(keep % old, keep % old, half)]
+    return scipy.fft.fftshift(inverse(out, box)) * np.float32((box / old) ** 3)
+
+
+def resize(volume: NDArray[np.floating], box: int) -> NDArray[np.float32]:
+    """Cut or zero-pad a map to another box; the origin voxel box // 2 stays the origin."""
+    old = volume.shape[0]
+    out = np.zeros((box,) * 3, dtype=np.float32)
+    shared = min(old, box)
+    source = slice(old // 2 - shared // 2, old // 2 - shared // 2 + shared)
+    target = slice(box // 2 - shared // 2, box // 2 - shared // 2 + shared)
+    out[target, target, target] = volume[source, source, source]
+    return out
