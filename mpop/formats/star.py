@@ -1,0 +1,45 @@
+"""STAR tables through the starfile library, with errors that name file, block and column."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import pandas as pd
+import starfile
+
+from mpop.errors import InputError
+
+Blocks = dict[str, pd.DataFrame]
+
+
+def read_star(path: Path) -> Blocks:
+    """All blocks of a STAR file as tables; a simple block becomes a table of one row."""
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
+    try:
+        blocks = starfile.read(path, always_dict=True)
+    except Exception as error:  # starfile raises whatever its parsing stumbles over
+        raise InputError(f"{path}: not a readable STAR file ({' '.join(str(error).split())})") from error
+    tables = {
+        str(name): block if isinstance(block, pd.DataFrame) else pd.DataFrame([block])
+        for name, block in blocks.items()
+    }
+    if not tables:
+        raise InputError(f"{path}: no data block; is it a STAR file?")
+    return tables
+
+
+def read_star_table(path: Path, required: Iterable[str] = ()) -> pd.DataFrame:
+    """The only block of a STAR file."""
+    name, table = next(iter(read_star(path).items()))
+    require_columns(table, required, path, name)
+    return table
+
+
+def require_columns(table: pd.DataFrame, columns: Iterable[str], path: Path, block: str) -> None:
+    """InputError naming the columns that a block lacks."""
+    missing = [column for column in columns if column not in table.columns]
+    if missing:
+        names = ", ".join(f"_{column}" for column in missing)
+        raise InputError(f"{path}: block data_{block} has no column {names}")

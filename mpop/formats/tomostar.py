@@ -1,0 +1,45 @@
+"""Warp's tomostar: which image belongs to which tilt of a series."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import starfile
+
+from mpop.errors import InputError
+from mpop.formats.files import replacing
+from mpop.formats.star import read_star_table
+
+MOVIE, ANGLE, AXIS, DOSE = "wrpMovieName", "wrpAngleTilt", "wrpAxisAngle", "wrpDose"
+
+
+@dataclass(frozen=True)
+class Tomostar:
+    """One series: a row per tilt, in file order; columns unknown to mpop are kept."""
+
+    name: str
+    table: pd.DataFrame
+
+    @property
+    def movies(self) -> list[str]:
+        """Paths of the movies, relative to the folder of the tomostar."""
+        return [str(movie) for movie in self.table[MOVIE]]
+
+
+def read_tomostar(path: str | Path) -> Tomostar:
+    """Read a tomostar. Raises InputError naming the file and a missing column."""
+    path = Path(path)
+    table = read_star_table(path, required=(MOVIE, ANGLE))
+    if table[MOVIE].duplicated().any():
+        twice = table[MOVIE][table[MOVIE].duplicated()].iloc[0]
+        raise InputError(f"{path}: the movie {twice} is listed twice")
+    return Tomostar(path.stem, table)
+
+
+def write_tomostar(path: str | Path, table: pd.DataFrame) -> None:
+    """Write a tomostar."""
+    path = Path(path)
+    with replacing(path) as temporary:
+        starfile.write({"": table}, temporary, overwrite=True)

@@ -1,0 +1,318 @@
+"""Warp's XML of a tilt series, read into a `TiltSeriesModel` and written back.
+
+A file holds far more than mpop knows (power spectra, processing options). Writing starts from the imported
+bytes and changes only the fields whose value differs from what those bytes say, so everything else survives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+
+import numpy as np
+from lxml import etree
+
+from mpop.errors import InputError
+from mpop.records.tilt_series import CTFModel, LinearGrid4D, SplineGrid, TiltSeriesModel
+
+_LISTS = {
+    "Angles": "angles_deg",
+    "Dose": "exposure",
+    "AxisAngle": "axis_angle_deg",
+    "AxisOffsetX": "axis_offset_x_A",
+    "AxisOffsetY": "axis_offset_y_A",
+}
+_ATTRIBUTES = {
+    "LevelAngleX": "level_angle_x_deg",
+    "LevelAngleY": "level_angle_y_deg",
+    "Bfactor": "bfactor_A2",
+    "Weight": "weight",
+}
+_CTF = {
+    "Voltage": "voltage_kV",
+    "Cs": "cs_mm",
+    "Amplitude": "amplitude_contrast",
+    "Defocus": "defocus_um",
+    "DefocusDelta": "defocus_delta_um",
+    "DefocusAngle": "defocus_angle_deg",
+    "PhaseShift": "phase_shift_pi",
+}
+_ZERNIKE = {"ZernikeCoeffsOdd": "zernike_odd", "ZernikeCoeffsEven": "zernike_even"}
+_GRIDS = {
+    "GridCTF": "grid_ctf",
+    "GridCTFDefocusDelta": "grid_ctf_defocus_delta",
+    "GridCTFDefocusAngle": "grid_ctf_defocus_angle",
+    "GridCTFPhase": "grid_ctf_phase",
+    "GridMovementX": "grid_movement_x",
+    "GridMovementY": "grid_movement_y",
+    "GridAngleX": "grid_angle_x",
+    "GridAngleY": "grid_angle_y",
+    "GridAngleZ": "grid_angle_z",
+    "GridDoseBfacs": "grid_dose_bfacs",
+    "GridDoseBfacsDelta": "grid_dose_bfacs_delta",
+    "GridDoseBfacsAngle": "grid_dose_bfacs_angle",
+    "GridDoseWeights": "grid_dose_weights",
+    "GridLocationBfacs": "grid_location_bfacs",
+    "GridLocationWeights": "grid_location_weights",
+}
+_GRIDS_4D = {
+    "GridVolumeWarpX": "grid_volume_warp_x",
+    "GridVolumeWarpY": "grid_volume_warp_y",
+    "GridVolumeWarpZ": "grid_volume_warp_z",
+}
+_DIMENSIONS = {"ImageDimensionsAngstrom": "image_dims_A", "VolumeDimensionsAngstrom": "volume_dims_A"}
+
+EMPTY = b'<?xml version="1.0" encoding="utf-8"?>\n<TiltSeries>\n</TiltSeries>\n'
+
+
+def read_tilt_series(
+    content: bytes,
+    name: str,
+    image_dims_A: tuple[float, float],
+    volume_dims_A: tuple[float, float, float],
+) -> TiltSeriesModel:
+    """The model that an XML file describes.
+
+    content: the bytes of the file, UTF-8 or UTF-16. name: how errors call it. The dimensions are used where the
+    file has none of its own (older Warp keeps them in its settings). Raises InputError.
+    """
+    root = _parse(content, name)
+    reader = _Reader(root, name)
+    angles = reader.floats("Angles")
+    if angles is None:
+        raise InputError(f"{name}: no <Angles>; is it the XML of a tilt series?")
+    count = len(angles)
+    values: dict[str, object] = {}
+    for element, field in _LISTS.items():
+        numbers = reader.floats(element)
+        numbers = np.zeros(count) if numbers is None else numbers
+        if len(numbers) != count:
+            raise InputError(f"{name}: {count} tilts in <Angles>, but {len(numbers)} values in <{element}>")
+        values[field] = numbers
+    values["use"] = reader.use_flags(count)
+    for attribute, field in _ATTRIBUTES.items():
+        if attribute in root.attrib:
+            values[field] = reader.number(attribute)
+    values["are_angles_inverted"] = root.get("AreAnglesInverted", "False").strip().lower() == "true"
+    if "MagnificationCorrection" in root.attrib:
+        values["magnification"] = np.array(reader.numbers("MagnificationCorrection", 4)).reshape(2, 2)
+    values["image_dims_A"], values["volume_dims_A"] = image_dims_A, volume_dims_A
+    for attribute, field in _DIMENSIONS.items():
+        if root.get(attribute):
+            values[field] = tuple(reader.numbers(attribute, len(values[field])))  # pyright: ignore[reportArgumentType]
+    values["ctf"] = reader.ctf()
+    for element, field in _GRIDS.items():
+        grid = reader.grid(element)
+        if grid is not None:
+            values[field] = grid
+    for element, field in _GRIDS_4D.items():
+        grid_4d = reader.grid_4d(element)
+        if grid_4d is not None:
+            values[field] = grid_4d
+    return TiltSeriesModel(**values)  # pyright: ignore[reportArgumentType]
+
+
+def write_tilt_series(model: TiltSeriesModel, original: bytes | None = None, name: str = "XML") -> bytes:
+    """The XML of a model; with the original bytes given, everything that mpop did not change stays as it was."""
+    content = original or EMPTY
+    root = _parse(content, name)
+    old = None
+    if original is not None:
+        old = read_tilt_series(original, name, model.image_dims_A, model.volume_dims_A)
+    writer = _Writer(root)
+    for field in fields(model):
+        value = getattr(model, field.name)
+        if old is None or not _same(value, getattr(old, field.name)):
+            writer.field(field.name, value, getattr(old, field.name, None))
+    tree = root.getroottree()
+    encoding = tree.docinfo.encoding or "utf-8"
+    body = etree.tostring(tree, xml_declaration=False, encoding="unicode")
+    declaration = f'<?xml version="1.0" encoding="{encoding}"?>\n'
+    text = (declaration + body).encode("utf-16" if encoding.lower().startswith("utf-16") else encoding)
+    return b"\xef\xbb\xbf" + text if content.startswith(b"\xef\xbb\xbf") else text
+
+
+def movie_names(content: bytes, name: str) -> list[str]:
+    """The <MoviePath> list, empty when there is none."""
+    element = _parse(content, name).find("MoviePath")
+    return str(element.text).split("\n") if element is not None and element.text else []
+
+
+def _parse(content: bytes, name: str) -> etree._Element:
+    parser = etree.XMLParser(resolve_entities=False, no_network=True, huge_tree=False)
+    try:
+        return etree.fromstring(content, parser)
+    except etree.XMLSyntaxError as error:
+        raise InputError(f"{name}: not readable as XML ({error.msg})") from error
+
+
+def _same(a: object, b: object) -> bool:
+    if isinstance(a, SplineGrid) and isinstance(b, SplineGrid):
+        return a.margin == b.margin and np.array_equal(a.values, b.values)
+    if isinstance(a, LinearGrid4D) and isinstance(b, LinearGrid4D):
+        return np.array_equal(a.values, b.values)
+    if isinstance(a, np.ndarray):
+        return np.array_equal(a, np.asarray(b))
+    return a == b
+
+
+class _Reader:
+    """Typed access to one XML tree; every error names the file and the field."""
+
+    def __init__(self, root: etree._Element, name: str) -> None:
+        self.root, self.name = root, name
+
+    def _convert(self, texts: Sequence[str], where: str) -> list[float]:
+        try:
+            return [float(text) for text in texts]
+        except ValueError as error:
+            raise InputError(f"{self.name}: {where} holds something that is not a number ({error})") from error
+
+    def floats(self, element: str) -> np.ndarray | None:
+        found = self.root.find(element)
+        if found is None or not (found.text or "").strip():
+            return None
+        return np.array(self._convert((found.text or "").split(), f"<{element}>"))
+
+    def use_flags(self, count: int) -> np.ndarray:
+        found = self.root.find("UseTilt")
+        if found is None or not (found.text or "").strip():
+            return np.ones(count, dtype=bool)
+        flags = [word.lower() == "true" for word in (found.text or "").split()]
+        if len(flags) != count:
+            raise InputError(f"{self.name}: {count} tilts in <Angles>, but {len(flags)} values in <UseTilt>")
+        return np.array(flags)
+
+    def number(self, attribute: str) -> float:
+        return self._convert([self.root.get(attribute, "")], attribute)[0]
+
+    def numbers(self, attribute: str, count: int) -> list[float]:
+        numbers = self._convert(self.root.get(attribute, "").split(","), attribute)
+        if len(numbers) != count:
+            raise InputError(f"{self.name}: {attribute} has {len(numbers)} numbers, expected {count}")
+        return numbers
+
+    def ctf(self) -> CTFModel:
+        texts = {p.get("Name"): p.get("Value", "") for p in self.root.findall("CTF/Param")}
+        values: dict[str, object] = {
+            field: self._convert([texts[key]], f"<CTF> {key}")[0] for key, field in _CTF.items() if key in texts
+        }
+        for key, field in _ZERNIKE.items():
+            if texts.get(key):
+                values[field] = tuple(self._convert(texts[key].split(";"), f"<CTF> {key}"))
+        return CTFModel(**values)  # pyright: ignore[reportArgumentType]
+
+    def _nodes(self, element: str, axes: Sequence[str], sizes: Sequence[str]) -> np.ndarray | None:
+        grid = self.root.find(element)
+        if grid is None:
+            return None
+        shape = [int(v) for v in self._convert([grid.get(size, "1") for size in sizes], f"<{element}>")]
+        if min(shape) < 1 or np.prod(shape) > 10**7:
+            raise InputError(f"{self.name}: <{element}> claims {' x '.join(map(str, shape))} nodes")
+        values = np.full(shape[::-1], np.nan)
+        for node in grid.findall("Node"):
+            index = tuple(int(node.get(axis, "0")) for axis in axes)[::-1]
+            if any(i < 0 or i >= n for i, n in zip(index, values.shape, strict=True)):
+                raise InputError(f"{self.name}: <{element}> has a node outside of its own size: {index[::-1]}")
+            values[index] = self._convert([node.get("Value", "")], f"<{element}>")[0]
+        if np.isnan(values).any():
+            raise InputError(
+                f"{self.name}: <{element}> lacks {int(np.isnan(values).sum())} of {values.size} nodes"
+            )
+        return values
+
+    def grid(self, element: str) -> SplineGrid | None:
+        values = self._nodes(element, "XYZ", ("Width", "Height", "Depth"))
+        if values is None:
+            return None
+        found = self.root.find(element)
+        assert found is not None
+        margins = self._convert([found.get(f"Margin{axis}", "0") for axis in "XYZ"], f"<{element}>")
+        return SplineGrid(values, (margins[0], margins[1], margins[2]))
+
+    def grid_4d(self, element: str) -> LinearGrid4D | None:
+        values = self._nodes(element, "XYZW", ("Width", "Height", "Depth", "Duration"))
+        return None if values is None else LinearGrid4D(values)
+
+
+class _Writer:
+    """Writes single fields of a model into an XML tree."""
+
+    def __init__(self, root: etree._Element) -> None:
+        self.root = root
+
+    def field(self, name: str, value: object, old: object) -> None:
+        """Write one field of `TiltSeriesModel`; `old` is what the tree says now, if anything."""
+        table: list[tuple[dict[str, str], Callable[[str, object], None]]] = [
+            (_LISTS, lambda key, v: self._text(key, [_number(x) for x in v])),  # pyright: ignore
+            (_ATTRIBUTES, lambda key, v: self.root.set(key, _number(v))),  # pyright: ignore
+            (_GRIDS, self._grid),
+            (_GRIDS_4D, self._grid_4d),
+            (_DIMENSIONS, lambda key, v: self.root.set(key, ", ".join(_number(x) for x in v))),  # pyright: ignore
+            ({"UseTilt": "use"}, lambda key, v: self._text(key, [str(bool(x)) for x in v])),  # pyright: ignore
+            ({"AreAnglesInverted": "are_angles_inverted"}, lambda key, v: self.root.set(key, str(v))),
+            ({"MagnificationCorrection": "magnification"}, self._magnification),
+        ]
+        if name == "ctf":
+            self._ctf(value, old)  # pyright: ignore[reportArgumentType]
+        for names, write in table:
+            for key, field in names.items():
+                if field == name:
+                    write(key, value)
+
+    def _element(self, name: str) -> etree._Element:
+        found = self.root.find(name)
+        if found is None:
+            found = etree.SubElement(self.root, name)
+            found.tail = "\n"
+        return found
+
+    def _text(self, name: str, words: list[str]) -> None:
+        self._element(name).text = "\n".join(words)
+
+    def _magnification(self, name: str, value: object) -> None:
+        self.root.set(name, ", ".join(_number(x) for x in np.ravel(value)))  # pyright: ignore
+
+    def _ctf(self, value: CTFModel, old: CTFModel | None) -> None:
+        parent = self._element("CTF")
+        params = {p.get("Name"): p for p in parent.findall("Param")}
+        for key, field in (_CTF | _ZERNIKE).items():
+            new = getattr(value, field)
+            if old is not None and new == getattr(old, field):
+                continue
+            text = ";".join(_number(x) for x in new) if isinstance(new, tuple) else _number(new)
+            param = params.get(key)
+            if param is None:
+                param = etree.SubElement(parent, "Param", Name=key)
+            param.set("Value", text)
+
+    def _grid(self, name: str, value: object) -> None:
+        assert isinstance(value, SplineGrid)
+        depth, height, width = value.values.shape
+        element = self._element(name)
+        self._clear(element, {"Width": width, "Height": height, "Depth": depth})
+        for axis, margin in zip("XYZ", value.margin, strict=True):
+            element.set(f"Margin{axis}", _number(margin))
+        for (z, y, x), number in np.ndenumerate(value.values):
+            etree.SubElement(element, "Node", X=str(x), Y=str(y), Z=str(z), Value=_number(number))
+
+    def _grid_4d(self, name: str, value: object) -> None:
+        assert isinstance(value, LinearGrid4D)
+        duration, depth, height, width = value.values.shape
+        element = self._element(name)
+        self._clear(element, {"Width": width, "Height": height, "Depth": depth, "Duration": duration})
+        for (w, z, y, x), number in np.ndenumerate(value.values):
+            etree.SubElement(element, "Node", X=str(x), Y=str(y), Z=str(z), W=str(w), Value=_number(number))
+
+    @staticmethod
+    def _clear(element: etree._Element, sizes: dict[str, int]) -> None:
+        for node in element.findall("Node"):
+            element.remove(node)
+        element.text = None
+        for key, size in sizes.items():
+            element.set(key, str(size))
+
+
+def _number(value: float) -> str:
+    """Shortest text that reads back as the same number, with a decimal point in every locale."""
+    return repr(float(value)).removesuffix(".0")
