@@ -119,11 +119,16 @@ def write_tilt_series(model: TiltSeriesModel, original: bytes | None = None, nam
     old = None
     if original is not None:
         old = read_tilt_series(original, name, model.image_dims_A, model.volume_dims_A)
+    changed = [
+        field.name
+        for field in fields(model)
+        if old is None or not _same(getattr(model, field.name), getattr(old, field.name))
+    ]
+    if original is not None and not changed:
+        return original
     writer = _Writer(root)
-    for field in fields(model):
-        value = getattr(model, field.name)
-        if old is None or not _same(value, getattr(old, field.name)):
-            writer.field(field.name, value, getattr(old, field.name, None))
+    for field_name in changed:
+        writer.field(field_name, getattr(model, field_name), getattr(old, field_name, None))
     tree = root.getroottree()
     encoding = tree.docinfo.encoding or "utf-8"
     body = etree.tostring(tree, xml_declaration=False, encoding="unicode")
