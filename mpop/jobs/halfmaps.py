@@ -98,7 +98,7 @@ def rebuild(
             progress("reconstruct", number, len(members))
         for one in species:
             if one.id in to_sum:
-                group = population.objects.write_group(_as_arrays(to_sum[one.id]))
+                group = population.write_group(_as_arrays(to_sum[one.id]))
                 sums[one.id][source] = {"key": _key(one, members), "group": group}
                 _add(totals[one.id], to_sum[one.id].halves)
     return {one.id: _finish(population, one, totals[one.id], sums[one.id]) for one in species}
@@ -141,7 +141,7 @@ def _stored_sums(
     if kept is None or kept["key"] != key:
         return None
     try:
-        arrays, _ = population.objects.read_group(kept["group"])
+        arrays = population.read_group(kept["group"])
     except MissingObjectError:
         return None
     return FourierSums(np.array(arrays["half1"])), FourierSums(np.array(arrays["half2"]))
@@ -158,7 +158,7 @@ def _finish(
     mask = population.maps(species)["mask"]
     report = fsc_report(half1, half2, mask, species.pixel_size_A)
     maps = {"half1": half1, "half2": half2, "mask": mask, **filtered_and_fsc(half1, half2, report)}
-    return RebuiltSpecies(population.write_maps(**maps), report, sums)
+    return RebuiltSpecies(population.write_group(maps), report, sums)
 
 
 def filtered_and_fsc(half1: np.ndarray, half2: np.ndarray, report: FSCReport) -> dict[str, np.ndarray]:

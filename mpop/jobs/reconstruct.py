@@ -54,7 +54,8 @@ def reconstruct_species(
     versions = {item.id: item.version for item in chosen.items}
     records = [new_species(one, rebuilt[one.id], one.particles, versions, job.id) for one in chosen.species]
     changes = [f"{one.name}: {in_angstrom(one.resolution_A)}" for one in records]
-    commit = population.commit_records([*records, job], "Reconstruct\n\n" + "\n".join(changes))
+    message = "Reconstruct\n\n" + "\n".join(changes)
+    commit = population.commit_records([*records, job], message, since=chosen.head)
     return ReconstructResult(commit, job, records)
 
 

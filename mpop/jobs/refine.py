@@ -117,7 +117,8 @@ def refine(
             new_species(one, rebuilt[one.id], _particle_objects(one, states), versions, job.id)
             for one in chosen.species
         ]
-        commit = population.commit_records([*items, *species, job], _message(iteration, parameters, job))
+        message = _message(iteration, parameters, job)
+        commit = population.commit_records([*items, *species, job], message, since=chosen.head)
         result.commits.append(commit)
         result.jobs.append(job)
         result.species[:] = species

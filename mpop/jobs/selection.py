@@ -12,7 +12,12 @@ from mpop.records.models import ItemRecord, SourceRecord, SpeciesRecord
 
 @dataclass(frozen=True)
 class Selection:
-    """species and items in a fixed order; every item holds at least one particle of a selected species."""
+    """species and items in a fixed order; every item holds at least one particle of a selected species.
+
+    head: the commit that all of it was read from.
+    """
+
+    head: str
 
     species: list[SpeciesRecord]
     items: list[ItemRecord]
@@ -29,7 +34,8 @@ def select(population: Population, species: Sequence[str] = (), sources: Sequenc
     Raises StateError when there are uncommitted changes, no species or no source; NotFoundError for an unknown
     name; InputError when no series of the chosen sources holds a particle of the chosen species.
     """
-    if population.repository.head is None or not population.repository.is_clean:
+    head = population.repository.head
+    if head is None or not population.repository.is_clean:
         raise StateError(
             "the population has uncommitted changes; run `mpop commit -m MESSAGE` first, "
             "so that the job can record what it started from"
@@ -49,5 +55,5 @@ def select(population: Population, species: Sequence[str] = (), sources: Sequenc
         names = ", ".join(one.name for one in chosen)
         raise InputError(f"no series of the chosen sources holds a particle of {names}")
     return Selection(
-        sorted(chosen, key=lambda one: one.id), sorted(items, key=lambda item: (item.name, item.id)), by_id
+        head, sorted(chosen, key=lambda one: one.id), sorted(items, key=lambda item: (item.name, item.id)), by_id
     )

@@ -25,6 +25,7 @@ class PopulationRecord(Record):
     format: Literal[1] = 1
     kind: Literal["population"] = "population"
     name: str
+    version: str = ""
 
 
 class RawImage(Record):

@@ -1,0 +1,72 @@
+"""The in-memory models as named arrays, the form in which they are stored, and back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mpop.records.tilt_series import CTFModel, LinearGrid4D, ParticleSet, SplineGrid, TiltSeriesModel
+
+Arrays = dict[str, NDArray[Any]]
+
+
+def tilt_series_to_arrays(model: TiltSeriesModel) -> tuple[Arrays, dict[str, Any]]:
+    """Arrays and attributes of a model: arrays and grids by field name, scalars as attributes."""
+    arrays: Arrays = {}
+    attributes: dict[str, Any] = {"ctf": asdict(model.ctf), "margins": {}}
+    for field in fields(model):
+        value = getattr(model, field.name)
+        if isinstance(value, SplineGrid | LinearGrid4D):
+            arrays[field.name] = value.values
+            if isinstance(value, SplineGrid) and any(value.margin):
+                attributes["margins"][field.name] = list(value.margin)
+        elif isinstance(value, np.ndarray):
+            arrays[field.name] = value
+        elif not isinstance(value, CTFModel):
+            attributes[field.name] = value
+    return arrays, json.loads(json.dumps(attributes))
+
+
+def tilt_series_from_arrays(arrays: Mapping[str, NDArray[Any]], attributes: Mapping[str, Any]) -> TiltSeriesModel:
+    """Inverse of `tilt_series_to_arrays`."""
+    values: dict[str, Any] = {}
+    for field in fields(TiltSeriesModel):
+        if field.name == "ctf":
+            ctf: dict[str, Any] = {
+                key: tuple(value) if isinstance(value, list) else value for key, value in attributes["ctf"].items()
+            }
+            values["ctf"] = CTFModel(**ctf)
+        elif field.name.startswith("grid_volume_warp"):
+            values[field.name] = LinearGrid4D(arrays[field.name])
+        elif field.name.startswith("grid_"):
+            margin = attributes["margins"].get(field.name, (0.0, 0.0, 0.0))
+            values[field.name] = SplineGrid(arrays[field.name], tuple(margin))
+        elif field.name in arrays:
+            values[field.name] = arrays[field.name]
+        else:
+            value = attributes[field.name]
+            values[field.name] = tuple(value) if isinstance(value, list) else value
+    return TiltSeriesModel(**values)
+
+
+def particles_to_arrays(particles: ParticleSet) -> tuple[Arrays, dict[str, Any]]:
+    """Arrays and attributes of a particle set; foreign columns are kept as attributes."""
+    arrays: Arrays = {
+        "id": particles.id,
+        "half": particles.half,
+        "position_A": particles.position_A,
+        "angles_deg": particles.angles_deg,
+    }
+    return arrays, {"extra": json.loads(json.dumps(particles.extra))}
+
+
+def particles_from_arrays(arrays: Mapping[str, NDArray[Any]], attributes: Mapping[str, Any]) -> ParticleSet:
+    """Inverse of `particles_to_arrays`."""
+    return ParticleSet(
+        arrays["id"], arrays["half"], arrays["position_A"], arrays["angles_deg"], dict(attributes["extra"])
+    )

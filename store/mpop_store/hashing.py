@@ -1,0 +1,35 @@
+"""Names from content: BLAKE3 of bytes, of files, and of records as canonical JSON (RFC 8785)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import rfc8785
+from blake3 import blake3
+
+UNVERSIONED = frozenset({"version", "derived"})
+"""Keys that do not take part in a record's version: the version itself, and what can be computed again."""
+
+
+def hash_bytes(data: bytes | memoryview) -> str:
+    """BLAKE3 of bytes, 64 hex digits."""
+    return blake3(data).hexdigest()
+
+
+def hash_file(path: str | Path) -> str:
+    """BLAKE3 of a file's content, read through memory mapping."""
+    digest = blake3(max_threads=blake3.AUTO)
+    digest.update_mmap(path)
+    return digest.hexdigest()
+
+
+def canonical_json(value: Any) -> bytes:
+    """The one JSON text of a value: sorted keys, no spaces, shortest numbers, UTF-8."""
+    return rfc8785.dumps(value)
+
+
+def version_of(record: Mapping[str, Any]) -> str:
+    """The version of a record: BLAKE3 of its canonical JSON without the keys in `UNVERSIONED`."""
+    return hash_bytes(canonical_json({k: v for k, v in record.items() if k not in UNVERSIONED}))
