@@ -27,13 +27,12 @@ class ReconstructResult:
 def reconstruct_species(
     population: Population,
     species: Sequence[str] = (),
-    sources: Sequence[str] = (),
     threads: int = 1,
     progress: Progress = silent,
 ) -> ReconstructResult:
-    """Rebuild the half-maps of species (default: all) from sources (default: all) and commit them."""
+    """Rebuild the half-maps of species (default: all) from all their tilt series, and commit them."""
     started = time.perf_counter()
-    chosen = select(population, species, sources)
+    chosen = select(population, species)
     states = [SeriesState.load(population, item, chosen.species) for item in chosen.items]
     rebuilt = rebuild(population, chosen.species, states, threads, progress)
     job = JobRecord(

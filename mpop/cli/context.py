@@ -1,0 +1,171 @@
+"""What every command shares: where the population is, how to print, how errors end.
+
+A command is a thin function: parse, call a job, `emit` the result. Heavy libraries are imported inside the
+function, so that `mpop --help` stays instant. Results are data first: `--json` prints them as they are under a
+versioned `schema` key, and the text is rendered from the same data.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import json
+import math
+import os
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mpop_store.errors import MpopError
+
+if TYPE_CHECKING:
+    from mpop.population import Population
+
+INTERRUPTED = 130
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+
+
+@dataclass
+class Options:
+    """The global options of this call."""
+
+    directory: Path = Path(".")
+    json: bool = False
+    device: str = "auto"
+    threads: int | None = None
+
+
+options = Options()
+
+
+def population() -> Population:
+    """The population chosen by -C or the current folder."""
+    from mpop.population import Population
+
+    return Population.open(options.directory)
+
+
+def relative(path: Path) -> Path:
+    """A path given on the command line, which counts from -C as in Git."""
+    return path if path.is_absolute() else options.directory / path
+
+
+def emit(schema: str, data: Any, text: str) -> None:
+    """Print a result: `data` as JSON with --json, else `text`."""
+    if options.json:
+        print(json.dumps({"schema": f"mpop.{schema}/v1", **_plain(data)}, indent=2))
+    elif text:
+        print(text)
+
+
+def _plain(value: Any) -> Any:
+    """Dataclasses, pydantic models, paths and non-finite numbers as JSON knows them."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if hasattr(value, "model_dump"):
+        return _plain(value.model_dump(mode="json"))
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return str(value) if isinstance(value, Path) else value
+
+
+def warn(message: str) -> None:
+    """One line on stderr."""
+    print(f"mpop: warning: {message}", file=sys.stderr)
+
+
+def run(app: Callable[[], Any]) -> None:
+    """Run the application; every failure becomes one line on stderr and an exit code."""
+    try:
+        app()
+    except MpopError as error:
+        _fail(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        _fail("interrupted; everything committed before is safe", INTERRUPTED)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except OSError as error:
+        _fail(_os_error(error), 5)
+    except MemoryError:
+        _fail("out of memory", 1)
+    except Exception as error:
+        if os.environ.get("MPOP_DEBUG"):
+            traceback.print_exc()
+        _fail(f"internal error: {type(error).__name__}: {error} (set MPOP_DEBUG=1 for a traceback)", 1)
+
+
+def _os_error(error: OSError) -> str:
+    where = f"{error.filename}: " if error.filename else ""
+    hint = "; free some space and run the command again" if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
+    return f"{where}{error.strerror or error}{hint}"
+
+
+def _fail(message: str, code: int) -> None:
+    line = " ".join(message.split())
+    if options.json:
+        print(json.dumps({"schema": "mpop.error/v1", "error": line, "exit_code": code}))
+    print(f"mpop: error: {line}", file=sys.stderr)
+    sys.exit(code)
+
+
+@contextmanager
+def progress_bars() -> Iterator[Callable[[str, int, int], None]]:
+    """A listener for jobs that draws one bar per task on stderr; silent when that is not a terminal."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description:<24}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
+        tasks: dict[str, Any] = {}
+
+        def listen(task: str, done: int, total: int) -> None:
+            if task not in tasks or (done <= 1 and bars.tasks[tasks[task]].finished):
+                tasks[task] = bars.add_task(task, total=total)
+            bars.update(tasks[task], completed=done, total=total)
+
+        yield listen
+
+
+def threads() -> int:
+    """Set and return the number of threads for this call."""
+    from mpop.jobs.environment import use_threads
+
+    return use_threads(options.threads)
+
+
+def device() -> str:
+    """The device for this call."""
+    from mpop.jobs.environment import choose_device
+
+    return choose_device(options.device)
+
+
+def angstrom(value: float | None) -> str:
+    """A resolution as people write it."""
+    return "-" if value is None else f"{value:.2f} A"

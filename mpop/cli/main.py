@@ -1,0 +1,52 @@
+"""The `mpop` command: global options, and one module per noun or verb."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import typer.core
+
+from mpop.cli import context, demo, export, population, refine, simulate, source, species
+
+app = typer.Typer(
+    name="mpop",
+    help="Version control and multi-particle refinement for populations of macromolecules in cryo-EM.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"mpop {version('mpop')}")
+        raise typer.Exit
+
+
+@app.callback()
+def main_options(
+    directory: Annotated[Path, typer.Option("-C", metavar="DIR", help="Run as if started in DIR.")] = Path("."),
+    json: context.JsonOption = False,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    threads: Annotated[int | None, typer.Option(help="Threads; all cores if not given.")] = None,
+    _: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")] = False,
+) -> None:
+    """Options that go before the command."""
+    context.options.directory = directory
+    context.options.json = json
+    context.options.device = device
+    context.options.threads = threads
+
+
+for module in (population, source, species, refine, export, simulate, demo):
+    module.register(app)
+
+
+def main() -> None:
+    """Entry point of the `mpop` script."""
+    context.run(lambda: app(standalone_mode=True))

@@ -1,0 +1,81 @@
+"""`mpop refine` and `mpop reconstruct`."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+import typer
+
+from mpop.cli import context
+from mpop.cli.context import JsonOption, angstrom, emit
+from mpop_store.errors import InputError
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the application."""
+    app.command()(refine)
+    app.command()(reconstruct)
+
+
+SpeciesOption = Annotated[list[str] | None, typer.Option(help="Only this species (repeat for more).")]
+SourcesOption = Annotated[list[str] | None, typer.Option(help="Only this source (repeat for more).")]
+
+
+def parse_grid(text: str) -> tuple[int, int] | None:
+    """`4x4` as (4, 4); `none` as None."""
+    if text.lower() == "none":
+        return None
+    match = re.fullmatch(r"([1-9]\d?)x([1-9]\d?)", text.lower())
+    if not match:
+        raise InputError(f"--image-warp {text}: give nodes along x and y, for example 4x4, or none")
+    return int(match[1]), int(match[2])
+
+
+def refine(
+    image_warp: Annotated[str, typer.Option(metavar="NXxNY", help="Nodes of the image warp, or none.")] = "4x4",
+    stage_angles: Annotated[bool, typer.Option(help="Refine the stage angles of every tilt.")] = True,
+    poses: Annotated[bool, typer.Option(help="Refine positions and orientations of particles.")] = True,
+    iterations: Annotated[int, typer.Option(min=1, max=99, help="Passes; each is a commit.")] = 3,
+    species: SpeciesOption = None,
+    sources: SourcesOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Refine tilt series and particles together; one commit per iteration."""
+    from mpop.jobs.refine import RefineParameters
+    from mpop.jobs.refine import refine as run_refine
+
+    context.options.json |= json
+    parameters = RefineParameters(
+        iterations, parse_grid(image_warp), stage_angles, poses, tuple(species or ()), tuple(sources or ())
+    )
+    here = context.population()
+    with context.progress_bars() as progress:
+        result = run_refine(here, parameters, context.device(), context.threads(), progress)
+    for job in result.jobs:
+        for warning in job.warnings:
+            context.warn(warning)
+        for failure in job.failed:
+            context.warn(f"{failure.name} was not refined: {failure.reason}")
+    first, last = result.jobs[0], result.jobs[-1]
+    lines = [
+        f"{name}: {angstrom(first.resolution_before_A[name])} -> {angstrom(after)}"
+        for name, after in last.resolution_after_A.items()
+    ]
+    lines.append(f"{len(result.commits)} commits, the last is {result.commits[-1][:10]}")
+    emit("refine", {"commits": result.commits, "jobs": result.jobs}, "\n".join(lines))
+
+
+def reconstruct(species: SpeciesOption = None, json: JsonOption = False) -> None:
+    """Rebuild half-maps from the tilt images with the current models; one commit."""
+    from mpop.jobs.reconstruct import reconstruct_species
+
+    context.options.json |= json
+    here = context.population()
+    with context.progress_bars() as progress:
+        result = reconstruct_species(here, tuple(species or ()), context.threads(), progress)
+    lines = [
+        f"{name}: {angstrom(result.job.resolution_before_A[name])} -> {angstrom(after)}"
+        for name, after in result.job.resolution_after_A.items()
+    ]
+    emit("reconstruct", {"commit": result.commit, "job": result.job}, "\n".join(lines))

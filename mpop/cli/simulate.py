@@ -1,0 +1,68 @@
+"""`mpop simulate tilt-series`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mpop.cli import context
+from mpop.cli.context import JsonOption, emit
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the application."""
+    nouns = typer.Typer(help="Make data with known truth.", no_args_is_help=True, rich_markup_mode=None)
+    nouns.command("tilt-series")(tilt_series)
+    app.add_typer(nouns, name="simulate")
+
+
+def tilt_series(
+    directory: Annotated[Path, typer.Argument(help="New folder for the project.")],
+    series: Annotated[int, typer.Option(help="Tilt series.")] = 4,
+    tilts: Annotated[int, typer.Option(help="Tilts per series.")] = 31,
+    particles: Annotated[int, typer.Option(help="Particles per species and series.")] = 65,
+    image_size: Annotated[int, typer.Option(help="Edge of a tilt image, px.")] = 1024,
+    angpix: Annotated[float, typer.Option(help="Pixel size, A.")] = 2.5,
+    exposure: Annotated[float, typer.Option(help="Electrons per A^2 and tilt.")] = 3.0,
+    image_warp_rms: Annotated[float, typer.Option(help="Planted image warp, A.")] = 5.0,
+    stage_angle_rms: Annotated[float, typer.Option(help="Planted stage error about each axis, degrees.")] = 0.3,
+    pose_shift_rms: Annotated[float, typer.Option(help="Planted error of positions, A.")] = 3.0,
+    pose_angle_rms: Annotated[float, typer.Option(help="Planted error of orientations, degrees.")] = 2.5,
+    signal: Annotated[float, typer.Option(help="Scale of the particles' contrast; 0: only noise.")] = 1.0,
+    model: Annotated[Path | None, typer.Option(help="PDB or mmCIF for the first species.")] = None,
+    symmetry: Annotated[str, typer.Option(help="Point group of the model, axes as RELION puts them.")] = "C1",
+    seed: Annotated[int, typer.Option(help="Same seed, same data.")] = 1,
+    json: JsonOption = False,
+) -> None:
+    """Write a Warp project with planted deformations, and the truth apart."""
+    from mpop.simulation.parameters import SimulationParameters
+    from mpop.simulation.tilt_series import simulate_tilt_series
+
+    context.options.json |= json
+    parameters = SimulationParameters(
+        series=series,
+        tilts=tilts,
+        particles=particles,
+        image_size=image_size,
+        pixel_size_A=angpix,
+        exposure=exposure,
+        image_warp_rms_A=image_warp_rms,
+        stage_angle_rms_deg=stage_angle_rms,
+        pose_shift_rms_A=pose_shift_rms,
+        pose_angle_rms_deg=pose_angle_rms,
+        signal=signal,
+        model=context.relative(model) if model else None,
+        symmetry=symmetry,
+        seed=seed,
+    )
+    context.threads()
+    with context.progress_bars() as progress:
+        summary = simulate_tilt_series(context.relative(directory), parameters, progress)
+    names = ", ".join(f"{one.name} ({one.particles} particles, {one.symmetry})" for one in summary.species)
+    text = (
+        f"Wrote {len(summary.series)} tilt series with {names} to {summary.directory}; "
+        f"particles are {summary.planted_position_rms_A:.1f} A RMS from where the files say"
+    )
+    emit("simulate", summary, text)

@@ -1,0 +1,131 @@
+"""`mpop export`: what other programs read, so that they can check us.
+
+Files are written into a temporary folder beside the target and moved there when all are complete.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import starfile
+
+from mpop.errors import InputError, StateError
+from mpop.formats.images import write_map
+from mpop.formats.particle_tables import write_m_particles
+from mpop.formats.warp_xml import write_tilt_series
+from mpop.jobs.halfmaps import FSC_COLUMNS
+from mpop.population import Population
+from mpop.records.models import ItemRecord, SpeciesRecord
+
+RELION_FSC_COLUMNS = {
+    "corrected": "rlnFourierShellCorrelationCorrected",
+    "unmasked": "rlnFourierShellCorrelationUnmaskedMaps",
+    "masked": "rlnFourierShellCorrelationMaskedMaps",
+    "randomised": "rlnCorrectedFourierShellCorrelationPhaseRandomizedMaskedMaps",
+}
+
+
+def export_warp(
+    population: Population, directory: str | Path, at: str | None = None, force: bool = False
+) -> list[Path]:
+    """`<series>.xml` of every series and `<species>_particles.star` of every species, as M reads them."""
+    items, species = population.items(at), population.species(at)
+    _unique_names("series", [item.name for item in items.values()])
+
+    def write(folder: Path) -> None:
+        for item in items.values():
+            original = population.objects.get(item.warp_xml_object) if item.warp_xml_object else None
+            content = write_tilt_series(population.tilt_series(item), original, item.name)
+            (folder / f"{item.name}.xml").write_bytes(content)
+        for one in species.values():
+            _write_particles(population, one, items, folder / f"{_file_name(one.name)}_particles.star")
+
+    return _write_all(Path(directory), force, write)
+
+
+def export_maps(
+    population: Population, directory: str | Path, at: str | None = None, force: bool = False
+) -> list[Path]:
+    """Half-maps, mask, filtered map and FSC of every species."""
+    species = population.species(at)
+
+    def write(folder: Path) -> None:
+        for one in species.values():
+            maps = population.maps(one)
+            stem = _file_name(one.name)
+            for kind in ("half1", "half2", "mask", "filtered"):
+                write_map(folder / f"{stem}_{kind}.mrc", maps[kind], one.pixel_size_A)
+            _write_fsc(one, maps["fsc"], folder / f"{stem}_fsc.star")
+
+    return _write_all(Path(directory), force, write)
+
+
+def _write_all(directory: Path, force: bool, write: Callable[[Path], None]) -> list[Path]:
+    """Let `write` fill a temporary folder, then move its files to the target."""
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=directory.parent, prefix=".mpop-export-") as temporary:
+        folder = Path(temporary)
+        write(folder)
+        files = sorted(folder.iterdir())
+        if not files:
+            raise StateError("nothing to export: the population is empty")
+        there = [file.name for file in files if (directory / file.name).exists()]
+        if there and not force:
+            raise InputError(f"{directory}: {there[0]} is there already; use --force to overwrite")
+        directory.mkdir(exist_ok=True)
+        return [Path(shutil.move(file, directory / file.name)) for file in files]
+
+
+def _unique_names(what: str, names: list[str]) -> None:
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise StateError(f"several {what} are called {twice[0]}; their files would overwrite each other")
+
+
+def _file_name(name: str) -> str:
+    """A species' name as part of a file name."""
+    return "".join(c if c.isalnum() or c in "-_." else "_" for c in name).lstrip(".") or "species"
+
+
+def _write_particles(
+    population: Population, species: SpeciesRecord, items: dict[str, ItemRecord], path: Path
+) -> None:
+    held = [items[item] for item in species.particles if item in items]
+    sets = [population.particles(species, item.id) for item in held]
+    samples = max((part.position_A.shape[1] for part in sets), default=1)
+    same = [part for part in sets if part.position_A.shape[1] == samples]
+    if len(same) != len(sets):
+        raise StateError(
+            f"species {species.name}: its series differ in trajectory samples; M's format cannot hold that"
+        )
+    write_m_particles(
+        path,
+        [item.name for item, part in zip(held, sets, strict=True) for _ in range(len(part))],
+        np.concatenate([part.position_A for part in sets]),
+        np.concatenate([part.angles_deg for part in sets]),
+        np.concatenate([part.half for part in sets]),
+        [item.id for item, part in zip(held, sets, strict=True) for _ in range(len(part))],
+    )
+
+
+def _write_fsc(species: SpeciesRecord, fsc: np.ndarray, path: Path) -> None:
+    """The FSC in the columns of RELION's postprocess.star."""
+    curves = dict(zip(FSC_COLUMNS, fsc, strict=True))
+    frequency = curves["frequency"]
+    with np.errstate(divide="ignore"):
+        angstrom = np.where(frequency > 0, 1 / frequency, 999.0)
+    table = pd.DataFrame(
+        {
+            "rlnSpectralIndex": np.arange(len(frequency)),
+            "rlnResolution": frequency,
+            "rlnAngstromResolution": angstrom,
+            **{column: curves[key] for key, column in RELION_FSC_COLUMNS.items()},
+        }
+    )
+    general = pd.DataFrame({"rlnFinalResolution": [species.resolution_A or 999.0]})
+    starfile.write({"general": general, "fsc": table}, path, float_format="%.6f", overwrite=True)

@@ -1,0 +1,96 @@
+"""Commits in the words of a biologist: what a job did to which species."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from mpop.population import Population
+from mpop.records.models import ItemRecord, JobRecord, SpeciesRecord
+from mpop_store.repository import Commit
+
+
+@dataclass(frozen=True)
+class SpeciesChange:
+    """A species before and after a commit; resolution None where there was none."""
+
+    name: str
+    resolution_before_A: float | None
+    resolution_after_A: float | None
+    particles: int
+    version: str
+    from_items: int
+    """Item versions that made its half-maps."""
+
+
+@dataclass(frozen=True)
+class HistoryEntry:
+    """One commit and what it means."""
+
+    id: str
+    parents: list[str]
+    time: str
+    author: str
+    message: str
+    verb: str | None = None
+    species: list[SpeciesChange] = field(default_factory=list)
+    items: list[str] = field(default_factory=list)
+    """Names of the tilt series that got a new model."""
+    uses: list[str] = field(default_factory=list)
+    """`species@version` that those models were refined against."""
+    job: JobRecord | None = None
+
+
+def describe(population: Population, commit: Commit) -> HistoryEntry:
+    """Read what a commit changed."""
+    repository = population.repository
+    parent = commit.parents[0] if commit.parents else None
+    job: JobRecord | None = None
+    species: list[SpeciesChange] = []
+    items: list[str] = []
+    uses: set[str] = set()
+    for path, kind in commit.changed.items():
+        if kind == "D":
+            continue
+        folder = path.split("/")[0]
+        if folder == "jobs":
+            job = JobRecord.model_validate(repository.read(path, commit.id))
+        elif folder == "species":
+            new = SpeciesRecord.model_validate(repository.read(path, commit.id))
+            old = repository.read(path, parent) if parent and kind == "M" else {}
+            species.append(
+                SpeciesChange(
+                    new.name,
+                    old.get("resolution_A"),
+                    new.resolution_A,
+                    new.n_particles,
+                    new.version,
+                    len(new.item_versions),
+                )
+            )
+        elif folder == "items":
+            item = ItemRecord.model_validate(repository.read(path, commit.id))
+            items.append(item.name)
+            names = {one.id: one.name for one in population.species(commit.id).values()}
+            uses |= {f"{names.get(i, i)}@{v[:8]}" for i, v in item.species_versions.items()}
+    return HistoryEntry(
+        commit.id,
+        list(commit.parents),
+        commit.time.isoformat(),
+        commit.author,
+        commit.message.rstrip(),
+        job.verb if job else None,
+        species,
+        items,
+        sorted(uses),
+        job,
+    )
+
+
+def history(population: Population, start: str = "HEAD", limit: int | None = None) -> list[HistoryEntry]:
+    """Commits from a revision back, newest first."""
+    entries = []
+    for commit in population.repository.log(start):
+        if limit is not None and len(entries) >= limit:
+            break
+        entries.append(describe(population, commit))
+    return entries

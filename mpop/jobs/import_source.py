@@ -1,0 +1,227 @@
+"""`mpop source add`: a Warp tilt-series project becomes a source and its series items.
+
+Everything is read and checked before the working state is touched, by one `stage`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from mpop.errors import InputError, NotFoundError, StateError
+from mpop.formats.images import MRC_SUFFIXES, TIFF_SUFFIXES, read_image_and_pixel_size
+from mpop.formats.tomostar import ANGLE, AXIS, DOSE, Tomostar, read_tomostar
+from mpop.formats.warp_settings import read_settings
+from mpop.formats.warp_xml import read_tilt_series
+from mpop.jobs.progress import Progress, silent
+from mpop.population import Population
+from mpop.records.models import ItemRecord, RawImage, SourceRecord
+from mpop.records.tilt_series import TiltSeriesModel
+from mpop_store import canonical_json, hash_bytes, hash_file
+
+PIXEL_SIZE_TOLERANCE = 0.01
+
+
+@dataclass(frozen=True)
+class WarpProject:
+    """Where the files of a Warp tilt-series project are."""
+
+    tomostars: list[Path]
+    xml_folder: Path
+    pixel_size_A: float
+    volume_dims_A: tuple[float, float, float] | None
+
+
+def locate_project(warp: Path, tomostar: Path | None, pixel_size_A: float | None) -> WarpProject:
+    """Find a project from its `.settings` file, or from a folder of XMLs and a folder of tomostars."""
+    if warp.is_dir():
+        settings = sorted(warp.glob("*.settings")) if tomostar is None else []
+        if len(settings) == 1:
+            return locate_project(settings[0], None, pixel_size_A)
+        if tomostar is None:
+            raise InputError(f"{warp}: a folder needs --tomostar DIR as well, or name the .settings file")
+        if pixel_size_A is None:
+            raise InputError("--angpix is needed when no .settings file gives the pixel size")
+        return WarpProject(_tomostars(tomostar, "*.tomostar"), warp, pixel_size_A, None)
+    if warp.suffix != ".settings":
+        raise InputError(f"{warp}: give a Warp .settings file, or a folder with XMLs and --tomostar DIR")
+    found = read_settings(warp)
+    base = warp.parent
+    folder = tomostar or base / found.data_folder
+    pixel = pixel_size_A or found.binned_pixel_size_A
+    dims = np.array(found.volume_dims_px) * found.pixel_size_A
+    volume = None if not dims.all() else (float(dims[0]), float(dims[1]), float(dims[2]))
+    xml_folder = base / (found.processing_folder or found.data_folder)
+    return WarpProject(_tomostars(folder, found.extension), xml_folder, pixel, volume)
+
+
+def _tomostars(folder: Path, pattern: str) -> list[Path]:
+    files = sorted(folder.glob(pattern if pattern.endswith(".tomostar") else "*.tomostar"))
+    if not files:
+        raise InputError(f"{folder}: no tomostar files there")
+    return files
+
+
+def add_source(
+    population: Population,
+    name: str,
+    warp: str | Path,
+    tomostar: str | Path | None = None,
+    pixel_size_A: float | None = None,
+    volume_dims_A: tuple[float, float, float] | None = None,
+    store_raw: bool = False,
+    progress: Progress = silent,
+) -> SourceRecord:
+    """Import a project and stage it. Raises InputError with every kind of mismatch; then nothing is staged."""
+    if any(source.name == name for source in population.sources().values()):
+        raise StateError(f"there is a source called {name} already; choose another name")
+    project = locate_project(Path(warp), Path(tomostar) if tomostar else None, pixel_size_A)
+    if volume_dims_A is not None:
+        project = replace(project, volume_dims_A=volume_dims_A)
+    series = [read_tomostar(path) for path in project.tomostars]
+    images = [_image_paths(one, path) for one, path in zip(series, project.tomostars, strict=True)]
+    xmls = [_xml(one, project) for one in series]  # before the long reading of images
+    total, done = sum(map(len, images)), 0
+    items: list[ItemRecord] = []
+    shape: tuple[int, int] | None = None
+    volume: tuple[float, float, float] | None = None
+    for one, path, files, xml in zip(series, project.tomostars, images, xmls, strict=True):
+        raws: list[RawImage] = []
+        with ThreadPoolExecutor(2) as pool:
+            jobs = pool.map(lambda file: _read_raw(population, file, project.pixel_size_A, store_raw), files)
+            for file, (raw, found) in zip(files, jobs, strict=True):
+                shape = shape or found
+                if found != shape:
+                    raise InputError(
+                        f"{file}: {found[1]} x {found[0]} px, but other images are {shape[1]} x {shape[0]}"
+                    )
+                raws.append(raw)
+                done += 1
+                progress("read tilt images", done, total)
+        assert shape is not None
+        model = _model(one, xml, project, shape)
+        volume = volume or model.volume_dims_A
+        items.append(
+            ItemRecord(
+                id=hash_bytes(canonical_json([raw.hash for raw in raws]))[:16],
+                name=one.name,
+                source="",
+                raw=raws,
+                model_object=population.write_tilt_series(model),
+                warp_xml_object=population.objects.put(xml),
+                tomostar_object=population.objects.put(path.read_bytes()),
+            )
+        )
+    assert shape is not None and volume is not None
+    _refuse_known(population, items)
+    identity = hash_bytes(canonical_json(sorted(item.id for item in items)))[:16]
+    source = SourceRecord(
+        id=identity,
+        name=name,
+        pixel_size_A=project.pixel_size_A,
+        image_shape=shape,
+        volume_dims_A=volume,
+        items=sorted(item.id for item in items),
+    )
+    population.stage([source, *(item.model_copy(update={"source": identity}) for item in items)])
+    return population.source(identity)
+
+
+def _refuse_known(population: Population, items: Sequence[ItemRecord]) -> None:
+    known = population.items()
+    names = {item.id: item.name for item in items}
+    if len(names) != len(items):
+        twice = [item.name for item in items if names[item.id] != item.name]
+        raise InputError(f"series {', '.join(twice)}: the same tilt images as another series of this project")
+    again = [item.name for item in items if item.id in known]
+    if again:
+        raise StateError(f"the raw images of {', '.join(again[:5])} are in this population already")
+
+
+def _image_paths(series: Tomostar, path: Path) -> list[Path]:
+    """The image of every tilt: Warp's average beside the movie, else the movie itself."""
+    found, missing = [], []
+    for movie in series.movies:
+        movie_path = path.parent / movie
+        averages = [
+            movie_path.parent / "average" / (movie_path.stem + suffix)
+            for suffix in sorted(MRC_SUFFIXES | TIFF_SUFFIXES)
+        ]
+        existing = [candidate for candidate in [*averages, movie_path] if candidate.is_file()]
+        if existing:
+            found.append(existing[0])
+        else:
+            missing.append(movie)
+    if missing:
+        raise InputError(
+            f"{path}: {len(missing)} of {len(series.movies)} tilt images are missing, the first is {missing[0]} "
+            f"(looked for it and for average/{Path(missing[0]).stem}.mrc beside it)"
+        )
+    return found
+
+
+def _xml(series: Tomostar, project: WarpProject) -> bytes:
+    path = project.xml_folder / f"{series.name}.xml"
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; series {series.name} has a tomostar but no XML")
+    content = path.read_bytes()
+    model = read_tilt_series(content, str(path), (1.0, 1.0), (1.0, 1.0, 1.0))
+    if model.n_tilts != len(series.table):
+        raise InputError(
+            f"{path}: {model.n_tilts} tilts, but {series.name}.tomostar lists {len(series.table)}; "
+            "they must belong together"
+        )
+    return content
+
+
+def _model(series: Tomostar, xml: bytes, project: WarpProject, shape: tuple[int, int]) -> TiltSeriesModel:
+    """The model of a series; what the XML leaves out comes from the tomostar."""
+    image = (shape[1] * project.pixel_size_A, shape[0] * project.pixel_size_A)
+    fallback = project.volume_dims_A or (0.0, 0.0, 0.0)
+    model = read_tilt_series(xml, f"{series.name}.xml", image, fallback)
+    if not all(model.volume_dims_A):
+        raise InputError(
+            f"{series.name}: neither settings nor XML give the size of the tomogram; give --volume X Y Z in A"
+        )
+    if not model.axis_angle_deg.any() and AXIS in series.table.columns:
+        model = replace(model, axis_angle_deg=series.table[AXIS].to_numpy(dtype=np.float64))
+    if not model.exposure.any() and DOSE in series.table.columns:
+        model = replace(model, exposure=series.table[DOSE].to_numpy(dtype=np.float64))
+    if not model.angles_deg.any():
+        model = replace(model, angles_deg=series.table[ANGLE].to_numpy(dtype=np.float64))
+    if not np.any(model.grid_ctf.values):
+        raise InputError(f"{series.name}.xml: no defocus in <GridCTF>; run CTF estimation in Warp first")
+    return model
+
+
+def _read_raw(
+    population: Population, path: Path, pixel_size_A: float, store_raw: bool
+) -> tuple[RawImage, tuple[int, int]]:
+    """Hash an image, check it, and put it into the store if wished."""
+    image, claimed = read_image_and_pixel_size(path)
+    if claimed is not None and abs(claimed / pixel_size_A - 1) > PIXEL_SIZE_TOLERANCE:
+        raise InputError(
+            f"{path}: its header says {claimed:g} A/px, the project {pixel_size_A:g} A/px; give the right --angpix"
+        )
+    stored = population.write_group({"image": image}) if store_raw else None
+    relative = Path(os.path.relpath(path.absolute(), population.root)).as_posix()
+    raw = RawImage(path=relative, hash=hash_file(path), size=path.stat().st_size, stored_object=stored)
+    return raw, (image.shape[0], image.shape[1])
+
+
+def remove_source(population: Population, name: str) -> None:
+    """Take a source and its series out of the working state. Refused while a species has particles there."""
+    source = population.source(name)
+    users = [s.name for s in population.species().values() if set(s.particles) & set(source.items)]
+    if users:
+        raise StateError(f"species {', '.join(users)} has particles in {source.name}; remove the species first")
+    items = population.items()
+    missing = [identity for identity in source.items if identity not in items]
+    if missing:
+        raise NotFoundError(f"item {missing[0]} of source {source.name} is not in the population")
+    population.stage([], remove=[source, *(items[identity] for identity in source.items)])

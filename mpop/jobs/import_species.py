@@ -1,0 +1,199 @@
+"""`mpop species add`: half-maps, a mask and a particle table become a species.
+
+Everything is read and checked before the working state is touched, by one `stage`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mpop.errors import InputError, StateError
+from mpop.formats.images import read_map
+from mpop.formats.particle_tables import ParticleTable, read_particles, series_name
+from mpop.geometry.symmetry import symmetry_matrices
+from mpop.jobs.halfmaps import filtered_and_fsc
+from mpop.maps.filters import resize
+from mpop.maps.fsc import fsc_report
+from mpop.population import Population
+from mpop.records.models import ItemRecord, SpeciesRecord
+from mpop.records.tilt_series import ParticleSet
+from mpop_store import canonical_json, hash_bytes
+
+PIXEL_SIZE_TOLERANCE = 0.01
+
+
+@dataclass(frozen=True)
+class AddedSpecies:
+    """The staged record, and what the user should know about the import."""
+
+    record: SpeciesRecord
+    warnings: list[str]
+
+
+def add_species(
+    population: Population,
+    name: str,
+    half1: str | Path,
+    half2: str | Path,
+    mask: str | Path,
+    particles: str | Path,
+    diameter_A: float,
+    symmetry: str = "C1",
+    pixel_size_A: float | None = None,
+    angpix_coords: float | None = None,
+    angpix_shifts: float | None = None,
+    ignore_unmatched: bool = False,
+) -> AddedSpecies:
+    """Import a species and stage it. Raises InputError with every kind of mismatch; then nothing is staged."""
+    if any(species.name == name for species in population.species().values()):
+        raise StateError(f"there is a species called {name} already; choose another name")
+    items = population.items()
+    if not items:
+        raise StateError("the population has no tilt series yet; add them with `mpop source add` first")
+    symmetry_matrices(symmetry)
+    maps, pixel = _read_maps(Path(half1), Path(half2), Path(mask), pixel_size_A)
+    box = 2 * round(diameter_A / pixel)
+    if diameter_A <= 0 or box > 2 * maps["half1"].shape[0] or box < 8:
+        extent = maps["half1"].shape[0] * pixel
+        raise InputError(
+            f"--diameter {diameter_A:g} A does not go with maps of {extent:.0f} A; check diameter and pixel size"
+        )
+    maps = {key: resize(volume, box) for key, volume in maps.items()}
+    table = read_particles(particles, angpix_coords, angpix_shifts)
+    matched, warnings = _match(table, items, ignore_unmatched)
+    sets, more = _particle_sets(population, table, matched)
+    report = fsc_report(maps["half1"], maps["half2"], maps["mask"], pixel)
+    group = population.write_group({**maps, **filtered_and_fsc(maps["half1"], maps["half2"], report)})
+    objects = {item: population.write_particles(part) for item, part in sets.items()}
+    content = {"maps": group, "particles": objects, "symmetry": symmetry.upper(), "diameter_A": float(diameter_A)}
+    record = SpeciesRecord(
+        id=hash_bytes(canonical_json(content))[:16],
+        name=name,
+        symmetry=symmetry.upper(),
+        diameter_A=float(diameter_A),
+        pixel_size_A=pixel,
+        box=box,
+        maps_object=group,
+        resolution_A=report.resolution_A,
+        particles=objects,
+        n_particles=sum(len(part) for part in sets.values()),
+    )
+    if record.id in population.species():
+        raise StateError(f"the same maps and particles are in this population already (id {record.id})")
+    population.stage([record])
+    return AddedSpecies(population.one_species(record.id), warnings + more)
+
+
+def _read_maps(
+    half1: Path, half2: Path, mask: Path, pixel_size_A: float | None
+) -> tuple[dict[str, np.ndarray], float]:
+    """half1, half2, mask of one box, and their pixel size."""
+    paths = {"half1": half1, "half2": half2, "mask": mask}
+    read = {key: read_map(path) for key, path in paths.items()}
+    box = read["half1"][0].shape[0]
+    for key, (volume, _) in read.items():
+        if volume.shape[0] != box:
+            raise InputError(
+                f"{paths[key]}: box {volume.shape[0]}, but {half1} has {box}; all three must be alike"
+            )
+    sizes = {key: size for key, (_, size) in read.items() if size is not None}
+    pixel = pixel_size_A or sizes.get("half1") or sizes.get("half2")
+    if pixel is None:
+        raise InputError(f"{half1}: the header does not give the pixel size; give --angpix")
+    for key, size in sizes.items():
+        if pixel_size_A is None and abs(size / pixel - 1) > PIXEL_SIZE_TOLERANCE:
+            raise InputError(
+                f"{paths[key]}: {size:g} A/px, but {half1} has {pixel:g}; give --angpix if that is wrong"
+            )
+    volume = read["mask"][0]
+    if volume.min() < -1e-3 or volume.max() > 1 + 1e-3 or volume.max() <= 0:
+        raise InputError(
+            f"{mask}: a mask must lie between 0 and 1, this one runs from {volume.min():g} to {volume.max():g}"
+        )
+    maps = {key: volume for key, (volume, _) in read.items()}
+    maps["mask"] = np.clip(maps["mask"], 0.0, 1.0)
+    if np.array_equal(maps["half1"], maps["half2"]):
+        raise InputError(f"{half1} and {half2} are the same map; two independent half-maps are needed")
+    return maps, float(pixel)
+
+
+def _match(
+    table: ParticleTable, items: Mapping[str, ItemRecord], ignore_unmatched: bool
+) -> tuple[dict[str, str], list[str]]:
+    """Series name in the table -> item id. Every name must lead to exactly one series."""
+    by_name: dict[str, list[str]] = {}
+    for item in items.values():
+        by_name.setdefault(series_name(item.name), []).append(item.id)
+    counts = Counter(table.series)
+    ambiguous = {name: by_name[name] for name in counts if len(by_name.get(name, ())) > 1}
+    if ambiguous:
+        name, ids = next(iter(ambiguous.items()))
+        raise InputError(
+            f"{table.path}: {counts[name]} rows are from {name}, a name of several series: {', '.join(ids)}"
+        )
+    matched = {name: by_name[name][0] for name in counts if name in by_name}
+    unmatched = {name: count for name, count in counts.items() if name not in by_name}
+    if not matched:
+        known = ", ".join(sorted(by_name)[:5])
+        example = ", ".join(sorted(unmatched)[:5])
+        raise InputError(
+            f"{table.path}: none of the {len(table)} particles is in a series of this population "
+            f"(the table has {example}; the population has {known})"
+        )
+    if unmatched:
+        listed = ", ".join(f"{name} ({count} rows)" for name, count in sorted(unmatched.items())[:5])
+        text = f"{sum(unmatched.values())} of {len(table)} rows are in series that this population lacks: {listed}"
+        if not ignore_unmatched:
+            raise InputError(f"{table.path}: {text}; use --ignore-unmatched to leave them out")
+        return matched, [text]
+    return matched, []
+
+
+def _particle_sets(
+    population: Population, table: ParticleTable, matched: Mapping[str, str]
+) -> tuple[dict[str, ParticleSet], list[str]]:
+    """The particles of every item, and warnings."""
+    warnings = []
+    half = table.half
+    if half is None:
+        half = (np.arange(len(table)) % 2 + 1).astype(np.uint8)
+        warnings.append("the table has no half-sets (rlnRandomSubset); particles were assigned alternately")
+    items = population.items()
+    series = np.array(table.series)
+    sets: dict[str, ParticleSet] = {}
+    for name, item in sorted(matched.items()):
+        rows = np.flatnonzero(series == name)
+        volume = np.array(population.tilt_series(items[item]).volume_dims_A)
+        position = table.position_A[rows] + (volume / 2 if table.centred else 0.0)
+        outside = (position[:, 0] < -0.05 * volume) | (position[:, 0] > 1.05 * volume)
+        if outside.any(axis=1).mean() > 0.5:
+            first = table.row[rows[np.flatnonzero(outside.any(axis=1))[0]]]
+            raise InputError(
+                f"{table.path}: most particles of {name} lie outside of its tomogram (the first in row {first}); "
+                "give the right --angpix-coords"
+            )
+        sets[item] = ParticleSet(
+            id=_identities(item, position, table.angles_deg[rows]),
+            half=half[rows],
+            position_A=position,
+            angles_deg=table.angles_deg[rows],
+            extra={key: [values[i] for i in rows] for key, values in table.extra.items()},
+        )
+    return sets, warnings
+
+
+def _identities(item: str, position: np.ndarray, angles: np.ndarray) -> np.ndarray:
+    """(p,) ids that follow from where particles are; equal rows differ by how often they came before."""
+    seen: Counter[bytes] = Counter()
+    identities = np.empty(len(position), dtype=np.uint64)
+    for i, (place, angle) in enumerate(zip(position, angles, strict=True)):
+        key = item.encode() + place.astype("<f8").tobytes() + angle.astype("<f8").tobytes()
+        digest = hash_bytes(key + str(seen[key]).encode())
+        seen[key] += 1
+        identities[i] = int(digest[:16], 16)
+    return identities
