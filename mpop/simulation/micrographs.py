@@ -13,7 +13,10 @@ from mpop.simulation.parameters import SimulationParameters
 from mpop.simulation.physics import (
     contrast_transfer,
     damage_envelope,
+    electron_wavelength_A,
     electrons_per_pixel,
+    extent,
+    interaction_constant,
     project_potential,
 )
 from mpop.simulation.scene import Projected, Scene
@@ -57,21 +60,11 @@ def _add_particles(
     pixel = parameters.pixel_size_A
     position = places.position_A[part, tilt] / pixel
     whole = np.rint(position).astype(int)
-    patch = scipy.fft.next_fast_len(math.ceil(1.15 * structure.diameter_A / pixel / 2) + 2) * 2
-    phase = project_potential(
-        structure.position_A,
-        structure.scattering_A,
-        places.rotation[part, tilt],
-        (position - whole) * pixel,
-        patch,
-        pixel,
-    )
+    potential = project_potential(structure, places.rotation[part, tilt], (position - whole) * pixel, pixel)
     defocus = places.defocus_um[part, tilt]
-    reach_A = 0.0197 * 1e4 * float(np.abs(defocus).max()) / (2 * pixel)  # lambda * defocus * Nyquist
-    window = 2 * scipy.fft.next_fast_len(math.ceil((structure.diameter_A / 2 + reach_A) / pixel) + 4)
-    padded = np.zeros((len(phase), window, window), dtype=np.float32)
-    start = window // 2 - patch // 2
-    padded[:, start : start + patch, start : start + patch] = phase
+    window = _window(structure, float(np.abs(defocus).max()), parameters)
+    margin = (window - potential.shape[1]) // 2
+    padded = np.pad(potential, ((0, 0), (margin, margin), (margin, margin)))
     transfer = contrast_transfer(
         window,
         pixel,
@@ -82,11 +75,20 @@ def _add_particles(
         parameters.amplitude_contrast,
         parameters.voltage_kV,
     )
+    exposure = float(scene.exposure[tilt]) + parameters.exposure / 2  # at half time of the tilt
     spectrum = np.asarray(scipy.fft.rfft2(padded, workers=-1))
-    spectrum *= transfer * damage_envelope(window, pixel, float(scene.exposure[tilt]))
+    spectrum *= transfer * damage_envelope(window, pixel, exposure)
+    spectrum *= np.float32(interaction_constant(parameters.voltage_kV))
     blurred = np.asarray(scipy.fft.irfft2(spectrum, s=(window, window), workers=-1))
     for image, (x, y) in zip(blurred, whole, strict=True):
         _add_patch(contrast, image, int(x) - window // 2, int(y) - window // 2)
+
+
+def _window(structure: Structure, defocus_um: float, parameters: SimulationParameters) -> int:
+    """Even size that holds a molecule and what defocus carries away from it at Nyquist, lambda dz k."""
+    carried = electron_wavelength_A(parameters.voltage_kV) * 1e4 * defocus_um / (2 * parameters.pixel_size_A)
+    half = extent(structure, parameters.pixel_size_A) // 2 + math.ceil(carried / parameters.pixel_size_A)
+    return 2 * int(scipy.fft.next_fast_len(half))  # pyright: ignore[reportArgumentType]
 
 
 def _add_patch(target: NDArray[np.float64], patch: NDArray[np.float32], x: int, y: int) -> None:

@@ -16,14 +16,19 @@ import scipy.fft
 from numba import njit, prange
 from numpy.typing import NDArray
 
+from mpop.simulation.structures import Structure
+
 Array = NDArray[np.float64]
 
-SIGMA_E_300KV = 6.53e-4
-"""Interaction constant at 300 kV, rad / (V A)."""
 POTENTIAL_PER_SCATTERING = 47.878
 """h^2 / (2 pi m e): V A^2 of projected potential per A of scattering factor."""
 ATOM_B_A2 = 60.0
 """B-factor of every atom: its own size, thermal motion and what freezing does."""
+ATOM_SIGMA_A = math.sqrt(ATOM_B_A2 / (8 * math.pi**2))
+ATOM_REACH_SIGMA = 4.0
+"""Atoms are drawn this far out."""
+FINEST_PIXEL_A = 1.25
+"""Atoms are drawn at this sampling or finer: what folds back is exp(-B k^2 / 4) < 0.5 % of an atom."""
 DAMAGE_B_PER_EXPOSURE_A2 = 4.0
 MEAN_FREE_PATH_A = 3000.0
 """Inelastic mean free path in ice at 300 kV."""
@@ -77,8 +82,6 @@ def _splat(atoms, weights, rotations, offsets, pixel, sigma, reach, out):
             x = r[0, 0] * ax + r[0, 1] * ay + r[0, 2] * az + offsets[p, 0]
             y = r[1, 0] * ax + r[1, 1] * ay + r[1, 2] * az + offsets[p, 1]
             column, row = round(x / pixel), round(y / pixel)
-            if not (reach - half <= column < half - reach and reach - half <= row < half - reach):
-                continue
             for i in range(-reach, reach + 1):
                 d = (column + i) * pixel - x
                 gx[i + reach] = math.exp(inverse * d * d)
@@ -90,26 +93,52 @@ def _splat(atoms, weights, rotations, offsets, pixel, sigma, reach, out):
                     line[half + column - reach + i] += gy * gx[i]
 
 
-def project_potential(
-    atoms_A: Array, scattering_A: Array, rotations: Array, offsets_A: Array, size: int, pixel_size_A: float
-) -> NDArray[np.float32]:
-    """Projected phase shift (rad) of a molecule seen from p directions, (p, size, size) with y, x axes.
+def oversampling(pixel_size_A: float) -> int:
+    """How many times finer than the pixel size atoms are drawn."""
+    return max(2, math.ceil(pixel_size_A / FINEST_PIXEL_A))
 
-    rotations (p, 3, 3), offsets_A (p, 2) x, y from the centre pixel size // 2. Drawn at twice the sampling
-    and brought to the pixel size by cutting its spectrum, so that nothing folds back.
+
+def extent(structure: Structure, pixel_size_A: float) -> int:
+    """Even number of pixels that a molecule needs, its outermost atoms and an offset of a pixel included."""
+    return 2 * math.ceil((structure.diameter_A / 2 + ATOM_REACH_SIGMA * ATOM_SIGMA_A) / pixel_size_A + 1)
+
+
+def electron_wavelength_A(voltage_kV: float) -> float:
+    """Relativistic wavelength, h / sqrt(2 m e V (1 + e V / 2 m c^2))."""
+    volts = voltage_kV * 1e3
+    return 12.2643 / math.sqrt(volts + 0.97845e-6 * volts**2)
+
+
+def interaction_constant(voltage_kV: float) -> float:
+    """sigma_e = 2 pi m e lambda / h^2 with the relativistic mass, rad / (V A); 6.53e-4 at 300 kV."""
+    mass_ratio = 1 + voltage_kV / 510.999
+    return mass_ratio * electron_wavelength_A(voltage_kV) / POTENTIAL_PER_SCATTERING
+
+
+def project_potential(
+    structure: Structure, rotations: Array, offsets_A: Array, pixel_size_A: float
+) -> NDArray[np.float32]:
+    """Projected potential (V A) of a molecule seen from p directions, (p, s, s) with y, x axes.
+
+    rotations (p, 3, 3); offsets_A (p, 2) x, y from the centre pixel s // 2, at most half a pixel; s = `extent`.
+    Drawn on a finer grid and brought to the pixel size by cutting its spectrum, so that nothing folds back.
     """
-    fine = pixel_size_A / 2
-    sigma = math.sqrt(ATOM_B_A2 / (8 * math.pi**2))
-    reach = math.ceil(4 * sigma / fine)
-    images = np.zeros((len(rotations), 2 * size, 2 * size), dtype=np.float32)
-    potential = scattering_A * (POTENTIAL_PER_SCATTERING * SIGMA_E_300KV)
-    _splat(atoms_A, potential, rotations, offsets_A, fine, sigma, reach, images)
+    if np.abs(offsets_A).max() > 0.501 * pixel_size_A:
+        raise ValueError("offsets beyond half a pixel do not fit the image")
+    finer = oversampling(pixel_size_A)
+    step = pixel_size_A / finer
+    reach = math.ceil(ATOM_REACH_SIGMA * ATOM_SIGMA_A / step)
+    size = extent(structure, pixel_size_A)
+    images = np.zeros((len(rotations), finer * size, finer * size), dtype=np.float32)
+    potential = structure.scattering_A * POTENTIAL_PER_SCATTERING
+    _splat(structure.position_A, potential, rotations, offsets_A, step, ATOM_SIGMA_A, reach, images)
     spectrum = np.asarray(scipy.fft.rfft2(images, workers=-1))
     half = size // 2
     cut = np.zeros((len(images), size, half + 1), dtype=np.complex64)
     cut[:, :half, :half] = spectrum[:, :half, :half]
     cut[:, -half + 1 :, :half] = spectrum[:, -half + 1 :, :half]
-    return np.asarray(scipy.fft.irfft2(cut, s=(size, size), workers=-1)) / 4
+    coarse = np.asarray(scipy.fft.irfft2(cut, s=(size, size), workers=-1), dtype=np.float32)
+    return coarse / np.float32(finer**2)
 
 
 def contrast_transfer(
@@ -123,8 +152,7 @@ def contrast_transfer(
     voltage_kV: float,
 ) -> NDArray[np.float32]:
     """(p, size, size // 2 + 1) sin(chi + asin A), chi = pi lambda z k^2 - pi/2 Cs lambda^3 k^4."""
-    volts = voltage_kV * 1e3
-    wavelength = 12.2643 / math.sqrt(volts + 0.97845e-6 * volts**2)
+    wavelength = electron_wavelength_A(voltage_kV)
     ky = np.fft.fftfreq(size, pixel_size_A)[:, None]
     kx = np.fft.rfftfreq(size, pixel_size_A)[None, :]
     k2 = kx**2 + ky**2

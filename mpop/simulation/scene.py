@@ -92,7 +92,7 @@ def make_scene(
     return Scene(
         name=name,
         angles_deg=angles,
-        exposure=dose_symmetric_order(n) * parameters.exposure,
+        exposure=dose_symmetric_order(n).astype(np.float64) * parameters.exposure,
         axis_deg=float(np.round(rng.normal(-85.0, 0.5), 2)),
         defocus_um=base_defocus + rng.normal(0, 0.03, n),
         astigmatism_um=float(rng.uniform(0.02, 0.08)),

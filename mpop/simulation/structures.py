@@ -14,10 +14,13 @@ from pathlib import Path
 import gemmi
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
 
 from mpop.errors import InputError
+from mpop.simulation.symmetry import about_axis, group_rotations, orientation
 
 Array = NDArray[np.float64]
+Trace = dict[str, tuple[str, list[float]]]
 
 # Atoms of one residue: name, radius from the helix axis (A), angle (deg) and height (A) from CA.
 _RESIDUE = (
@@ -98,7 +101,7 @@ def _four_helix_bundle(residues: int) -> tuple[Array, list[str]]:
     for i in range(4):
         outwards = np.array([np.cos(np.pi * i / 2), np.sin(np.pi * i / 2), 0.0])
         oriented = _upside_down(helix) if i % 2 else helix
-        positions.append(oriented @ _about_axis(outwards, 12.0).T + radius * outwards)
+        positions.append(oriented @ about_axis(outwards, 12.0).T + radius * outwards)
     return np.concatenate(positions), names * 4
 
 
@@ -113,27 +116,6 @@ def _layer(residues: tuple[int, ...]) -> tuple[Array, list[str]]:
     return np.concatenate(positions), elements
 
 
-def _about_axis(axis: Array, degrees: float) -> Array:
-    """Right-handed rotation about an axis."""
-    x, y, z = axis / np.linalg.norm(axis)
-    angle = np.deg2rad(degrees)
-    c, s = np.cos(angle), np.sin(angle)
-    skew = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
-    return c * np.eye(3) + s * skew + (1 - c) * np.outer([x, y, z], [x, y, z])
-
-
-def octahedral_rotations() -> Array:
-    """(24, 3, 3) all rotations of a cube: signed permutation matrices of determinant 1; 4-folds on x, y, z."""
-    rotations = []
-    for order in ((0, 1, 2), (0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0)):
-        for signs in np.ndindex(2, 2, 2):
-            matrix = np.zeros((3, 3))
-            matrix[np.arange(3), order] = 1.0 - 2.0 * np.array(signs)
-            if np.linalg.det(matrix) > 0:
-                rotations.append(matrix)
-    return np.stack(rotations)
-
-
 def ferritin_like() -> Structure:
     """24 four-helix bundles on an octahedral shell, 128 A across, 340 kDa."""
     subunit, elements = _four_helix_bundle(32)
@@ -143,9 +125,9 @@ def ferritin_like() -> Structure:
     x = np.cross([0.0, 0.0, 1.0], z)
     x /= np.linalg.norm(x)
     frame = np.stack([x, np.cross(z, x), z], axis=1)
-    turn = frame @ _about_axis(np.array([0.0, 0.0, 1.0]), 107.0) @ _about_axis(np.array([0.0, 1.0, 0.0]), 93.0)
+    turn = frame @ about_axis(np.array([0.0, 0.0, 1.0]), 107.0) @ about_axis(np.array([0.0, 1.0, 0.0]), 93.0)
     placed = subunit @ turn.T + 46.0 * z
-    positions = np.concatenate([placed @ r.T for r in octahedral_rotations()])
+    positions = np.concatenate([placed @ r.T for r in group_rotations("O")])
     return Structure.make("ferritin-like", positions, elements * 24, "O")
 
 
@@ -164,7 +146,7 @@ def asymmetric() -> Structure:
     positions, elements = [], []
     for number, (residues, x, y) in enumerate(recipe):
         layer, names = _layer(residues)
-        turn = _about_axis(np.array([0.0, 0.0, 1.0]), 40.0 * number)
+        turn = about_axis(np.array([0.0, 0.0, 1.0]), 40.0 * number)
         positions.append((layer + np.array([x, y, 0.0])) @ turn.T + np.array([0.0, 0.0, 10.5 * number]))
         elements += names
     return Structure.make("asymmetric", np.concatenate(positions), elements, "C1")
@@ -173,17 +155,18 @@ def asymmetric() -> Structure:
 def from_file(path: str | Path, symmetry: str = "C1") -> Structure:
     """The first assembly of a PDB or mmCIF file, or its first model where it describes none.
 
-    The symmetry is taken at its word: the axes must already lie as RELION puts them.
+    With a symmetry, the model is turned to where RELION has the axes, which are found by laying copies of one
+    chain onto each other. Raises InputError for a file that cannot be read and copies that do not fit.
     """
     path = Path(path)
     try:
         structure = gemmi.read_structure(str(path), merge_chain_parts=True)
     except (RuntimeError, ValueError, OSError) as error:
         raise InputError(f"{path}: not a readable PDB or mmCIF file ({' '.join(str(error).split())})") from error
-    structure.remove_waters()
-    structure.remove_alternative_conformations()
     if structure.assemblies:
         structure.transform_to_assembly(structure.assemblies[0].name, gemmi.HowToNameCopiedChain.Short)
+    structure.remove_waters()
+    structure.remove_alternative_conformations()
     positions, elements = [], []
     for chain in structure[0] if len(structure) else ():
         for residue in chain:
@@ -193,5 +176,40 @@ def from_file(path: str | Path, symmetry: str = "C1") -> Structure:
                     elements.append(atom.element.name)
     if not positions:
         raise InputError(f"{path}: no atoms")
-    name = path.name.split(".")[0]
-    return Structure.make(name, np.array(positions), elements, symmetry)
+    try:
+        turn = orientation(_copies_of_a_chain(structure[0]), symmetry)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+    return Structure.make(path.name.split(".")[0], np.array(positions) @ turn.T, elements, symmetry.upper())
+
+
+def _copies_of_a_chain(model: gemmi.Model) -> Array:
+    """(m, 3, 3) rotations that lay the most frequent chain onto each of its copies, itself included."""
+    traces = [_trace(chain) for chain in model]
+    groups = [[b for b in traces if _same_sequence(a, b)] for a in traces if len(a) > 2]
+    if not groups:
+        return np.eye(3)[None]
+    first, *others = max(groups, key=lambda group: (len(group), len(group[0])))
+    rotations = [np.eye(3)]
+    for copy in others:
+        common = sorted(first.keys() & copy.keys())
+        here, there = (np.array([trace[i][1] for i in common]) for trace in (first, copy))
+        laid = Rotation.align_vectors(there - there.mean(axis=0), here - here.mean(axis=0))[0]
+        rotations.append(laid.as_matrix())
+    return np.array(rotations)
+
+
+def _trace(chain: gemmi.Chain) -> Trace:
+    """Residue name and position of every CA or P, by residue number."""
+    return {
+        str(residue.seqid): (residue.name, atom.pos.tolist())
+        for residue in chain.get_polymer()
+        for atom in residue
+        if (atom.name, atom.element.name) in (("CA", "C"), ("P", "P"))
+    }
+
+
+def _same_sequence(a: Trace, b: Trace) -> bool:
+    """Whether at least 90 % of the residues of both are the same."""
+    same = sum(a[i][0] == b[i][0] for i in a.keys() & b.keys())
+    return same >= 0.9 * max(len(a), len(b))
