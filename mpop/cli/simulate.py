@@ -32,7 +32,9 @@ def tilt_series(
     pose_angle_rms: Annotated[float, typer.Option(help="Planted error of orientations, degrees.")] = 2.5,
     signal: Annotated[float, typer.Option(help="Scale of the particles' contrast; 0: only noise.")] = 1.0,
     model: Annotated[Path | None, typer.Option(help="PDB or mmCIF for the first species.")] = None,
-    symmetry: Annotated[str, typer.Option(help="Point group of the model, axes as RELION puts them.")] = "C1",
+    symmetry: Annotated[
+        str, typer.Option(help="Point group of the model, which is turned to RELION's axes.")
+    ] = "C1",
     seed: Annotated[int, typer.Option(help="Same seed, same data.")] = 1,
     json: JsonOption = False,
 ) -> None:

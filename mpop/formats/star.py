@@ -9,6 +9,7 @@ import pandas as pd
 import starfile
 
 from mpop.errors import InputError
+from mpop.formats.files import replacing
 
 Blocks = dict[str, pd.DataFrame]
 
@@ -28,6 +29,17 @@ def read_star(path: Path) -> Blocks:
     if not tables:
         raise InputError(f"{path}: no data block; is it a STAR file?")
     return tables
+
+
+def write_star(path: Path, blocks: Blocks) -> None:
+    """Write tables, whole or not at all. The same tables give the same bytes.
+
+    starfile begins a file with a comment that tells the time; it is taken off.
+    """
+    with replacing(path) as temporary:
+        starfile.write({**blocks}, temporary, float_format="%.6f", overwrite=True)
+        text = temporary.read_text(encoding="utf-8")
+        temporary.write_text(text[text.index("data_") :], encoding="utf-8")
 
 
 def read_star_table(path: Path, required: Iterable[str] = ()) -> pd.DataFrame:

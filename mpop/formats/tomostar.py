@@ -6,11 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-import starfile
 
 from mpop.errors import InputError
-from mpop.formats.files import replacing
-from mpop.formats.star import read_star_table
+from mpop.formats.star import read_star_table, write_star
 
 MOVIE, ANGLE, AXIS, DOSE = "wrpMovieName", "wrpAngleTilt", "wrpAxisAngle", "wrpDose"
 
@@ -40,6 +38,4 @@ def read_tomostar(path: str | Path) -> Tomostar:
 
 def write_tomostar(path: str | Path, table: pd.DataFrame) -> None:
     """Write a tomostar."""
-    path = Path(path)
-    with replacing(path) as temporary:
-        starfile.write({"": table}, temporary, overwrite=True)
+    write_star(Path(path), {"": table})

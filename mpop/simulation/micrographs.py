@@ -76,10 +76,10 @@ def _add_particles(
         parameters.voltage_kV,
     )
     exposure = float(scene.exposure[tilt]) + parameters.exposure / 2  # at half time of the tilt
-    spectrum = np.asarray(scipy.fft.rfft2(padded, workers=-1))
+    spectrum = np.asarray(scipy.fft.rfft2(padded))
     spectrum *= transfer * damage_envelope(window, pixel, exposure)
     spectrum *= np.float32(interaction_constant(parameters.voltage_kV))
-    blurred = np.asarray(scipy.fft.irfft2(spectrum, s=(window, window), workers=-1))
+    blurred = np.asarray(scipy.fft.irfft2(spectrum, s=(window, window)))
     for image, (x, y) in zip(blurred, whole, strict=True):
         _add_patch(contrast, image, int(x) - window // 2, int(y) - window // 2)
 

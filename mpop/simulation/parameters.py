@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,13 +44,35 @@ class SimulationParameters:
     def __post_init__(self) -> None:
         for name in ("series", "tilts", "particles", "image_size"):
             if getattr(self, name) < 1:
-                raise InputError(f"{name.replace('_', ' ')}: {getattr(self, name)}; at least 1 is needed")
-        for name in ("pixel_size_A", "exposure", "thickness_A"):
-            if getattr(self, name) <= 0:
-                raise InputError(f"{name}: {getattr(self, name)}; it must be above 0")
+                raise InputError(f"{_words(name)}: {getattr(self, name)}; at least 1 is needed")
+        for name in ("pixel_size_A", "exposure", "thickness_A", "initial_resolution_A", "voltage_kV"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise InputError(f"{_words(name)}: {getattr(self, name)}; it must be above 0")
+        for name in (
+            "image_warp_rms_A",
+            "stage_angle_rms_deg",
+            "pose_shift_rms_A",
+            "pose_angle_rms_deg",
+            "signal",
+        ):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise InputError(f"{_words(name)}: {getattr(self, name)}; it must be 0 or more")
+        if not 0 <= self.tilt_range_deg < 90:
+            raise InputError(f"tilt range: {self.tilt_range_deg} degrees; it must be from 0 to below 90")
+        if self.seed < 0:
+            raise InputError(f"seed: {self.seed}; it must be 0 or more")
+        if self.initial_resolution_A < 3 * self.pixel_size_A:
+            raise InputError(
+                f"half-maps of {self.initial_resolution_A:g} A need a pixel size of at most "
+                f"{self.initial_resolution_A / 3:.2f} A, not {self.pixel_size_A:g}"
+            )
 
     @property
     def volume_dims_A(self) -> tuple[float, float, float]:
         """Extent of the tomogram."""
         width = self.image_size * self.pixel_size_A
         return (width, width, self.thickness_A + 400.0)
+
+
+def _words(field: str) -> str:
+    return field.replace("_", " ")

@@ -132,12 +132,12 @@ def project_potential(
     images = np.zeros((len(rotations), finer * size, finer * size), dtype=np.float32)
     potential = structure.scattering_A * POTENTIAL_PER_SCATTERING
     _splat(structure.position_A, potential, rotations, offsets_A, step, ATOM_SIGMA_A, reach, images)
-    spectrum = np.asarray(scipy.fft.rfft2(images, workers=-1))
+    spectrum = np.asarray(scipy.fft.rfft2(images))
     half = size // 2
     cut = np.zeros((len(images), size, half + 1), dtype=np.complex64)
     cut[:, :half, :half] = spectrum[:, :half, :half]
     cut[:, -half + 1 :, :half] = spectrum[:, -half + 1 :, :half]
-    coarse = np.asarray(scipy.fft.irfft2(cut, s=(size, size), workers=-1), dtype=np.float32)
+    coarse = np.asarray(scipy.fft.irfft2(cut, s=(size, size)), dtype=np.float32)
     return coarse / np.float32(finer**2)
 
 

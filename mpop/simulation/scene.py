@@ -129,13 +129,21 @@ def _place(
             radius = structure.diameter_A / 2
             low = np.array([1.2 * radius, 1.2 * radius, (size[2] - parameters.thickness_A) / 2 + radius])
             high = np.array([width, width, size[2]]) - low
+            if (low > high).any():
+                raise InputError(
+                    f"{structure.name} is {structure.diameter_A:g} A across: no room in a field of {width:g} A and "
+                    f"ice of {parameters.thickness_A:g} A"
+                )
             for _attempt in range(2000):
                 place = rng.uniform(low, high)
                 clear = np.array(radii) + radius
                 if not centres or (np.linalg.norm(np.array(centres) - place, axis=1) > clear).all():
                     break
             else:
-                raise InputError(f"no room for {parameters.particles} particles per species in one tilt series")
+                raise InputError(
+                    f"no room for {parameters.particles} particles of each species in a field of {width:g} A; "
+                    "use fewer, or a larger image"
+                )
             centres.append(place)
             radii.append(radius)
             positions[kind].append(place)

@@ -16,7 +16,7 @@ import scipy.fft
 from numba import njit
 from numpy.typing import NDArray
 from scipy.ndimage import affine_transform, distance_transform_edt, gaussian_filter
-from scipy.optimize import brentq
+from scipy.optimize import root_scalar
 
 from mpop.simulation.physics import ATOM_REACH_SIGMA, ATOM_SIGMA_A, POTENTIAL_PER_SCATTERING, extent, oversampling
 from mpop.simulation.structures import Structure
@@ -60,13 +60,13 @@ def make_maps(
     middle = 1 / resolution_A - FSC_WIDTH_PER_A * math.log(1 / THRESHOLD - 1)
     wanted = 1 / (1 + np.exp((frequency - middle) / FSC_WIDTH_PER_A))
     window = 0.5 + 0.5 * np.cos(np.pi * np.clip((frequency * resolution_A - 1) / (CUT - 1), 0, 1))
-    spectrum = np.asarray(scipy.fft.rfftn(truth, workers=-1))
+    spectrum = np.asarray(scipy.fft.rfftn(truth))
     power = _shell_mean(np.square(np.abs(spectrum)), shell)
     low_passed = _real(spectrum * (window * np.sqrt(wanted))[shell], box)
     noises = []
     for _ in range(2):
         white = _symmetrised(rng.standard_normal((box,) * 3, dtype=np.float32), structure.symmetry)
-        noise = np.asarray(scipy.fft.rfftn(white, workers=-1))
+        noise = np.asarray(scipy.fft.rfftn(white))
         level = power * (1 - wanted) / _shell_mean(np.square(np.abs(noise)), shell)
         noises.append(_real(noise * (window * np.sqrt(level))[shell], box))
     within = np.flatnonzero(frequency[: box // 2] < CUT / resolution_A)
@@ -80,7 +80,7 @@ def _noise_strength(parts: list[Volume], area: float, shells: NDArray[np.int_]) 
     parts: t, n1, n2, all within the mask. Sums over shells of their products make the FSC for any g.
     """
     shell = np.rint(_radius(len(parts[0]))).astype(int)
-    t, a, b = (np.asarray(scipy.fft.rfftn(part, workers=-1)) for part in parts)
+    t, a, b = (np.asarray(scipy.fft.rfftn(part)) for part in parts)
 
     def mean(x: NDArray, y: NDArray) -> NDArray[np.float64]:
         return _shell_mean(np.real(x * np.conj(y)), shell)[shells]
@@ -93,7 +93,7 @@ def _noise_strength(parts: list[Volume], area: float, shells: NDArray[np.int_]) 
         fsc = cross / np.sqrt((tt + 2 * g * ta + g * g * aa) * (tt + 2 * g * tb + g * g * bb))
         return float(fsc.sum()) - area
 
-    return np.float32(np.exp(brentq(excess, math.log(1e-3), math.log(1e3))))
+    return np.float32(math.exp(root_scalar(excess, bracket=(math.log(1e-3), math.log(1e3))).root))
 
 
 def _symmetrised(volume: Volume, symmetry: str) -> Volume:
@@ -110,7 +110,7 @@ def _symmetrised(volume: Volume, symmetry: str) -> Volume:
 
 
 def _real(spectrum: NDArray[np.complexfloating], box: int) -> Volume:
-    return np.asarray(scipy.fft.irfftn(spectrum, s=(box,) * 3, workers=-1)).astype(np.float32)
+    return np.asarray(scipy.fft.irfftn(spectrum, s=(box,) * 3)).astype(np.float32)
 
 
 def _radius(box: int) -> NDArray[np.float64]:
@@ -135,7 +135,7 @@ def true_map(structure: Structure, box: int, pixel_size_A: float) -> Volume:
     reach = math.ceil(ATOM_REACH_SIGMA * ATOM_SIGMA_A / step)
     potential = structure.scattering_A * POTENTIAL_PER_SCATTERING
     _splat(structure.position_A, potential, step, ATOM_SIGMA_A, reach, fine)
-    spectrum = np.asarray(scipy.fft.rfftn(fine, workers=-1, overwrite_x=True))
+    spectrum = np.asarray(scipy.fft.rfftn(fine, overwrite_x=True))
     keep = np.arange(-size // 2 + 1, size // 2)
     half = np.arange(size // 2)
     cut = np.zeros((size, size, size // 2 + 1), dtype=np.complex64)

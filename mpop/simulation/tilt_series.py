@@ -11,17 +11,22 @@ truth/                                      what was planted; nothing in it is f
 from __future__ import annotations
 
 import json
+import os
+import tempfile
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+import numba
 import numpy as np
 import pandas as pd
-import starfile
+import scipy.fft
+from lxml import etree
 
 from mpop.errors import InputError
 from mpop.formats.files import replacing
 from mpop.formats.images import write_image, write_map
+from mpop.formats.star import write_star
 from mpop.formats.tomostar import write_tomostar
 from mpop.formats.warp_settings import WarpSettings, write_settings
 from mpop.formats.warp_xml import write_tilt_series
@@ -65,11 +70,27 @@ def simulate_tilt_series(
     """Write a project into an empty or new directory. The same parameters write the same bytes."""
     parameters = parameters or SimulationParameters()
     directory = Path(directory)
-    if directory.exists() and any(directory.iterdir()):
-        raise InputError(f"{directory}: not empty; simulate into a new directory")
-    directory.mkdir(parents=True, exist_ok=True)
+    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+        raise InputError(f"{directory}: exists and is not an empty folder; simulate into a new one")
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    # written beside and moved when whole: an interrupted simulation leaves nothing behind
+    with (
+        tempfile.TemporaryDirectory(prefix=f".{directory.name}.", dir=directory.parent) as temporary,
+        scipy.fft.set_workers(numba.get_num_threads()),
+    ):
+        project = Path(temporary) / "project"
+        summary = _write_project(project, parameters, progress)
+        os.replace(project, directory)
+    return replace(summary, directory=directory)
+
+
+def _write_project(
+    directory: Path, parameters: SimulationParameters, progress: Callable[[str, int, int], None]
+) -> SimulationSummary:
     first = from_file(parameters.model, parameters.symmetry) if parameters.model else ferritin_like()
     structures = [first, asymmetric()]
+    if first.name == structures[1].name:
+        raise InputError(f"{parameters.model}: another species is called {first.name}; rename the file")
     rng = np.random.default_rng(parameters.seed)
     names = [f"TS_{number:02d}" for number in range(1, parameters.series + 1)]
     scenes = [make_scene(name, structures, parameters, rng) for name in names]
@@ -111,7 +132,7 @@ def simulate_tilt_series(
         float(np.sqrt(np.square(np.concatenate(planted)).sum(axis=1).mean())),
     )
     truth = {
-        "parameters": {**asdict(parameters), "model": str(parameters.model) if parameters.model else None},
+        "parameters": {**asdict(parameters), "model": parameters.model.name if parameters.model else None},
         "species": [asdict(one) for one in summary.species],
         "series": names,
         "planted_position_rms_A": summary.planted_position_rms_A,
@@ -176,9 +197,12 @@ def _write_nominal(directory: Path, scene: Scene, parameters: SimulationParamete
         grid_ctf_defocus_delta=constant_grid(scene.astigmatism_um),
         grid_ctf_defocus_angle=constant_grid(scene.astigmatism_deg),
     )
+    root = etree.fromstring(write_tilt_series(model))
+    root.set("DataDirectory", "../tomostar")
+    etree.SubElement(root, "MoviePath").text = "\n".join(movies)
     path = directory / "warp_tiltseries" / f"{scene.name}.xml"
     with replacing(path) as temporary:
-        temporary.write_bytes(write_tilt_series(model))
+        temporary.write_bytes(etree.tostring(root, xml_declaration=True, encoding="utf-8"))
 
 
 def _write_species(
@@ -217,16 +241,7 @@ def _write_species(
     columns = ["rlnMicrographName", "rlnCoordinateX", "rlnCoordinateY", "rlnCoordinateZ"]
     columns += ["rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi", "rlnRandomSubset", "rlnOpticsGroup"]
     table = pd.DataFrame(rows, columns=columns)
-    path = directory / "species" / f"{structure.name}_particles.star"
-    with replacing(path) as temporary:
-        starfile.write({"optics": optics, "particles": table}, temporary, float_format="%.6f", overwrite=True)
-    text = without_comments(path)
-    _write_text(path, text)
-
-
-def without_comments(path: Path) -> str:
-    """The text of a STAR file without the comment lines that hold the time of writing."""
-    return "\n".join(line for line in path.read_text().splitlines() if not line.startswith("#")) + "\n"
+    write_star(directory / "species" / f"{structure.name}_particles.star", {"optics": optics, "particles": table})
 
 
 def _write_truth(
