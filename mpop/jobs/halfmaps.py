@@ -23,6 +23,7 @@ from mpop.projection.insertion import FourierSums
 from mpop.records.models import ItemRecord, SpeciesRecord
 from mpop.records.tilt_series import ParticleSet, TiltSeriesModel
 from mpop.refinement.reconstruction import SpeciesTarget, add_series
+from mpop.refinement.views import ParticleView
 from mpop_store import version_of
 
 FSC_COLUMNS = ("frequency", "corrected", "unmasked", "masked", "randomised")
@@ -91,7 +92,8 @@ def rebuild(
                 [to_sum[identity] for identity in held],
                 lambda tilt, item=state.item: population.tilt_image(item, tilt),
                 state.model,
-                [state.particles[identity] for identity in held],
+                [ParticleView.of(state.model, state.particles[identity]) for identity in held],
+                [state.particles[identity].half for identity in held],
                 state.pixel_size_A,
                 threads,
             )

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from mpop.projection.disc import HalfDisc
 from mpop.projection.insertion import FourierSums, insert
-from mpop.records.tilt_series import ParticleSet, TiltSeriesModel
+from mpop.records.tilt_series import TiltSeriesModel
 from mpop.refinement.extraction import TiltLoader, extract
 from mpop.refinement.views import ParticleView
 
@@ -39,30 +39,29 @@ def add_series(
     targets: list[SpeciesTarget],
     load_tilt: TiltLoader,
     model: TiltSeriesModel,
-    particles: list[ParticleSet],
+    views: list[ParticleView],
+    halves: list[NDArray[np.uint8]],
     pixel_size_A: float,
     threads: int,
 ) -> None:
-    """Add all images of one series; targets and particles go together, one per species."""
-    requests, views, discs = [], [], []
-    for target, species in zip(targets, particles, strict=True):
-        view = ParticleView.of(model, species)
+    """Add all images of one series; targets, views and halves (p,) go together, one per species."""
+    requests, discs = [], []
+    for target, view in zip(targets, views, strict=True):
         size = 2 * round(target.box * target.pixel_size_A / pixel_size_A / 2)
         finest = 2 * max(target.pixel_size_A, pixel_size_A)
         requests.append(view.request(model, target.diameter_A, finest, size, pixel_size_A))
-        views.append(view)
         # a component at radius k lands between voxels k * scale and k * scale + 1, which must exist
         scale = target.box * target.pixel_size_A / (size * pixel_size_A)
         discs.append(HalfDisc.make(size, min(size / 2 - 1.5, (target.box / 2 - 1.5) / scale), r_min=0.0))
     for batch in extract(load_tilt, model, pixel_size_A, requests, threads):
-        target, species, view = targets[batch.request], particles[batch.request], views[batch.request]
+        target, view = targets[batch.request], views[batch.request]
         size = requests[batch.request].size
         at = view.position_A[batch.particle, batch.tilt] / pixel_size_A
         data = batch.data * _phases(at - batch.origin_px, size)
         rows = view.rows[batch.particle, batch.tilt]
         rows = rows * (target.box * target.pixel_size_A / (size * pixel_size_A))
         disc = discs[batch.request]
-        half = species.half[batch.particle]
+        half = halves[batch.request][batch.particle]
         for number, sums in enumerate(target.halves, start=1):
             chosen = half == number
             if chosen.any():
