@@ -131,8 +131,8 @@ def _place(
             high = np.array([width, width, size[2]]) - low
             if (low > high).any():
                 raise InputError(
-                    f"{structure.name} is {structure.diameter_A:g} A across: no room in a field of {width:g} A and "
-                    f"ice of {parameters.thickness_A:g} A"
+                    f"{structure.name} is {structure.diameter_A:g} A across: no room in a field of {width:g} A "
+                    f"and ice of {parameters.thickness_A:g} A"
                 )
             for _attempt in range(2000):
                 place = rng.uniform(low, high)
