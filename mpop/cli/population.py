@@ -75,10 +75,11 @@ def log(
 
     context.options.json |= json
     entries = history(context.population(), start, limit)
-    emit("log", {"commits": entries}, "\n".join(_log_lines(entries, graph)) or "no commits yet")
+    emit("log", {"commits": entries}, "\n".join(log_lines(entries, graph)) or "no commits yet")
 
 
-def _log_lines(entries: list[HistoryEntry], graph: bool) -> list[str]:
+def log_lines(entries: list[HistoryEntry], graph: bool) -> list[str]:
+    """The text of `mpop log`."""
     lines: list[str] = []
     for entry in entries:
         node, bar = ("* ", "| " if entry.parents else "  ") if graph else ("", "")
