@@ -69,8 +69,8 @@ def _plain(value: Any) -> Any:
     """Dataclasses, pydantic models, paths and non-finite numbers as JSON knows them."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
-    if hasattr(value, "model_dump"):
-        return _plain(value.model_dump(mode="json"))
+    if dump := getattr(value, "model_dump", None):
+        return _plain(dump(mode="json"))
     if isinstance(value, dict):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -115,8 +115,8 @@ def _import(target: Path, summary: SimulationSummary, progress: Progress) -> Pop
     add_source(here, "simulated", target / "data" / "warp_tiltseries.settings", progress=progress)
     for one in summary.species:
         stem = target / "data" / "species" / one.name
-        maps = [f"{stem}_{kind}.mrc" for kind in ("half1", "half2", "mask")]
-        add_species(here, one.name, *maps, f"{stem}_particles.star", one.diameter_A, one.symmetry)
+        half1, half2, mask = (f"{stem}_{kind}.mrc" for kind in ("half1", "half2", "mask"))
+        add_species(here, one.name, half1, half2, mask, f"{stem}_particles.star", one.diameter_A, one.symmetry)
     return here
 
 

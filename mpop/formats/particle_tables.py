@@ -105,7 +105,8 @@ class _Reader:
         if missing:
             names = ", ".join(f"_{column}" for column in missing)
             raise InputError(f"{self.path}: block data_{self.block} has no column {names}")
-        numbers = self.table[list(columns)].apply(pd.to_numeric, errors="coerce").to_numpy(dtype=np.float64)
+        read = [np.asarray(pd.to_numeric(self.table[c], errors="coerce"), dtype=np.float64) for c in columns]
+        numbers = np.stack(read, axis=1)
         bad = np.argwhere(~np.isfinite(numbers))
         if len(bad):
             rows = ", ".join(str(r + 1) for r in np.unique(bad[:, 0])[:5])
@@ -197,7 +198,7 @@ class _Reader:
             return self._numbers([column])[:, 0]
         if optics is None or column not in optics.columns:
             return None
-        values = pd.to_numeric(optics[column], errors="coerce").to_numpy(dtype=np.float64)
+        values = np.asarray(pd.to_numeric(optics[column], errors="coerce"), dtype=np.float64)
         if len(values) == 1:
             return np.full(len(self.table), values[0])
         groups = {int(g): v for g, v in zip(optics["rlnOpticsGroup"], values, strict=True)}

@@ -30,9 +30,11 @@ def read_tomostar(path: str | Path) -> Tomostar:
     """Read a tomostar. Raises InputError naming the file and a missing column."""
     path = Path(path)
     table = read_star_table(path, required=(MOVIE, ANGLE))
-    if table[MOVIE].duplicated().any():
-        twice = table[MOVIE][table[MOVIE].duplicated()].iloc[0]
-        raise InputError(f"{path}: the movie {twice} is listed twice")
+    seen: set[str] = set()
+    for movie in map(str, table[MOVIE]):
+        if movie in seen:
+            raise InputError(f"{path}: the movie {movie} is listed twice")
+        seen.add(movie)
     return Tomostar(path.stem, table)
 
 

@@ -39,9 +39,9 @@ def read_settings(path: str | Path) -> WarpSettings:
     except etree.XMLSyntaxError as error:
         raise InputError(f"{path}: not readable as XML ({error.msg})") from error
     values = {
-        (p.getparent().tag, p.get("Name")): p.get("Value", "")
-        for p in root.iter("Param")
-        if p.getparent() is not None
+        (section.tag, param.get("Name")): param.get("Value", "")
+        for section in root.iter()
+        for param in section.findall("Param")
     }
     flat = {name: value for (_, name), value in reversed(values.items())}
 

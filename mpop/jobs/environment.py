@@ -35,7 +35,7 @@ def use_threads(threads: int | None) -> int:
     wanted = available if threads is None else threads
     if wanted < 1:
         raise InputError(f"--threads {wanted}: at least one thread is needed")
-    numba.set_num_threads(min(wanted, numba.config.NUMBA_NUM_THREADS))  # pyright: ignore[reportAttributeAccessIssue]
+    numba.set_num_threads(min(wanted, available))
     torch.set_num_threads(wanted)
     return wanted
 

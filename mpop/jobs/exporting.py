@@ -115,7 +115,7 @@ def _write_particles(
 
 def _write_fsc(species: SpeciesRecord, fsc: np.ndarray, path: Path) -> None:
     """The FSC in the columns of RELION's postprocess.star."""
-    curves = dict(zip(FSC_COLUMNS, fsc, strict=True))
+    curves: dict[str, np.ndarray] = dict(zip(FSC_COLUMNS, fsc, strict=True))
     frequency = curves["frequency"]
     with np.errstate(divide="ignore"):
         angstrom = np.where(frequency > 0, 1 / frequency, 999.0)

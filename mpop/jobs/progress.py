@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable
 
-
-class Progress(Protocol):
-    """Called as work advances; cheap to call often."""
-
-    def __call__(self, task: str, done: int, total: int) -> None:
-        """`done` of `total` steps of `task` are complete; a new task name starts a new bar."""
-        ...
+Progress = Callable[[str, int, int], None]
+"""Called with task, done, total as work advances; cheap to call often. A new task name starts a new bar."""
 
 
 def silent(task: str, done: int, total: int) -> None:

@@ -93,4 +93,4 @@ def band_limited_ctf2(ctf: NDArray[np.floating], size: int, threads: int = 1) ->
     half = size // 2
     rows = np.concatenate([point[:, :half], point[:, -half:]], axis=1)
     cropped = np.concatenate([rows[:, :, :half], rows[:, :, -half:]], axis=2)
-    return np.ascontiguousarray(np.asarray(scipy.fft.rfft2(cropped, workers=threads)).real)
+    return np.ascontiguousarray(np.real(np.asarray(scipy.fft.rfft2(cropped, workers=threads))))

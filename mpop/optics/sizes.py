@@ -26,9 +26,9 @@ def delocalisation_A(
 
 def even_fast_size(minimum: float) -> int:
     """Smallest even size of at least `minimum` pixels that FFTs like."""
-    size = scipy.fft.next_fast_len(max(2, math.ceil(minimum)), real=True)
-    while size % 2:
-        size = scipy.fft.next_fast_len(size + 1, real=True)
+    size = max(2, math.ceil(minimum))
+    while size % 2 or scipy.fft.next_fast_len(size, real=True) != size:
+        size += 1
     return size
 
 

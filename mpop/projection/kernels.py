@@ -22,6 +22,10 @@ import math
 
 import numpy as np
 from numba import njit, prange
+from numpy.typing import NDArray
+
+Floats = NDArray[np.floating]
+Ints = NDArray[np.int32]
 
 FAST = {"contract", "reassoc", "nsz", "arcp"}
 """LLVM may fuse and reorder sums; NaN and infinity keep their meaning (a NaN image must be seen)."""
@@ -31,7 +35,7 @@ N_OUT = 16
 
 
 @njit(parallel=True, fastmath=FAST, cache=True, error_model="numpy")
-def project_slices(volume, rows, row_y, row_x, row_start, out):
+def project_slices(volume: Floats, rows: Floats, row_y: Ints, row_x: Ints, row_start: Ints, out: Floats) -> None:
     """Slices of a reference. rows: (n, 2, 3) in voxels; out: (n, pixels, 2), overwritten."""
     real = volume.dtype.type
     offset = real((volume.shape[0] - 1) // 2)
@@ -70,7 +74,18 @@ def project_slices(volume, rows, row_y, row_x, row_start, out):
 
 
 @njit(parallel=True, fastmath=FAST, cache=True, error_model="numpy")
-def score_with_gradients(volume, data, power, rows, shifts, size, row_y, row_x, row_start, out):
+def score_with_gradients(
+    volume: Floats,
+    data: NDArray[np.complexfloating],
+    power: Floats,
+    rows: Floats,
+    shifts: Floats,
+    size: int,
+    row_y: Ints,
+    row_x: Ints,
+    row_start: Ints,
+    out: Floats,
+) -> None:
     """AB, A2 and their derivatives of n particle images.
 
     volume: `Reference.values`. data: (n, pixels) complex P. power: (n, pixels) Q. rows: (n, 2, 3) in voxels.

@@ -60,6 +60,6 @@ def prepare_reference(
     rows = np.arange(-reach - 1, reach + 2) % box
     part = transform[np.ix_(rows, rows, np.arange(reach + 2))]
     values = np.empty((*part.shape, 2), dtype=dtype)
-    values[..., 0] = part.real
-    values[..., 1] = part.imag
+    values[..., 0] = np.real(part)
+    values[..., 1] = np.imag(part)
     return Reference(values, reach, box, pixel_size_A)

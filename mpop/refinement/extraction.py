@@ -76,8 +76,8 @@ def extract(
     """Yield P and Q of every particle whose centre lies inside a used tilt, tilt by tilt."""
     weights = [_tilt_weights(model, request.ctf_size, pixel_size_A) for request in requests]
     small_weights = [_tilt_weights(model, request.size, pixel_size_A) for request in requests]
-    for tilt in np.flatnonzero(model.use):
-        raw = load_tilt(int(tilt))
+    for tilt in np.flatnonzero(model.use).tolist():
+        raw = load_tilt(tilt)
         image = np.float32(raw.mean(dtype=np.float64)) - raw  # protein bright
         noise = noise_spectrum(image)
         for number, request in enumerate(requests):
@@ -95,7 +95,7 @@ def extract(
                     request.size,
                     threads,
                 )
-                yield TiltBatch(number, int(tilt), particle, origin[particle], data, power)
+                yield TiltBatch(number, tilt, particle, origin[particle], data, power)
 
 
 def _tilt_weights(model: TiltSeriesModel, size: int, pixel_size_A: float) -> NDArray[np.float32]:
@@ -157,7 +157,7 @@ def _premultiply(
     spectrum = np.asarray(scipy.fft.rfft2(windows, workers=threads))
     spectrum *= ctf * (weights[0] / noise.at(_frequency(large))).astype(np.float32)
     matched = crop_wrapped(np.asarray(scipy.fft.irfft2(spectrum, workers=threads)), size)
-    data = np.asarray(scipy.fft.rfft2(matched, workers=threads)) / np.float32(size**2)
+    data = np.asarray(scipy.fft.rfft2(matched, workers=threads), dtype=np.complex64) / np.float32(size**2)
     radial = np.square(weights[1]) / (noise.at(_frequency(size)) * size**2)
-    power = band_limited_ctf2(ctf, size) * radial.astype(np.float32)
-    return data, np.maximum(power, 0.0, dtype=np.float32)
+    power = band_limited_ctf2(ctf, size, threads) * radial.astype(np.float32)
+    return data, np.maximum(power, 0.0).astype(np.float32, copy=False)

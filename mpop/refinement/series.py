@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.fft
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
+from mpop.optics.sizes import even_fast_size
 from mpop.projection.disc import HalfDisc
 from mpop.projection.reference import Reference
 from mpop.records.tilt_series import ParticleSet, TiltSeriesModel
@@ -45,10 +45,7 @@ class SeriesScore:
 
 def image_size(diameter_A: float, pixel_size_A: float) -> int:
     """Even window that holds a particle that is out of place by up to a quarter of its diameter."""
-    size = scipy.fft.next_fast_len(int(np.ceil((1.25 * diameter_A + 20) / pixel_size_A)), real=True)
-    while size % 2:
-        size = scipy.fft.next_fast_len(size + 1, real=True)
-    return size
+    return even_fast_size((1.25 * diameter_A + 20) / pixel_size_A)
 
 
 def gather_images(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from typing import Any
 
 import matplotlib
 
@@ -24,7 +25,7 @@ from mpop.maps.fsc import FSCCurve
 
 BEFORE, AFTER, CEILING = "#8a8f98", "#1f6feb", "#1a9850"
 LABELS = ("imported parameters", "refined", "true parameters")
-STYLE = {
+STYLE: dict[Any, Any] = {
     "font.family": "sans-serif",
     "font.size": 10,
     "axes.spines.top": False,
@@ -58,7 +59,7 @@ def fsc_figure(species: SpeciesEvaluation) -> str:
         ("Map against truth", species.to_truth, 0.5),
         ("Half-map against half-map", species.half_maps, 0.143),
     )
-    with plt.rc_context(STYLE):
+    with matplotlib.rc_context(STYLE):
         figure, axes = plt.subplots(1, 2, figsize=(9.2, 3.3), sharey=True)
         for axis, (title, curves, threshold) in zip(axes, panels, strict=True):
             _fsc_axes(axis, curves, title, threshold)
@@ -90,7 +91,7 @@ def slices_figure(species: SpeciesEvaluation) -> str:
     box = truth.shape[0]
     part = slice(box // 2 - int(box * 0.3), box // 2 + int(box * 0.3))
     low, high = np.percentile(truth[part, part, part], [1.0, 99.7])
-    with plt.rc_context(STYLE):
+    with matplotlib.rc_context(STYLE):
         figure, axes = plt.subplots(3, 4, figsize=(9.2, 7.0))
         for row, direction in enumerate("zyx"):
             for axis, volume, title in zip(axes[row], maps, (*LABELS, "truth"), strict=True):
@@ -115,7 +116,7 @@ def _scaled(volume: NDArray[np.float32], truth: NDArray[np.float32]) -> NDArray[
 
 def angles_figure(species: Sequence[SpeciesEvaluation]) -> str:
     """Where particles are seen from: rot against the cosine of tilt, equal areas for equal solid angles."""
-    with plt.rc_context(STYLE):
+    with matplotlib.rc_context(STYLE):
         figure, axes = plt.subplots(len(species), 1, figsize=(4.8, 2.6 * len(species)), squeeze=False)
         for axis, one in zip(axes[:, 0], species, strict=True):
             rot = (one.angles_deg[:, 0] + 180) % 360 - 180
@@ -136,7 +137,7 @@ def warp_figure(warp: WarpEvaluation) -> str:
     n = len(warp.tilt_deg)
     chosen = sorted({n // 6, n // 2, n - 1 - n // 6})
     grid_x, grid_y = np.meshgrid(warp.lattice, warp.lattice)
-    with plt.rc_context(STYLE):
+    with matplotlib.rc_context(STYLE):
         figure, axes = plt.subplots(1, len(chosen) + 1, figsize=(3.1 * (len(chosen) + 1), 3.2))
         for axis, tilt in zip(axes, chosen, strict=False):
             for field, colour, width in ((warp.planted_A, CEILING, 0.016), (warp.recovered_A, AFTER, 0.008)):
@@ -168,7 +169,7 @@ def warp_figure(warp: WarpEvaluation) -> str:
 
 def progress_figure(steps: dict[str, list[float | None]]) -> str:
     """Resolution of every species after each iteration; the first value is that of the imported half-maps."""
-    with plt.rc_context(STYLE):
+    with matplotlib.rc_context(STYLE):
         figure, axis = plt.subplots(figsize=(4.8, 3.4))
         for (name, values), colour in zip(steps.items(), (AFTER, CEILING, "#d9822b", "#8250df"), strict=False):
             numbers = [np.nan if value is None else value for value in values]
