@@ -44,8 +44,8 @@ class StartingMaps:
 
 
 def box_of(structure: Structure, pixel_size_A: float) -> int:
-    """Twice the diameter, even."""
-    return 2 * math.ceil(structure.diameter_A / pixel_size_A)
+    """Twice the diameter, even, as M has it."""
+    return 2 * round(structure.diameter_A / pixel_size_A)
 
 
 def make_maps(

@@ -26,7 +26,7 @@ def generators(name: str) -> list[Array]:
     """The one or two rotations that generate a group, by RELION's name. Raises InputError.
 
     Cn, Dn: n-fold on z; Dn: 2-fold on x. T: 3-fold on z, 2-fold in the yz plane. O: 4-folds on x, y, z.
-    I = I1, I2: 2-folds on x, y, z; the 5-folds nearest to z lie in the yz plane (I1) or the xz plane (I2).
+    I1, I2 = I: 2-folds on x, y, z; the 5-folds nearest to z lie in the yz plane (I1) or the xz plane (I2).
     """
     match = re.fullmatch(r"([CD])([1-9]\d*)|(T|O|I1?|I2)", name.strip().upper())
     if not match:
@@ -39,7 +39,7 @@ def generators(name: str) -> list[Array]:
         return [about_axis((0, 0, 1), 120.0), about_axis((0, np.sqrt(2 / 3), np.sqrt(1 / 3)), 180.0)]
     if match[3] == "O":
         return [about_axis((0, 0, 1), 90.0), about_axis((1, 1, 1), 120.0)]
-    five_fold = (1, 0, golden) if match[3] == "I2" else (0, 1, golden)
+    five_fold = (0, 1, golden) if match[3] == "I1" else (1, 0, golden)
     return [about_axis(five_fold, 72.0), about_axis((0, 0, 1), 180.0)]
 
 
