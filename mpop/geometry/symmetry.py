@@ -1,8 +1,14 @@
 """Point groups by RELION's names and in RELION's orientation.
 
-Cn: n-fold on z.  Dn: n-fold on z, 2-fold on x.  T: 3-fold on z, 2-fold off it.  O: 4-fold on x, y, z.
-I1 (= I): 2-folds on x, y, z, 5-folds in the xz plane.  I2 (the orientation of Crowther): as I1, turned by 90
-degrees about z.  I3: a 5-fold on z.  I4: a 5-fold on z, the other way round.
+Cn: n-fold on z.  Dn: n-fold on z, 2-fold on x.  T: 3-fold on z, 2-folds off it.  O: 4-folds on x, y, z.
+Icosahedral groups, g the golden ratio:
+
+    I1      2-folds on x, y, z; the 5-folds nearest to z at (0, +-1, g)
+    I2 = I  2-folds on x, y, z; the 5-folds nearest to z at (+-1, 0, g)
+    I3      5-fold on z, another at (-2, 0, 1)
+    I4      5-fold on z, another at (2, 0, 1)
+
+The tests hold operators that relion_refine 3.1.3 prints with --print_symmetry_ops.
 """
 
 from __future__ import annotations
@@ -45,20 +51,17 @@ def _closure(generators: list[Array]) -> Array:
 
 
 def _icosahedral(name: str) -> Array:
-    two_folds = [rotation_about((0, 0, 1), 180), rotation_about((1, 0, 0), 180)]
-    i2 = _closure([*two_folds, rotation_about((1, 0, GOLDEN), 72)])
-    if name in ("I2",):
-        return i2
-    if name in ("I", "I1"):
-        turn = rotation_about((0, 0, 1), 90)
-    else:
-        # bring a 5-fold axis of I2, (1, 0, golden), onto z
-        tilt = np.rad2deg(np.arctan2(1, GOLDEN))
-        turn = rotation_about((0, 1, 0), -tilt if name == "I3" else tilt)
-        if name == "I4":
-            turn = turn @ rotation_about((0, 0, 1), 180)
-            turn = rotation_about((0, 1, 0), 180) @ turn
-    return np.stack([turn @ element @ turn.T for element in i2])
+    i2 = [rotation_about((0, 0, 1), 180), rotation_about((1, 0, GOLDEN), 72)]
+    # the angle between the 5-fold (1, 0, golden) of I2 and z
+    tilt = np.rad2deg(np.arctan2(1, GOLDEN))
+    turn = {
+        "I": np.eye(3),
+        "I1": rotation_about((0, 0, 1), 90),
+        "I2": np.eye(3),
+        "I3": rotation_about((0, 1, 0), -tilt),
+        "I4": rotation_about((0, 1, 0), tilt),
+    }[name]
+    return _closure([turn @ generator @ turn.T for generator in i2])
 
 
 def symmetry_matrices(name: str) -> Array:
@@ -67,10 +70,8 @@ def symmetry_matrices(name: str) -> Array:
     match = re.fullmatch(r"([CD])([1-9]\d*)", wanted)
     if match:
         order = int(match[2])
-        generators = [rotation_about((0, 0, 1), 360 / order)] if order > 1 else []
-        if match[1] == "D":
-            generators.append(rotation_about((1, 0, 0), 180))
-        return _closure(generators)
+        cyclic = np.stack([rotation_about((0, 0, 1), 360 * i / order) for i in range(order)])
+        return cyclic if match[1] == "C" else np.concatenate([cyclic, cyclic @ rotation_about((1, 0, 0), 180)])
     if wanted == "T":
         # 3-fold on z and a 2-fold at half the tetrahedral angle from it, in the yz plane
         half_angle = np.arccos(1 / np.sqrt(3))
