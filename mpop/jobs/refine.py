@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 
-from mpop.errors import MpopError, RefinementError
+from mpop.errors import InputError, MpopError, RefinementError
 from mpop.jobs.environment import peak_GiB, software_versions
 from mpop.jobs.halfmaps import SeriesState, rebuild
 from mpop.jobs.progress import Progress, silent
@@ -89,6 +89,8 @@ def refine(
     A series whose images cannot be read or scored is left as it is and named in the job's record. Raises
     RefinementError when no series is left, or when half-maps stop making sense.
     """
+    if parameters.image_warp is None and not parameters.stage_angles and not parameters.poses:
+        raise InputError("nothing to refine: image warp, stage angles and poses are all switched off")
     result = RefineResult([], [], [])
     series: dict[str, _Series] = {}
     for iteration in range(1, parameters.iterations + 1):

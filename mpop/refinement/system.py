@@ -164,7 +164,9 @@ class SeriesSystem:
             value -= scored.value
             outputs += [shift, rows]
             gradients += [torch.as_tensor(-scored.d_shift), torch.as_tensor(-scored.d_rows)]
-        torch.autograd.backward(outputs, gradients)
+        # positions do not depend on the stage angles, nor rotations on the warp: skip what no parameter moves
+        pairs = [(o, g) for o, g in zip(outputs, gradients, strict=True) if o.requires_grad]
+        torch.autograd.backward([o for o, _ in pairs], [g for _, g in pairs])
         assert leaf.grad is not None
         inverse_variance = 1 / np.square(self.prior_sigma)
         value += 0.5 * float(np.sum(np.square(theta) * inverse_variance))

@@ -1,0 +1,236 @@
+"""The refine and reconstruct jobs on a small world with known truth: what they find, write, and survive."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mpop.errors import InputError, NotFoundError, RefinementError, StateError
+from mpop.jobs import refine as refine_module
+from mpop.jobs.evaluate import evaluate
+from mpop.jobs.import_source import add_source
+from mpop.jobs.import_species import add_species
+from mpop.jobs.reconstruct import reconstruct_species
+from mpop.jobs.refine import RefineParameters, refine
+from mpop.jobs.verify import verify
+from mpop.population import Population
+from mpop.simulation.parameters import SimulationParameters
+from mpop.simulation.tilt_series import simulate_tilt_series
+
+QUICK = RefineParameters(iterations=1, image_warp=(2, 2))
+
+
+def raw_images(population: Population, item: str) -> list[Path]:
+    return [population.raw_path(raw) for raw in population.item(item).raw]
+
+
+def test_refinement_finds_the_planted_truth_and_writes_what_it_did(tiny_world) -> None:
+    population = tiny_world.population
+    imported = population.repository.head
+    before = {s.id: s for s in population.species().values()}
+    result = refine(population, RefineParameters(iterations=2, image_warp=(2, 2)), threads=2)
+
+    assert len(result.commits) == 2
+    assert population.repository.head == result.commits[-1]
+    assert population.repository.is_clean
+    for job in result.jobs:
+        assert job.score_before is not None
+        assert job.score_after is not None
+        assert job.score_after > job.score_before
+        assert not job.failed
+        assert {"torch", "numpy", "mpop", "python"} <= set(job.software)
+    first = population.species(result.commits[0])
+    for item in population.items().values():
+        # the last iteration refined against the half-maps of the one before
+        assert item.species_versions == {one.id: one.version for one in first.values()}
+        assert item.job == result.jobs[-1].id
+    items = population.items()
+    for one in population.species().values():
+        assert one.item_versions == {i.id: i.version for i in items.values()}
+        assert one.parent == first[one.id].version
+        assert first[one.id].parent == before[one.id].version
+        assert one.n_particles == before[one.id].n_particles
+    assert verify(population).ok
+
+    evaluation = evaluate(population, tiny_world.data / "truth", str(imported), threads=2)
+    for one in evaluation.species:
+        assert one.position_rms_A.before > 4.0
+        assert one.position_rms_A.after < 0.6 * one.position_rms_A.before
+        assert one.gap_closed > 0.5
+
+
+def test_same_start_same_result(tiny_world, tmp_path: Path) -> None:
+    population = tiny_world.population
+    copy = tmp_path / "again"
+    subprocess.run(["cp", "-r", str(tiny_world.folder), str(copy)], check=True)
+    first = refine(population, QUICK, threads=2)
+    second = refine(Population.open(copy / "population"), QUICK, threads=2)
+    assert first.jobs[0].id == second.jobs[0].id
+    assert second.jobs[0].score_after == pytest.approx(first.jobs[0].score_after, rel=1e-4)
+    versions = [
+        {i.name: i.version for i in p.items().values()} for p in (population, Population.open(copy / "population"))
+    ]
+    assert versions[0] == versions[1]
+
+
+def test_half_sets_stay_apart(tiny_world) -> None:
+    """What half 2 shows has no influence on the half-map 1 that the next pass is compared with."""
+    population = tiny_world.population
+    reconstruct_species(population, threads=2)
+    one = next(iter(population.species().values()))
+    kept = population.maps(one)["half1"]
+    moved = one.model_copy(update={"particles": {}, "derived": {}})
+    objects = {}
+    for item in one.particles:
+        part = population.particles(one, item)
+        position = part.position_A.copy()
+        position[part.half == 2] += 40.0
+        objects[item] = population.write_particles(
+            type(part)(part.id, part.half, position, part.angles_deg, part.extra)
+        )
+    population.stage([moved.model_copy(update={"particles": objects})])
+    population.commit("Spoil half 2")
+    reconstruct_species(population, threads=2)
+    again = population.maps(population.one_species(one.name))
+    np.testing.assert_array_equal(again["half1"], kept)
+    assert not np.allclose(again["half2"], population.maps(one)["half2"])
+
+
+def test_refuses_uncommitted_changes(tiny_world) -> None:
+    population = tiny_world.population
+    one = next(iter(population.species().values()))
+    population.stage([one.model_copy(update={"name": "renamed"})])
+    with pytest.raises(StateError, match="uncommitted changes"):
+        refine(population, QUICK)
+
+
+def test_refuses_to_refine_nothing(tiny_world) -> None:
+    with pytest.raises(InputError, match="nothing to refine"):
+        refine(tiny_world.population, RefineParameters(1, None, stage_angles=False, poses=False))
+
+
+def test_unknown_names_are_refused(tiny_world) -> None:
+    with pytest.raises(NotFoundError, match="no species 'nope'"):
+        refine(tiny_world.population, RefineParameters(species=("nope",)))
+    with pytest.raises(NotFoundError, match="no source 'nope'"):
+        refine(tiny_world.population, RefineParameters(sources=("nope",)))
+
+
+def test_a_lost_series_is_named_and_the_others_go_on(tiny_world) -> None:
+    population = tiny_world.population
+    raw_images(population, "TS_02")[3].unlink()
+    result = refine(population, QUICK, threads=2)
+    failed = result.jobs[0].failed
+    assert [failure.name for failure in failed] == ["TS_02"]
+    assert "TS_02, tilt 4" in failed[0].reason
+    assert "is gone" in failed[0].reason
+    assert population.item("TS_02").job is None
+    assert population.item("TS_01").job == result.jobs[0].id
+    for one in population.species().values():
+        assert set(one.item_versions) == {population.item("TS_01").id}
+        assert set(one.particles) == {i.id for i in population.items().values()}
+    assert "failed: TS_02" in population.repository.show().message
+
+
+def test_when_every_series_is_lost_nothing_is_committed(tiny_world) -> None:
+    population = tiny_world.population
+    head = population.repository.head
+    for name in ("TS_01", "TS_02"):
+        path = raw_images(population, name)[0]
+        path.write_bytes(path.read_bytes()[:-1] + b"?")
+    with pytest.raises(RefinementError, match=r"no series could be refined.*has changed since"):
+        refine(population, QUICK)
+    assert population.repository.head == head
+    assert population.repository.is_clean
+
+
+def test_an_interrupt_keeps_what_was_committed(tiny_world, monkeypatch: pytest.MonkeyPatch) -> None:
+    population = tiny_world.population
+    calls = []
+    real = refine_module.optimise
+
+    def interrupted(*args, **kwargs):
+        calls.append(1)
+        if len(calls) == 4:  # in the middle of the second iteration
+            raise KeyboardInterrupt
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(refine_module, "optimise", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        refine(population, RefineParameters(iterations=3, image_warp=(1, 1)), threads=2)
+    again = Population.open(population.root)
+    assert [commit.subject for commit in again.repository.log()] == ["Refine, iteration 1 of 3", "Import"]
+    assert again.repository.is_clean
+    assert verify(again).ok
+
+
+def test_kept_sums_make_raw_images_unnecessary_and_can_be_dropped(tiny_world) -> None:
+    population = tiny_world.population
+    first = reconstruct_species(population, threads=2)
+    maps = {one.id: population.maps(one) for one in first.species}
+    hidden = tiny_world.data / "warp_frameseries"
+    hidden.rename(tiny_world.data / "elsewhere")
+    second = reconstruct_species(population, threads=2)
+    for one in second.species:
+        np.testing.assert_array_equal(population.maps(one)["half1"], maps[one.id]["half1"])
+
+    for one in second.species:
+        for part in one.derived["sums"].values():
+            population.objects.path(part["group"]).unlink()
+    assert verify(population).ok, "derived objects may be missing"
+    with pytest.raises(InputError, match="is gone"):
+        reconstruct_species(population, threads=2)
+    (tiny_world.data / "elsewhere").rename(hidden)
+    third = reconstruct_species(population, threads=2)
+    for one in third.species:
+        np.testing.assert_array_equal(population.maps(one)["half1"], maps[one.id]["half1"])
+
+
+def test_only_what_is_asked_for_is_refined(tiny_world) -> None:
+    population = tiny_world.population
+    before = {one.name: one for one in population.species().values()}
+    chosen, other = sorted(before)
+    parameters = RefineParameters(1, None, stage_angles=True, poses=False, species=(chosen,))
+    refine(population, parameters, threads=2)
+    assert population.one_species(other).version == before[other].version
+    one = population.one_species(chosen)
+    assert one.particles == before[chosen].particles, "poses were not refined"
+    model = population.tilt_series(population.item("TS_01"))
+    assert not model.grid_movement_x.values.any()
+    assert model.grid_angle_z.values.any()
+
+
+@pytest.fixture(scope="module")
+def noise_population(tmp_path_factory: pytest.TempPathFactory) -> Population:
+    """Tilt images without particles, and a table that claims some."""
+    folder = tmp_path_factory.mktemp("noise")
+    parameters = SimulationParameters(
+        series=1, tilts=11, particles=12, image_size=256, pixel_size_A=5.0, seed=9, signal=0.0
+    )
+    summary = simulate_tilt_series(folder / "data", parameters)
+    population = Population.init(folder / "population")
+    add_source(population, "noise", folder / "data" / "warp_tiltseries.settings")
+    for one in summary.species:
+        stem = folder / "data" / "species" / one.name
+        maps = [f"{stem}_{kind}.mrc" for kind in ("half1", "half2", "mask")]
+        add_species(population, one.name, *maps, f"{stem}_particles.star", one.diameter_A, one.symmetry)
+    population.commit("Import")
+    return population
+
+
+def test_noise_gives_no_resolution(noise_population: Population) -> None:
+    """References from elsewhere must not appear in half-maps of pure noise."""
+    result = refine(noise_population, QUICK, threads=2)
+    assert len(result.jobs[0].warnings) == 2
+    assert all("no signal" in warning for warning in result.jobs[0].warnings)
+    for one in result.species:
+        assert one.resolution_A is None or one.resolution_A > 40
+        fsc = noise_population.maps(one)["fsc"]
+        shells = fsc.shape[1]
+        spread = np.abs(fsc[2, 4:])  # unmasked: independent Fourier components
+        assert spread.mean() < 3 / math.sqrt(2 * math.pi * 4**2)
+        assert abs(fsc[2, 4:].mean()) < 0.1, shells
