@@ -55,6 +55,12 @@ class HalfDisc:
     def __len__(self) -> int:
         return len(self.index)
 
+    def frequencies(self) -> NDArray[np.int32]:
+        """(pixels, 2) k_x, k_y of each component."""
+        length = np.diff(self.row_start)
+        first = np.repeat(self.row_x - self.row_start[:-1], length)
+        return np.stack([first + np.arange(len(self), dtype=np.int32), np.repeat(self.row_y, length)], axis=-1)
+
     def pack(self, plane: NDArray) -> NDArray:
         """(..., size, size // 2 + 1) to (..., pixels)."""
         return plane.reshape(*plane.shape[:-2], -1)[..., self.index]

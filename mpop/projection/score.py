@@ -5,13 +5,17 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from mpop.projection import kernels
+from mpop.projection import kernels, torch_backend
 from mpop.projection.disc import HalfDisc
 from mpop.projection.reference import Reference
 
 
 def project_slices(reference: Reference, disc: HalfDisc, rows: NDArray[np.float64]) -> NDArray:
-    """Central slices of a reference. rows: (n, 2, 3) in voxels. Returns (n, pixels) complex."""
+    """Central slices of a reference. rows: (n, 2, 3) in voxels. Returns (n, pixels) complex.
+
+    Raises ValueError when a slice leaves the reference.
+    """
+    _check_reach(reference, disc, rows)
     out = np.empty((len(rows), len(disc), 2), dtype=reference.values.dtype)
     kernels.project_slices(reference.values, rows, disc.row_y, disc.row_x, disc.row_start, out)
     return out.view(np.complex64 if out.dtype == np.float32 else np.complex128)[..., 0]
@@ -26,9 +30,27 @@ def score_with_gradients(
     shifts: NDArray[np.float64],
     device: str = "cpu",
 ) -> NDArray[np.float64]:
-    """(n, N_OUT) AB, A2 and their derivatives; see `kernels.score_with_gradients`."""
+    """(n, N_OUT) AB, A2 and their derivatives; see `kernels.score_with_gradients`.
+
+    device: `cpu`, or what torch knows (`cuda:0`). Raises ValueError when a slice leaves the reference.
+    """
+    _check_reach(reference, disc, rows)
+    if device != "cpu":
+        return torch_backend.score_with_gradients(reference, disc, data, power, rows, shifts, device)
     out = np.empty((len(rows), kernels.N_OUT))
     kernels.score_with_gradients(
         reference.values, data, power, rows, shifts, disc.size, disc.row_y, disc.row_x, disc.row_start, out
     )
     return out
+
+
+def _check_reach(reference: Reference, disc: HalfDisc, rows: NDArray[np.float64]) -> None:
+    """The kernels read eight voxels per component and look at no bounds: they must all be there.
+
+    |k_x r_0 + k_y r_1| is at most |k| times the larger singular value of the rows.
+    """
+    (a, b), (_, d) = np.moveaxis(rows @ rows.swapaxes(-1, -2), 0, -1)
+    stretch = np.sqrt((a + d) / 2 + np.hypot((a - d) / 2, b)).max(initial=0.0)
+    radius = disc.r_max * stretch
+    if not radius < reference.reach + 0.5:  # rounding may take it over reach; NaN is refused too
+        raise ValueError(f"slices of {radius:.2f} voxels radius; the reference reaches to {reference.reach}")
