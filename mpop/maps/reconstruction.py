@@ -81,27 +81,47 @@ def reconstruct(sums: FourierSums, box: int, matrices: NDArray[np.float64] | Non
     identity = np.eye(3)[None]
     values = symmetrise(sums, identity if matrices is None else matrices).values
     size = sums.size
-    axis = np.arange(size) - size // 2
-    radius = np.sqrt(
-        np.square(axis)[:, None, None] + np.square(axis)[None, :, None] + np.square(np.arange(size // 2 + 1))
-    ).astype(np.float32)
-    weight = values[:, :, :-1, 2]
-    shell = np.rint(radius).astype(np.int16)
-    inside = shell < size // 2
-    mean = np.bincount(shell[inside], weight[inside], size // 2) / np.bincount(shell[inside])
-    floor = np.zeros(int(shell.max()) + 1, dtype=np.float32)
-    floor[: size // 2] = WEIGHT_FLOOR * mean
-    divisor = np.maximum(weight, floor[shell])
-    good = inside & (divisor > 0)
-    del inside, radius, shell
-    transform = np.zeros(weight.shape, dtype=np.complex64)
-    transform.real[good] = values[:, :, :-1, 0][good] / divisor[good]
-    transform.imag[good] = values[:, :, :-1, 1][good] / divisor[good]
-    transform = scipy.fft.ifftshift(transform, axes=(0, 1))
+    totals = np.zeros((size, size // 2, 2))
+    _shell_totals(values, totals)
+    weight, count = totals.sum(axis=0).T
+    floor = (WEIGHT_FLOOR * weight / np.maximum(count, 1)).astype(np.float32)
+    transform = np.zeros((size, size, size // 2 + 1), dtype=np.complex64)
+    _divide(values, floor, transform)
+    del values
     volume = np.asarray(scipy.fft.irfftn(transform, s=(size,) * 3, workers=-1, overwrite_x=True))
-    volume = scipy.fft.fftshift(volume)
     start = size // 2 - box // 2
     cut = slice(start, start + box)
     correction = gridding_correction(size)[cut].astype(np.float32)
     volume = volume[cut, cut, cut] / correction / correction[:, None] / correction[:, None, None]
-    return np.ascontiguousarray(volume, dtype=np.float32)
+    return np.asarray(volume, dtype=np.float32)
+
+
+@njit(parallel=True, cache=True)
+def _shell_totals(values, totals):
+    """totals: (size, shells, 2), per plane the sum of weights and the number of voxels in each shell."""
+    centre = values.shape[0] // 2
+    for z in prange(values.shape[0]):
+        for y in range(values.shape[1]):
+            for x in range(centre + 1):
+                shell = round(np.sqrt((z - centre) ** 2 + (y - centre) ** 2 + x**2))
+                if shell < centre:
+                    totals[z, shell, 0] += values[z, y, x, 2]
+                    totals[z, shell, 1] += 1
+
+
+@njit(parallel=True, cache=True)
+def _divide(values, floor, out):
+    """out: data / max(weight, floor of the shell), in rfftn layout, phases for an origin at size // 2."""
+    size, centre = values.shape[0], values.shape[0] // 2
+    for z in prange(size):
+        for y in range(size):
+            for x in range(centre + 1):
+                shell = round(np.sqrt((z - centre) ** 2 + (y - centre) ** 2 + x**2))
+                if shell >= centre:
+                    continue
+                weight = max(values[z, y, x, 2], floor[shell])
+                if weight > 0:
+                    odd = (z + y + x) % 2
+                    scale = (np.float32(-1.0) if odd else np.float32(1.0)) / weight
+                    value = complex(values[z, y, x, 0] * scale, values[z, y, x, 1] * scale)
+                    out[z - centre, y - centre, x] = value
