@@ -52,7 +52,8 @@ def add_series(
         requests.append(view.request(model, target.diameter_A, finest, size, pixel_size_A))
         # a component at radius k lands between voxels k * scale and k * scale + 1, which must exist
         scale = target.box * target.pixel_size_A / (size * pixel_size_A)
-        discs.append(HalfDisc.make(size, min(size / 2 - 1.5, (target.box / 2 - 1.5) / scale), r_min=0.0))
+        stretch = scale * float(np.linalg.norm(model.magnification, 2))
+        discs.append(HalfDisc.make(size, min(size / 2 - 1.5, (target.box / 2 - 1.5) / stretch), r_min=0.0))
     for batch in extract(load_tilt, model, pixel_size_A, requests, threads):
         target, view = targets[batch.request], views[batch.request]
         size = requests[batch.request].size

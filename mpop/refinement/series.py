@@ -48,6 +48,16 @@ def image_size(diameter_A: float, pixel_size_A: float) -> int:
     return even_fast_size((1.25 * diameter_A + 20) / pixel_size_A)
 
 
+def _disc(reference: SpeciesReference, size: int, extent_A: float, magnification: NDArray[np.float64]) -> HalfDisc:
+    """Components of an image (size pixels, extent_A long) up to the resolution, as far as the reference goes.
+
+    A magnified image's frequencies lie further out in the reference than in the image.
+    """
+    half = reference.halves[0]
+    scale = half.extent_A / extent_A * float(np.linalg.norm(magnification, 2))
+    return HalfDisc.make(size, min(extent_A / reference.resolution_A, half.reach / scale))
+
+
 def gather_images(
     load_tilt: TiltLoader,
     model: TiltSeriesModel,
@@ -60,7 +70,7 @@ def gather_images(
     discs, requests = [], []
     for species, reference in zip(particles, references, strict=True):
         size = image_size(reference.diameter_A, pixel_size_A)
-        discs.append(HalfDisc.make(size, size * pixel_size_A / reference.resolution_A))
+        discs.append(_disc(reference, size, size * pixel_size_A, model.magnification))
         view = ParticleView.of(model, species)
         requests.append(view.request(model, reference.diameter_A, reference.resolution_A, size, pixel_size_A))
     parts: list[list[tuple[NDArray, ...]]] = [[] for _ in particles]
