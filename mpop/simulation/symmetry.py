@@ -28,7 +28,7 @@ def generators(name: str) -> list[Array]:
     Cn, Dn: n-fold on z; Dn: 2-fold on x. T: 3-fold on z, 2-fold in the yz plane. O: 4-folds on x, y, z.
     I1, I2 = I: 2-folds on x, y, z; the 5-folds nearest to z lie in the yz plane (I1) or the xz plane (I2).
     """
-    match = re.fullmatch(r"([CD])([1-9]\d*)|(T|O|I1?|I2)", name.strip().upper())
+    match = re.fullmatch(r"([CD])([1-9]\d*)|(T|O|I[12]?)", name.strip().upper())
     if not match:
         raise InputError(f"symmetry {name!r} cannot be simulated; use one of Cn, Dn, T, O, I, I1, I2")
     if match[1]:
