@@ -4,12 +4,15 @@ M, "Multi-particle system": with V the volume warp, T_t the stage rotation and W
 
     p   = T_t (r - r_centre + V(r, exposure_t)) + offset_t + image_centre - W_t(p_x, p_y)
     R   = G_t(r) T_t A(pose)                        x_image = R x_map
-    dz  = defocus_t + depth                         depth = third component of T_t (...)
+    dz  = defocus_t + depth                         depth = +- third component of T_t (...)
 
 where T_t = A(0, angle_t + LevelAngleY, -AxisAngle_t) Rx(LevelAngleX), G_t = Rz Ry Rx of the three angle
 grids, and W is evaluated where the particle would be without it. Verified against the original Warp
 (tests/geometry). Where a single number per tilt would do, a per-tilt array or grid is meant; the image warp
 runs over the tilt index in file order, the volume warp over exposure.
+
+Depth counts negative when angles are inverted: Warp then takes it from a projection with tilt, both level
+angles and z negated, the mirror image of this one. Position and rotation stay.
 
 Magnification is a 2x2 matrix M: image frequency k samples the map at R^T (M k); it does not move particles.
 All tensors float64, differentiable in positions, poses and every grid.
@@ -72,18 +75,9 @@ class TiltGeometry:
         self.exposure_coordinate = (exposure - exposure.min()) / span if span > 0 else torch.zeros_like(exposure)
         self.offset = torch.stack([_tensor(model.axis_offset_x_A), _tensor(model.axis_offset_y_A)], dim=-1)
         level = axis_rotation(0, _tensor(np.asarray(model.level_angle_x_deg)))
-        self.stage = self._stage(1.0) @ level
-        if model.are_angles_inverted:
-            self.stage_defocus = self._stage(-1.0) @ level.T
-        else:
-            self.stage_defocus = self.stage
-
-    def _stage(self, sign: float) -> Tensor:
-        """(n, 3, 3) rotation by the stage's tilt, then about the beam to the tilt axis."""
-        model = self.model
-        tilt = sign * (_tensor(model.angles_deg) + model.level_angle_y_deg)
+        tilt = _tensor(model.angles_deg) + model.level_angle_y_deg
         angles = torch.stack([torch.zeros_like(tilt), tilt, -_tensor(model.axis_angle_deg)], dim=-1)
-        return euler_to_matrix(angles)
+        self.stage = euler_to_matrix(angles) @ level
 
     def _evaluate(self, name: str, x: Tensor, y: Tensor, z: Tensor) -> Tensor:
         grid: SplineGrid = getattr(self.model, name)
@@ -121,7 +115,7 @@ class TiltGeometry:
         return Projection(
             position_A=unwarped - warp,
             rotation=gz @ gy @ gx @ self.stage @ pose,
-            depth_A=self._depth(centred, tilted),
+            depth_A=-tilted[..., 2] if self.model.are_angles_inverted else tilted[..., 2],
         )
 
     def _volume_warp(self, x: Tensor, y: Tensor, z: Tensor) -> Tensor:
@@ -130,13 +124,6 @@ class TiltGeometry:
         return torch.stack(
             [evaluate_grid_4d(_tensor(g.values), x, y, z, self.exposure_coordinate) for g in grids], dim=-1
         )
-
-    def _depth(self, centred: Tensor, tilted: Tensor) -> Tensor:
-        """Height along the beam; with inverted angles the volume is the mirror image in z of the specimen."""
-        if not self.model.are_angles_inverted:
-            return tilted[..., 2]
-        mirrored = centred * torch.tensor([1.0, 1.0, -1.0], dtype=centred.dtype)
-        return torch.einsum("nj,pnj->pn", self.stage_defocus[:, 2], mirrored)
 
     def defocus_um(self, position_A: Tensor, depth_A: Tensor) -> Tensor:
         """(p, n) defocus of each particle image, positive = underfocus; 1e-4 um per A of depth."""
