@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -10,6 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 import zarr
 from numpy.typing import NDArray
+from pydantic import ValidationError
 
 from mpop.errors import InputError, NotFoundError, StateError
 from mpop.formats.images import read_image
@@ -58,6 +60,14 @@ def record_path(record: Record) -> str:
     raise TypeError(f"no path for a {type(record).__name__}")
 
 
+def _typed(kind: type[R], path: str, record: Mapping[str, Any]) -> R:
+    try:
+        return kind.model_validate(record)
+    except ValidationError as error:
+        where = ".".join(str(part) for part in error.errors()[0]["loc"])
+        raise StateError(f"{path} is not a record that this mpop reads (field {where}); update mpop?") from error
+
+
 class Population:
     """Sources, items, species and jobs of one repository. `at=None` reads the working state."""
 
@@ -70,8 +80,12 @@ class Population:
     def init(cls, path: str | Path, name: str | None = None) -> Population:
         """Make an empty population in a folder."""
         repository = Repository.init(path)
-        record = PopulationRecord(format=FORMAT_VERSION, name=name or repository.root.name)
-        repository.stage({ROOT_RECORD: versioned(record).model_dump(mode="json")})
+        try:
+            record = PopulationRecord(format=FORMAT_VERSION, name=name or repository.root.name)
+            repository.stage({ROOT_RECORD: versioned(record).model_dump(mode="json")})
+        except BaseException:
+            shutil.rmtree(repository.root / ".git", ignore_errors=True)
+            raise
         return cls(repository)
 
     @classmethod
@@ -87,10 +101,11 @@ class Population:
     @property
     def name(self) -> str:
         """Name of the population."""
-        return PopulationRecord.model_validate(self.repository.read(ROOT_RECORD)).name
+        return _typed(PopulationRecord, ROOT_RECORD, self.repository.read(ROOT_RECORD)).name
 
     def _all(self, prefix: str, kind: type[R], at: str | None) -> dict[str, R]:
-        records = [kind.model_validate(r) for r in self.repository.records(prefix, at).values()]
+        found = self.repository.records(prefix, at)
+        records = [_typed(kind, path, record) for path, record in found.items()]
         return {record.id: record for record in records}  # pyright: ignore[reportAttributeAccessIssue]
 
     def sources(self, at: str | None = None) -> dict[str, SourceRecord]:
@@ -157,7 +172,10 @@ class Population:
 
     def _refuse(self, changes: Mapping[str, Mapping[str, Any] | None]) -> None:
         records = {path: record for path, record in changes.items() if record is not None}
-        findings = check_records(records, self.objects)
+        repository = self.repository
+        old = {} if repository.head is None else repository.entries("HEAD")
+        before = {path: repository.load(old[path]) for path in records if path in old}
+        findings = check_records(records, before, self.objects)
         if findings:
             more = f" and {len(findings) - 1} more findings" if len(findings) > 1 else ""
             raise StateError(f"refused to commit: {findings[0]}{more}")
@@ -193,14 +211,15 @@ class Population:
         return read_group(self.objects, species.maps_object)[0]
 
     def zarr(self, at: str | None = None) -> zarr.Group:
-        """Everything as one lazy, read-only Zarr hierarchy: species/<name>/..., items/<name>/..."""
+        """Everything as one lazy, read-only Zarr hierarchy: species/<name>/..., items/<source>/<name>/..."""
+        sources = {one.id: one.name for one in self.sources(at).values()}
         mounts = {f"species/{one.name}": one.maps_object for one in self.species(at).values()}
-        mounts |= {f"items/{one.name}": one.model_object for one in self.items(at).values()}
+        mounts |= {f"items/{sources[one.source]}/{one.name}": one.model_object for one in self.items(at).values()}
         return zarr.open_group(GroupStore(self.objects, mounts), mode="r", zarr_format=3)
 
     def raw_path(self, raw: RawImage) -> Path:
         """Absolute path of a linked raw image."""
-        return Path(os.path.normpath(self.root / raw.path))
+        return Path(os.path.normpath(self.root.resolve() / raw.path))
 
     def tilt_image(self, item: ItemRecord, tilt: int) -> NDArray[np.float32]:
         """A raw image (y, x), protein dark, in file order of the tilts.
@@ -217,7 +236,7 @@ class Population:
                 f"{item.name}, tilt {tilt + 1}: {path} is gone; bring it back or add the source again"
             )
         if path not in self._checked_files:
-            if hash_file(path) != raw.hash:
+            if path.stat().st_size != raw.size or hash_file(path) != raw.hash:
                 raise InputError(f"{item.name}, tilt {tilt + 1}: {path} has changed since it was imported")
             self._checked_files.add(path)
         return read_image(path)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
+import io
 from pathlib import Path
 
 import mrcfile
 import numpy as np
 import tifffile
+from mrcfile.mrcinterpreter import MrcInterpreter
 from numpy.typing import NDArray
 
 from mpop.errors import InputError
@@ -20,29 +21,33 @@ LABEL = "mpop"
 
 def read_image(path: str | Path) -> NDArray[np.float32]:
     """One 2-D image (y, x). Raises InputError naming the file when it is missing, damaged or not one image."""
-    return read_image_and_pixel_size(path)[0]
+    return decode_image(_content(Path(path)), path)[0]
 
 
-def read_image_and_pixel_size(path: str | Path) -> tuple[NDArray[np.float32], float | None]:
-    """An image and the pixel size that its header claims; None where it claims nothing (0 or 1 A)."""
+def decode_image(content: bytes, path: str | Path) -> tuple[NDArray[np.float32], float | None]:
+    """An image (y, x) from the bytes of its file, and the pixel size that the header claims.
+
+    path: of the file, for its suffix and for messages. The pixel size is None where the header claims nothing
+    (0 or 1 A). Raises InputError.
+    """
     path = Path(path)
     if path.suffix.lower() in TIFF_SUFFIXES:
-        data, pixel_size = _read_tiff(path), None
+        data, pixel_size = _decode_tiff(content, path), None
     else:
-        data, pixel_size = _read_mrc(path)
+        data, pixel_size = _decode_mrc(content, path)
     image = np.squeeze(data, axis=0) if data.ndim == 3 and data.shape[0] == 1 else data
     if image.ndim != 2:
         raise InputError(f"{path}: expected one image, found an array of shape {data.shape}")
-    return _finite(image.astype(np.float32), path), pixel_size
+    return _as_float(image, path), pixel_size
 
 
 def read_map(path: str | Path) -> tuple[NDArray[np.float32], float | None]:
     """A cubic map (z, y, x) and the voxel size of its header, None where it claims nothing (0 or 1 A)."""
     path = Path(path)
-    data, pixel_size = _read_mrc(path)
+    data, pixel_size = _decode_mrc(_content(path), path)
     if data.ndim != 3 or len(set(data.shape)) != 1:
         raise InputError(f"{path}: a map must be a cube, this is {' x '.join(map(str, data.shape[::-1]))}")
-    return _finite(data.astype(np.float32), path), pixel_size
+    return _as_float(data, path), pixel_size
 
 
 def write_map(path: str | Path, volume: NDArray[np.floating], pixel_size_A: float) -> None:
@@ -67,46 +72,58 @@ def _write_mrc(path: Path, data: NDArray[np.floating], pixel_size_A: float, is_v
         mrc.header.nlabl = 1
 
 
-def _read_mrc(path: Path) -> tuple[NDArray, float | None]:
+def _decode_mrc(content: bytes, path: Path) -> tuple[NDArray, float | None]:
     """Data in file order and the voxel size along x."""
-    _must_exist(path)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with mrcfile.open(path, mode="r") as mrc:
-                if mrc.data is None or mrc.header is None:
-                    raise ValueError("no data")
-                order = (int(mrc.header.mapc), int(mrc.header.mapr), int(mrc.header.maps))
-                if order not in ((1, 2, 3), (0, 0, 0)):
-                    raise ValueError(f"axis order {order}, expected 1, 2, 3")
-                size = float(mrc.voxel_size.x)
-                return mrc.data.copy(), None if size in (0.0, 1.0) else size
-    except (ValueError, OSError) as error:
+        # closing the stream first keeps the interpreter from writing back into it
+        with io.BytesIO(content) as stream:
+            mrc = MrcInterpreter(stream)
+        header, data = mrc.header, mrc.data
+        if data is None or header is None:
+            raise ValueError("no data")
+        order = (int(header.mapc), int(header.mapr), int(header.maps))
+        if order not in ((1, 2, 3), (0, 0, 0)):
+            raise ValueError(f"axis order {order}, expected 1, 2, 3")
+        return data, _voxel_size(float(header.cella.x), int(header.mx))
+    except (ValueError, OverflowError, MemoryError) as error:
         raise InputError(f"{path}: not a readable MRC file ({_one_line(error)})") from error
 
 
-def _read_tiff(path: Path) -> NDArray:
-    _must_exist(path)
+def _voxel_size(cell_A: float, sampling: int) -> float | None:
+    """Voxel size, A. Headers keep it in single precision: what is beyond that is noise."""
+    if sampling <= 0 or not np.isfinite(cell_A) or cell_A <= 0 or cell_A == sampling:
+        return None
+    return float(f"{cell_A / sampling:.6g}")
+
+
+def _decode_tiff(content: bytes, path: Path) -> NDArray:
     try:
-        return np.asarray(tifffile.imread(path))
-    except (ValueError, OSError, tifffile.TiffFileError) as error:
+        with io.BytesIO(content) as stream:
+            return np.asarray(tifffile.imread(stream))
+    except Exception as error:  # tifffile raises whatever its parsing stumbles over
         raise InputError(f"{path}: not a readable TIFF file ({_one_line(error)})") from error
 
 
-def _must_exist(path: Path) -> None:
+def _content(path: Path) -> bytes:
     if not path.is_file():
         raise InputError(f"{path}: no such file")
+    return path.read_bytes()
 
 
-def _finite(data: NDArray[np.float32], path: Path) -> NDArray[np.float32]:
-    finite = np.isfinite(data)
+def _as_float(data: NDArray, path: Path) -> NDArray[np.float32]:
+    """Single precision; InputError naming the first value that is not a finite number."""
+    if np.iscomplexobj(data):
+        raise InputError(f"{path}: holds complex numbers, expected a real image or map")
+    converted = data.astype(np.float32)
+    finite = np.isfinite(converted)
     if not finite.all():
         first = ", ".join(str(int(i)) for i in np.argwhere(~finite)[0][::-1])
+        axes = "x, y, z"[: 3 * data.ndim - 2]
         raise InputError(
-            f"{path}: {int((~finite).sum())} values are NaN or infinite, the first at x, y(, z) = {first}"
+            f"{path}: {int((~finite).sum())} values are NaN or infinite, the first at {axes} = {first}"
         )
-    return data
+    return converted
 
 
-def _one_line(error: Exception) -> str:
+def _one_line(error: BaseException) -> str:
     return " ".join(str(error).split())

@@ -3,38 +3,52 @@
 Position of a particle in its tomogram, A:
 
     RELION 3.1       rlnCoordinateX/Y/Z * (pixel size of coordinates) - rlnOriginX/Y/ZAngst
-    RELION 5         rlnCenteredCoordinateX/Y/ZAngst + volume centre - rlnOriginX/Y/ZAngst
+    RELION 5         rlnCenteredCoordinateX/Y/ZAngst + volume centre - A(subtomogram) rlnOriginX/Y/ZAngst
     M                wrpCoordinateX/Y/Z, one column per trajectory sample (wrpCoordinateX1, X2, ...)
 
-Orientation: rlnAngleRot/Tilt/Psi, in RELION 5 turned by rlnTomoSubtomogramRot/Tilt/Psi where a table has them,
-A = A(subtomogram) A(particle); wrpAngleRot/Tilt/Psi per sample in M's.
+Orientation: rlnAngleRot/Tilt/Psi; where a table has rlnTomoSubtomogramRot/Tilt/Psi, the particle was refined, and
+its origin shifted, in a box that had been turned by these: A = A(subtomogram) A(particle). In M's tables
+wrpAngleRot/Tilt/Psi per sample.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 import pandas as pd
-import starfile
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from mpop.errors import InputError
-from mpop.formats.files import replacing
-from mpop.formats.star import read_star
+from mpop.formats.star import read_star, write_star
 
 Array = NDArray[np.float64]
 
 SERIES_SUFFIXES = (".tomostar", ".mrc", ".mrcs", ".xml", ".st", ".ali", ".rec", ".map", ".tif", ".tiff", ".star")
-KEPT_EXTRAS = ("rlnClassNumber", "rlnGroupNumber", "rlnTomoParticleName", "rlnTomoParticleId", "rlnImageName")
+KEPT_EXTRAS = (
+    "rlnClassNumber",
+    "rlnGroupNumber",
+    "rlnTomoParticleName",
+    "rlnTomoParticleId",
+    "rlnImageName",
+    "wrpSourceHash",
+)
+
+COORDINATE_PIXEL_COLUMNS = (
+    "rlnTomogramPixelSize",
+    "rlnTomoTiltSeriesPixelSize",
+    "rlnMicrographPixelSize",
+    "rlnMicrographOriginalPixelSize",
+)
 
 
 @dataclass(frozen=True)
 class ParticleTable:
-    """p particles. series (p,) bare names; position_A (p, T, 3); angles_deg (p, T, 3).
+    """p particles. series (p,) bare names; position_A (p, T, 3); angles_deg (p, T, 3), T of its own.
 
     centred: positions count from the centre of the volume. half (p,) 1 or 2, None when the table does not say.
     row (p,) 1-based row in the file, for messages. extra: columns kept for export.
@@ -144,14 +158,17 @@ class _Reader:
 
     def m(self) -> ParticleTable:
         """M's own table, with trajectories."""
-        plain = self._has("wrpCoordinateX")
-        count = 1 if plain else sum(c.startswith("wrpCoordinateX") for c in self.table.columns)
-        tags = [""] if plain else [str(i + 1) for i in range(count)]
-        position = np.stack([self._numbers([f"wrpCoordinate{a}{t}" for a in "XYZ"]) for t in tags], axis=1)
-        angles = np.stack(
-            [self._numbers([f"wrpAngle{a}{t}" for a in ("Rot", "Tilt", "Psi")]) for t in tags], axis=1
-        )
+        position = self._samples([f"wrpCoordinate{axis}" for axis in "XYZ"])
+        angles = self._samples([f"wrpAngle{angle}" for angle in ("Rot", "Tilt", "Psi")])
         return self._table(self._series(["wrpSourceName"]), position, angles, False, "wrpRandomSubset")
+
+    def _samples(self, stems: Sequence[str]) -> Array:
+        """(p, T, 3) of columns numbered 1 to T; one sample may go without a number."""
+        if self._has(*stems):
+            return self._numbers(stems)[:, None]
+        count = sum(re.fullmatch(rf"{stems[0]}\d+", column) is not None for column in self.table.columns)
+        samples = range(1, max(count, 1) + 1)
+        return np.stack([self._numbers([f"{stem}{t}" for stem in stems]) for t in samples], axis=1)
 
     def relion(
         self, optics: pd.DataFrame | None, angpix_coords: float | None, angpix_shifts: float | None
@@ -164,11 +181,14 @@ class _Reader:
         else:
             pixels = self._numbers([f"rlnCoordinate{a}" for a in "XYZ"])
             position = pixels * self._coordinate_pixel(optics, angpix_coords)[:, None]
-        position = position - self._origin(optics, angpix_shifts)
+        origin = self._origin(optics, angpix_shifts)
         angles = self._numbers(["rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi"])
         sub = [f"rlnTomoSubtomogram{a}" for a in ("Rot", "Tilt", "Psi")]
         if self._has(*sub):
-            angles = _compose(angles, self._numbers(sub))
+            box = _relion_rotation(self._numbers(sub))
+            origin = box.apply(origin)
+            angles = _relion_angles(box * _relion_rotation(angles))
+        position = position - origin
         series = self._series(["rlnTomoName", "rlnMicrographName"])
         return self._table(series, position[:, None], angles[:, None], is_centred, "rlnRandomSubset")
 
@@ -176,9 +196,7 @@ class _Reader:
         """(p,) A per unit of rlnCoordinate."""
         if given is not None:
             return np.full(len(self.table), given)
-        if self._has("rlnTomogramPixelSize"):
-            return self._numbers(["rlnTomogramPixelSize"])[:, 0]
-        for column in ("rlnTomoTiltSeriesPixelSize", "rlnMicrographPixelSize", "rlnMicrographOriginalPixelSize"):
+        for column in COORDINATE_PIXEL_COLUMNS:
             found = self._of_optics(optics, column)
             if found is not None:
                 return found
@@ -229,11 +247,14 @@ class _Reader:
         return shift * size[:, None]
 
 
-def _compose(particle: Array, subtomogram: Array) -> Array:
-    """Angles of A(subtomogram) A(particle). scipy's ZYZ matrix is the transpose of RELION's A."""
-    inner = Rotation.from_euler("ZYZ", particle, degrees=True)
-    outer = Rotation.from_euler("ZYZ", subtomogram, degrees=True)
-    return (inner * outer).as_euler("ZYZ", degrees=True)
+def _relion_rotation(angles_deg: Array) -> Rotation:
+    """RELION's matrices A of (p, 3) angles; scipy's intrinsic ZYZ matrix is the transpose of A."""
+    return Rotation.from_euler("ZYZ", angles_deg, degrees=True).inv()
+
+
+def _relion_angles(rotation: Rotation) -> Array:
+    """(p, 3) rot, tilt, psi of RELION's matrices A."""
+    return rotation.inv().as_euler("ZYZ", degrees=True)
 
 
 def write_m_particles(
@@ -243,18 +264,20 @@ def write_m_particles(
     angles_deg: Array,
     half: NDArray[np.uint8],
     hashes: Sequence[str],
+    extra: Mapping[str, Sequence[str | float | int]],
 ) -> None:
-    """Write M's own particle table. position_A, angles_deg (p, T, 3); hashes: of each particle's series."""
-    samples = position_A.shape[1]
-    tags = [""] if samples == 1 else [str(i + 1) for i in range(samples)]
+    """Write M's own particle table.
+
+    position_A, angles_deg (p, T, 3), T may differ. hashes: M's name of each particle's series. extra: further
+    columns, each (p,) long.
+    """
     columns: dict[str, object] = {}
-    for axis, letter in enumerate("XYZ"):
-        for t, tag in enumerate(tags):
-            columns[f"wrpCoordinate{letter}{tag}"] = position_A[:, t, axis]
-    for axis, word in enumerate(("Rot", "Tilt", "Psi")):
-        for t, tag in enumerate(tags):
-            columns[f"wrpAngle{word}{tag}"] = angles_deg[:, t, axis]
+    for samples, stems in (
+        (position_A, [f"wrpCoordinate{axis}" for axis in "XYZ"]),
+        (angles_deg, [f"wrpAngle{angle}" for angle in ("Rot", "Tilt", "Psi")]),
+    ):
+        for t in range(samples.shape[1]):
+            columns |= {f"{stem}{t + 1}": samples[:, t, i] for i, stem in enumerate(stems)}
     columns |= {"wrpRandomSubset": half, "wrpSourceName": list(series), "wrpSourceHash": list(hashes)}
-    path = Path(path)
-    with replacing(path) as temporary:
-        starfile.write({"particles": pd.DataFrame(columns)}, temporary, float_format="%.6f", overwrite=True)
+    columns |= {name: list(values) for name, values in extra.items()}
+    write_star(Path(path), {"particles": pd.DataFrame(columns)})

@@ -13,13 +13,24 @@ from mpop.formats.files import replacing
 
 Blocks = dict[str, pd.DataFrame]
 
+TEXT_COLUMNS = [
+    "rlnImageName",
+    "rlnMicrographName",
+    "rlnTomoName",
+    "rlnTomoParticleName",
+    "wrpMovieName",
+    "wrpSourceHash",
+    "wrpSourceName",
+]
+"""Names stay as they are written: a series `00254` is not the number 254."""
+
 
 def read_star(path: Path) -> Blocks:
     """All blocks of a STAR file as tables; a simple block becomes a table of one row."""
     if not path.is_file():
         raise InputError(f"{path}: no such file")
     try:
-        blocks = starfile.read(path, always_dict=True)
+        blocks = starfile.read(path, always_dict=True, parse_as_string=TEXT_COLUMNS)
     except Exception as error:  # starfile raises whatever its parsing stumbles over
         raise InputError(f"{path}: not a readable STAR file ({' '.join(str(error).split())})") from error
     tables = {
@@ -32,7 +43,7 @@ def read_star(path: Path) -> Blocks:
 
 
 def write_star(path: Path, blocks: Blocks) -> None:
-    """Write tables, whole or not at all. The same tables give the same bytes.
+    """Write tables, whole or not at all; numbers with six decimals. The same tables give the same bytes.
 
     starfile begins a file with a comment that tells the time; it is taken off.
     """

@@ -169,9 +169,12 @@ class _Reader:
 
     def _convert(self, texts: Sequence[str], where: str) -> list[float]:
         try:
-            return [float(text) for text in texts]
+            numbers = [float(text) for text in texts]
         except ValueError as error:
             raise InputError(f"{self.name}: {where} holds something that is not a number ({error})") from error
+        if not np.isfinite(numbers).all():
+            raise InputError(f"{self.name}: {where} holds NaN or infinity")
+        return numbers
 
     def floats(self, element: str) -> np.ndarray | None:
         found = self.root.find(element)

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import starfile
 
 from mpop.errors import InputError, StateError
 from mpop.formats.images import write_map
 from mpop.formats.particle_tables import write_m_particles
+from mpop.formats.star import write_star
 from mpop.formats.warp_xml import write_tilt_series
 from mpop.jobs.halfmaps import FSC_COLUMNS
 from mpop.population import Population
@@ -95,21 +95,25 @@ def _file_name(name: str) -> str:
 def _write_particles(
     population: Population, species: SpeciesRecord, items: dict[str, ItemRecord], path: Path
 ) -> None:
-    held = [items[item] for item in species.particles if item in items]
+    held = sorted((items[item] for item in species.particles), key=lambda item: item.name)
     sets = [population.particles(species, item.id) for item in held]
-    samples = max((part.position_A.shape[1] for part in sets), default=1)
-    same = [part for part in sets if part.position_A.shape[1] == samples]
-    if len(same) != len(sets):
+    if len({(part.position_A.shape[1], part.angles_deg.shape[1]) for part in sets}) > 1:
         raise StateError(
             f"species {species.name}: its series differ in trajectory samples; M's format cannot hold that"
         )
+    pairs = list(zip(held, sets, strict=True))
+    names = [name for name in sets[0].extra if all(name in part.extra for part in sets)]
+    extra = {name: [value for part in sets for value in part.extra[name]] for name in names}
+    # M knows a series by a hash of its own; mpop cannot make it, but gives back what an imported table had
+    hashes = extra.pop("wrpSourceHash", None) or [item.id for item, part in pairs for _ in range(len(part))]
     write_m_particles(
         path,
-        [item.name for item, part in zip(held, sets, strict=True) for _ in range(len(part))],
+        [f"{item.name}.tomostar" for item, part in pairs for _ in range(len(part))],
         np.concatenate([part.position_A for part in sets]),
         np.concatenate([part.angles_deg for part in sets]),
         np.concatenate([part.half for part in sets]),
-        [item.id for item, part in zip(held, sets, strict=True) for _ in range(len(part))],
+        [str(value) for value in hashes],
+        extra,
     )
 
 
@@ -128,4 +132,4 @@ def _write_fsc(species: SpeciesRecord, fsc: np.ndarray, path: Path) -> None:
         }
     )
     general = pd.DataFrame({"rlnFinalResolution": [species.resolution_A or 999.0]})
-    starfile.write({"general": general, "fsc": table}, path, float_format="%.6f", overwrite=True)
+    write_star(path, {"general": general, "fsc": table})

@@ -12,9 +12,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from mpop.errors import InputError, NotFoundError, StateError
-from mpop.formats.images import MRC_SUFFIXES, TIFF_SUFFIXES, read_image_and_pixel_size
+from mpop.formats.images import MRC_SUFFIXES, TIFF_SUFFIXES, decode_image
 from mpop.formats.tomostar import ANGLE, AXIS, DOSE, Tomostar, read_tomostar
 from mpop.formats.warp_settings import read_settings
 from mpop.formats.warp_xml import read_tilt_series
@@ -22,9 +23,10 @@ from mpop.jobs.progress import Progress, silent
 from mpop.population import Population
 from mpop.records.models import ItemRecord, RawImage, SourceRecord
 from mpop.records.tilt_series import TiltSeriesModel
-from mpop_store import canonical_json, hash_bytes, hash_file
+from mpop_store import canonical_json, hash_bytes
 
-PIXEL_SIZE_TOLERANCE = 0.01
+SIZE_TOLERANCE = 0.01
+"""Relative difference up to which two statements of a size agree."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +39,24 @@ class WarpProject:
     volume_dims_A: tuple[float, float, float] | None
 
 
+@dataclass(frozen=True)
+class SeriesFiles:
+    """One series of a project: its tables, and the image of every tilt."""
+
+    tomostar: Tomostar
+    path: Path
+    """Of the tomostar."""
+    images: list[Path]
+    xml: bytes
+
+
 def locate_project(warp: Path, tomostar: Path | None, pixel_size_A: float | None) -> WarpProject:
-    """Find a project from its `.settings` file, or from a folder of XMLs and a folder of tomostars."""
+    """Find a project from its `.settings` file, or from a folder of XMLs and a folder of tomostars.
+
+    pixel_size_A: of the tilt images, in place of what the settings say.
+    """
+    if pixel_size_A is not None and not pixel_size_A > 0:
+        raise InputError(f"--angpix {pixel_size_A:g} is not a pixel size; it must be greater than 0")
     if warp.is_dir():
         settings = sorted(warp.glob("*.settings")) if tomostar is None else []
         if len(settings) == 1:
@@ -54,7 +72,7 @@ def locate_project(warp: Path, tomostar: Path | None, pixel_size_A: float | None
     base = warp.parent
     folder = tomostar or base / found.data_folder
     pixel = pixel_size_A or found.binned_pixel_size_A
-    dims = np.array(found.volume_dims_px) * found.pixel_size_A
+    dims = np.array(found.volume_dims_px) * pixel / 2.0**found.bin_times  # the settings count unbinned pixels
     volume = None if not dims.all() else (float(dims[0]), float(dims[1]), float(dims[2]))
     xml_folder = base / (found.processing_folder or found.data_folder)
     return WarpProject(_tomostars(folder, found.extension), xml_folder, pixel, volume)
@@ -82,19 +100,19 @@ def add_source(
         raise StateError(f"there is a source called {name} already; choose another name")
     project = locate_project(Path(warp), Path(tomostar) if tomostar else None, pixel_size_A)
     if volume_dims_A is not None:
+        if not min(volume_dims_A) > 0:
+            raise InputError("--volume takes three lengths in A greater than 0")
         project = replace(project, volume_dims_A=volume_dims_A)
-    series = [read_tomostar(path) for path in project.tomostars]
-    images = [_image_paths(one, path) for one, path in zip(series, project.tomostars, strict=True)]
-    xmls = [_xml(one, project) for one in series]  # before the long reading of images
-    total, done = sum(map(len, images)), 0
+    series = [_series_files(path, project) for path in project.tomostars]  # before the long reading of images
+    total, done = sum(len(one.images) for one in series), 0
     items: list[ItemRecord] = []
+    models: list[TiltSeriesModel] = []
     shape: tuple[int, int] | None = None
-    volume: tuple[float, float, float] | None = None
-    for one, path, files, xml in zip(series, project.tomostars, images, xmls, strict=True):
+    for one in series:
         raws: list[RawImage] = []
         with ThreadPoolExecutor(2) as pool:
-            jobs = pool.map(lambda file: _read_raw(population, file, project.pixel_size_A, store_raw), files)
-            for file, (raw, found) in zip(files, jobs, strict=True):
+            jobs = pool.map(lambda file: _read_raw(population, file, project.pixel_size_A, store_raw), one.images)
+            for file, (raw, found) in zip(one.images, jobs, strict=True):
                 shape = shape or found
                 if found != shape:
                     raise InputError(
@@ -104,20 +122,9 @@ def add_source(
                 done += 1
                 progress("read tilt images", done, total)
         assert shape is not None
-        model = _model(one, xml, project, shape)
-        volume = volume or model.volume_dims_A
-        items.append(
-            ItemRecord(
-                id=hash_bytes(canonical_json([raw.hash for raw in raws]))[:16],
-                name=one.name,
-                source="",
-                raw=raws,
-                model_object=population.write_tilt_series(model),
-                warp_xml_object=population.objects.put(xml),
-                tomostar_object=population.objects.put(path.read_bytes()),
-            )
-        )
-    assert shape is not None and volume is not None
+        models.append(_model(one, project, shape))
+        items.append(_item(population, one, raws, models[-1]))
+    assert shape is not None
     _refuse_known(population, items)
     identity = hash_bytes(canonical_json(sorted(item.id for item in items)))[:16]
     source = SourceRecord(
@@ -125,11 +132,30 @@ def add_source(
         name=name,
         pixel_size_A=project.pixel_size_A,
         image_shape=shape,
-        volume_dims_A=volume,
+        volume_dims_A=models[0].volume_dims_A,
         items=sorted(item.id for item in items),
     )
     population.stage([source, *(item.model_copy(update={"source": identity}) for item in items)])
     return population.source(identity)
+
+
+def _series_files(path: Path, project: WarpProject) -> SeriesFiles:
+    tomostar = read_tomostar(path)
+    images = _image_paths(tomostar, path)
+    return SeriesFiles(tomostar, path, images, _xml(tomostar, project))
+
+
+def _item(population: Population, files: SeriesFiles, raws: list[RawImage], model: TiltSeriesModel) -> ItemRecord:
+    """The record of a series, its objects stored; the source is not known yet."""
+    return ItemRecord(
+        id=hash_bytes(canonical_json([raw.hash for raw in raws]))[:16],
+        name=files.tomostar.name,
+        source="",
+        raw=raws,
+        model_object=population.write_tilt_series(model),
+        warp_xml_object=population.objects.put(files.xml),
+        tomostar_object=population.objects.put(files.path.read_bytes()),
+    )
 
 
 def _refuse_known(population: Population, items: Sequence[ItemRecord]) -> None:
@@ -179,38 +205,57 @@ def _xml(series: Tomostar, project: WarpProject) -> bytes:
     return content
 
 
-def _model(series: Tomostar, xml: bytes, project: WarpProject, shape: tuple[int, int]) -> TiltSeriesModel:
+def _model(files: SeriesFiles, project: WarpProject, shape: tuple[int, int]) -> TiltSeriesModel:
     """The model of a series; what the XML leaves out comes from the tomostar."""
+    name, table = f"{files.tomostar.name}.xml", files.tomostar.table
     image = (shape[1] * project.pixel_size_A, shape[0] * project.pixel_size_A)
-    fallback = project.volume_dims_A or (0.0, 0.0, 0.0)
-    model = read_tilt_series(xml, f"{series.name}.xml", image, fallback)
+    model = read_tilt_series(files.xml, name, image, project.volume_dims_A or (0.0, 0.0, 0.0))
     if not all(model.volume_dims_A):
         raise InputError(
-            f"{series.name}: neither settings nor XML give the size of the tomogram; give --volume X Y Z in A"
+            f"{name}: neither settings nor XML give the size of the tomogram; give --volume X Y Z in A"
         )
-    if not model.axis_angle_deg.any() and AXIS in series.table.columns:
-        model = replace(model, axis_angle_deg=series.table[AXIS].to_numpy(dtype=np.float64))
-    if not model.exposure.any() and DOSE in series.table.columns:
-        model = replace(model, exposure=series.table[DOSE].to_numpy(dtype=np.float64))
+    if np.abs(np.divide(model.image_dims_A, image) - 1).max() > SIZE_TOLERANCE:
+        told, measured = (" x ".join(f"{length:.0f}" for length in dims) for dims in (model.image_dims_A, image))
+        raise InputError(
+            f"{name}: images should be {told} A, but at {project.pixel_size_A:g} A/px they are {measured} A; "
+            "give the right --angpix"
+        )
+    if not model.axis_angle_deg.any() and AXIS in table.columns:
+        model = replace(model, axis_angle_deg=_column(files, AXIS))
+    if not model.exposure.any() and DOSE in table.columns:
+        model = replace(model, exposure=_column(files, DOSE))
     if not model.angles_deg.any():
-        model = replace(model, angles_deg=series.table[ANGLE].to_numpy(dtype=np.float64))
+        model = replace(model, angles_deg=_column(files, ANGLE))
+    if not model.use.any():
+        raise InputError(f"{name}: <UseTilt> leaves out every tilt; take the series out of the project")
     if not np.any(model.grid_ctf.values):
-        raise InputError(f"{series.name}.xml: no defocus in <GridCTF>; run CTF estimation in Warp first")
+        raise InputError(f"{name}: no defocus in <GridCTF>; run CTF estimation in Warp first")
     return model
+
+
+def _column(files: SeriesFiles, column: str) -> np.ndarray:
+    """(n,) finite numbers of a column of the tomostar."""
+    numbers = np.asarray(pd.to_numeric(files.tomostar.table[column], errors="coerce"), dtype=np.float64)
+    bad = np.flatnonzero(~np.isfinite(numbers))
+    if len(bad):
+        raise InputError(f"{files.path}: _{column} is not a number in row {bad[0] + 1}")
+    return numbers
 
 
 def _read_raw(
     population: Population, path: Path, pixel_size_A: float, store_raw: bool
 ) -> tuple[RawImage, tuple[int, int]]:
-    """Hash an image, check it, and put it into the store if wished."""
-    image, claimed = read_image_and_pixel_size(path)
-    if claimed is not None and abs(claimed / pixel_size_A - 1) > PIXEL_SIZE_TOLERANCE:
+    """Hash an image, check it, and put it into the store if wished. The bytes checked are the bytes hashed."""
+    content = path.read_bytes()
+    image, claimed = decode_image(content, path)
+    if claimed is not None and abs(claimed / pixel_size_A - 1) > SIZE_TOLERANCE:
         raise InputError(
             f"{path}: its header says {claimed:g} A/px, the project {pixel_size_A:g} A/px; give the right --angpix"
         )
     stored = population.write_group({"image": image}) if store_raw else None
-    relative = Path(os.path.relpath(path.absolute(), population.root)).as_posix()
-    raw = RawImage(path=relative, hash=hash_file(path), size=path.stat().st_size, stored_object=stored)
+    # folders may be links, and `..` behind a link leads elsewhere than it reads: relative between real folders
+    relative = Path(os.path.relpath(path.parent.resolve() / path.name, population.root.resolve())).as_posix()
+    raw = RawImage(path=relative, hash=hash_bytes(content), size=len(content), stored_object=stored)
     return raw, (image.shape[0], image.shape[1])
 
 

@@ -25,6 +25,9 @@ from mpop.records.tilt_series import ParticleSet
 from mpop_store import canonical_json, hash_bytes
 
 PIXEL_SIZE_TOLERANCE = 0.01
+MIN_BOX = 8
+OUTSIDE_MARGIN = 0.05
+"""How far beyond its tomogram a particle may lie, as a fraction of the tomogram."""
 
 
 @dataclass(frozen=True)
@@ -56,13 +59,17 @@ def add_species(
     if not items:
         raise StateError("the population has no tilt series yet; add them with `mpop source add` first")
     symmetry_matrices(symmetry)
+    _must_be_positive("--angpix", pixel_size_A)
+    _must_be_positive("--angpix-coords", angpix_coords)
+    _must_be_positive("--angpix-shifts", angpix_shifts)
+    _must_be_positive("--diameter", diameter_A)
     maps, pixel = _read_maps(Path(half1), Path(half2), Path(mask), pixel_size_A)
-    box = 2 * round(diameter_A / pixel)
-    if diameter_A <= 0 or box > 2 * maps["half1"].shape[0] or box < 8:
-        extent = maps["half1"].shape[0] * pixel
+    extent = maps["half1"].shape[0] * pixel
+    if not MIN_BOX / 2 <= diameter_A / pixel <= extent / pixel:
         raise InputError(
             f"--diameter {diameter_A:g} A does not go with maps of {extent:.0f} A; check diameter and pixel size"
         )
+    box = 2 * round(diameter_A / pixel)
     maps = {key: resize(volume, box) for key, volume in maps.items()}
     table = read_particles(particles, angpix_coords, angpix_shifts)
     matched, warnings = _match(table, items, ignore_unmatched)
@@ -87,6 +94,11 @@ def add_species(
         raise StateError(f"the same maps and particles are in this population already (id {record.id})")
     population.stage([record])
     return AddedSpecies(population.one_species(record.id), warnings + more)
+
+
+def _must_be_positive(option: str, value: float | None) -> None:
+    if value is not None and not 0 < value < np.inf:
+        raise InputError(f"{option} {value:g} is not a length; it must be greater than 0")
 
 
 def _read_maps(
@@ -170,13 +182,15 @@ def _particle_sets(
         rows = np.flatnonzero(series == name)
         volume = np.array(population.tilt_series(items[item]).volume_dims_A)
         position = table.position_A[rows] + (volume / 2 if table.centred else 0.0)
-        outside = (position[:, 0] < -0.05 * volume) | (position[:, 0] > 1.05 * volume)
-        if outside.any(axis=1).mean() > 0.5:
-            first = table.row[rows[np.flatnonzero(outside.any(axis=1))[0]]]
-            raise InputError(
-                f"{table.path}: most particles of {name} lie outside of its tomogram (the first in row {first}); "
-                "give the right --angpix-coords"
+        outside = np.flatnonzero((np.abs(position / volume - 0.5) > 0.5 + OUTSIDE_MARGIN).any(axis=(1, 2)))
+        if len(outside):
+            text = (
+                f"{len(outside)} of {len(rows)} particles of {name} lie outside of its tomogram "
+                f"(the first in row {table.row[rows[outside[0]]]})"
             )
+            if len(outside) > len(rows) / 2:
+                raise InputError(f"{table.path}: {text}; give the right --angpix-coords")
+            warnings.append(text)
         sets[item] = ParticleSet(
             id=_identities(item, position, table.angles_deg[rows]),
             half=half[rows],
