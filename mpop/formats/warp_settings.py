@@ -57,9 +57,12 @@ def read_settings(path: str | Path) -> WarpSettings:
         except ValueError as error:
             raise InputError(f"{path}: {name} is {text(section, name)!r}, not a number") from error
 
+    pixel_size = number("Import", "PixelSize")
+    if not pixel_size > 0:
+        raise InputError(f"{path}: PixelSize is {pixel_size:g}, it must be greater than 0")
     dims = tuple(round(number("Tomo", f"Dimensions{axis}")) for axis in "XYZ")
     return WarpSettings(
-        pixel_size_A=number("Import", "PixelSize"),
+        pixel_size_A=pixel_size,
         data_folder=text("Import", "DataFolder"),
         processing_folder=text("Import", "ProcessingFolder"),
         extension=text("Import", "Extension"),

@@ -219,7 +219,8 @@ class _Reader:
             raise InputError(f"{self.name}: <{element}> claims {' x '.join(map(str, shape))} nodes")
         values = np.full(shape[::-1], np.nan)
         for node in grid.findall("Node"):
-            index = tuple(int(node.get(axis, "0")) for axis in axes)[::-1]
+            place = self._convert([node.get(axis, "0") for axis in axes], f"<{element}>")
+            index = tuple(int(i) for i in place)[::-1]
             if any(i < 0 or i >= n for i, n in zip(index, values.shape, strict=True)):
                 raise InputError(f"{self.name}: <{element}> has a node outside of its own size: {index[::-1]}")
             values[index] = self._convert([node.get("Value", "")], f"<{element}>")[0]
