@@ -63,7 +63,9 @@ def ctf_images(
     which are not computed yet.
     """
     if any(model.zernike_odd) or any(model.zernike_even):
-        raise InputError("the CTF has Zernike aberrations, which mpop cannot apply yet")
+        raise InputError(
+            "the CTF model has Zernike aberrations (beam tilt and beyond), which mpop cannot apply yet"
+        )
     wavelength = electron_wavelength_A(model.voltage_kV)
     out = np.empty((len(defocus_um), size, size // 2 + 1), dtype=dtype)
     _fill(
@@ -79,6 +81,13 @@ def ctf_images(
     return out
 
 
+def crop_wrapped(images: NDArray, size: int) -> NDArray:
+    """The central (size, size) of images (n, L, L) whose origin is at index 0; size even, at most L."""
+    half = size // 2
+    rows = np.concatenate([images[:, :half], images[:, -half:]], axis=1)
+    return np.concatenate([rows[:, :, :half], rows[:, :, -half:]], axis=2)
+
+
 def band_limited_ctf2(ctf: NDArray[np.floating], size: int, threads: int = 1) -> NDArray[np.floating]:
     """CTF^2 at a smaller window, cropped in real space as pre-multiplied images are.
 
@@ -90,7 +99,5 @@ def band_limited_ctf2(ctf: NDArray[np.floating], size: int, threads: int = 1) ->
     if size == large:
         return squared
     point = np.asarray(scipy.fft.irfft2(squared, s=(large, large), workers=threads))
-    half = size // 2
-    rows = np.concatenate([point[:, :half], point[:, -half:]], axis=1)
-    cropped = np.concatenate([rows[:, :, :half], rows[:, :, -half:]], axis=2)
+    cropped = crop_wrapped(point, size)
     return np.ascontiguousarray(np.real(np.asarray(scipy.fft.rfft2(cropped, workers=threads))))

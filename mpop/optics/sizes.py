@@ -16,12 +16,14 @@ def delocalisation_A(
 ) -> float:
     """How far defocus and Cs carry detail away from where it belongs, up to a resolution.
 
-    max over k <= 1/resolution of |d chi/dk| / (2 pi) = |lambda dz k - Cs lambda^3 k^3|.
+    max over k <= 1/resolution of |d chi/dk| / (2 pi) = |lambda dz k - Cs lambda^3 k^3|, where rays would end,
+    and one Fresnel length sqrt(lambda dz) beyond it, over which waves fade.
     """
     wavelength = electron_wavelength_A(model.voltage_kV)
     defocus_A = (abs(defocus_um) + 0.5 * abs(defocus_delta_um)) * 1e4
     k = np.linspace(0.0, 1.0 / resolution_A, 256)
-    return float(np.abs(wavelength * defocus_A * k - model.cs_mm * 1e7 * wavelength**3 * k**3).max())
+    rays = np.abs(wavelength * defocus_A * k - model.cs_mm * 1e7 * wavelength**3 * k**3).max()
+    return float(rays + math.sqrt(wavelength * defocus_A))
 
 
 def even_fast_size(minimum: float) -> int:
@@ -35,8 +37,8 @@ def even_fast_size(minimum: float) -> int:
 def aliasing_free_size(diameter_A: float, delocalisation: float, pixel_size_A: float) -> int:
     """Window (pixels, even) in which a particle may be multiplied by its CTF.
 
-    The signal of a particle of radius r reaches to r + d, d the delocalisation; the product with the CTF
-    spreads every point by another d, which inside r may only come back from the other side of a window of at
-    least 2 (r + d): the copy of signal at r + d, moved inwards by d across the border, lands at or beyond r.
+    The signal of a particle of radius r reaches to r + d, d the delocalisation. The product with the CTF moves
+    every point by up to d: in a window of 2 (r + d) what leaves across the border comes back no nearer than r.
+    CTF^2 moves by up to 2 d; what of it aliases falls outside of a crop to twice the diameter.
     """
     return even_fast_size((diameter_A + 2 * delocalisation) / pixel_size_A)

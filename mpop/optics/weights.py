@@ -1,9 +1,12 @@
 """How much signal a tilt still carries: exposure and thickness.
 
 Exposure damps detail as a B-factor of -4 A^2 per e/A^2, amplitude exp(B k^2 / 4) (M, "Weighting"); a tilted
-layer is 1/cos thicker and loses signal as cos(tilt). When the series has weights of its own, fitted by Warp
-or M, they take the place of both: B = min(GridDoseBfacs, -3 exposure) and amplitude GridDoseWeights, with M's
-rule that a fitted B may damp more than 3 A^2 per e/A^2, never less.
+layer is 1/cos thicker and loses signal as cos(tilt). Exposure is Warp's <Dose>, that before each image, which
+is what M multiplies; the half image more that the signal has seen on average is the same for all tilts.
+
+When the series has weights of its own, fitted by Warp or M, they take the place of both: B = min(GridDoseBfacs,
+-3 exposure) and amplitude GridDoseWeights, with M's rule that a fitted B may damp more than 3 A^2 per e/A^2,
+never less. Weights by location in the field and anisotropic B-factors are not applied.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
-from mpop.optics.ctf import band_limited_ctf2, ctf_images
+from mpop.optics.ctf import band_limited_ctf2, crop_wrapped, ctf_images
 from mpop.optics.weights import exposure_weights
 from mpop.records.tilt_series import TiltSeriesModel
 from mpop.refinement.noise import NoiseSpectrum, noise_spectrum
@@ -136,13 +136,6 @@ def _ctf(
         request.ctf_size,
         pixel_size_A,
     )
-
-
-def crop_wrapped(images: NDArray, size: int) -> NDArray:
-    """The central (size, size) of images whose origin is at index 0."""
-    half = size // 2
-    rows = np.concatenate([images[:, :half], images[:, -half:]], axis=1)
-    return np.concatenate([rows[:, :, :half], rows[:, :, -half:]], axis=2)
 
 
 def _premultiply(
