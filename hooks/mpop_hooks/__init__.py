@@ -12,6 +12,14 @@ POLICIES = (versions_derive, objects_complete, halves_unmixed)
 __all__ = ["POLICIES", "Finding", "check_records"]
 
 
-def check_records(records: Mapping[str, Mapping[str, Any]], objects: ObjectStore) -> list[Finding]:
-    """All findings about the records of a commit, by path."""
-    return [finding for policy in POLICIES for finding in policy.check(records, objects)]
+Record = Mapping[str, Any]
+
+
+def check_records(
+    records: Mapping[str, Record], before: Mapping[str, Record], objects: ObjectStore
+) -> list[Finding]:
+    """All findings about the records that a commit adds or changes.
+
+    records: by path, as they would be; before: by path, as they are in the commit before, where they are.
+    """
+    return [finding for policy in POLICIES for finding in policy.check(records, before, objects)]

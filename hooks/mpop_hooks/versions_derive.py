@@ -8,8 +8,10 @@ from typing import Any
 from mpop_hooks.findings import Finding
 from mpop_store import ObjectStore, version_of
 
+Record = Mapping[str, Any]
 
-def check(records: Mapping[str, Mapping[str, Any]], objects: ObjectStore) -> Iterator[Finding]:
+
+def check(records: Mapping[str, Record], before: Mapping[str, Record], objects: ObjectStore) -> Iterator[Finding]:
     """Findings for records whose version does not follow from their content."""
     for path, record in records.items():
         if record.get("version") != version_of(record):

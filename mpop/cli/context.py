@@ -8,17 +8,19 @@ versioned `schema` key, and the text is rendered from the same data.
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import errno
 import json
 import math
 import os
 import sys
+import tempfile
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -28,6 +30,9 @@ if TYPE_CHECKING:
     from mpop.population import Population
 
 INTERRUPTED = 130
+
+USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[2]
+"""click's base class of errors in a command line; typer brings its own copy of click and does not name it."""
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
@@ -85,25 +90,58 @@ def warn(message: str) -> None:
     print(f"mpop: warning: {message}", file=sys.stderr)
 
 
-def run(app: Callable[[], Any]) -> None:
+def run(app: Callable[[], Any]) -> NoReturn:
     """Run the application; every failure becomes one line on stderr and an exit code."""
     try:
-        app()
-    except MpopError as error:
-        _fail(str(error), error.exit_code)
-    except KeyboardInterrupt:
-        _fail("interrupted; everything committed before is safe", INTERRUPTED)
-    except BrokenPipeError:
+        _run(app)
+    except BrokenPipeError:  # whoever read our output has seen enough, as in `mpop log | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+
+
+def _run(app: Callable[[], Any]) -> NoReturn:
+    try:
+        code = app()
+        sys.stdout.flush()
+    except MpopError as error:
+        _fail(str(error), error.exit_code)
+    except USAGE_ERROR as error:
+        _wrong_usage(error)
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+    except BrokenPipeError:
+        raise
     except OSError as error:
         _fail(_os_error(error), 5)
     except MemoryError:
         _fail("out of memory", 1)
     except Exception as error:
-        if os.environ.get("MPOP_DEBUG"):
-            traceback.print_exc()
-        _fail(f"internal error: {type(error).__name__}: {error} (set MPOP_DEBUG=1 for a traceback)", 1)
+        _fail(f"internal error: {type(error).__name__}: {error} (traceback in {_keep_traceback()})", 1)
+    if code == INTERRUPTED:  # typer makes this of Ctrl-C
+        _fail("interrupted; everything committed before is safe", INTERRUPTED)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _wrong_usage(error: Any) -> NoReturn:
+    """A wrong command line, or none at all, which asks for help."""
+    message = error.format_message()
+    if type(error).__name__ == "NoArgsIsHelpError":
+        print(message, flush=True)
+        sys.exit(error.exit_code)
+    path = error.ctx.command_path if error.ctx else "mpop"
+    _fail(f"{message.rstrip('.')}; see `{path} --help`", error.exit_code)
+
+
+def _keep_traceback() -> Path:
+    """Write the traceback of the exception in hand to a file, beside the population's objects if there is one."""
+    try:
+        folder = population().repository.private / "log"
+        folder.mkdir(exist_ok=True)
+    except Exception:  # the reason of the failure may be that there is no usable population
+        folder = Path(tempfile.gettempdir())
+    path = folder / f"mpop-{datetime.datetime.now():%Y%m%d-%H%M%S}-{os.getpid()}.txt"
+    path.write_text(f"{' '.join(sys.argv)}\n\n{traceback.format_exc()}")
+    return path
 
 
 def _os_error(error: OSError) -> str:
@@ -112,9 +150,9 @@ def _os_error(error: OSError) -> str:
     return f"{where}{error.strerror or error}{hint}"
 
 
-def _fail(message: str, code: int) -> None:
+def _fail(message: str, code: int) -> NoReturn:
     line = " ".join(message.split())
-    if options.json:
+    if options.json or "--json" in sys.argv:  # a wrong command line ends before the options are read
         print(json.dumps({"schema": "mpop.error/v1", "error": line, "exit_code": code}))
     print(f"mpop: error: {line}", file=sys.stderr)
     sys.exit(code)

@@ -49,4 +49,4 @@ for module in (population, source, species, refine, export, simulate, demo):
 
 def main() -> None:
     """Entry point of the `mpop` script."""
-    context.run(lambda: app(standalone_mode=True))
+    context.run(lambda: app(standalone_mode=False))

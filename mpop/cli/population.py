@@ -12,6 +12,7 @@ from mpop.cli.context import JsonOption, angstrom, emit
 
 if TYPE_CHECKING:
     from mpop.jobs.history import HistoryEntry
+    from mpop.population import Population
 
 WORDS = {"A": "new", "M": "changed", "D": "removed"}
 
@@ -42,16 +43,20 @@ def status(json: JsonOption = False) -> None:
     changes = here.repository.status()
     head = here.repository.head
     lines = [f"Population {here.name}, " + (f"at {head[:10]}" if head else "no commit yet")]
-    lines += [f"  {WORDS[kind]:8} {_record_words(here, path, kind)}" for kind, path in changes]
+    lines += _change_lines(here, changes)
     lines += ["nothing to commit" if not changes else 'run `mpop commit -m "..."` to keep this']
     data = {"name": here.name, "head": head, "clean": not changes, "changes": [list(change) for change in changes]}
     emit("status", data, "\n".join(lines))
 
 
-def _record_words(here, path: str, kind: str) -> str:
-    record = here.repository.read(path, "HEAD" if kind == "D" else None)
-    noun = {"item": "tilt series"}.get(record.get("kind", ""), record.get("kind", path))
-    return f"{noun} {record.get('name', record.get('id', ''))}"
+def _change_lines(here: Population, changes: list[tuple[str, str]]) -> list[str]:
+    """Changes in words, one line for each kind of record."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    for kind, path in changes:
+        record = here.repository.read(path, "HEAD" if kind == "D" else None)
+        noun = str(record.get("kind", "record")).replace("item", "tilt series")
+        groups.setdefault((WORDS[kind], noun), []).append(str(record.get("name") or record.get("id", path)))
+    return [f"  {word:8} {noun:12} {_few(sorted(names), 8)}" for (word, noun), names in groups.items()]
 
 
 def commit(
@@ -115,15 +120,8 @@ def show(
 
 
 def _show_lines(entry: HistoryEntry) -> list[str]:
-    lines = [
-        f"commit {entry.id}",
-        f"author {entry.author}",
-        f"date   {entry.time}",
-        "",
-        f"    {entry.message}",
-        "",
-    ]
-    lines[4] = "\n".join(f"    {line}".rstrip() for line in entry.message.splitlines())
+    lines = [f"commit {entry.id}", f"author {entry.author}", f"date   {entry.time}", ""]
+    lines += [*(f"    {line}".rstrip() for line in entry.message.splitlines()), ""]
     for change in entry.species:
         was = f"{angstrom(change.resolution_before_A)} -> " if entry.verb else ""
         lines.append(
@@ -160,7 +158,7 @@ def verify(json: JsonOption = False) -> None:
         lines.append(problem.message)
         lines += [f"    needed by {dependent}" for dependent in problem.dependents]
     checked = (
-        f"{report.objects} objects ({report.bytes / 2**20:.1f} MiB), {report.git_objects} Git objects, "
+        f"{report.objects} objects ({report.bytes / 2**20:.1f} MiB), {report.git_files} Git objects, "
         f"{report.records} record versions in {report.commits} commits"
     )
     lines.append(f"verified: {checked}" if report.ok else f"{len(report.problems)} problems in {checked}")

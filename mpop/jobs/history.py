@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import islice
 
 from mpop.population import Population
 from mpop.records.models import ItemRecord, JobRecord, SpeciesRecord
@@ -47,7 +48,7 @@ def describe(population: Population, commit: Commit) -> HistoryEntry:
     job: JobRecord | None = None
     species: list[SpeciesChange] = []
     items: list[str] = []
-    uses: set[str] = set()
+    uses: set[tuple[str, str]] = set()
     for path, kind in commit.changed.items():
         if kind == "D":
             continue
@@ -70,8 +71,8 @@ def describe(population: Population, commit: Commit) -> HistoryEntry:
         elif folder == "items":
             item = ItemRecord.model_validate(repository.read(path, commit.id))
             items.append(item.name)
-            names = {one.id: one.name for one in population.species(commit.id).values()}
-            uses |= {f"{names.get(i, i)}@{v[:8]}" for i, v in item.species_versions.items()}
+            uses |= set(item.species_versions.items())
+    names = {one.id: one.name for one in population.species(commit.id).values()} if uses else {}
     return HistoryEntry(
         commit.id,
         list(commit.parents),
@@ -81,16 +82,11 @@ def describe(population: Population, commit: Commit) -> HistoryEntry:
         job.verb if job else None,
         species,
         items,
-        sorted(uses),
+        sorted(f"{names.get(identity, identity)}@{version[:8]}" for identity, version in uses),
         job,
     )
 
 
 def history(population: Population, start: str = "HEAD", limit: int | None = None) -> list[HistoryEntry]:
     """Commits from a revision back, newest first."""
-    entries = []
-    for commit in population.repository.log(start):
-        if limit is not None and len(entries) >= limit:
-            break
-        entries.append(describe(population, commit))
-    return entries
+    return [describe(population, commit) for commit in islice(population.repository.log(start), limit)]

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from mpop.jobs.progress import Progress, silent
 from mpop.population import Population
-from mpop_hooks.objects_complete import named_objects
+from mpop_hooks.objects_complete import derived_groups, named_files, named_groups
 from mpop_store import MpopError, version_of
 from mpop_store.groups import group_objects
+from mpop_store.integrity import Survey
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class VerifyReport:
 
     objects: int
     bytes: int
-    git_objects: int
+    git_files: int
     commits: int
     records: int
     problems: list[Problem]
@@ -59,109 +61,108 @@ class _Version:
 
 def verify(population: Population, progress: Progress = silent) -> VerifyReport:
     """Check everything that is here. Derived objects may be missing, but not damaged."""
-    problems: list[Problem] = []
-    git_objects = _check_git(population, problems)
-    if problems:  # history cannot be walked safely
-        _, size, count, damaged = _check_objects(population, progress)
-        problems += [Problem("object", name, message) for name, message in damaged.items()]
-        return VerifyReport(count, size, git_objects, 0, 0, problems)
-    versions, commits = _history(population)
-    names, size, count, damaged = _check_objects(population, progress)
-    users = _users(population, versions)
+    git = population.repository.survey()
+    problems = [
+        Problem("git", name, f"Git: {name} is damaged or missing", needed_by)
+        for name, needed_by in git.broken.items()
+    ]
+    versions = _load_versions(population, git, problems)
+    sizes, damaged = _check_objects(population, progress)
+    users, droppable = _users(population, versions)
     for name, message in damaged.items():
         problems.append(Problem("object", name, message, [str(version) for version in users.get(name, ())]))
-    for version in versions:
-        for name in named_objects(version.record):
-            if name not in names:
-                problems.append(Problem("object", name, f"object {name} is missing", [str(version)]))
+    for name in sorted(set(users) - set(sizes) - droppable):
+        needed_by = [str(version) for version in users[name]]
+        problems.append(Problem("object", name, f"object {name} is missing", needed_by))
     problems += _check_graph(versions)
-    return VerifyReport(count, size, git_objects, commits, len(versions), _unique(problems))
+    return VerifyReport(len(sizes), sum(sizes.values()), git.files, len(git.commits), len(versions), problems)
 
 
-def _unique(problems: list[Problem]) -> list[Problem]:
-    merged: dict[tuple[str, str, str], list[str]] = defaultdict(list)
-    for problem in problems:
-        merged[problem.kind, problem.name, problem.message] += problem.dependents
-    return [Problem(*key, list(dict.fromkeys(dependents))) for key, dependents in merged.items()]
+def _load_versions(population: Population, git: Survey, problems: list[Problem]) -> list[_Version]:
+    """Every version of every record in history and working state; what cannot be read is a problem."""
+    versions: list[_Version] = []
+    for (path, oid), commits in git.records.items():
+        if path.endswith(".json") and oid not in git.broken:
+            try:
+                versions.append(_Version(path, population.repository.load(oid), commits))
+            except MpopError as error:
+                problems.append(Problem("record", path, str(error), [commit[:10] for commit in commits]))
+    return versions
 
 
-def _check_git(population: Population, problems: list[Problem]) -> int:
-    count = 0
-    for name, data in population.repository.git_objects():
-        count += 1
-        if data is None:
-            problems.append(
-                Problem("git", name, f"Git object {name} is damaged or missing", ["the history that holds it"])
-            )
-    return count
-
-
-def _check_objects(population: Population, progress: Progress) -> tuple[set[str], int, int, dict[str, str]]:
-    """Names here, bytes on disk, count, and what is wrong with which."""
+def _check_objects(population: Population, progress: Progress) -> tuple[dict[str, int], dict[str, str]]:
+    """Name -> bytes on disk of every object here; name -> what is wrong, of the damaged ones."""
     objects = population.objects
     names = list(objects.names())
+    sizes: dict[str, int] = {}
     damaged: dict[str, str] = {}
-    size = 0
     for number, name in enumerate(names, start=1):
+        sizes[name] = objects.size(name)
         try:
-            size += objects.size(name)
             objects.get(name)
-        except (MpopError, OSError) as error:
+        except MpopError as error:
             damaged[name] = str(error)
         progress("objects", number, len(names))
-    return set(names), size, len(names), damaged
+    return sizes, damaged
 
 
-def _history(population: Population) -> tuple[list[_Version], int]:
-    """Every version of every record in every commit, and in the working state."""
-    found: dict[tuple[str, str], _Version] = {}
-    commits = 0
-    revisions: list[str | None] = [commit.id for commit in population.repository.log()]
-    for revision in [*reversed(revisions), None]:
-        commits += revision is not None
-        for path, record in population.repository.records(at=revision).items():
-            key = (path, json.dumps(record, sort_keys=True))
-            version = found.setdefault(key, _Version(path, record))
-            if revision is not None:
-                version.commits.append(revision)
-    return list(found.values()), commits
-
-
-def _users(population: Population, versions: list[_Version]) -> dict[str, list[_Version]]:
-    """Object name -> the record versions that need it, directly or through a group."""
+def _users(population: Population, versions: list[_Version]) -> tuple[dict[str, list[_Version]], set[str]]:
+    """Object name -> the record versions that name it or a group that it is part of; and which of these objects
+    no version needs, because they can be computed again."""
     users: dict[str, list[_Version]] = defaultdict(list)
-    members: dict[str, list[str]] = {}
+    needed: set[str] = set()
+
+    @cache
+    def parts(name: str) -> list[str]:
+        try:
+            return group_objects(population.objects, name)
+        except MpopError:
+            return [name]  # missing, or too damaged to list its parts
+
     for version in versions:
-        derived = [part["group"] for part in version.record.get("derived", {}).get("sums", {}).values()]
-        for name in [*named_objects(version.record), *derived]:
-            if name not in members:
-                try:
-                    members[name] = group_objects(population.objects, name)
-                except MpopError:
-                    members[name] = [name]  # a plain object, or one too damaged to list its parts
-            for part in members[name]:
-                users[part].append(version)
-    return users
+        required = [part for name in named_groups(version.record) for part in parts(name)]
+        required += named_files(version.record)
+        needed.update(required)
+        derived = [part for name in derived_groups(version.record) for part in parts(name)]
+        for name in dict.fromkeys([*required, *derived]):
+            users[name].append(version)
+    return users, set(users) - needed
 
 
 def _check_graph(versions: list[_Version]) -> list[Problem]:
     """Versions follow from content; parents, jobs and both kinds of edges lead somewhere."""
-    problems: list[Problem] = []
     known: dict[str, set[str]] = defaultdict(set)
     for version in versions:
-        record = version.record
-        known[record.get("kind", "")].add(str(record.get("version")))
-        known["job id"].add(record["id"] if record.get("kind") == "job" else "")
+        kind = version.record.get("kind", "")
+        known[f"{kind} version"].add(str(version.record.get("version")))
+        known[f"{kind} id"].add(str(version.record.get("id")))
+    problems: list[Problem] = []
     for version in versions:
-        record, kind = version.record, version.record.get("kind", "")
-        if record.get("version") != version_of(record):
+        if version.record.get("version") != version_of(version.record):
             message = f"the version of {version.path} does not follow from its content"
             problems.append(Problem("record", version.path, message, [str(version)]))
-        edges = [("parent", kind, record.get("parent")), ("job", "job id", record.get("job"))]
-        edges += [("species", "species", v) for v in record.get("species_versions", {}).values()]
-        edges += [("item", "item", v) for v in record.get("item_versions", {}).values()]
-        for edge, target, wanted in edges:
-            if wanted is not None and wanted not in known[target]:
-                message = f"{version.path} names a {edge} version {wanted[:10]} that is nowhere in the history"
+        for edge, target, wanted in _edges(version.record):
+            if wanted not in known[target]:
+                message = f"{version.path} names a {edge}, {target} {wanted[:10]}, that is nowhere in the history"
                 problems.append(Problem("edge", version.path, message, [str(version)]))
     return problems
+
+
+def _edges(record: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """Where a record leads: what it calls the other end, what that must be, and its name."""
+    if record.get("parent") is not None:
+        yield "parent", f"{record.get('kind')} version", record["parent"]
+    if record.get("job") is not None:
+        yield "job", "job id", record["job"]
+    if record.get("source") is not None:
+        yield "source", "source id", record["source"]
+    for version in record.get("species_versions", {}).values():
+        yield "reference", "species version", version
+    for version in record.get("item_versions", {}).values():
+        yield "contribution", "item version", version
+    if record.get("kind") == "species":
+        for item in record.get("particles", {}):
+            yield "tilt series", "item id", item
+    if record.get("kind") == "source":
+        for item in record.get("items", ()):
+            yield "tilt series", "item id", item

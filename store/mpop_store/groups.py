@@ -75,10 +75,11 @@ def read_manifest(objects: ObjectStore, name: str) -> dict[str, dict[str, Any]]:
     """Zarr key -> {"object", "size"} or {"inline"}. Raises DamagedObjectError when it is no manifest."""
     try:
         manifest = json.loads(objects.get(name))
-        assert manifest["format"] == FORMAT
-        return manifest["entries"]
-    except (ValueError, KeyError, TypeError, AssertionError) as error:
-        raise DamagedObjectError(f"object {name} is not a group of arrays that this mpop can read") from error
+    except ValueError:
+        manifest = None
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        raise DamagedObjectError(f"object {name} is not a group of arrays that this mpop can read")
+    return manifest["entries"]
 
 
 def group_objects(objects: ObjectStore, name: str) -> list[str]:
@@ -110,7 +111,15 @@ class GroupStore(Store):
         self._is_open = True
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, GroupStore) and self._mounts == other._mounts
+        if not isinstance(other, GroupStore):
+            return False
+        return self._mounts == other._mounts and self._objects.root == other._objects.root
+
+    def with_read_only(self, read_only: bool = False) -> GroupStore:
+        """The same groups; a store that can be written does not exist."""
+        if not read_only:
+            raise PermissionError("a stored group never changes; write a new one")
+        return self
 
     def _all_entries(self) -> Iterator[tuple[str, dict[str, Any]]]:
         folders: set[str] = set()
@@ -147,8 +156,7 @@ class GroupStore(Store):
             data = data[byte_range.offset :]
         elif isinstance(byte_range, SuffixByteRequest):
             data = data[-byte_range.suffix :]
-        buffer = (prototype.buffer if prototype else cpu.Buffer).from_bytes(data)
-        return buffer
+        return (prototype.buffer if prototype else cpu.Buffer).from_bytes(data)
 
     async def get_partial_values(
         self, prototype: BufferPrototype, key_ranges: Iterable[tuple[str, ByteRequest | None]]

@@ -9,6 +9,8 @@ from typing import Any
 import rfc8785
 from blake3 import blake3
 
+from mpop_store.errors import InputError
+
 UNVERSIONED = frozenset({"version", "derived"})
 """Keys that do not take part in a record's version: the version itself, and what can be computed again."""
 
@@ -26,8 +28,14 @@ def hash_file(path: str | Path) -> str:
 
 
 def canonical_json(value: Any) -> bytes:
-    """The one JSON text of a value: sorted keys, no spaces, shortest numbers, UTF-8."""
-    return rfc8785.dumps(value)
+    """The one JSON text of a value: sorted keys, no spaces, shortest numbers, UTF-8.
+
+    Raises InputError for what JSON cannot hold the same everywhere: NaN, infinity, integers beyond 2^53.
+    """
+    try:
+        return rfc8785.dumps(value)
+    except rfc8785.CanonicalizationError as error:
+        raise InputError(f"a value cannot be stored as JSON: {error}") from error
 
 
 def version_of(record: Mapping[str, Any]) -> str:

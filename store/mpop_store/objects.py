@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import os
 import struct
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,7 @@ from pathlib import Path
 from blake3 import blake3
 from numcodecs import Blosc
 
+from mpop_store.durable import fsync_all
 from mpop_store.errors import DamagedObjectError, MissingObjectError, StoreError
 from mpop_store.hashing import hash_bytes
 
@@ -29,6 +31,8 @@ TRAILER_SIZE = 32
 RAW, BLOSC_ZSTD = 0, 1
 MAX_CONTENT = 2**31 - 2**16
 """Largest content of one object in bytes: what the compressor can take."""
+TEMPORARY = "tmp-"
+ABANDONED_AFTER_S = 24 * 3600.0
 
 
 class ObjectStore:
@@ -36,7 +40,7 @@ class ObjectStore:
 
     def __init__(self, root: str | Path) -> None:
         self.root = Path(root)
-        self._unsynced: list[Path] = []
+        self._unsynced: set[Path] = set()
 
     def path(self, name: str) -> Path:
         """Where an object lives. Raises StoreError for something that is not a name."""
@@ -58,19 +62,23 @@ class ObjectStore:
     def put(self, data: bytes, itemsize: int = 1) -> str:
         """Store content and return its name; content that is here already is not written again.
 
-        itemsize: bytes of one number, for the compressor's shuffle.
+        itemsize: bytes of one number, for the compressor's shuffle. Raises StoreError, and then leaves nothing.
         """
         if len(data) > MAX_CONTENT:
             raise StoreError(f"an object of {len(data)} bytes is larger than the store's limit of {MAX_CONTENT}")
         name = hash_bytes(data)
         target = self.path(name)
-        if target.exists():
-            return name
-        temporary = target.parent / f"tmp-{uuid.uuid4().hex}"
+        if not target.exists():
+            self._write(target, _encode(data, itemsize))
+        self._unsynced.add(target)  # also if it was here: who wrote it may have died before its sync
+        return name
+
+    def _write(self, target: Path, blob: bytes) -> None:
+        temporary = target.parent / f"{TEMPORARY}{uuid.uuid4().hex}"
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             with temporary.open("xb") as file:
-                file.write(_encode(data, itemsize))
+                file.write(blob)
             temporary.chmod(0o444)
             os.replace(temporary, target)
         except OSError as error:
@@ -78,8 +86,6 @@ class ObjectStore:
         finally:
             with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)
-        self._unsynced.append(target)
-        return name
 
     def get(self, name: str) -> bytes:
         """The content of an object, checked against its name.
@@ -90,6 +96,8 @@ class ObjectStore:
             blob = self.path(name).read_bytes()
         except FileNotFoundError as error:
             raise MissingObjectError(f"object {name} is not in the store at {self.root}") from error
+        except OSError as error:
+            raise StoreError(f"object {name} cannot be read: {error.strerror or error}") from error
         return _decode(blob, name)
 
     def size(self, name: str) -> int:
@@ -99,26 +107,17 @@ class ObjectStore:
     def sync(self) -> None:
         """Make everything put so far survive a power cut; once per commit, before the commit."""
         try:
-            for path in self._unsynced:
-                _fsync(path)
-            for folder in sorted({path.parent for path in self._unsynced}):
-                _fsync(folder)
+            fsync_all(self._unsynced)
         except OSError as error:
             raise StoreError(f"cannot sync the store at {self.root}: {error.strerror or error}") from error
         self._unsynced.clear()
 
-    def clean(self) -> None:
-        """Remove what interrupted writes left behind."""
-        for leftover in self.root.glob("??/tmp-*"):
-            leftover.unlink(missing_ok=True)
-
-
-def _fsync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    def clean(self, older_than_s: float = ABANDONED_AFTER_S) -> None:
+        """Remove what killed writers left behind; a younger file may belong to a writer at work."""
+        for leftover in self.root.glob(f"??/{TEMPORARY}*"):
+            with contextlib.suppress(OSError):
+                if time.time() - leftover.stat().st_mtime >= older_than_s:
+                    leftover.unlink()
 
 
 def _encode(data: bytes, itemsize: int) -> bytes:

@@ -1,19 +1,20 @@
 """Records in an ordinary Git repository, beside the objects that they name.
 
 The working state is the Git index: staging builds a whole new index and swaps it in by one rename; files in the
-work tree are a rendering of it for people to read. Commits move the branch by compare-and-swap under a lock, so
-that two processes never lose each other's work. Repositories are created with SHA-1 and loose refs explicitly.
+work tree are a rendering of it for people to read. A job's commit becomes visible when the branch moves, by
+compare-and-swap under a lock: two processes never lose each other's work. The index that goes with such a commit
+is written before, under the commit's name, so that a process that dies in between is made good by the next one.
+Repositories are created with SHA-1 and loose refs, whatever Git's defaults are.
 """
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import fcntl
-import getpass
-import hashlib
 import json
 import os
-import socket
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,10 +22,13 @@ from pathlib import Path
 from typing import Any
 
 import pygit2
-from pygit2.enums import CheckoutStrategy, FileMode, SortMode
+from pygit2.enums import CheckoutStrategy, DeltaStatus, FileMode, Option, SortMode
 
-from mpop_store.errors import InputError, NotFoundError, StateError, StoreError
+from mpop_store.authorship import signature
+from mpop_store.durable import fsync_all
+from mpop_store.errors import DamagedObjectError, InputError, NotFoundError, StateError, StoreError
 from mpop_store.hashing import canonical_json
+from mpop_store.integrity import Survey, survey
 from mpop_store.objects import ObjectStore
 
 ROOT_RECORD = "population.json"
@@ -42,7 +46,7 @@ EXCLUDE = "/*\n" + "".join(
 )
 """Git looks at nothing else in the folder: raw data may lie beside the records."""
 
-_KINDS = {1: "commit", 2: "tree", 3: "blob", 4: "tag"}
+_LETTERS = {DeltaStatus.ADDED: "A", DeltaStatus.DELETED: "D"}
 
 Changes = Mapping[str, Mapping[str, Any] | None]
 """Record path -> new content, or None to remove it."""
@@ -80,14 +84,17 @@ class Repository:
         root = Path(root).absolute()
         if (root / ".git").exists():
             raise StateError(f"{root} is a Git repository already")
+        if (root / ROOT_RECORD).exists():
+            raise StateError(f"{root / ROOT_RECORD} is there already; choose an empty folder")
         try:
             git = pygit2.init_repository(root, initial_head="main")
             git.config["core.logAllRefUpdates"] = True
+            repository = cls(root, git)
+            repository.objects.root.mkdir(parents=True)
+            (Path(git.path) / "info" / "exclude").write_text(EXCLUDE)
         except (pygit2.GitError, OSError) as error:
+            shutil.rmtree(root / ".git", ignore_errors=True)
             raise StoreError(f"cannot create a repository at {root}: {error}") from error
-        repository = cls(root, git)
-        repository.objects.root.mkdir(parents=True)
-        (Path(git.path) / "info" / "exclude").write_text(EXCLUDE)
         return repository
 
     @classmethod
@@ -101,22 +108,36 @@ class Repository:
             raise NotFoundError(f"{start} is not inside a population; make one with `mpop init`")
         try:
             git = pygit2.Repository(found)
-        except pygit2.GitError as error:
+        except (pygit2.GitError, ValueError) as error:
             raise StateError(f"{found}: a kind of Git repository that mpop cannot use ({error})") from error
         if git.is_bare:
             raise StateError(f"{found} is a bare repository; run mpop in a population with a work tree")
         repository = cls(Path(git.workdir), git)
-        if not repository.private.is_dir():
-            raise StateError(f"{repository.root} is a plain Git repository, not an mpop population")
-        version = repository.read(ROOT_RECORD).get("format")
+        repository._check_kind()
+        repository._recover()
+        return repository
+
+    def _check_kind(self) -> None:
+        """Raise StateError for what is not a population, or not one that this mpop reads."""
+        try:
+            version = self.read(ROOT_RECORD).get("format")
+        except NotFoundError:
+            version = None
+        if version is None:
+            raise StateError(f"{self.root} is a plain Git repository, not an mpop population")
         if not isinstance(version, int) or version > FORMAT_VERSION:
             raise StateError(f"the population has format {version}, this mpop reads {FORMAT_VERSION}; update mpop")
-        return repository
+        if not self.private.is_dir():
+            raise StateError(
+                f"{self.root} is a plain `git clone` of a population, without its arrays; "
+                "copy .git/mpop from the original into its .git"
+            )
 
     @property
     def head(self) -> str | None:
         """Id of the commit that the branch points to; None before the first."""
-        return None if self._git.head_is_unborn else str(self._git.head.target)
+        with _readable_damage("the current branch"):
+            return None if self._git.head_is_unborn else str(self._git.head.target)
 
     def resolve(self, revision: str) -> str:
         """Commit id of HEAD, HEAD~3, a branch, or the beginning of an id."""
@@ -127,38 +148,49 @@ class Repository:
         return str(found.id)
 
     def _tree(self, revision: str) -> pygit2.Tree:
-        commit = self._git[self.resolve(revision)]
-        assert isinstance(commit, pygit2.Commit)
-        return commit.tree
+        return self._commit(revision).tree
 
-    def _entries(self, at: str | None) -> dict[str, pygit2.Oid]:
-        """Path -> blob of every record; `at` None is the working state."""
+    def _commit(self, revision: str) -> pygit2.Commit:
+        return self._git[self.resolve(revision)].peel(pygit2.Commit)
+
+    @property
+    def _index_path(self) -> Path:
+        return Path(self._git.path) / "index"
+
+    def _index(self) -> pygit2.Index:
+        """The index as it is on disk now, not connected to the repository."""
+        with _readable_damage("the working state (.git/index)"):
+            return pygit2.Index(self._index_path)
+
+    def entries(self, at: str | None = None) -> dict[str, str]:
+        """Path -> Git object of every record; `at` None is the working state."""
         if at is None:
-            self._git.index.read(False)
-            return {entry.path: entry.id for entry in self._git.index if entry.path.endswith(".json")}
-        return dict(_walk(self._tree(at), ""))
+            return {entry.path: str(entry.id) for entry in self._index() if entry.path.endswith(".json")}
+        with _readable_damage(f"the tree of commit {at}"):
+            return dict(_walk(self._tree(at), ""))
 
     def read(self, path: str, at: str | None = None) -> dict[str, Any]:
         """A record, from the working state or from a revision."""
-        oid = self._entries(at).get(path)
-        if oid is None:
+        holder = self._index() if at is None else self._tree(at)
+        if path not in holder:
             raise NotFoundError(f"no record {path} in " + ("the working state" if at is None else at))
-        return self._load(oid)
+        with _readable_damage(path):
+            return self.load(str(holder[path].id))
 
-    def _load(self, oid: pygit2.Oid) -> dict[str, Any]:
-        blob = self._git[oid]
-        assert isinstance(blob, pygit2.Blob)
-        return json.loads(blob.data)
+    def load(self, oid: str) -> dict[str, Any]:
+        """The record in a Git object. Raises DamagedObjectError."""
+        with _readable_damage(f"Git object {oid}"):
+            return json.loads(self._git[oid].data)  # pyright: ignore[reportAttributeAccessIssue]
 
     def records(self, prefix: str = "", at: str | None = None) -> dict[str, dict[str, Any]]:
         """All records whose path begins with a prefix, by path."""
-        found = self._entries(at)
-        return {path: self._load(found[path]) for path in sorted(found) if path.startswith(prefix)}
+        found = self.entries(at)
+        return {path: self.load(found[path]) for path in sorted(found) if path.startswith(prefix)}
 
     def status(self) -> list[tuple[str, str]]:
         """("A" | "M" | "D", path) of what the next commit would change."""
-        committed = {} if self.head is None else self._entries("HEAD")
-        staged = self._entries(None)
+        committed = {} if self.head is None else self.entries("HEAD")
+        staged = self.entries(None)
         changes = [("A" if path not in committed else "M", path) for path in sorted(staged)]
         changes = [(kind, path) for kind, path in changes if staged[path] != committed.get(path)]
         return changes + [("D", path) for path in sorted(set(committed) - set(staged))]
@@ -175,18 +207,36 @@ class Repository:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
-    def _write_index(self, changes: Changes) -> None:
-        """Swap in a new index and render it."""
-        index = self._git.index
-        index.read(True)
+    def _pending(self, purpose: str) -> Path:
+        """Where an index is written before it takes the place of the one in use."""
+        return self.private / f"index-{purpose}"
+
+    def _recover(self) -> None:
+        """Finish or drop what a process left that died between moving the branch and swapping the index."""
+        if any(self.private.glob("index-*")):
+            with self._locked(), _readable_errors(self.root):
+                self._finish_pending()
+
+    def _finish_pending(self) -> None:
+        for path in self.private.glob("index-*"):
+            if path == self._pending(self.head or "none"):
+                os.replace(path, self._index_path)
+                self._render({})
+            else:
+                path.unlink()
+
+    def _prepare(self, changes: Changes, purpose: str) -> Path:
+        """Write the index in use, with changes, to a file of its own."""
+        path = self._pending(purpose)
+        path.unlink(missing_ok=True)
+        if self._index_path.exists():
+            shutil.copyfile(self._index_path, path)
+        index = pygit2.Index(path)
         self._apply(index, changes)
         if "README.md" not in index and not (self.root / "README.md").exists():
             index.add(pygit2.IndexEntry("README.md", self._git.create_blob(README.encode()), FileMode.BLOB))
         index.write()
-        self._git.checkout_index(strategy=CheckoutStrategy.FORCE)
-        for path, record in changes.items():
-            if record is None:
-                (self.root / path).unlink(missing_ok=True)
+        return path
 
     def _apply(self, index: pygit2.Index, changes: Changes) -> None:
         for path, record in changes.items():
@@ -196,18 +246,42 @@ class Repository:
                 blob = self._git.create_blob(canonical_json(record) + b"\n")
                 index.add(pygit2.IndexEntry(path, blob, FileMode.BLOB))
 
+    def _render(self, changes: Changes) -> None:
+        """Make the work tree what the index says. changes: records that may have to go."""
+        self._git.checkout_index(strategy=CheckoutStrategy.FORCE)
+        index = self._index()
+        for path in changes:
+            if path not in index:
+                (self.root / path).unlink(missing_ok=True)
+
     def stage(self, changes: Changes) -> None:
-        """Change the working state, all or nothing."""
+        """Change the working state, all or nothing: on any error, or Ctrl-C, it is what it was."""
         with self._locked(), _readable_errors(self.root):
-            self._write_index(changes)
+            self._finish_pending()
+            before = self._prepare({}, "before")
+            after = self._prepare(changes, "after")
+            try:
+                os.replace(after, self._index_path)
+                self._render(changes)
+            except BaseException:
+                os.replace(before, self._index_path)
+                with contextlib.suppress(pygit2.GitError, OSError):
+                    self._render(changes)
+                raise
+            finally:
+                before.unlink(missing_ok=True)
 
     def commit(self, message: str) -> str:
         """Commit the working state; returns the commit's id. Raises StateError when nothing changed."""
         with self._locked(), _readable_errors(self.root):
-            if self.is_clean and self.head is not None:
+            self._finish_pending()
+            if self.is_clean:
                 raise StateError("nothing to commit: the working state is what was committed last")
-            self.objects.sync()
-            return self._advance(self._git.index.write_tree(), message, self.head)
+            changed = [path for kind, path in self.status() if kind != "D"]
+            with self._durable(self.entries()[path] for path in changed):
+                commit = self._create_commit(self._index().write_tree(self._git), message, self.head)
+                self._advance(commit, message, self.head)
+            return commit
 
     def commit_changes(self, changes: Changes, message: str, since: str) -> str:
         """Commit records on top of HEAD in one step, for jobs. since: the commit that the job started from.
@@ -215,58 +289,94 @@ class Repository:
         Raises StateError when one of the records has been changed by someone else since then.
         """
         with self._locked(), _readable_errors(self.root):
+            self._finish_pending()
+            self._refuse_overwriting(changes, since)
             head = self.head
-            before, now = self._entries(since), self._entries("HEAD")
-            moved = [path for path in changes if before.get(path) != now.get(path)]
-            if moved or head is None:
-                raise StateError(
-                    f"{len(moved)} records were changed by another commit while the job ran (first: {moved[0]}); "
-                    "run the job again"
-                )
             index = pygit2.Index()
             index.read_tree(self._tree("HEAD"))
             self._apply(index, changes)
-            self.objects.sync()
-            commit = self._advance(index.write_tree(self._git), message, head)
-            self._write_index(changes)
+            with self._durable(str(index[path].id) for path, record in changes.items() if record is not None):
+                commit = self._create_commit(index.write_tree(self._git), message, head)
+                pending = self._prepare(changes, commit)
+                self._advance(commit, message, head)
+            os.replace(pending, self._index_path)
+            with contextlib.suppress(pygit2.GitError, OSError):  # the commit stands; the next change renders again
+                self._render(changes)
             return commit
 
-    def _advance(self, tree: pygit2.Oid, message: str, head: str | None) -> str:
-        """Write a commit and move the branch to it, if the branch is still at `head`."""
+    def _refuse_overwriting(self, changes: Changes, since: str) -> None:
+        """A job must not undo what others committed or staged while it ran."""
+        before = self.entries(since)
+        for now, how in ((self.entries("HEAD"), "committed"), (self.entries(None), "staged")):
+            moved = [path for path in changes if before.get(path) != now.get(path)]
+            if moved:
+                raise StateError(
+                    f"{len(moved)} records were changed and {how} while the job ran (first: {moved[0]}); "
+                    "run the job again"
+                )
+
+    @contextmanager
+    def _durable(self, blobs: Iterator[str]) -> Iterator[None]:
+        """Sync objects, given Git blobs, and what is written to Git inside, before the branch is seen to move."""
+        self.objects.sync()
+        self.objects.clean()
+        loose = [Path(self._git.path) / "objects" / blob[:2] / blob[2:] for blob in blobs]
+        fsync_all(path for path in loose if path.exists())  # the others are in a pack
+        pygit2.option(Option.ENABLE_FSYNC_GITDIR, True)
+        try:
+            yield
+        finally:
+            pygit2.option(Option.ENABLE_FSYNC_GITDIR, False)
+
+    def _create_commit(self, tree: pygit2.Oid, message: str, head: str | None) -> str:
+        """Write a commit that no branch points to yet."""
+        if not message.strip():
+            raise InputError("a commit needs a message that says what changed")
         parents = [] if head is None else [pygit2.Oid(hex=head)]
-        author, committer = _signature("AUTHOR", self._git), _signature("COMMITTER", self._git)
-        commit = self._git.create_commit(None, author, committer, message.rstrip() + "\n", tree, parents)
+        author, committer = (signature(role, self._git.config) for role in ("AUTHOR", "COMMITTER"))
+        return str(self._git.create_commit(None, author, committer, message.rstrip() + "\n", tree, parents))
+
+    def _advance(self, commit: str, message: str, head: str | None) -> None:
+        """Move the branch to a commit, if it is still at `head`."""
         try:
             if head is None:
                 self._git.references.create(BRANCH, commit, force=False)
-            else:
-                reference = self._git.head
-                if str(reference.target) != head:
-                    raise StateError("another process committed first; run the command again")
-                reference.set_target(commit, f"commit: {message.splitlines()[0]}")
+                return
+            reference = self._git.head
+            if str(reference.target) != head:
+                raise StateError("another process committed first; run the command again")
+            reference.set_target(commit, f"commit: {message.splitlines()[0]}")
         except (pygit2.AlreadyExistsError, pygit2.GitError) as error:
             raise StateError(f"another process committed first; run the command again ({error})") from error
-        return str(commit)
 
     def log(self, start: str = "HEAD") -> Iterator[Commit]:
         """Commits reachable from a revision, newest first."""
         if self.head is None:
             return
         order = SortMode.TOPOLOGICAL | SortMode.TIME
-        for commit in self._git.walk(pygit2.Oid(hex=self.resolve(start)), order):
-            yield self._describe(commit)
+        with _readable_damage("the history"):
+            for commit in self._git.walk(pygit2.Oid(hex=self.resolve(start)), order):
+                yield self._describe(commit)
 
     def show(self, revision: str = "HEAD") -> Commit:
         """One commit."""
-        commit = self._git[self.resolve(revision)]
-        assert isinstance(commit, pygit2.Commit)
-        return self._describe(commit)
+        return self._describe(self._commit(revision))
+
+    def survey(self) -> Survey:
+        """Check the Git side as a whole; see `mpop_store.integrity`."""
+        return survey(self._git, self.entries())
 
     def _describe(self, commit: pygit2.Commit) -> Commit:
-        new = dict(_walk(commit.tree, ""))
-        old = dict(_walk(commit.parents[0].tree, "")) if commit.parents else {}
-        changed = {path: "A" if path not in old else "M" for path in sorted(new) if new[path] != old.get(path)}
-        changed |= {path: "D" for path in sorted(set(old) - set(new))}
+        with _readable_damage(f"commit {commit.id}"):
+            if commit.parents:
+                difference = commit.parents[0].tree.diff_to_tree(commit.tree)
+            else:
+                difference = commit.tree.diff_to_tree(swap=True)
+            changed = {
+                delta.new_file.path: _LETTERS.get(delta.status, "M")
+                for delta in difference.deltas
+                if delta.new_file.path.endswith(".json")
+            }
         zone = datetime.timezone(datetime.timedelta(minutes=commit.commit_time_offset))
         return Commit(
             str(commit.id),
@@ -274,28 +384,18 @@ class Repository:
             datetime.datetime.fromtimestamp(commit.commit_time, zone),
             f"{commit.author.name} <{commit.author.email}>",
             commit.message,
-            changed,
+            dict(sorted(changed.items())),
         )
 
-    def git_objects(self) -> Iterator[tuple[str, bytes | None]]:
-        """Every Git object with its bytes, None where it cannot be read or does not match its id."""
-        for oid in self._git.odb:
-            try:
-                kind, data = self._git.odb.read(oid)[:2]
-                head = f"{_KINDS[int(kind)]} {len(data)}".encode() + b"\0"
-                yield str(oid), data if hashlib.sha1(head + data).hexdigest() == str(oid) else None
-            except (pygit2.GitError, KeyError, ValueError):
-                yield str(oid), None
 
-
-def _walk(tree: pygit2.Tree, prefix: str) -> Iterator[tuple[str, pygit2.Oid]]:
+def _walk(tree: pygit2.Tree, prefix: str) -> Iterator[tuple[str, str]]:
     """Paths and blobs of all records below a tree."""
     for entry in tree:
         path = f"{prefix}{entry.name}"
         if isinstance(entry, pygit2.Tree):
             yield from _walk(entry, path + "/")
         elif path.endswith(".json"):
-            yield path, entry.id
+            yield path, str(entry.id)
 
 
 @contextmanager
@@ -307,26 +407,10 @@ def _readable_errors(root: Path) -> Iterator[None]:
         raise StoreError(f"cannot write to the population at {root}: {error}") from error
 
 
-def _signature(role: str, git: pygit2.Repository) -> pygit2.Signature:
-    """Who commits and when; GIT_AUTHOR_DATE, GIT_COMMITTER_DATE and SOURCE_DATE_EPOCH decide the time."""
-    configured = {key: next(git.config.get_multivar(f"user.{key}"), None) for key in ("name", "email")}
-    name = os.environ.get(f"GIT_{role}_NAME") or configured["name"] or getpass.getuser()
-    mail = os.environ.get(f"GIT_{role}_EMAIL") or configured["email"]
-    mail = mail or f"{getpass.getuser()}@{socket.gethostname()}"
-    date = os.environ.get(f"GIT_{role}_DATE") or os.environ.get("SOURCE_DATE_EPOCH")
-    moment = _parse_date(date) if date else datetime.datetime.now().astimezone()
-    offset = moment.utcoffset() or datetime.timedelta(0)
-    return pygit2.Signature(name, mail, int(moment.timestamp()), int(offset.total_seconds() // 60))
-
-
-def _parse_date(text: str) -> datetime.datetime:
-    """`<seconds>`, `@<seconds>`, either with `+hhmm`, or ISO 8601."""
-    words = text.strip().removeprefix("@").split()
+@contextmanager
+def _readable_damage(what: str) -> Iterator[None]:
+    """Git objects that cannot be read, or are not there, as one line."""
     try:
-        if words[0].isdigit():
-            zone = datetime.datetime.strptime(words[1], "%z").tzinfo if len(words) > 1 else datetime.UTC
-            return datetime.datetime.fromtimestamp(int(words[0]), zone)
-        moment = datetime.datetime.fromisoformat(text.strip())
-        return moment if moment.tzinfo else moment.astimezone()
-    except (ValueError, IndexError) as error:
-        raise InputError(f"the date {text!r} in the environment is not one that Git writes") from error
+        yield
+    except (pygit2.GitError, KeyError, ValueError) as error:
+        raise DamagedObjectError(f"{what} is damaged or missing; run `mpop verify`") from error
