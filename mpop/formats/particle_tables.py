@@ -14,6 +14,7 @@ wrpAngleRot/Tilt/Psi per sample.
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -254,7 +255,10 @@ def _relion_rotation(angles_deg: Array) -> Rotation:
 
 def _relion_angles(rotation: Rotation) -> Array:
     """(p, 3) rot, tilt, psi of RELION's matrices A."""
-    return rotation.inv().as_euler("ZYZ", degrees=True)
+    with warnings.catch_warnings():
+        # at tilt 0 and 180 only rot + psi matters, and scipy says that it chose psi = 0
+        warnings.filterwarnings("ignore", message="Gimbal lock")
+        return rotation.inv().as_euler("ZYZ", degrees=True)
 
 
 def write_m_particles(
