@@ -248,6 +248,7 @@ class Repository:
 
     def _render(self, changes: Changes) -> None:
         """Make the work tree what the index says. changes: records that may have to go."""
+        self._git.index.read(force=True)  # libgit2 holds an older one in memory, and would write that back
         self._git.checkout_index(strategy=CheckoutStrategy.FORCE)
         index = self._index()
         for path in changes:
