@@ -5,6 +5,14 @@
 A mask correlates what it surrounds, so that the masked FSC of noise is not zero. Its part is measured by
 randomising phases beyond a shell and masking again: FSC_true = (FSC_masked - FSC_random) / (1 - FSC_random)
 (Chen et al. 2013). Resolution is where FSC_true of two half-maps first falls below 0.143.
+
+Maps of nothing but noise also start above 0.143 now and then, as the first shells hold few coefficients and a
+mask of volume fraction f leaves only f of them independent: of N_k coefficients in a shell, n_k = f N_k / 2
+pairs are, and the variance of the FSC is 1 / (2 n_k). A resolution is given only if the masked FSC up to it,
+
+    z = sum_k n_k FSC_k / sqrt( sum_k n_k / 2 ),
+
+is as far from 0 as chance would not have it.
 """
 
 from __future__ import annotations
@@ -21,6 +29,7 @@ RANDOMISE_BELOW = 0.8
 """Phases are randomised from the shell where the unmasked FSC falls below this."""
 RANDOMISE_GUARD = 2
 """Shells after that in which the masked FSC is taken as it is: the mask smears signal across the border."""
+SIGNIFICANT_Z = 4.0
 
 Array = NDArray[np.float64]
 
@@ -55,7 +64,7 @@ class FSCCurve:
 
 @dataclass(frozen=True)
 class FSCReport:
-    """All curves of two half-maps; `corrected` is FSC_true and gives `resolution_A`."""
+    """All curves of two half-maps; `corrected` is FSC_true and gives `resolution_A`, None for noise."""
 
     unmasked: FSCCurve
     masked: FSCCurve
@@ -70,18 +79,20 @@ def fsc(a: NDArray[np.floating], b: NDArray[np.floating], pixel_size_A: float) -
 
 
 def _fsc(first: NDArray[np.complex64], second: NDArray[np.complex64], box: int, pixel_size_A: float) -> FSCCurve:
-    shells = box // 2 + 1
+    cross = _shell_sums((first * second.conj()).real, box)
+    norm = np.sqrt(_shell_sums(np.abs(first) ** 2, box) * _shell_sums(np.abs(second) ** 2, box))
+    correlation = np.divide(cross, norm, out=np.zeros(len(cross)), where=norm > 0)
+    return FSCCurve(np.arange(len(cross)) / (box * pixel_size_A), correlation)
+
+
+def _shell_sums(values: NDArray[np.floating], box: int) -> Array:
+    """Sums over shells 0 .. box // 2 of the full transform; values (box, box, box // 2 + 1) in rfftn layout."""
     shell = np.rint(shell_radius(box)).astype(np.int32)
-    twice = np.full(first.shape, 2.0, dtype=np.float32)
-    twice[..., 0] = 1.0
-    if box % 2 == 0:
-        twice[..., -1] = 1.0
-    flat = shell.ravel()
-    cross = np.bincount(flat, ((first * second.conj()).real * twice).ravel())[:shells]
-    power = [np.bincount(flat, ((f.real**2 + f.imag**2) * twice).ravel())[:shells] for f in (first, second)]
-    norm = np.sqrt(power[0] * power[1])
-    correlation = np.divide(cross, norm, out=np.zeros(shells), where=norm > 0)
-    return FSCCurve(np.arange(shells) / (box * pixel_size_A), correlation)
+    sums = 2 * np.bincount(shell.ravel(), values.ravel())
+    # these planes hold both of each pair of Friedel mates
+    for column in {0, box // 2} if box % 2 == 0 else {0}:
+        sums -= np.bincount(shell[..., column].ravel(), values[..., column].ravel(), minlength=len(sums))
+    return sums[: box // 2 + 1]
 
 
 def fsc_report(
@@ -104,12 +115,30 @@ def fsc_report(
         _randomise_phases(second, box, start, rng) * mask,
         pixel_size_A,
     )
-    corrected = masked.correlation.copy()
-    beyond = np.arange(len(corrected)) >= start + RANDOMISE_GUARD
-    random = np.clip(randomised.correlation[beyond], None, 0.999)
-    corrected[beyond] = (masked.correlation[beyond] - random) / (1 - random)
-    curve = FSCCurve(masked.frequency, corrected)
-    return FSCReport(unmasked, masked, randomised, curve, curve.resolution(THRESHOLD))
+    corrected = FSCCurve(masked.frequency, true_fsc(masked.correlation, randomised.correlation, start))
+    resolution = corrected.resolution(THRESHOLD)
+    if resolution is not None and _significance(masked, mask, 1 / resolution) < SIGNIFICANT_Z:
+        resolution = None
+    return FSCReport(unmasked, masked, randomised, corrected, resolution)
+
+
+def true_fsc(masked: Array, randomised: Array, start: int) -> Array:
+    """FSC_true of the masked FSC and that with phases randomised from a shell on, all (k,)."""
+    corrected = masked.copy()
+    beyond = slice(start + RANDOMISE_GUARD, None)
+    random = np.minimum(randomised[beyond], 0.999)
+    corrected[beyond] = (masked[beyond] - random) / (1 - random)
+    return corrected
+
+
+def _significance(masked: FSCCurve, mask: NDArray[np.float32], crossing: float) -> float:
+    """z of the masked FSC over the shells from 1 to the crossing, a frequency (1/A)."""
+    box = len(mask)
+    squared = np.square(mask, dtype=np.float64)
+    fraction = squared.sum() ** 2 / (box**3 * np.square(squared).sum())
+    pairs = fraction / 2 * _shell_sums(np.ones((box, box, box // 2 + 1), dtype=np.float32), box)
+    used = (masked.frequency > 0) & (masked.frequency <= crossing)
+    return float((pairs * masked.correlation)[used].sum() / np.sqrt(pairs[used].sum() / 2))
 
 
 def _randomise_phases(
