@@ -57,11 +57,11 @@ def demo(
         log=log,
         resolutions_A=run.resolutions_A,
     )
-    names = [one.name for one in run.evaluation.species]
+    started_from = " and ".join(f"{steps[0]:.0f} Å" for steps in run.resolutions_A.values() if steps[0])
     lead = (
-        f"{len(run.simulated.series)} simulated tilt series with {' and '.join(names)}, particles planted "
+        f"{len(run.simulated.series)} simulated tilt series with {' and '.join(run.resolutions_A)}, particles "
         f"{run.simulated.planted_position_rms_A:.1f} Å RMS from where the files say; refined from half-maps of "
-        f"{parameters.initial_resolution_A:.0f} Å."
+        f"{started_from}."
     )
     page = write_report(target, run.evaluation, facts, "mpop demo", lead)
     data = report_data(run.evaluation, facts)

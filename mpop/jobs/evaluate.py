@@ -18,7 +18,6 @@ from typing import Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from mpop.errors import InputError
 from mpop.formats.images import read_map
 from mpop.geometry.symmetry import symmetry_matrices
 from mpop.jobs.halfmaps import SeriesState
@@ -61,7 +60,11 @@ class Stages(Generic[T]):
 
 @dataclass(frozen=True)
 class SpeciesEvaluation:
-    """One species against the truth. Maps (z, y, x), FSC-weighted; curves to the true map, and of half-maps."""
+    """One species against the truth.
+
+    maps: (z, y, x), FSC-weighted; truth_filtered: the true map with the weights of the ceiling's.
+    angles_deg: (p, 3) of all particles, as refined.
+    """
 
     name: str
     symmetry: str
@@ -75,7 +78,7 @@ class SpeciesEvaluation:
     to_truth: Stages[FSCCurve]
     half_maps: Stages[FSCCurve]
     maps: Stages[NDArray[np.float32]]
-    truth: NDArray[np.float32]
+    truth_filtered: NDArray[np.float32]
     angles_deg: Array
 
 
@@ -85,11 +88,6 @@ class Evaluation:
 
     species: list[SpeciesEvaluation]
     warps: list[WarpEvaluation]
-
-    def mean(self, choose: Callable[[SpeciesEvaluation], Stages[float]]) -> Stages[float]:
-        """A quantity, averaged over species."""
-        stages = [choose(one) for one in self.species]
-        return Stages(*(float(np.mean([getattr(s, k) for s in stages])) for k in ("before", "after", "ceiling")))
 
 
 def evaluate(
@@ -102,8 +100,6 @@ def evaluate(
 ) -> Evaluation:
     """Compare a population at two revisions with the truth folder of its simulation."""
     truth = Path(truth)
-    if not (truth / "truth.json").is_file():
-        raise InputError(f"{truth}: no truth.json; is it the truth folder of a simulation?")
     species = sorted(population.species(after).values(), key=lambda one: one.name)
     states = {revision: _load(population, revision) for revision in (before, after)}
     planted = read_truth(truth, [state.item.name for state in states[after]])
@@ -180,7 +176,8 @@ def _evaluate_species(
     pixel = species.pixel_size_A
 
     reports = halves.map(lambda pair: fsc_report(pair[0], pair[1], mask, pixel))
-    curves = halves.map(lambda pair: fsc((pair[0] + pair[1]) / 2 * mask, truth * mask, pixel))
+    means = halves.map(lambda pair: np.float32(0.5) * (pair[0] + pair[1]))
+    curves = means.map(lambda mean: fsc(mean * mask, truth * mask, pixel))
     limit_A = min(reports.ceiling.resolution_A or 2 * pixel, LOW_RESOLUTION_A / 2)
     area = curves.map(lambda curve: _area(curve, limit_A))
     gap = area.ceiling - area.before
@@ -196,23 +193,24 @@ def _evaluate_species(
         to_truth=curves,
         half_maps=reports.map(lambda report: report.corrected),
         maps=Stages(
-            _filtered(halves.before, reports.before),
-            _filtered(halves.after, reports.after),
-            _filtered(halves.ceiling, reports.ceiling),
+            _filtered(means.before, reports.before),
+            _filtered(means.after, reports.after),
+            _filtered(means.ceiling, reports.ceiling),
         ),
-        truth=truth,
+        truth_filtered=_filtered(truth, reports.ceiling),
         angles_deg=np.concatenate(
             [s.particles[species.id].angles_deg[:, 0] for s in states if species.id in s.particles]
         ),
     )
 
 
-def _filtered(halves: tuple[NDArray[np.float32], NDArray[np.float32]], report: FSCReport) -> NDArray[np.float32]:
+def _filtered(volume: NDArray[np.float32], report: FSCReport) -> NDArray[np.float32]:
+    """A map weighted by what its half-maps say of it, up to their resolution."""
     curve = report.corrected
     weights = fsc_weights(curve.correlation)
     if report.resolution_A is not None:
         weights = np.where(curve.frequency <= 1 / report.resolution_A, weights, 0.0)
-    return multiply_radially((halves[0] + halves[1]) / 2, weights)
+    return multiply_radially(volume, weights)
 
 
 def _area(curve: FSCCurve, limit_A: float) -> float:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,9 @@ from jinja2 import Environment, PackageLoader
 from mpop.formats.files import replacing
 from mpop.jobs.evaluate import Evaluation, SpeciesEvaluation, Stages
 from mpop.reports import plots
+
+GAP_AIM = 0.8
+"""Of the gap between imported and true parameters, what a refinement of simulated data should close."""
 
 
 @dataclass(frozen=True)
@@ -34,16 +39,18 @@ class RunFacts:
 def report_data(evaluation: Evaluation, facts: RunFacts) -> dict[str, Any]:
     """The content of `report.json`; at the top level the means over species."""
     species = {one.name: _species_data(one) for one in evaluation.species}
-    gaps = [one.gap_closed for one in evaluation.species]
-    resolutions = [one.resolution_A for one in evaluation.species]
+
+    def stages(choose: Callable[[SpeciesEvaluation], Stages[Any]]) -> dict[str, float | None]:
+        chosen = [choose(one) for one in evaluation.species]
+        return {key: _mean([getattr(stage, key) for stage in chosen]) for key in ("before", "after", "ceiling")}
+
     return {
         "schema": "mpop.report/v1",
-        "resolution_A": {
-            key: _mean([getattr(stage, key) for stage in resolutions]) for key in ("before", "after", "ceiling")
-        },
-        "fsc_area": vars(evaluation.mean(lambda one: one.fsc_area)),
-        "position_rms_A": vars(evaluation.mean(lambda one: one.position_rms_A)),
-        "gap_closed": sum(gaps) / len(gaps),
+        "resolution_A": stages(lambda one: one.resolution_A),
+        "fsc_area": stages(lambda one: one.fsc_area),
+        "position_rms_A": stages(lambda one: one.position_rms_A),
+        "rotation_rms_deg": stages(lambda one: one.rotation_rms_deg),
+        "gap_closed": _mean([one.gap_closed for one in evaluation.species]),
         "wall_s": round(facts.wall_s, 1),
         "peak_GiB": round(facts.peak_GiB, 2),
         "commit": facts.commit,
@@ -59,6 +66,7 @@ def _species_data(one: SpeciesEvaluation) -> dict[str, Any]:
         "resolution_A": vars(one.resolution_A),
         "fsc_area": vars(one.fsc_area),
         "position_rms_A": vars(one.position_rms_A),
+        "rotation_rms_deg": vars(one.rotation_rms_deg),
         "gap_closed": one.gap_closed,
         "particles": len(one.angles_deg),
     }
@@ -74,23 +82,32 @@ def _angstrom(value: float | None) -> str:
     return "-" if value is None else f"{value:.1f} Å"
 
 
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.0f} %"
+
+
 def _arrow(stages: Stages[float | None]) -> str:
-    return f"{_angstrom(stages.before)} → {_angstrom(stages.after)}"
+    before = "-" if stages.before is None else f"{stages.before:.1f}"
+    return f"{before} → {_angstrom(stages.after)}"
+
+
+def _tone(good: bool) -> str:
+    return "good" if good else "bad"
 
 
 def _numbers(evaluation: Evaluation, facts: RunFacts) -> list[dict[str, str]]:
     """The headline figures, each a value, a label and a tone."""
     data = report_data(evaluation, facts)
     gap, positions = data["gap_closed"], data["position_rms_A"]
-    rows = [(_arrow(one.resolution_A), f"{one.name}, resolution (FSC 0.143)", "") for one in evaluation.species]
+    rows = [(_arrow(one.resolution_A), f"{one.name}, resolution", "") for one in evaluation.species]
     rows += [
-        (f"{positions['before']:.1f} → {positions['after']:.2f} Å", "particle positions, RMS error", ""),
-        (f"{100 * gap:.0f} %", "of the gap to the true parameters closed", "ok" if gap >= 0.8 else "bad"),
+        (f"{positions['before']:.1f} → {positions['after']:.1f} Å", "error of particle positions, RMS", ""),
+        (_percent(gap), "of the gap to the true parameters closed", _tone(gap is None or gap >= GAP_AIM)),
         (f"{facts.wall_s / 60:.1f} min", f"{facts.device}, {facts.threads} threads, {facts.peak_GiB:.1f} GiB", ""),
         (
             "verified" if facts.verified else "damaged",
             f"commit {facts.commit[:10]}",
-            "ok" if facts.verified else "bad",
+            _tone(facts.verified),
         ),
     ]
     return [{"value": value, "label": label, "tone": tone} for value, label, tone in rows]
@@ -108,7 +125,9 @@ def _table(evaluation: Evaluation) -> list[dict[str, Any]]:
                 _angstrom(one.resolution_A.ceiling),
                 f"{one.position_rms_A.before:.2f} Å",
                 f"{one.position_rms_A.after:.2f} Å",
-                f"{100 * one.gap_closed:.0f} %",
+                f"{one.rotation_rms_deg.before:.2f}°",
+                f"{one.rotation_rms_deg.after:.2f}°",
+                _percent(one.gap_closed),
             ],
         }
         for one in evaluation.species
@@ -122,6 +141,7 @@ def report_html(evaluation: Evaluation, facts: RunFacts, title: str, lead: str) 
     return environment.get_template("refinement.html.j2").render(
         title=title,
         lead=lead,
+        colours={"before": plots.BEFORE, "after": plots.AFTER, "ceiling": plots.CEILING},
         numbers=_numbers(evaluation, facts),
         table=_table(evaluation),
         species=[
@@ -133,7 +153,7 @@ def report_html(evaluation: Evaluation, facts: RunFacts, title: str, lead: str) 
         progress=plots.progress_figure(facts.resolutions_A),
         angles=plots.angles_figure(evaluation.species),
         log=facts.log,
-        footer="Simulated data: the truth is known. Written by mpop.",
+        footer=f"Simulated data: the truth is known. Written by mpop {version('mpop')}.",
     )
 
 
