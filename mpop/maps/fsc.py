@@ -88,7 +88,7 @@ def _fsc(first: NDArray[np.complex64], second: NDArray[np.complex64], box: int, 
 def _shell_sums(values: NDArray[np.floating], box: int) -> Array:
     """Sums over shells 0 .. box // 2 of the full transform; values (box, box, box // 2 + 1) in rfftn layout."""
     shell = np.rint(shell_radius(box)).astype(np.int32)
-    sums = 2 * np.bincount(shell.ravel(), values.ravel())
+    sums = 2 * np.bincount(shell.ravel(), values.ravel()).astype(np.float64)
     # these planes hold both of each pair of Friedel mates
     for column in {0, box // 2} if box % 2 == 0 else {0}:
         sums -= np.bincount(shell[..., column].ravel(), values[..., column].ravel(), minlength=len(sums))
