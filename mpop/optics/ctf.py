@@ -32,8 +32,11 @@ def electron_wavelength_A(voltage_kV: float) -> float:
 
 
 @njit(parallel=True, cache=True, error_model="numpy")
-def _fill(out, defocus_A, half_delta_A, angle, phase, by_k2, by_k4, step):
-    """out: (n, size, size // 2 + 1). CTF = sin(by_k2 dz k^2 + by_k4 k^4 + phase)."""
+def _phases(out, defocus_A, half_delta_A, angle, phase, by_k2, by_k4, step):
+    """out: (n, size, size // 2 + 1). by_k2 dz k^2 + by_k4 k^4 + phase, brought to [-pi, pi).
+
+    There single precision is good for 2e-7, and numpy's vectorised sine is 4 times as fast as calling it here.
+    """
     size = out.shape[1]
     for i in prange(out.shape[0]):
         cos2, sin2 = math.cos(2 * angle[i]), math.sin(2 * angle[i])
@@ -44,7 +47,8 @@ def _fill(out, defocus_A, half_delta_A, angle, phase, by_k2, by_k4, step):
                 k2 = x * x + y * y
                 # k^2 cos 2(theta - angle) = (x^2 - y^2) cos 2 angle + 2 x y sin 2 angle
                 defocus_k2 = defocus_A[i] * k2 + half_delta_A[i] * ((x * x - y * y) * cos2 + 2 * x * y * sin2)
-                out[i, row, column] = math.sin(by_k2 * defocus_k2 + by_k4 * k2 * k2 + phase[i])
+                turns = (by_k2 * defocus_k2 + by_k4 * k2 * k2 + phase[i]) / (2 * math.pi)
+                out[i, row, column] = (turns - math.floor(turns + 0.5)) * (2 * math.pi)
 
 
 def ctf_images(
@@ -68,7 +72,7 @@ def ctf_images(
         )
     wavelength = electron_wavelength_A(model.voltage_kV)
     out = np.empty((len(defocus_um), size, size // 2 + 1), dtype=dtype)
-    _fill(
+    _phases(
         out,
         np.asarray(defocus_um, dtype=np.float64) * 1e4,
         np.asarray(defocus_delta_um, dtype=np.float64) * 0.5e4,
@@ -78,7 +82,7 @@ def ctf_images(
         -math.pi / 2 * model.cs_mm * 1e7 * wavelength**3,
         1.0 / (size * pixel_size_A),
     )
-    return out
+    return np.sin(out, out=out)
 
 
 def crop_wrapped(images: NDArray, size: int) -> NDArray:
