@@ -22,7 +22,7 @@ from mpop.jobs.halfmaps import SeriesState, rebuild
 from mpop.jobs.progress import Progress, silent
 from mpop.jobs.reconstruct import in_angstrom, input_versions, job_id, new_species
 from mpop.jobs.selection import Selection, select
-from mpop.maps.fsc import fsc_report
+from mpop.maps.fsc import THRESHOLD, fsc_report
 from mpop.population import Population, versioned
 from mpop.records.models import FailedSeries, ItemRecord, JobRecord, SpeciesRecord
 from mpop.refinement.references import prepare_species
@@ -99,6 +99,13 @@ def refine(
         for item in chosen.items:
             series.setdefault(item.id, _open_series(population, item, chosen, parameters.groups))
         references = _references(population, chosen.species)
+        if not any(references.values()):
+            if iteration > 1:
+                break  # nothing left to compare with; the last commit tells
+            raise RefinementError(
+                "no species has half-maps that agree at any resolution; start from half-maps that do, for example "
+                "from another program"
+            )
         label = f"iteration {iteration}/{parameters.iterations}"
         done = _refine_all(population, chosen, series, references, device, threads, label, progress)
         others = _other_series(population, chosen, done)
@@ -133,16 +140,14 @@ def _open_series(population: Population, item: ItemRecord, chosen: Selection, gr
     return _Series(state, system, np.zeros(system.size), state)
 
 
-def _references(population: Population, species: Sequence[SpeciesRecord]) -> dict[str, SpeciesReference]:
-    """The current half-maps of every species, filtered by their FSC."""
-    references: dict[str, SpeciesReference] = {}
+def _references(population: Population, species: Sequence[SpeciesRecord]) -> dict[str, SpeciesReference | None]:
+    """The current half-maps of every species, filtered by their FSC; None for those that agree nowhere."""
+    references: dict[str, SpeciesReference | None] = {}
     for one in species:
         maps = population.maps(one)
         half1, half2, mask = maps["half1"], maps["half2"], maps["mask"]
         report = fsc_report(half1, half2, mask, one.pixel_size_A)
-        references[one.id] = prepare_species(
-            one.name, half1, half2, mask, report, one.diameter_A, one.pixel_size_A
-        )
+        references[one.id] = prepare_species(half1, half2, mask, report, one.diameter_A, one.pixel_size_A)
     return references
 
 
@@ -150,7 +155,7 @@ def _refine_all(
     population: Population,
     chosen: Selection,
     series: dict[str, _Series],
-    references: dict[str, SpeciesReference],
+    references: dict[str, SpeciesReference | None],
     device: str,
     threads: int,
     label: str,
@@ -158,6 +163,11 @@ def _refine_all(
 ) -> _Pass:
     """Move the parameters of every series; collect scores and failures."""
     done = _Pass()
+    done.warnings += [
+        f"{one.name}: its half-maps agree at no resolution (FSC below {THRESHOLD}), so it was not used to refine"
+        for one in chosen.species
+        if references[one.id] is None
+    ]
     progress(label, 0, len(chosen.items))
     for number, item in enumerate(chosen.items, start=1):
         started = time.perf_counter()
@@ -168,7 +178,7 @@ def _refine_all(
         else:
             done.scores[item.id] = score
             done.seconds[item.id] = round(time.perf_counter() - started, 3)
-            done.warnings += _undetected(item, series[item.id], chosen.species, score)
+            done.warnings += _undetected(item, series[item.id], chosen.species, references, score)
         progress(label, number, len(chosen.items))
     if not done.scores:
         reasons = "; ".join(f"{failure.name}: {failure.reason}" for failure in done.failed)
@@ -180,7 +190,7 @@ def _refine_one(
     population: Population,
     item: ItemRecord,
     series: _Series,
-    references: dict[str, SpeciesReference],
+    references: dict[str, SpeciesReference | None],
     device: str,
     threads: int,
 ) -> SeriesScore:
@@ -210,13 +220,18 @@ def _refine_one(
 
 
 def _undetected(
-    item: ItemRecord, series: _Series, species: Sequence[SpeciesRecord], score: SeriesScore
+    item: ItemRecord,
+    series: _Series,
+    species: Sequence[SpeciesRecord],
+    references: dict[str, SpeciesReference | None],
+    score: SeriesScore,
 ) -> list[str]:
+    """Which species could not be used in a series."""
     names = {one.id: one.name for one in species}
     return [
         f"{item.name}: no signal of {names[identity]} above noise, its particles were not used to refine"
         for identity, value in zip(series.start.particles, score.before, strict=True)
-        if math.isnan(value)
+        if math.isnan(value) and references[identity] is not None
     ]
 
 

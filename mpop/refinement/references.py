@@ -11,34 +11,24 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from mpop.errors import RefinementError
 from mpop.maps.filters import multiply_radially
 from mpop.maps.fsc import FSCReport
 from mpop.projection.reference import prepare_reference
 from mpop.refinement.series import SpeciesReference
 
-THRESHOLD = 0.143
-
 
 def prepare_species(
-    name: str,
     half1: NDArray[np.float32],
     half2: NDArray[np.float32],
     mask: NDArray[np.float32],
     report: FSCReport,
     diameter_A: float,
     pixel_size_A: float,
-) -> SpeciesReference:
-    """Filter, mask and transform both half-maps (z, y, x) of a species.
-
-    Raises RefinementError when the half-maps have nothing in common.
-    """
+) -> SpeciesReference | None:
+    """Filter, mask and transform both half-maps (z, y, x) of a species; None when they have nothing in common."""
     resolution = report.resolution_A
     if resolution is None:
-        raise RefinementError(
-            f"species {name}: its half-maps do not agree at any resolution (FSC below {THRESHOLD}); "
-            "start from half-maps that do, for example low-passed ones from another program"
-        )
+        return None
     curve = report.corrected
     weights = np.where(curve.frequency <= 1 / resolution, np.clip(curve.correlation, 0.0, 1.0), 0.0)
     halves = tuple(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,28 +63,31 @@ def gather_images(
     load_tilt: TiltLoader,
     model: TiltSeriesModel,
     particles: list[ParticleSet],
-    references: list[SpeciesReference],
+    references: list[SpeciesReference | None],
     pixel_size_A: float,
     threads: int,
-) -> list[SpeciesImages]:
-    """Extract and pack the images of all species of a series, up to their resolution."""
-    discs, requests = [], []
-    for species, reference in zip(particles, references, strict=True):
+) -> list[SpeciesImages | None]:
+    """Extract and pack the images of all species of a series, up to their resolution; None without reference."""
+    discs, requests, chosen = [], [], []
+    for number, (species, reference) in enumerate(zip(particles, references, strict=True)):
+        if reference is None:
+            continue
+        chosen.append((number, species, reference))
         size = image_size(reference.diameter_A, pixel_size_A)
         discs.append(_disc(reference, size, size * pixel_size_A, model.magnification))
         view = ParticleView.of(model, species)
         requests.append(view.request(model, reference.diameter_A, reference.resolution_A, size, pixel_size_A))
-    parts: list[list[tuple[NDArray, ...]]] = [[] for _ in particles]
+    parts: list[list[tuple[NDArray, ...]]] = [[] for _ in chosen]
     for batch in extract(load_tilt, model, pixel_size_A, requests, threads):
         disc = discs[batch.request]
         tilt = np.full(len(batch.particle), batch.tilt)
         parts[batch.request].append(
             (batch.particle, tilt, batch.origin_px, disc.pack(batch.data), disc.pack(batch.power))
         )
-    return [
-        _sorted_by_half(species, reference, disc, part, pixel_size_A)
-        for species, reference, disc, part in zip(particles, references, discs, parts, strict=True)
-    ]
+    images: list[SpeciesImages | None] = [None] * len(particles)
+    for (number, species, reference), disc, part in zip(chosen, discs, parts, strict=True):
+        images[number] = _sorted_by_half(species, reference, disc, part, pixel_size_A)
+    return images
 
 
 def _sorted_by_half(
@@ -124,7 +128,7 @@ def _sorted_by_half(
 def optimise(
     system: SeriesSystem,
     theta: NDArray[np.float64],
-    images: list[SpeciesImages],
+    images: Sequence[SpeciesImages | None],
     device: str = "cpu",
     max_evaluations: int = MAX_EVALUATIONS,
 ) -> tuple[NDArray[np.float64], SeriesScore]:
@@ -132,7 +136,7 @@ def optimise(
 
     Species whose score does not stand out of noise are left out; if none does, theta comes back as it was.
     """
-    before = [scored.value for scored in system.score(theta, images, device)]
+    before = _scores(system, theta, images, device)
     seen = [None if value < DETECTED else species for value, species in zip(before, images, strict=True)]
     before = [np.nan if species is None else value for value, species in zip(before, seen, strict=True)]
     if all(species is None for species in seen):
@@ -151,6 +155,12 @@ def optimise(
         options={"maxcor": 20, "maxfun": max_evaluations, "maxiter": max_evaluations, "ftol": 1e-6},
     )
     theta = result.x * scale
-    scores = iter(system.score(theta, seen, device))
-    after = [np.nan if species is None else next(scores).value for species in seen]
-    return theta, SeriesScore(before, after, int(result.nfev))
+    return theta, SeriesScore(before, _scores(system, theta, seen, device), int(result.nfev))
+
+
+def _scores(
+    system: SeriesSystem, theta: NDArray[np.float64], images: Sequence[SpeciesImages | None], device: str
+) -> list[float]:
+    """L of every species, nan for those that do not take part."""
+    scores = iter(system.score(theta, images, device))
+    return [np.nan if species is None else next(scores).value for species in images]
