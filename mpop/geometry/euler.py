@@ -28,8 +28,9 @@ def matrix_to_euler(matrix: Tensor) -> Tensor:
     rot and psi is defined and rot is set to 0. Written out because the range of tilt matters to readers of
     STAR files and because exact poles must not raise.
     """
-    tilt = torch.acos(matrix[..., 2, 2].clamp(-1.0, 1.0))
-    pole = torch.hypot(matrix[..., 2, 0], matrix[..., 2, 1]) < 1e-9
+    sin_tilt = torch.hypot(matrix[..., 2, 0], matrix[..., 2, 1])
+    tilt = torch.atan2(sin_tilt, matrix[..., 2, 2])  # acos would lose half of the digits next to the poles
+    pole = sin_tilt < 1e-9
     rot = torch.atan2(matrix[..., 2, 1], matrix[..., 2, 0])
     psi = torch.atan2(matrix[..., 1, 2], -matrix[..., 0, 2])
     psi_at_pole = torch.atan2(matrix[..., 0, 1], matrix[..., 1, 1])

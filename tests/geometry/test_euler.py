@@ -40,8 +40,7 @@ def test_angles_of_a_matrix_give_the_matrix(rot: float, tilt: float, psi: float)
     matrix = written_out(rot, tilt, psi)
     angles = matrix_to_euler(matrix)
     assert 0 <= angles[1] <= 180
-    # acos loses half of the digits next to the poles: 1e-8 rad
-    torch.testing.assert_close(euler_to_matrix(angles), matrix, rtol=0, atol=1e-7)
+    torch.testing.assert_close(euler_to_matrix(angles), matrix, rtol=0, atol=3e-9)  # next to a pole rot is 0
 
 
 @given(rot=st.floats(-179, 179), tilt=st.floats(1, 179), psi=st.floats(-179, 179))
