@@ -72,6 +72,6 @@ def facts() -> RunFacts:
         peak_GiB=2.13,
         device="cpu",
         threads=2,
-        log="* 0123456789 2026-11-21 06:50  Refine, iteration 3 of 3\n|     ferritin-like: 7.80 A -> 7.60 A & more <b>",
+        log="* 0123456789 2026-11-21 06:50  Refine, iteration 3 of 3\n|     ferritin-like: 7.80 A -> 7.60 A & <b>",
         resolutions_A={"ferritin-like": [19.0, 9.1, 7.8, 7.6], "asymmetric": [19.1, 11.0, 9.0, 8.6]},
     )
