@@ -1,4 +1,11 @@
-"""From Fourier sums to a map."""
+"""From Fourier sums to a map.
+
+Data is divided by the density of weight around each voxel, not by the voxel's own weight. Where images are few,
+a voxel's own weight is small whenever no component fell close to it; dividing by that makes the noise of the
+few components that touched it as loud as all of its neighbours. The local mean is the first step of the
+iterations that estimate sampling density (Pipe & Menon 1999); more of them cost signal again, see
+docs/benchmarks.md.
+"""
 
 from __future__ import annotations
 
@@ -11,30 +18,31 @@ from mpop.projection.insertion import FourierSums
 from mpop.projection.reference import gridding_correction
 
 WEIGHT_FLOOR = 1e-3
-"""Weights below this part of their shell's mean count as this part: where hardly anything was measured, noise
+"""Densities below this part of their shell's mean count as this part: where hardly anything was measured, noise
 must not be blown up."""
 
 
 def symmetrise(sums: FourierSums, matrices: NDArray[np.float64]) -> FourierSums:
     """The sums of all symmetry mates: sum over S of sums(S k), read by trilinear interpolation.
 
-    matrices: (g, 3, 3) rotations in x, y, z, the identity among them.
+    matrices: (g, 3, 3) rotations in x, y, z, the identity among them. One matrix gives `sums` itself back.
     """
-    hermitian = _hermitian(sums.values)
     if len(matrices) == 1:
-        return FourierSums(hermitian)
+        return sums
+    hermitian = sums.values.copy()
+    hermitian[:, :, 0] = _hermitian_plane(sums.values)
     out = np.zeros_like(hermitian)
     _rotate_and_add(hermitian, np.asarray(matrices, dtype=np.float32), out)
+    out[:, :, 0] /= 2  # it will be added to its mate again
     return FourierSums(out)
 
 
-def _hermitian(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Give the k_x = 0 plane what the Friedel mates of its neighbourhood would add."""
-    out = values.copy()
+def _hermitian_plane(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(size, size, 3) the k_x = 0 plane with what the Friedel mates of its neighbourhood would add."""
+    plane = values[:, :, 0].copy()
     inner = values[1:, 1:, 0]  # index 0 is -Nyquist, which has no mate
-    mate = inner[::-1, ::-1] * np.array([1, -1, 1], dtype=np.float32)
-    out[1:, 1:, 0] = inner + mate
-    return out
+    plane[1:, 1:] += inner[::-1, ::-1] * np.array([1, -1, 1], dtype=np.float32)
+    return plane
 
 
 @njit(parallel=True, cache=True)
@@ -75,53 +83,86 @@ def reconstruct(sums: FourierSums, box: int, matrices: NDArray[np.float64] | Non
     """The map (z, y, x) of summed slices, in the units of the images.
 
     box: edge of the map; where it is smaller than the sums the centre is cut out. matrices: symmetry, see
-    `symmetrise`. Components beyond the sums' Nyquist sphere are zero. Trilinear insertion multiplies the map
-    by sinc^2 along each axis, which is divided out.
+    `symmetrise`. The outermost two shells of the sums are left out: they lack neighbours. Trilinear insertion
+    multiplies the map by sinc^2 along each axis, which is divided out.
     """
     identity = np.eye(3)[None]
     values = symmetrise(sums, identity if matrices is None else matrices).values
+    plane = _hermitian_plane(values)
     size = sums.size
     totals = np.zeros((size, size // 2, 2))
-    _shell_totals(values, totals)
+    _shell_totals(values, plane, totals)
     weight, count = totals.sum(axis=0).T
     floor = (WEIGHT_FLOOR * weight / np.maximum(count, 1)).astype(np.float32)
     transform = np.zeros((size, size, size // 2 + 1), dtype=np.complex64)
-    _divide(values, floor, transform)
+    _divide(values, plane, floor, transform)
     del values
-    volume = np.asarray(scipy.fft.irfftn(transform, s=(size,) * 3, workers=-1, overwrite_x=True))
+    volume = _inverse_centre(transform, box)
+    start = size // 2 - box // 2
+    correction = gridding_correction(size)[start : start + box].astype(np.float32)
+    for axis in range(3):
+        volume /= np.expand_dims(correction, tuple({0, 1, 2} - {axis}))
+    return volume
+
+
+def _inverse_centre(transform: NDArray[np.complex64], box: int) -> NDArray[np.float32]:
+    """The central box^3 of the inverse transform, cut after each axis: less time and memory than the whole.
+
+    transform is overwritten; its phases are those of a map whose origin is at size // 2.
+    """
+    size = transform.shape[0]
     start = size // 2 - box // 2
     cut = slice(start, start + box)
-    correction = gridding_correction(size)[cut].astype(np.float32)
-    volume = volume[cut, cut, cut] / correction / correction[:, None] / correction[:, None, None]
-    return np.asarray(volume, dtype=np.float32)
+    part = np.asarray(scipy.fft.ifft(transform, axis=0, workers=-1, overwrite_x=True))[cut]
+    part = np.asarray(scipy.fft.ifft(part, axis=1, workers=-1))[:, cut]
+    return np.ascontiguousarray(np.asarray(scipy.fft.irfft(part, n=size, axis=2, workers=-1))[:, :, cut])
 
 
 @njit(parallel=True, cache=True)
-def _shell_totals(values, totals):
-    """totals: (size, shells, 2), per plane the sum of weights and the number of voxels in each shell."""
+def _shell_totals(values, plane, totals):
+    """totals: (size, shells, 2), of each z the sum of weights and the number of voxels in each shell."""
     centre = values.shape[0] // 2
     for z in prange(values.shape[0]):
         for y in range(values.shape[1]):
             for x in range(centre + 1):
                 shell = round(np.sqrt((z - centre) ** 2 + (y - centre) ** 2 + x**2))
                 if shell < centre:
-                    totals[z, shell, 0] += values[z, y, x, 2]
+                    totals[z, shell, 0] += values[z, y, x, 2] if x else plane[z, y, 2]
                     totals[z, shell, 1] += 1
 
 
 @njit(parallel=True, cache=True)
-def _divide(values, floor, out):
-    """out: data / max(weight, floor of the shell), in rfftn layout, phases for an origin at size // 2."""
+def _divide(values, plane, floor, out):
+    """out: data / max(density, floor of the shell), in rfftn layout, phases for an origin at size // 2."""
     size, centre = values.shape[0], values.shape[0] // 2
-    for z in prange(size):
-        for y in range(size):
-            for x in range(centre + 1):
+    for z in prange(2, size - 1):
+        for y in range(2, size - 1):
+            for x in range(centre - 1):
                 shell = round(np.sqrt((z - centre) ** 2 + (y - centre) ** 2 + x**2))
-                if shell >= centre:
+                if shell > centre - 2:
                     continue
-                weight = max(values[z, y, x, 2], floor[shell])
-                if weight > 0:
+                density = max(_density(values, plane, z, y, x), floor[shell])
+                if density > 0:
+                    voxel = values[z, y, x] if x else plane[z, y]
                     odd = (z + y + x) % 2
-                    scale = (np.float32(-1.0) if odd else np.float32(1.0)) / weight
-                    value = complex(values[z, y, x, 0] * scale, values[z, y, x, 1] * scale)
-                    out[z - centre, y - centre, x] = value
+                    scale = (np.float32(-1.0) if odd else np.float32(1.0)) / density
+                    out[z - centre, y - centre, x] = complex(voxel[0] * scale, voxel[1] * scale)
+
+
+@njit(cache=True)
+def _density(values, plane, z, y, x):
+    """Weight around a voxel, by (1, 2, 1) / 4 along each axis."""
+    size = values.shape[0]
+    total = np.float32(0.0)
+    for dz in range(-1, 2):
+        for dy in range(-1, 2):
+            part = np.float32((2 - abs(dy)) * (2 - abs(dz)))
+            near = values[z + dz, y + dy, x + 1, 2]
+            if x == 0:
+                near += np.float32(2.0) * plane[z + dz, y + dy, 2] + values[size - z - dz, size - y - dy, 1, 2]
+            elif x == 1:
+                near += np.float32(2.0) * values[z + dz, y + dy, 1, 2] + plane[z + dz, y + dy, 2]
+            else:
+                near += np.float32(2.0) * values[z + dz, y + dy, x, 2] + values[z + dz, y + dy, x - 1, 2]
+            total += part * near
+    return total / np.float32(64.0)
