@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -158,37 +158,44 @@ def write_species(files: WarpFiles) -> None:
     files.write_particles()
 
 
+def write_whole_project(folder: Path) -> WarpFiles:
+    """Both series, the settings and the species."""
+    files = WarpFiles(folder)
+    for seed, name in enumerate(files.series):
+        files.write_series(name, seed)
+    write_settings(files.settings, WarpSettings(PIXEL_A, "tomostar", "warp_tiltseries", "*.tomostar", VOLUME_PX))
+    write_species(files)
+    return files
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the project (warp), an empty population (empty) and one with the source (population)."""
+    folder = tmp_path_factory.mktemp("template")
+    files = write_whole_project(folder / "warp")
+    Population.init(folder / "empty", "test")
+    population = Population.init(folder / "population", "test")
+    add_source(population, "mine", files.settings)
+    population.commit("Add the source")
+    return folder
+
+
 @pytest.fixture
-def write_project() -> Callable[[Path], WarpFiles]:
-    """Writes the whole project into a folder."""
-
-    def write(folder: Path) -> WarpFiles:
-        files = WarpFiles(folder)
-        for seed, name in enumerate(files.series):
-            files.write_series(name, seed)
-        settings = WarpSettings(PIXEL_A, "tomostar", "warp_tiltseries", "*.tomostar", VOLUME_PX)
-        write_settings(files.settings, settings)
-        write_species(files)
-        return files
-
-    return write
-
-
-@pytest.fixture
-def warp_files(tmp_path: Path, write_project: Callable[[Path], WarpFiles]) -> WarpFiles:
+def warp_files(tmp_path: Path, template: Path) -> WarpFiles:
     """The project in a folder of its own."""
-    return write_project(tmp_path / "warp")
+    shutil.copytree(template / "warp", tmp_path / "warp")
+    return WarpFiles(tmp_path / "warp")
 
 
 @pytest.fixture
-def empty_population(tmp_path: Path) -> Population:
+def empty_population(tmp_path: Path, template: Path) -> Population:
     """A new population beside the project."""
-    return Population.init(tmp_path / "population", "test")
+    shutil.copytree(template / "empty", tmp_path / "population")
+    return Population.open(tmp_path / "population")
 
 
 @pytest.fixture
-def population(empty_population: Population, warp_files: WarpFiles) -> Population:
-    """A population that holds the two series, committed."""
-    add_source(empty_population, "mine", warp_files.settings)
-    empty_population.commit("Add the source")
-    return empty_population
+def population(tmp_path: Path, template: Path) -> Population:
+    """A population beside the project that holds its two series, committed."""
+    shutil.copytree(template / "population", tmp_path / "population")
+    return Population.open(tmp_path / "population")

@@ -80,17 +80,13 @@ def test_dimensions_in_the_xml_win(empty_population: Population, warp_files: War
     assert model.image_dims_A == (320.5, 240)
 
 
-def test_records_follow_from_content_and_relative_place_alone(
-    tmp_path: Path, write_project: Callable[[Path], WarpFiles]
-) -> None:
+def test_records_follow_from_content_and_relative_place_alone(tmp_path: Path, template: Path) -> None:
     found: list[dict] = []
     for place in ("here", "there/further"):
-        files = write_project(tmp_path / place / "warp")
+        shutil.copytree(template / "warp", tmp_path / place / "warp")
         population = Population.init(tmp_path / place / "population", "test")
-        add_source(population, "mine", files.settings)
-        found.append(
-            {path: population.repository.read(path) for path, _ in population.repository.entries().items()}
-        )
+        add_source(population, "mine", tmp_path / place / "warp/warp_tiltseries.settings")
+        found.append({path: population.repository.read(path) for path in population.repository.entries()})
     assert found[0] == found[1]
     assert str(tmp_path) not in json.dumps(found[0])
 
@@ -179,7 +175,7 @@ def test_folders_may_be_links(tmp_path: Path, warp_files: WarpFiles) -> None:
     """`..` behind a linked folder leads to where the link points, not to where it lies."""
     (tmp_path / "work").mkdir()
     (tmp_path / "work/tomostar").symlink_to(warp_files.folder / "tomostar")
-    Population.init(tmp_path / "real/population", "test")
+    Population.init(tmp_path / "real/population")
     (tmp_path / "linked").symlink_to(tmp_path / "real/population")
     population = Population.open(tmp_path / "linked")
     shutil.copy(warp_files.settings, tmp_path / "work")
