@@ -21,6 +21,9 @@ WEIGHT_FLOOR = 1e-3
 """Densities below this part of their shell's mean count as this part: where hardly anything was measured, noise
 must not be blown up."""
 
+BLOCK_ROWS = 16
+"""Rows divided and transformed at a time."""
+
 
 def symmetrise(sums: FourierSums, matrices: NDArray[np.float64]) -> FourierSums:
     """The sums of all symmetry mates: sum over S of sums(S k), read by trilinear interpolation.
@@ -94,10 +97,7 @@ def reconstruct(sums: FourierSums, box: int, matrices: NDArray[np.float64] | Non
     _shell_totals(values, plane, totals)
     weight, count = totals.sum(axis=0).T
     floor = (WEIGHT_FLOOR * weight / np.maximum(count, 1)).astype(np.float32)
-    transform = np.zeros((size, size, size // 2 + 1), dtype=np.complex64)
-    _divide(values, plane, floor, transform)
-    del values
-    volume = _inverse_centre(transform, box)
+    volume = _inverse_centre(values, plane, floor, box)
     start = size // 2 - box // 2
     correction = gridding_correction(size)[start : start + box].astype(np.float32)
     for axis in range(3):
@@ -105,16 +105,19 @@ def reconstruct(sums: FourierSums, box: int, matrices: NDArray[np.float64] | Non
     return volume
 
 
-def _inverse_centre(transform: NDArray[np.complex64], box: int) -> NDArray[np.float32]:
-    """The central box^3 of the inverse transform, cut after each axis: less time and memory than the whole.
-
-    transform is overwritten; its phases are those of a map whose origin is at size // 2.
-    """
-    size = transform.shape[0]
+def _inverse_centre(
+    values: NDArray[np.float32], plane: NDArray[np.float32], floor: NDArray[np.float32], box: int
+) -> NDArray[np.float32]:
+    """The central box^3 of the inverse transform, cut after each axis: less time and memory than the whole."""
+    size = len(values)
     start = size // 2 - box // 2
     cut = slice(start, start + box)
-    part = np.asarray(scipy.fft.ifft(transform, axis=0, workers=-1, overwrite_x=True))[cut]
-    part = np.asarray(scipy.fft.ifft(part, axis=1, workers=-1))[:, cut]
+    part = np.empty((box, size, size // 2 + 1), dtype=np.complex64)
+    for first in range(0, size, BLOCK_ROWS):
+        block = np.zeros((size, min(BLOCK_ROWS, size - first), size // 2 + 1), dtype=np.complex64)
+        _divide(values, plane, floor, first, block)
+        part[:, first : first + BLOCK_ROWS] = np.asarray(scipy.fft.ifft(block, axis=0, workers=-1))[cut]
+    part = np.asarray(scipy.fft.ifft(part, axis=1, workers=-1, overwrite_x=True))[:, cut]
     return np.ascontiguousarray(np.asarray(scipy.fft.irfft(part, n=size, axis=2, workers=-1))[:, :, cut])
 
 
@@ -132,11 +135,13 @@ def _shell_totals(values, plane, totals):
 
 
 @njit(parallel=True, cache=True)
-def _divide(values, plane, floor, out):
-    """out: data / max(density, floor of the shell), in rfftn layout, phases for an origin at size // 2."""
+def _divide(values, plane, floor, first, block):
+    """block: (size, rows, size // 2 + 1), data / max(density, floor of the shell) at k_y from `first` on, in
+    rfftn layout, with the phases of a map whose origin is at size // 2."""
     size, centre = values.shape[0], values.shape[0] // 2
     for z in prange(2, size - 1):
-        for y in range(2, size - 1):
+        for row in range(block.shape[1]):
+            y = (first + row + centre) % size
             for x in range(centre - 1):
                 shell = round(np.sqrt((z - centre) ** 2 + (y - centre) ** 2 + x**2))
                 if shell > centre - 2:
@@ -146,7 +151,7 @@ def _divide(values, plane, floor, out):
                     voxel = values[z, y, x] if x else plane[z, y]
                     odd = (z + y + x) % 2
                     scale = (np.float32(-1.0) if odd else np.float32(1.0)) / density
-                    out[z - centre, y - centre, x] = complex(voxel[0] * scale, voxel[1] * scale)
+                    block[z - centre, row, x] = complex(voxel[0] * scale, voxel[1] * scale)
 
 
 @njit(cache=True)
