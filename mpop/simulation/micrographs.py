@@ -17,7 +17,7 @@ from mpop.simulation.physics import (
     electrons_per_pixel,
     extent,
     interaction_constant,
-    project_potential,
+    potential_spectrum,
 )
 from mpop.simulation.scene import Projected, Scene
 from mpop.simulation.structures import Structure
@@ -60,11 +60,10 @@ def _add_particles(
     pixel = parameters.pixel_size_A
     position = places.position_A[part, tilt] / pixel
     whole = np.rint(position).astype(int)
-    potential = project_potential(structure, places.rotation[part, tilt], (position - whole) * pixel, pixel)
     defocus = places.defocus_um[part, tilt]
     window = _window(structure, float(np.abs(defocus).max()), parameters)
-    margin = (window - potential.shape[1]) // 2
-    padded = np.pad(potential, ((0, 0), (margin, margin), (margin, margin)))
+    offset = (position - whole) * pixel
+    spectrum = potential_spectrum(structure, places.rotation[part, tilt], offset, window, pixel)
     transfer = contrast_transfer(
         window,
         pixel,
@@ -76,7 +75,6 @@ def _add_particles(
         parameters.voltage_kV,
     )
     exposure = float(scene.exposure[tilt]) + parameters.exposure / 2  # at half time of the tilt
-    spectrum = np.asarray(scipy.fft.rfft2(padded))
     spectrum *= transfer * damage_envelope(window, pixel, exposure)
     spectrum *= np.float32(interaction_constant(parameters.voltage_kV))
     blurred = np.asarray(scipy.fft.irfft2(spectrum, s=(window, window)))

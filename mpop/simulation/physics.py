@@ -115,30 +115,34 @@ def interaction_constant(voltage_kV: float) -> float:
     return mass_ratio * electron_wavelength_A(voltage_kV) / POTENTIAL_PER_SCATTERING
 
 
-def project_potential(
-    structure: Structure, rotations: Array, offsets_A: Array, pixel_size_A: float
-) -> NDArray[np.float32]:
-    """Projected potential (V A) of a molecule seen from p directions, (p, s, s) with y, x axes.
+def potential_spectrum(
+    structure: Structure, rotations: Array, offsets_A: Array, size: int, pixel_size_A: float
+) -> NDArray[np.complex64]:
+    """Transforms of the projected potential (V A) of a molecule seen from p directions, as rfft2 of images of
+    size x size pixels would give them: (p, size, size // 2 + 1).
 
-    rotations (p, 3, 3); offsets_A (p, 2) x, y from the centre pixel s // 2, at most half a pixel; s = `extent`.
-    Drawn on a finer grid and brought to the pixel size by cutting its spectrum, so that nothing folds back.
+    rotations (p, 3, 3); offsets_A (p, 2) x, y from the centre pixel size // 2, at most half a pixel; size even.
+    Atoms are drawn on a finer grid just large enough. Its transform is taken as if zeros filled the finer grid
+    out to the whole image, and cut at the Nyquist frequency of the image, so that nothing folds back and the
+    tails that the cut gives to every atom are whole.
     """
     if np.abs(offsets_A).max() > 0.501 * pixel_size_A:
         raise ValueError("offsets beyond half a pixel do not fit the image")
     finer = oversampling(pixel_size_A)
     step = pixel_size_A / finer
     reach = math.ceil(ATOM_REACH_SIGMA * ATOM_SIGMA_A / step)
-    size = extent(structure, pixel_size_A)
-    images = np.zeros((len(rotations), finer * size, finer * size), dtype=np.float32)
+    drawn = finer * extent(structure, pixel_size_A)
+    images = np.zeros((len(rotations), drawn, drawn), dtype=np.float32)
     potential = structure.scattering_A * POTENTIAL_PER_SCATTERING
     _splat(structure.position_A, potential, rotations, offsets_A, step, ATOM_SIGMA_A, reach, images)
-    spectrum = np.asarray(scipy.fft.rfft2(images))
-    half = size // 2
-    cut = np.zeros((len(images), size, half + 1), dtype=np.complex64)
-    cut[:, :half, :half] = spectrum[:, :half, :half]
-    cut[:, -half + 1 :, :half] = spectrum[:, -half + 1 :, :half]
-    coarse = np.asarray(scipy.fft.irfft2(cut, s=(size, size)), dtype=np.float32)
-    return coarse / np.float32(finer**2)
+    full, half = finer * size, size // 2
+    kept = np.fft.fftfreq(size, 1 / size).astype(int)
+    spectra = np.asarray(scipy.fft.rfft(images, n=full, axis=2))[..., : half + 1]
+    spectra = np.asarray(scipy.fft.fft(spectra, n=full, axis=1))[:, kept]
+    spectra[:, half] = spectra[..., half] = 0.0  # at Nyquist itself a sum of both signs, and so not kept
+    # bring the centre of what was drawn to the centre pixel; per pixel as the finer grid has finer^2 points
+    centre = np.exp(-2j * np.pi / full * kept * (finer * half - drawn // 2))
+    return (spectra * (np.outer(centre, centre[: half + 1]) / finer**2)).astype(np.complex64)
 
 
 def contrast_transfer(

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import affine_transform, distance_transform_edt, gaussian_filter
 from scipy.optimize import root_scalar
 
-from mpop.simulation.physics import ATOM_REACH_SIGMA, ATOM_SIGMA_A, POTENTIAL_PER_SCATTERING, extent, oversampling
+from mpop.simulation.physics import ATOM_REACH_SIGMA, ATOM_SIGMA_A, POTENTIAL_PER_SCATTERING, oversampling
 from mpop.simulation.structures import Structure
 from mpop.simulation.symmetry import group_rotations
 
@@ -124,24 +124,19 @@ def _shell_mean(values: NDArray[np.floating], shell: NDArray[np.int_]) -> NDArra
 
 
 def true_map(structure: Structure, box: int, pixel_size_A: float) -> Volume:
-    """Every atom a Gaussian, drawn on a finer grid and brought to the pixel size by cutting its spectrum.
-
-    Only the middle of the box is drawn: the molecule fills half of it.
-    """
+    """Every atom a Gaussian, drawn on a finer grid and brought to the pixel size by cutting its spectrum."""
     finer = oversampling(pixel_size_A)
-    size = min(extent(structure, pixel_size_A), box)
-    fine = np.zeros((finer * size,) * 3, dtype=np.float32)
+    fine = np.zeros((finer * box,) * 3, dtype=np.float32)
     step = pixel_size_A / finer
     reach = math.ceil(ATOM_REACH_SIGMA * ATOM_SIGMA_A / step)
     potential = structure.scattering_A * POTENTIAL_PER_SCATTERING
     _splat(structure.position_A, potential, step, ATOM_SIGMA_A, reach, fine)
     spectrum = np.asarray(scipy.fft.rfftn(fine, overwrite_x=True))
-    keep = np.arange(-size // 2 + 1, size // 2)
-    half = np.arange(size // 2)
-    cut = np.zeros((size, size, size // 2 + 1), dtype=np.complex64)
-    source = keep % (finer * size)
-    cut[np.ix_(keep % size, keep % size, half)] = spectrum[np.ix_(source, source, half)]
-    return np.pad(_real(cut, size) / np.float32(finer**3), (box - size) // 2)
+    keep = np.arange(-box // 2 + 1, box // 2)
+    half = np.arange(box // 2)
+    cut = np.zeros((box, box, box // 2 + 1), dtype=np.complex64)
+    cut[np.ix_(keep, keep, half)] = spectrum[np.ix_(keep, keep, half)]
+    return _real(cut, box) / np.float32(finer**3)
 
 
 @njit(cache=True)

@@ -14,7 +14,7 @@ from mpop.simulation.physics import (
     electron_wavelength_A,
     electrons_per_pixel,
     interaction_constant,
-    project_potential,
+    potential_spectrum,
 )
 from mpop.simulation.structures import Structure
 
@@ -33,11 +33,12 @@ def test_projection_is_the_sum_of_plane_waves(pixel_size: float) -> None:
     rng = np.random.default_rng(1)
     rotations = Rotation.random(3, rng=rng).as_matrix()
     offsets = rng.uniform(-0.5, 0.5, (3, 2)) * pixel_size
-    images = project_potential(atoms, rotations, offsets, pixel_size)
-    size = images.shape[1]
-    spectra = np.fft.fft2(np.fft.ifftshift(images, axes=(1, 2))) * pixel_size**2
-    k = np.fft.fftfreq(size, pixel_size)
-    ky, kx = np.meshgrid(k, k, indexing="ij")
+    size = 2 * round(45 / pixel_size)
+    turned_to_first_pixel = (-1.0) ** np.add.outer(np.arange(size), np.arange(size // 2 + 1))
+    spectra = (
+        potential_spectrum(atoms, rotations, offsets, size, pixel_size) * turned_to_first_pixel * pixel_size**2
+    )
+    kx, ky = np.meshgrid(np.fft.rfftfreq(size, pixel_size), np.fft.fftfreq(size, pixel_size))
     inside = np.hypot(kx, ky) < 0.48 / pixel_size
     wave = np.stack([kx[inside], ky[inside]])
     for rotation, offset, spectrum in zip(rotations, offsets, spectra, strict=True):
@@ -51,7 +52,7 @@ def test_projection_is_the_sum_of_plane_waves(pixel_size: float) -> None:
 
 def test_offsets_beyond_half_a_pixel_are_a_mistake() -> None:
     with pytest.raises(ValueError, match="half a pixel"):
-        project_potential(some_atoms(), np.eye(3)[None], np.array([[3.0, 0.0]]), 2.0)
+        potential_spectrum(some_atoms(), np.eye(3)[None], np.array([[3.0, 0.0]]), 64, 2.0)
 
 
 def test_published_constants_at_300_kv() -> None:

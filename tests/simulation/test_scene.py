@@ -12,7 +12,10 @@ import torch
 
 from mpop.errors import InputError
 from mpop.formats.warp_xml import read_tilt_series
+from mpop.geometry.euler import euler_to_matrix
 from mpop.geometry.splines import evaluate_grid
+from mpop.geometry.tilt import TiltGeometry
+from mpop.records.tilt_series import SplineGrid, TiltSeriesModel
 from mpop.simulation.parameters import SimulationParameters
 from mpop.simulation.physics import euler_matrix, stage_matrices, turn_about
 from mpop.simulation.scene import Scene, dose_symmetric_order, make_scene, project_particles
@@ -143,6 +146,41 @@ def test_particles_do_not_overlap_and_lie_in_the_ice() -> None:
     height = np.abs(places[:, 2] - PARAMETERS.volume_dims_A[2] / 2) + radii
     assert height.max() <= PARAMETERS.thickness_A / 2
     assert all(set(s.half) == {1, 2} and abs(np.sum(s.half == 1) - 10) == 0 for s in scene.species)
+
+
+def test_warps_model_of_a_series_can_hold_what_is_planted() -> None:
+    """The planted warp and stage errors as grids of Warp's model, projected by the geometry package."""
+    scene = scene_of(PARAMETERS)
+    n, nodes = PARAMETERS.tilts, 33
+    lattice = np.linspace(0, 1, nodes)
+    v, u = (np.repeat(a[..., None], n, axis=-1) for a in np.meshgrid(lattice, lattice, indexing="ij"))
+    warp = scene.warp.at(u, v).transpose(3, 2, 0, 1)
+    width = PARAMETERS.image_size * PARAMETERS.pixel_size_A
+    model = TiltSeriesModel(
+        angles_deg=scene.angles_deg,
+        exposure=scene.exposure,
+        use=np.ones(n, dtype=bool),
+        axis_angle_deg=np.full(n, scene.axis_deg),
+        axis_offset_x_A=np.zeros(n),
+        axis_offset_y_A=np.zeros(n),
+        image_dims_A=(width, width),
+        volume_dims_A=PARAMETERS.volume_dims_A,
+        grid_ctf=SplineGrid(scene.defocus_um[:, None, None]),
+        grid_movement_x=SplineGrid(warp[0]),
+        grid_movement_y=SplineGrid(warp[1]),
+        grid_angle_x=SplineGrid(scene.stage_error_deg[:, 0, None, None]),
+        grid_angle_y=SplineGrid(scene.stage_error_deg[:, 1, None, None]),
+        grid_angle_z=SplineGrid(scene.stage_error_deg[:, 2, None, None]),
+    )
+    geometry = TiltGeometry(model)
+    for particles in scene.species:
+        true = project_particles(scene, particles.position_A, particles.angles_deg, PARAMETERS, planted=True)
+        position = torch.as_tensor(particles.position_A)[:, None]
+        seen = geometry.project(position, euler_to_matrix(torch.as_tensor(particles.angles_deg)[:, None]))
+        inside = ((true.position_A > 0) & (true.position_A < width)).all(axis=-1)
+        assert np.abs(seen.position_A.numpy() - true.position_A)[inside].max() < 0.02
+        np.testing.assert_allclose(seen.rotation.numpy(), true.rotation, atol=1e-9)
+        np.testing.assert_allclose(geometry.defocus_um(position, seen.depth_A).numpy(), true.defocus_um, atol=1e-9)
 
 
 def test_too_many_or_too_large_particles_are_refused() -> None:
