@@ -36,6 +36,7 @@ def export_warp(
     """`<series>.xml` of every series and `<species>_particles.star` of every species, as M reads them."""
     items, species = population.items(at), population.species(at)
     _unique_names("series", [item.name for item in items.values()])
+    _unique_names("species", [_file_name(one.name) for one in species.values()])
 
     def write(folder: Path) -> None:
         for item in items.values():
@@ -53,6 +54,7 @@ def export_maps(
 ) -> list[Path]:
     """Half-maps, mask, filtered map and FSC of every species."""
     species = population.species(at)
+    _unique_names("species", [_file_name(one.name) for one in species.values()])
 
     def write(folder: Path) -> None:
         for one in species.values():
@@ -67,6 +69,8 @@ def export_maps(
 
 def _write_all(directory: Path, force: bool, write: Callable[[Path], None]) -> list[Path]:
     """Let `write` fill a temporary folder, then move its files to the target."""
+    if directory.exists() and not directory.is_dir():
+        raise InputError(f"{directory}: is a file, not a folder")
     directory.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=directory.parent, prefix=".mpop-export-") as temporary:
         folder = Path(temporary)
