@@ -42,7 +42,7 @@ def write_group(
     group = zarr.create_group(MemoryStore(memory), zarr_format=3, attributes=dict(attributes or {}))
     itemsize: dict[str, int] = {}
     for name in sorted(arrays):
-        array = np.ascontiguousarray(arrays[name])
+        array = np.asarray(arrays[name], order="C")
         array = array.astype(array.dtype.newbyteorder("<"), copy=False)
         itemsize[name] = array.dtype.itemsize
         group.create_array(

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pygit2
 
-CHECKSUMMED = ("pack/*.pack", "pack/*.idx", "pack/*.rev", "info/commit-graph", "pack/multi-pack-index")
-"""Files of Git that end in the SHA-1 of all that comes before, in `.git/objects`."""
+from mpop_store.errors import DamagedObjectError
+from mpop_store.git_objects import UNREADABLE, GitObjects, loose_object_is_intact
 
-UNREADABLE = (pygit2.GitError, KeyError, ValueError, OSError)
-"""What pygit2 raises for an object that is damaged or not there."""
+CHECKSUMMED = ("pack/*.pack", "pack/*.idx", "pack/*.rev")
+"""Files of Git, in `.git/objects`, that end in the SHA-1 of all that comes before."""
 
 
 @dataclass
@@ -22,8 +21,8 @@ class Survey:
     """What there is and what is wrong.
 
     commits: ids of all commits that any branch or tag leads to.
-    records: (path, Git object) of every version of every record -> commits that hold it; none means that only
-        the working state does.
+    records: (path, Git object) of every version of every file -> commits that hold it; none means that only the
+        working state does.
     broken: name of a damaged or missing Git object or file -> what needs it, in words.
     files: files of Git objects looked at, loose ones and packs.
     """
@@ -41,18 +40,17 @@ def survey(git: pygit2.Repository, staged: dict[str, str]) -> Survey:
         found.files += 1
         if not intact:
             found.broken[name] = []
-    _walk_commits(git, found)
+    objects = GitObjects(git)
+    _walk_commits(objects, _tips(git, found), found)
     for path, oid in staged.items():
         found.records.setdefault((path, oid), [])
     for (path, oid), commits in found.records.items():
-        if oid in found.broken or not _is_there(git, oid):
+        try:
+            objects.blob(oid)
+        except DamagedObjectError:
             where = [f"commit {commit[:10]}" for commit in commits] or ["the working state"]
             found.broken.setdefault(oid, []).append(f"{path} in {', '.join(where)}")
     return found
-
-
-def _is_there(git: pygit2.Repository, oid: str) -> bool:
-    return pygit2.Oid(hex=oid) in git.odb
 
 
 def _git_files(folder: Path) -> Iterator[tuple[str, bool]]:
@@ -61,26 +59,26 @@ def _git_files(folder: Path) -> Iterator[tuple[str, bool]]:
     for file in sorted(folder.glob("[0-9a-f][0-9a-f]/*")):
         if len(file.name) == 38:
             oid = file.parent.name + file.name
-            yield oid, _loose_object_is_intact(file, oid)
+            yield oid, loose_object_is_intact(file, oid)
     for pattern in CHECKSUMMED:
         for file in sorted(folder.glob(pattern)):
             content = file.read_bytes()
             yield file.name, hashlib.sha1(content[:-20]).digest() == content[-20:]
 
 
-def _loose_object_is_intact(file: Path, oid: str) -> bool:
-    """Stricter than libgit2, which does not look at the end of the compressed stream."""
-    stream = zlib.decompressobj()
-    try:
-        content = stream.decompress(file.read_bytes())
-    except (zlib.error, OSError):
-        return False
-    return stream.eof and not stream.unused_data and hashlib.sha1(content).hexdigest() == oid
+def _tips(git: pygit2.Repository, found: Survey) -> list[tuple[str, str]]:
+    """Commits that references point to, with what needs them."""
+    tips: list[tuple[str, str]] = []
+    for name in git.references:
+        try:
+            tips.append((str(git.references[name].resolve().target), name))
+        except UNREADABLE:
+            found.broken.setdefault(name, []).append(f"{name}, which leads to no commit")
+    return tips
 
 
-def _walk_commits(git: pygit2.Repository, found: Survey) -> None:
-    """Follow every reference through all parents, noting records and what cannot be read."""
-    waiting = _tips(git, found)
+def _walk_commits(objects: GitObjects, waiting: list[tuple[str, str]], found: Survey) -> None:
+    """Follow all parents, noting files and what cannot be read."""
     seen: set[str] = set()
     while waiting:
         oid, needed_by = waiting.pop()
@@ -88,40 +86,25 @@ def _walk_commits(git: pygit2.Repository, found: Survey) -> None:
             continue
         seen.add(oid)
         try:
-            commit = git[oid]
-            parents = [str(parent) for parent in commit.parent_ids]  # pyright: ignore[reportAttributeAccessIssue]
-            tree = str(commit.tree_id)  # pyright: ignore[reportAttributeAccessIssue]
-        except (*UNREADABLE, AttributeError):
+            commit = objects.commit(oid)
+        except DamagedObjectError:
             found.broken.setdefault(oid, []).append(needed_by)
             continue
         found.commits.append(oid)
-        for path, blob in _walk_tree(git, tree, "", oid, found):
+        for path, blob in _files(objects, str(commit.tree_id), "", oid, found):
             found.records.setdefault((path, blob), []).append(oid)
-        waiting += [(parent, f"commit {oid[:10]} as its parent") for parent in parents]
+        waiting += [(str(parent), f"commit {oid[:10]}, as its parent") for parent in commit.parent_ids]
 
 
-def _tips(git: pygit2.Repository, found: Survey) -> list[tuple[str, str]]:
-    """Commits that references point to, with the reference's name."""
-    tips: list[tuple[str, str]] = []
-    for name in git.references:
-        try:
-            tips.append((str(git.references[name].peel(pygit2.Commit).id), name))
-        except UNREADABLE:
-            found.broken.setdefault(name, []).append(f"{name}, which leads to no commit")
-    return tips
-
-
-def _walk_tree(
-    git: pygit2.Repository, oid: str, prefix: str, commit: str, found: Survey
-) -> Iterator[tuple[str, str]]:
-    """Paths and blobs below a tree; what cannot be read is noted."""
+def _files(objects: GitObjects, tree: str, prefix: str, commit: str, found: Survey) -> Iterator[tuple[str, str]]:
+    """Paths and ids of the files below a tree; folders that cannot be read are noted."""
     try:
-        entries = list(git[oid])  # pyright: ignore[reportArgumentType, reportCallIssue]
-    except (*UNREADABLE, TypeError):
-        found.broken.setdefault(oid, []).append(f"folder {prefix or '/'} in commit {commit[:10]}")
+        entries = list(objects.tree(tree))
+    except DamagedObjectError:
+        found.broken.setdefault(tree, []).append(f"folder {prefix or '/'} in commit {commit[:10]}")
         return
     for entry in entries:
         if entry.type_str == "tree":
-            yield from _walk_tree(git, str(entry.id), f"{prefix}{entry.name}/", commit, found)
+            yield from _files(objects, str(entry.id), f"{prefix}{entry.name}/", commit, found)
         else:
             yield f"{prefix}{entry.name}", str(entry.id)

@@ -22,11 +22,12 @@ from pathlib import Path
 from typing import Any
 
 import pygit2
-from pygit2.enums import CheckoutStrategy, DeltaStatus, FileMode, Option, SortMode
+from pygit2.enums import CheckoutStrategy, FileMode, Option, SortMode
 
 from mpop_store.authorship import signature
 from mpop_store.durable import fsync_all
 from mpop_store.errors import DamagedObjectError, InputError, NotFoundError, StateError, StoreError
+from mpop_store.git_objects import GitObjects
 from mpop_store.hashing import canonical_json
 from mpop_store.integrity import Survey, survey
 from mpop_store.objects import ObjectStore
@@ -45,8 +46,6 @@ EXCLUDE = "/*\n" + "".join(
     f"!/{name}\n" for name in (ROOT_RECORD, "README.md", "sources", "items", "species", "jobs")
 )
 """Git looks at nothing else in the folder: raw data may lie beside the records."""
-
-_LETTERS = {DeltaStatus.ADDED: "A", DeltaStatus.DELETED: "D"}
 
 Changes = Mapping[str, Mapping[str, Any] | None]
 """Record path -> new content, or None to remove it."""
@@ -75,6 +74,7 @@ class Repository:
     def __init__(self, root: Path, git: pygit2.Repository) -> None:
         self.root = root
         self._git = git
+        self._objects = GitObjects(git)
         self.private = Path(git.path) / "mpop"
         self.objects = ObjectStore(self.private / "objects")
 
@@ -141,46 +141,54 @@ class Repository:
 
     def resolve(self, revision: str) -> str:
         """Commit id of HEAD, HEAD~3, a branch, or the beginning of an id."""
+        head = self.head
+        if head is not None and revision == "HEAD":
+            return head
+        if head is not None and revision != head:
+            self._objects.check_history(head)
         try:
-            found = self._git.revparse_single(revision).peel(pygit2.Commit)
+            return str(self._git.revparse_single(revision).peel(pygit2.Commit).id)
         except (KeyError, ValueError, pygit2.GitError) as error:
             raise NotFoundError(f"no commit {revision!r} in this population") from error
-        return str(found.id)
-
-    def _tree(self, revision: str) -> pygit2.Tree:
-        return self._commit(revision).tree
 
     def _commit(self, revision: str) -> pygit2.Commit:
-        return self._git[self.resolve(revision)].peel(pygit2.Commit)
+        return self._objects.commit(self.resolve(revision))
 
     @property
     def _index_path(self) -> Path:
         return Path(self._git.path) / "index"
 
     def _index(self) -> pygit2.Index:
-        """The index as it is on disk now, not connected to the repository."""
+        """The index as it is on disk now; to be read only, so that no change ever lingers in memory."""
         with _readable_damage("the working state (.git/index)"):
-            return pygit2.Index(self._index_path)
+            index = self._git.index
+            index.read(False)  # if it has changed on disk
+            return index
 
     def entries(self, at: str | None = None) -> dict[str, str]:
         """Path -> Git object of every record; `at` None is the working state."""
         if at is None:
             return {entry.path: str(entry.id) for entry in self._index() if entry.path.endswith(".json")}
-        with _readable_damage(f"the tree of commit {at}"):
-            return dict(_walk(self._tree(at), ""))
+        tree = str(self._commit(at).tree_id)
+        return {path: oid for path, oid in self._objects.files(tree) if path.endswith(".json")}
 
     def read(self, path: str, at: str | None = None) -> dict[str, Any]:
         """A record, from the working state or from a revision."""
-        holder = self._index() if at is None else self._tree(at)
-        if path not in holder:
+        oid = self._staged(path) if at is None else self._objects.find(str(self._commit(at).tree_id), path)
+        if oid is None:
             raise NotFoundError(f"no record {path} in " + ("the working state" if at is None else at))
-        with _readable_damage(path):
-            return self.load(str(holder[path].id))
+        return self.load(oid)
+
+    def _staged(self, path: str) -> str | None:
+        index = self._index()
+        return str(index[path].id) if path in index else None
 
     def load(self, oid: str) -> dict[str, Any]:
         """The record in a Git object. Raises DamagedObjectError."""
-        with _readable_damage(f"Git object {oid}"):
-            return json.loads(self._git[oid].data)  # pyright: ignore[reportAttributeAccessIssue]
+        try:
+            return json.loads(self._objects.blob(oid))
+        except ValueError as error:
+            raise DamagedObjectError(f"Git object {oid} is not a record") from error
 
     def records(self, prefix: str = "", at: str | None = None) -> dict[str, dict[str, Any]]:
         """All records whose path begins with a prefix, by path."""
@@ -227,6 +235,7 @@ class Repository:
 
     def _prepare(self, changes: Changes, purpose: str) -> Path:
         """Write the index in use, with changes, to a file of its own."""
+        self._index()  # is sound, or this raises
         path = self._pending(purpose)
         path.unlink(missing_ok=True)
         if self._index_path.exists():
@@ -276,12 +285,12 @@ class Repository:
         """Commit the working state; returns the commit's id. Raises StateError when nothing changed."""
         with self._locked(), _readable_errors(self.root):
             self._finish_pending()
-            if self.is_clean:
+            head, entries, changes = self.head, self.entries(), self.status()
+            if not changes:
                 raise StateError("nothing to commit: the working state is what was committed last")
-            changed = [path for kind, path in self.status() if kind != "D"]
-            with self._durable(self.entries()[path] for path in changed):
-                commit = self._create_commit(self._index().write_tree(self._git), message, self.head)
-                self._advance(commit, message, self.head)
+            with self._durable(entries[path] for kind, path in changes if kind != "D"):
+                commit = self._create_commit(self._index().write_tree(self._git), message, head)
+                self._advance(commit, message, head)
             return commit
 
     def commit_changes(self, changes: Changes, message: str, since: str) -> str:
@@ -294,7 +303,7 @@ class Repository:
             self._refuse_overwriting(changes, since)
             head = self.head
             index = pygit2.Index()
-            index.read_tree(self._tree("HEAD"))
+            index.read_tree(self._commit("HEAD").tree)
             self._apply(index, changes)
             with self._durable(str(index[path].id) for path, record in changes.items() if record is not None):
                 commit = self._create_commit(index.write_tree(self._git), message, head)
@@ -321,7 +330,7 @@ class Repository:
         """Sync objects, given Git blobs, and what is written to Git inside, before the branch is seen to move."""
         self.objects.sync()
         self.objects.clean()
-        loose = [Path(self._git.path) / "objects" / blob[:2] / blob[2:] for blob in blobs]
+        loose = [self._objects.loose_path(blob) for blob in blobs]
         fsync_all(path for path in loose if path.exists())  # the others are in a pack
         pygit2.option(Option.ENABLE_FSYNC_GITDIR, True)
         try:
@@ -354,10 +363,10 @@ class Repository:
         """Commits reachable from a revision, newest first."""
         if self.head is None:
             return
-        order = SortMode.TOPOLOGICAL | SortMode.TIME
-        with _readable_damage("the history"):
-            for commit in self._git.walk(pygit2.Oid(hex=self.resolve(start)), order):
-                yield self._describe(commit)
+        tip = self.resolve(start)
+        self._objects.check_history(tip)
+        for commit in self._git.walk(pygit2.Oid(hex=tip), SortMode.TOPOLOGICAL | SortMode.TIME):
+            yield self._describe(commit)
 
     def show(self, revision: str = "HEAD") -> Commit:
         """One commit."""
@@ -368,35 +377,22 @@ class Repository:
         return survey(self._git, self.entries())
 
     def _describe(self, commit: pygit2.Commit) -> Commit:
-        with _readable_damage(f"commit {commit.id}"):
-            if commit.parents:
-                difference = commit.parents[0].tree.diff_to_tree(commit.tree)
-            else:
-                difference = commit.tree.diff_to_tree(swap=True)
-            changed = {
-                delta.new_file.path: _LETTERS.get(delta.status, "M")
-                for delta in difference.deltas
-                if delta.new_file.path.endswith(".json")
-            }
+        parents = [str(parent) for parent in commit.parent_ids]
+        old = str(self._objects.commit(parents[0]).tree_id) if parents else None
+        changed = {
+            path: kind
+            for path, kind in self._objects.differences(old, str(commit.tree_id))
+            if path.endswith(".json")
+        }
         zone = datetime.timezone(datetime.timedelta(minutes=commit.commit_time_offset))
         return Commit(
             str(commit.id),
-            tuple(str(parent) for parent in commit.parent_ids),
+            tuple(parents),
             datetime.datetime.fromtimestamp(commit.commit_time, zone),
             f"{commit.author.name} <{commit.author.email}>",
             commit.message,
-            dict(sorted(changed.items())),
+            changed,
         )
-
-
-def _walk(tree: pygit2.Tree, prefix: str) -> Iterator[tuple[str, str]]:
-    """Paths and blobs of all records below a tree."""
-    for entry in tree:
-        path = f"{prefix}{entry.name}"
-        if isinstance(entry, pygit2.Tree):
-            yield from _walk(entry, path + "/")
-        elif path.endswith(".json"):
-            yield path, str(entry.id)
 
 
 @contextmanager
@@ -410,7 +406,7 @@ def _readable_errors(root: Path) -> Iterator[None]:
 
 @contextmanager
 def _readable_damage(what: str) -> Iterator[None]:
-    """Git objects that cannot be read, or are not there, as one line."""
+    """A file of Git's that cannot be read, as one line."""
     try:
         yield
     except (pygit2.GitError, KeyError, ValueError) as error:

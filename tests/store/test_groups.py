@@ -1,0 +1,194 @@
+"""Groups: arrays through Zarr, names that depend on content alone, and a read-only store."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import numpy as np
+import pytest
+import zarr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from zarr.abc.store import OffsetByteRequest, RangeByteRequest, Store, SuffixByteRequest
+from zarr.core.buffer import default_buffer_prototype
+from zarr.storage import MemoryStore
+
+from mpop_store import DamagedObjectError, InputError, MissingObjectError, ObjectStore
+from mpop_store.groups import GroupStore, group_objects, open_group, read_group, read_manifest, write_group
+
+DTYPES = ["u1", "?", "<i4", "<u8", "<f4", "<f8", "<c8", ">f4"]
+SHAPES = hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=5)
+ARRAYS = st.dictionaries(
+    st.sampled_from(["half1", "half2", "mask", "id", "position_A"]),
+    st.sampled_from(DTYPES).flatmap(lambda dtype: hnp.arrays(dtype, SHAPES)),
+    max_size=4,
+)
+
+
+@pytest.fixture
+def objects(tmp_path: Path) -> ObjectStore:
+    return ObjectStore(tmp_path / "objects")
+
+
+@pytest.fixture
+def volume() -> np.ndarray:
+    """100^3 voxels: eight chunks, seven of them partly outside."""
+    return np.random.default_rng(0).normal(size=(100, 100, 100)).astype(np.float32)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    arrays=ARRAYS, attributes=st.dictionaries(st.text("ab", max_size=3), st.integers(0, 9) | st.text(max_size=5))
+)
+def test_arrays_and_attributes_come_back(
+    tmp_path_factory: pytest.TempPathFactory, arrays: dict[str, np.ndarray], attributes: dict[str, int | str]
+) -> None:
+    objects = ObjectStore(tmp_path_factory.mktemp("objects"))
+    name = write_group(objects, arrays, attributes)
+    read, read_attributes = read_group(objects, name)
+    assert read_attributes == attributes
+    assert set(read) == set(arrays)
+    for key, array in arrays.items():
+        assert read[key].dtype == array.dtype.newbyteorder("=") and read[key].shape == array.shape
+        np.testing.assert_array_equal(read[key], array)
+
+
+def test_the_name_depends_on_content_alone(objects: ObjectStore, tmp_path: Path, volume: np.ndarray) -> None:
+    name = write_group(objects, {"a": volume, "b": volume[0]}, {"x": 1, "y": [2, 3]})
+    other = ObjectStore(tmp_path / "other")
+    turned = {"b": np.asfortranarray(volume[0]), "a": volume.astype(">f4")}
+    assert write_group(other, turned, {"y": [2, 3], "x": 1}) == name
+    assert sorted(other.names()) == sorted(objects.names())
+    changed = volume.copy()
+    changed[99, 99, 99] = np.nextafter(changed[99, 99, 99], np.float32(9))
+    assert write_group(other, {"a": changed, "b": volume[0]}, {"x": 1, "y": [2, 3]}) != name
+    assert write_group(other, {"a": volume, "b": volume[0]}, {"x": 2, "y": [2, 3]}) != name
+
+
+def test_the_name_is_the_same_on_every_machine_and_version(objects: ObjectStore) -> None:
+    """A change of this name means that stored groups no longer have the names that new ones get."""
+    array = np.arange(5 * 4 * 3, dtype=np.float32).reshape(5, 4, 3)
+    name = write_group(objects, {"half1": array, "fsc": np.ones((2, 3))}, {"note": "golden"})
+    assert name == "799fdc01972ab8089d0e49fc6677f57707a5ffbfc383c1b561b42bdc2559d996"
+
+
+def test_zero_and_negative_zero_are_told_apart(objects: ObjectStore) -> None:
+    zero, negative = np.zeros((4, 4, 4), np.float32), np.full((4, 4, 4), -0.0, np.float32)
+    name = write_group(objects, {"a": negative})
+    assert name != write_group(objects, {"a": zero})
+    assert np.signbit(read_group(objects, name)[0]["a"]).all()
+
+
+def test_empty_chunks_of_a_map_are_not_stored(objects: ObjectStore) -> None:
+    mask = np.zeros((128, 128, 128), np.float32)
+    mask[:64, :64, :64] = np.random.default_rng(0).random((64, 64, 64))
+    name = write_group(objects, {"mask": mask})
+    assert len(group_objects(objects, name)) == 2  # the manifest and one chunk
+    np.testing.assert_array_equal(read_group(objects, name)[0]["mask"], mask)
+
+
+def test_a_changed_corner_costs_one_chunk(objects: ObjectStore, volume: np.ndarray) -> None:
+    before = set(group_objects(objects, write_group(objects, {"half1": volume})))
+    volume[0, 0, 0] += 1
+    after = set(group_objects(objects, write_group(objects, {"half1": volume})))
+    assert len(before) == 9
+    assert len(after - before) == 2  # that chunk and the manifest
+
+
+def test_reading_is_lazy(objects: ObjectStore, volume: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    array = open_group(objects, write_group(objects, {"half1": volume}))["half1"]
+    assert isinstance(array, zarr.Array)
+    fetched: list[str] = []
+    get = objects.get
+    monkeypatch.setattr(objects, "get", lambda name: fetched.append(name) or get(name))
+    np.testing.assert_array_equal(array[:10, 70:80, :10], volume[:10, 70:80, :10])
+    assert len(fetched) == 1
+
+
+def test_a_group_cannot_be_changed(objects: ObjectStore, volume: np.ndarray) -> None:
+    group = open_group(objects, write_group(objects, {"half1": volume}))
+    with pytest.raises((PermissionError, ValueError), match=r"read.?only|never changes"):
+        group["half1"][0, 0, 0] = 1  # pyright: ignore[reportIndexIssue]
+    with pytest.raises((PermissionError, ValueError), match=r"read.?only|never changes"):
+        group.create_array("new", shape=(1,), dtype="f4")
+    with pytest.raises(PermissionError):
+        GroupStore(objects, {}).with_read_only(False)
+
+
+def test_a_lost_chunk_is_an_error_and_not_zeros(objects: ObjectStore, volume: np.ndarray) -> None:
+    name = write_group(objects, {"half1": volume})
+    chunk = group_objects(objects, name)[3]
+    objects.path(chunk).unlink()
+    with pytest.raises(MissingObjectError, match=chunk):
+        read_group(objects, name)
+
+
+def test_a_damaged_chunk_is_found_on_reading(objects: ObjectStore, volume: np.ndarray) -> None:
+    name = write_group(objects, {"half1": volume})
+    chunk = objects.path(group_objects(objects, name)[3])
+    data = bytearray(chunk.read_bytes())
+    data[1000] ^= 4
+    chunk.chmod(0o644)
+    chunk.write_bytes(data)
+    with pytest.raises(DamagedObjectError):
+        read_group(objects, name)
+
+
+@pytest.mark.parametrize("content", [b"not JSON", b"[]", b'{"format": "mpop-group/99", "entries": {}}'])
+def test_what_is_no_group_is_said_to_be_none(objects: ObjectStore, content: bytes) -> None:
+    with pytest.raises(DamagedObjectError, match="not a group of arrays"):
+        read_manifest(objects, objects.put(content))
+
+
+def test_attributes_that_json_cannot_hold_are_refused(objects: ObjectStore) -> None:
+    with pytest.raises(InputError, match="cannot be stored as JSON"):
+        write_group(objects, {}, {"extra": [float("nan")]})
+    assert list(objects.names()) == []
+
+
+# --- the store as Zarr sees it, compared with Zarr's own store of the same content -------------------------------
+
+
+async def _everything(store: Store, key: str) -> dict[str, object]:
+    """What a store says about a key and its folder."""
+    prototype = default_buffer_prototype()
+    parts = (None, RangeByteRequest(1, 5), OffsetByteRequest(3), SuffixByteRequest(4))
+    found = [await store.get(key, prototype, part) for part in parts]
+    folder = key.rpartition("/")[0]
+    return {
+        "get": [part.to_bytes() if part is not None else None for part in found],
+        "partial": [
+            part.to_bytes() if part is not None else None
+            for part in await store.get_partial_values(prototype, [(key, part) for part in parts])
+        ],
+        "exists": await store.exists(key),
+        "size": await store.getsize(key) if found[0] is not None else None,
+        "prefix": sorted([name async for name in store.list_prefix(folder)]),
+        "dir": sorted([name async for name in store.list_dir(folder)]),
+    }
+
+
+def test_the_store_behaves_as_zarrs_own(objects: ObjectStore, volume: np.ndarray) -> None:
+    mounts = {
+        "species/ribosome": write_group(objects, {"half1": volume, "mask": volume > 0}),
+        "species/ferritin": write_group(objects, {"half1": volume[:5]}),
+        "items/one/TS_01": write_group(objects, {"angles_deg": np.arange(3.0)}, {"weight": 1}),
+    }
+    ours = GroupStore(objects, mounts)
+
+    async def compare() -> int:
+        keys = [key async for key in ours.list()]
+        copy = MemoryStore({key: await ours.get(key) for key in keys})  # pyright: ignore[reportArgumentType]
+        assert sorted(keys) == sorted([key async for key in copy.list()])
+        for key in [*keys, "nothing", "species/nothing/zarr.json", "species/ribosome/half1/c/9/9/9"]:
+            assert await _everything(ours, key) == await _everything(copy, key)
+        assert sorted([n async for n in ours.list_dir("")]) == sorted([n async for n in copy.list_dir("")])
+        return len(keys)
+
+    assert asyncio.run(compare()) == 4 + 3 + 4 + 8 + 8 + 4 + 1  # folders, groups, arrays, chunks
+    root = zarr.open_group(ours, mode="r")
+    assert sorted(root.group_keys()) == ["items", "species"]
+    np.testing.assert_array_equal(root["species/ribosome/half1"][:, 3, 4], volume[:, 3, 4])  # pyright: ignore
+    assert ours == GroupStore(objects, mounts) != GroupStore(objects, {})
