@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 
-from mpop.errors import InputError, MpopError, RefinementError
+from mpop.errors import DamagedObjectError, InputError, MissingObjectError, RefinementError
 from mpop.jobs.environment import peak_GiB, software_versions
 from mpop.jobs.halfmaps import SeriesState, rebuild
 from mpop.jobs.progress import Progress, silent
@@ -28,6 +28,10 @@ from mpop.records.models import FailedSeries, ItemRecord, JobRecord, SpeciesReco
 from mpop.refinement.references import prepare_species
 from mpop.refinement.series import SeriesScore, SpeciesReference, gather_images, optimise
 from mpop.refinement.system import RefinedGroups, SeriesSystem
+
+
+UNUSABLE = (InputError, RefinementError, MissingObjectError, DamagedObjectError)
+"""What is wrong with one series and no reason to stop; a full disk is not among them."""
 
 
 @dataclass(frozen=True)
@@ -173,7 +177,7 @@ def _refine_all(
         started = time.perf_counter()
         try:
             score = _refine_one(population, item, series[item.id], references, device, threads)
-        except MpopError as error:
+        except UNUSABLE as error:
             done.failed.append(FailedSeries(item=item.id, name=item.name, reason=str(error)))
         else:
             done.scores[item.id] = score

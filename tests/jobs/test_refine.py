@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mpop.errors import InputError, NotFoundError, RefinementError, StateError
+from mpop.errors import InputError, NotFoundError, RefinementError, StateError, StoreError
 from mpop.jobs import refine as refine_module
 from mpop.jobs.evaluate import evaluate
 from mpop.jobs.import_source import add_source
@@ -146,6 +146,22 @@ def test_when_every_series_is_lost_nothing_is_committed(tiny_world) -> None:
         refine(population, QUICK)
     assert population.repository.head == head
     assert population.repository.is_clean
+
+
+def test_a_full_disk_stops_the_job_and_loses_nothing(tiny_world, monkeypatch: pytest.MonkeyPatch) -> None:
+    population = tiny_world.population
+    head = population.repository.head
+
+    def full(*args, **kwargs):
+        raise StoreError("cannot write to the store: No space left on device")
+
+    monkeypatch.setattr(population, "write_particles", full)
+    with pytest.raises(StoreError, match="No space left"):
+        refine(population, QUICK, threads=2)
+    again = Population.open(population.root)
+    assert again.repository.head == head
+    assert again.repository.is_clean
+    assert verify(again).ok
 
 
 def test_an_interrupt_keeps_what_was_committed(tiny_world, monkeypatch: pytest.MonkeyPatch) -> None:
