@@ -29,7 +29,6 @@ from mpop.refinement.references import prepare_species
 from mpop.refinement.series import SeriesScore, SpeciesReference, gather_images, optimise
 from mpop.refinement.system import RefinedGroups, SeriesSystem
 
-
 UNUSABLE = (InputError, RefinementError, MissingObjectError, DamagedObjectError)
 """What is wrong with one series and no reason to stop; a full disk is not among them."""
 
