@@ -174,11 +174,11 @@ def _image_paths(series: Tomostar, path: Path) -> list[Path]:
     found, missing = [], []
     for movie in series.movies:
         movie_path = path.parent / movie
-        averages = [
-            movie_path.parent / "average" / (movie_path.stem + suffix)
-            for suffix in sorted(MRC_SUFFIXES | TIFF_SUFFIXES)
-        ]
-        existing = [candidate for candidate in [*averages, movie_path] if candidate.is_file()]
+        suffixes = sorted(MRC_SUFFIXES | TIFF_SUFFIXES)
+        candidates = [movie_path.parent / "average" / (movie_path.stem + suffix) for suffix in suffixes]
+        if movie_path.suffix.lower() in suffixes:
+            candidates.append(movie_path)
+        existing = [candidate for candidate in candidates if candidate.is_file()]
         if existing:
             found.append(existing[0])
         else:

@@ -224,6 +224,18 @@ def _missing_images(files: WarpFiles) -> None:
     files.image("TS_01", 3).unlink()
 
 
+def _raw_movie_only(files: WarpFiles) -> None:
+    files.image("TS_01", 1).unlink()
+    files.edit_tomostar("TS_01", wrpMovieName=[f"../frames/TS_01_{tilt}.eer" for tilt in range(5)])
+    (files.folder / "frames").mkdir()
+    (files.folder / "frames/TS_01_1.eer").write_bytes(b"an EER movie")
+
+
+def _movie_of_many_frames(files: WarpFiles) -> None:
+    files.image("TS_01", 1).unlink()
+    tifffile.imwrite(files.folder / "warp_frameseries/TS_01_1.tif", np.zeros((8, 24, 32), dtype=np.uint8))
+
+
 def _truncated(files: WarpFiles) -> None:
     path = files.image("TS_01", 3)
     path.write_bytes(path.read_bytes()[:-100])
@@ -270,6 +282,8 @@ MISTAKES: list[tuple[Callable[[WarpFiles], None], str]] = [
     (_missing_column, r"TS_01\.tomostar: block data_ has no column _wrpAngleTilt"),
     (_bad_dose, r"TS_01\.tomostar: _wrpDose is not a number in row 3"),
     (_missing_images, r"TS_01\.tomostar: 2 of 5 tilt images are missing, the first is .*TS_01_1\.tif"),
+    (_raw_movie_only, r"TS_01\.tomostar: 5 of 5 tilt images are missing"),
+    (_movie_of_many_frames, r"TS_01_1\.tif: expected one image, found an array of shape \(8, 24, 32\)"),
     (_truncated, r"TS_01_3\.mrc: not a readable MRC file \(Expected 1536 bytes .* only read 1436\)"),
     (_nan, r"TS_01_3\.mrc: 1 values are NaN or infinite, the first at x, y = 5, 7"),
     (_other_size, r"TS_01_3\.mrc: 30 x 24 px, but other images are 32 x 24"),
