@@ -12,9 +12,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 from filelock import FileLock
+from hypothesis import settings
 
 if TYPE_CHECKING:
     from mpop.population import Population
+
+# the time of one example says nothing on a shared machine, where the first one also compiles
+settings.register_profile("mpop", deadline=None)
+settings.load_profile("mpop")
 
 ROOT = Path(__file__).resolve().parent.parent
 ALLOWED_SKIPS = Path(__file__).with_name("allowed_skips.txt")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mpop.maps.filters import inverse, low_pass, multiply_radially, resample, resize, shell_radius, transform
@@ -75,7 +75,6 @@ def test_resampling_down_and_up_is_a_low_pass_only() -> None:
     np.testing.assert_allclose(resample(resample(volume, 16), BOX), wave(3, 2, 1), atol=1e-4)
 
 
-@settings(deadline=None)
 @given(old=st.integers(2, 20), new=st.integers(2, 20), seed=st.integers(0, 1000))
 def test_resizing_keeps_the_origin_voxel(old: int, new: int, seed: int) -> None:
     volume = np.random.default_rng(seed).normal(size=(old,) * 3).astype(np.float32)

@@ -51,7 +51,7 @@ def test_agrees_with_warp(test_data: Path) -> None:
     np.testing.assert_allclose(two[rows], second[rows], atol=3e-5)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     kV=st.sampled_from([120.0, 200.0, 300.0]),
     defocus_um=st.floats(-6, 12),
