@@ -123,6 +123,10 @@ class Repository:
             version = self.read(ROOT_RECORD).get("format")
         except NotFoundError:
             version = None
+        except DamagedObjectError:
+            if ROOT_RECORD in self._index():
+                return  # so that `mpop verify` can say what else is damaged
+            raise
         if version is None:
             raise StateError(f"{self.root} is a plain Git repository, not an mpop population")
         if not isinstance(version, int) or version > FORMAT_VERSION:
@@ -136,7 +140,7 @@ class Repository:
     @property
     def head(self) -> str | None:
         """Id of the commit that the branch points to; None before the first."""
-        with _readable_damage("the current branch"):
+        with _readable_damage("the current branch", "`git reflog` knows where it was"):
             return None if self._git.head_is_unborn else str(self._git.head.target)
 
     def resolve(self, revision: str) -> str:
@@ -160,7 +164,7 @@ class Repository:
 
     def _index(self) -> pygit2.Index:
         """The index as it is on disk now; to be read only, so that no change ever lingers in memory."""
-        with _readable_damage("the working state (.git/index)"):
+        with _readable_damage("the working state (.git/index)", "`git reset` makes it the last commit again"):
             index = self._git.index
             index.read(False)  # if it has changed on disk
             return index
@@ -405,9 +409,9 @@ def _readable_errors(root: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _readable_damage(what: str) -> Iterator[None]:
+def _readable_damage(what: str, remedy: str) -> Iterator[None]:
     """A file of Git's that cannot be read, as one line."""
     try:
         yield
     except (pygit2.GitError, KeyError, ValueError) as error:
-        raise DamagedObjectError(f"{what} is damaged or missing; run `mpop verify`") from error
+        raise DamagedObjectError(f"{what} is damaged or missing; {remedy}") from error
