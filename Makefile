@@ -10,7 +10,6 @@ PYTHON ?= $(firstword $(foreach name,$(CANDIDATES),$(shell \
 	$(name) -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $(name))))
 BIN := .venv/bin
 INSTALLED := .venv/installed
-export PIP_EXTRA_INDEX_URL
 
 help:
 	@echo "make demo    simulate, import, commit, refine, verify; ends with demo/report.html"
