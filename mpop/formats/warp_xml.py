@@ -133,7 +133,8 @@ def write_tilt_series(model: TiltSeriesModel, original: bytes | None = None, nam
     encoding = tree.docinfo.encoding or "utf-8"
     body = etree.tostring(tree, xml_declaration=False, encoding="unicode")
     declaration = f'<?xml version="1.0" encoding="{encoding}"?>\n'
-    text = (declaration + body).encode("utf-16" if encoding.lower().startswith("utf-16") else encoding)
+    codec = "utf-16" if encoding.lower().startswith("utf-16") else encoding
+    text = (declaration + body).encode(codec, "xmlcharrefreplace")
     return b"\xef\xbb\xbf" + text if content.startswith(b"\xef\xbb\xbf") else text
 
 

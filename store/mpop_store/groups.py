@@ -61,7 +61,8 @@ def write_group(
         if len(data) < INLINE_BELOW:
             entries[key] = {"inline": base64.b64encode(data).decode()}
         else:
-            entries[key] = {"object": objects.put(data, itemsize[key.split("/")[0]]), "size": len(data)}
+            size = 1 if key.endswith("zarr.json") else itemsize[key.split("/")[0]]
+            entries[key] = {"object": objects.put(data, size), "size": len(data)}
     return objects.put(canonical_json({"format": FORMAT, "entries": entries}))
 
 

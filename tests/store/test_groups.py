@@ -142,6 +142,11 @@ def test_what_is_no_group_is_said_to_be_none(objects: ObjectStore, content: byte
         read_manifest(objects, objects.put(content))
 
 
+def test_attributes_too_large_for_the_manifest_come_back(objects: ObjectStore) -> None:
+    attributes = {"rlnImageName": [f"Extract/job031/{i}_stack2d.mrcs" for i in range(2000)]}
+    assert read_group(objects, write_group(objects, {"id": np.arange(3)}, attributes))[1] == attributes
+
+
 def test_attributes_that_json_cannot_hold_are_refused(objects: ObjectStore) -> None:
     with pytest.raises(InputError, match="cannot be stored as JSON"):
         write_group(objects, {}, {"extra": [float("nan")]})
