@@ -6,7 +6,7 @@ bytes and changes only the fields whose value differs from what those bytes say,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import fields
 
 import numpy as np
@@ -61,6 +61,14 @@ _GRIDS_4D = {
     "GridVolumeWarpZ": "grid_volume_warp_z",
 }
 _DIMENSIONS = {"ImageDimensionsAngstrom": "image_dims_A", "VolumeDimensionsAngstrom": "volume_dims_A"}
+_KEYS = {
+    field: key for table in (_LISTS, _ATTRIBUTES, _GRIDS, _GRIDS_4D, _DIMENSIONS) for key, field in table.items()
+} | {
+    "use": "UseTilt",
+    "are_angles_inverted": "AreAnglesInverted",
+    "magnification": "MagnificationCorrection",
+}
+"""Element or attribute of a field of `TiltSeriesModel`; its CTF is an element with parameters of its own."""
 
 EMPTY = b'<?xml version="1.0" encoding="utf-8"?>\n<TiltSeries>\n</TiltSeries>\n'
 
@@ -253,22 +261,26 @@ class _Writer:
 
     def field(self, name: str, value: object, old: object) -> None:
         """Write one field of `TiltSeriesModel`; `old` is what the tree says now, if anything."""
-        table: list[tuple[dict[str, str], Callable[[str, object], None]]] = [
-            (_LISTS, lambda key, v: self._text(key, [_number(x) for x in v])),  # pyright: ignore
-            (_ATTRIBUTES, lambda key, v: self.root.set(key, _number(v))),  # pyright: ignore
-            (_GRIDS, self._grid),
-            (_GRIDS_4D, self._grid_4d),
-            (_DIMENSIONS, lambda key, v: self.root.set(key, ", ".join(_number(x) for x in v))),  # pyright: ignore
-            ({"UseTilt": "use"}, lambda key, v: self._text(key, [str(bool(x)) for x in v])),  # pyright: ignore
-            ({"AreAnglesInverted": "are_angles_inverted"}, lambda key, v: self.root.set(key, str(v))),
-            ({"MagnificationCorrection": "magnification"}, self._magnification),
-        ]
-        if name == "ctf":
-            self._ctf(value, old)  # pyright: ignore[reportArgumentType]
-        for names, write in table:
-            for key, field in names.items():
-                if field == name:
-                    write(key, value)
+        key = _KEYS.get(name, "")
+        match value:
+            case CTFModel():
+                self._ctf(value, old if isinstance(old, CTFModel) else None)
+            case SplineGrid():
+                self._grid(key, value)
+            case LinearGrid4D():
+                self._grid_4d(key, value)
+            case bool():
+                self.root.set(key, str(value))
+            case float() | int():
+                self.root.set(key, _number(value))
+            case np.ndarray(ndim=1, dtype=np.bool_):
+                self._element(key).text = "\n".join(str(bool(flag)) for flag in value)
+            case np.ndarray(ndim=1):
+                self._element(key).text = "\n".join(map(_number, value))
+            case np.ndarray() | tuple():
+                self.root.set(key, ", ".join(map(_number, np.ravel(value))))
+            case _:
+                raise TypeError(f"no place in a Warp XML for {name} = {value!r}")
 
     def _element(self, name: str) -> etree._Element:
         found = self.root.find(name)
@@ -276,12 +288,6 @@ class _Writer:
             found = etree.SubElement(self.root, name)
             found.tail = "\n"
         return found
-
-    def _text(self, name: str, words: list[str]) -> None:
-        self._element(name).text = "\n".join(words)
-
-    def _magnification(self, name: str, value: object) -> None:
-        self.root.set(name, ", ".join(_number(x) for x in np.ravel(value)))  # pyright: ignore
 
     def _ctf(self, value: CTFModel, old: CTFModel | None) -> None:
         parent = self._element("CTF")
@@ -296,8 +302,7 @@ class _Writer:
                 param = etree.SubElement(parent, "Param", Name=key)
             param.set("Value", text)
 
-    def _grid(self, name: str, value: object) -> None:
-        assert isinstance(value, SplineGrid)
+    def _grid(self, name: str, value: SplineGrid) -> None:
         depth, height, width = value.values.shape
         element = self._element(name)
         self._clear(element, {"Width": width, "Height": height, "Depth": depth})
@@ -306,8 +311,7 @@ class _Writer:
         for (z, y, x), number in np.ndenumerate(value.values):
             etree.SubElement(element, "Node", X=str(x), Y=str(y), Z=str(z), Value=_number(number))
 
-    def _grid_4d(self, name: str, value: object) -> None:
-        assert isinstance(value, LinearGrid4D)
+    def _grid_4d(self, name: str, value: LinearGrid4D) -> None:
         duration, depth, height, width = value.values.shape
         element = self._element(name)
         self._clear(element, {"Width": width, "Height": height, "Depth": depth, "Duration": duration})
