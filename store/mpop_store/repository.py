@@ -241,14 +241,18 @@ class Repository:
         """Write the index in use, with changes, to a file of its own."""
         self._index()  # is sound, or this raises
         path = self._pending(purpose)
-        path.unlink(missing_ok=True)
-        if self._index_path.exists():
-            shutil.copyfile(self._index_path, path)
-        index = pygit2.Index(path)
-        self._apply(index, changes)
-        if "README.md" not in index and not (self.root / "README.md").exists():
-            index.add(pygit2.IndexEntry("README.md", self._git.create_blob(README.encode()), FileMode.BLOB))
-        index.write()
+        try:
+            path.unlink(missing_ok=True)
+            if self._index_path.exists():
+                shutil.copyfile(self._index_path, path)
+            index = pygit2.Index(path)
+            self._apply(index, changes)
+            if "README.md" not in index and not (self.root / "README.md").exists():
+                index.add(pygit2.IndexEntry("README.md", self._git.create_blob(README.encode()), FileMode.BLOB))
+            index.write()
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
         return path
 
     def _apply(self, index: pygit2.Index, changes: Changes) -> None:
@@ -273,17 +277,15 @@ class Repository:
         with self._locked(), _readable_errors(self.root):
             self._finish_pending()
             before = self._prepare({}, "before")
-            after = self._prepare(changes, "after")
             try:
-                os.replace(after, self._index_path)
+                os.replace(self._prepare(changes, "after"), self._index_path)
                 self._render(changes)
             except BaseException:
                 os.replace(before, self._index_path)
                 with contextlib.suppress(pygit2.GitError, OSError):
                     self._render(changes)
                 raise
-            finally:
-                before.unlink(missing_ok=True)
+            before.unlink()
 
     def commit(self, message: str) -> str:
         """Commit the working state; returns the commit's id. Raises StateError when nothing changed."""
