@@ -23,6 +23,7 @@ from mpop.geometry.symmetry import symmetry_matrices
 from mpop.jobs.halfmaps import SeriesState
 from mpop.jobs.progress import Progress, silent
 from mpop.jobs.truth import (
+    Planted,
     PoseError,
     WarpEvaluation,
     evaluate_warp,
@@ -37,9 +38,9 @@ from mpop.maps.reconstruction import reconstruct
 from mpop.population import Population
 from mpop.records.models import SpeciesRecord
 from mpop.refinement.reconstruction import SpeciesTarget, add_series
-from mpop.refinement.views import ParticleView
 
 Array = NDArray[np.float64]
+HalfMaps = tuple[NDArray[np.float32], NDArray[np.float32]]
 T = TypeVar("T")
 U = TypeVar("U")
 LOW_RESOLUTION_A = 40.0
@@ -103,16 +104,7 @@ def evaluate(
     species = sorted(population.species(after).values(), key=lambda one: one.name)
     states = {revision: _load(population, revision) for revision in (before, after)}
     planted = read_truth(truth, [state.item.name for state in states[after]])
-    floor = _rebuild(population, species, states[before], nominal_view, threads, progress, "floor")
-    ceiling = _rebuild(
-        population,
-        species,
-        states[before],
-        lambda state, one: true_view(state, one, planted[state.item.name]),
-        threads,
-        progress,
-        "ceiling",
-    )
+    floor, ceiling = _floor_and_ceiling(population, species, states[before], planted, threads, progress)
     evaluated = []
     for one in species:
         maps = population.maps(one)
@@ -134,40 +126,45 @@ def _load(population: Population, revision: str) -> list[SeriesState]:
     ]
 
 
-def _rebuild(
+def _floor_and_ceiling(
     population: Population,
     species: list[SpeciesRecord],
     states: list[SeriesState],
-    view: Callable[[SeriesState, SpeciesRecord], ParticleView],
+    planted: dict[str, Planted],
     threads: int,
     progress: Progress,
-    label: str,
-) -> dict[str, tuple[NDArray[np.float32], NDArray[np.float32]]]:
-    """Half-maps of all species from given views; nothing is stored."""
-    targets = {one.id: SpeciesTarget.empty(one.box, one.pixel_size_A, one.diameter_A) for one in species}
+) -> list[dict[str, HalfMaps]]:
+    """Half-maps by species id from nominal, and from true parameters; nothing is stored."""
+    floor, ceiling = (
+        {one.id: SpeciesTarget.empty(one.box, one.pixel_size_A, one.diameter_A) for one in species}
+        for _ in range(2)
+    )
     for number, state in enumerate(states, start=1):
         held = [one for one in species if one.id in state.particles]
+        views = [nominal_view(state, one) for one in held]
+        views += [true_view(state, one, planted[state.item.name]) for one in held]
         add_series(
-            [targets[one.id] for one in held],
+            [kind[one.id] for kind in (floor, ceiling) for one in held],
             lambda tilt, item=state.item: population.tilt_image(item, tilt),
             state.model,
-            [view(state, one) for one in held],
-            [state.particles[one.id].half for one in held],
+            views,
+            2 * [state.particles[one.id].half for one in held],
             state.pixel_size_A,
             threads,
         )
-        progress(f"evaluate: {label}", number, len(states))
-    halves = {}
-    for one in species:
-        matrices = symmetry_matrices(one.symmetry)
-        first, second = (reconstruct(half, one.box, matrices) for half in targets[one.id].halves)
-        halves[one.id] = (first, second)
-    return halves
+        progress("floor and ceiling", number, len(states))
+    return [{one.id: _divide(kind[one.id], one) for one in species} for kind in (floor, ceiling)]
+
+
+def _divide(target: SpeciesTarget, species: SpeciesRecord) -> HalfMaps:
+    matrices = symmetry_matrices(species.symmetry)
+    first, second = (reconstruct(half, species.box, matrices) for half in target.halves)
+    return first, second
 
 
 def _evaluate_species(
     species: SpeciesRecord,
-    halves: Stages[tuple[NDArray[np.float32], NDArray[np.float32]]],
+    halves: Stages[HalfMaps],
     truth: NDArray[np.float32],
     mask: NDArray[np.float32],
     errors: Stages[PoseError],
