@@ -40,9 +40,9 @@ def _commands() -> dict[str, set[str]]:
 @pytest.mark.parametrize("page", PAGES, ids=_label)
 def test_commands_named_in_the_documents_exist(page: Path) -> None:
     known = _commands()
-    shown = re.findall(r"(?:`|^\s*(?:\$ )?)(?:\.venv/bin/)?mpop ([^`\n]+)", page.read_text(), re.MULTILINE)
-    for line in shown:
-        words = re.sub(r"\\$", "", line).split()
+    text = re.sub(r"\\\n\s*", " ", page.read_text())  # continued lines
+    for line in re.findall(r"(?:`|^ {4,}(?:\$ )?|^\$ |&& )mpop ([^`\n]+)", text, re.MULTILINE):
+        words = line.split("&&")[0].split()
         while words and words[0] in ("-C", "--device", "--threads"):
             words = words[2:]
         if not words or not re.fullmatch(r"[a-z]+", words[0]):
