@@ -4,7 +4,8 @@ Data is divided by the density of weight around each voxel, not by the voxel's o
 a voxel's own weight is small whenever no component fell close to it; dividing by that makes the noise of the
 few components that touched it as loud as all of its neighbours. The local mean is the first step of the
 iterations that estimate sampling density (Pipe & Menon 1999); more of them cost signal again, see
-docs/benchmarks.md.
+docs/benchmarks.md. Averaging also blurs the CTF's rings; a factor per shell takes that back, so that each shell's
+density adds up to its weight and amplitudes stay right.
 """
 
 from __future__ import annotations
@@ -93,11 +94,12 @@ def reconstruct(sums: FourierSums, box: int, matrices: NDArray[np.float64] | Non
     values = symmetrise(sums, identity if matrices is None else matrices).values
     plane = _hermitian_plane(values)
     size = sums.size
-    totals = np.zeros((size, size // 2, 2))
-    _shell_totals(values, plane, totals)
-    weight, count = totals.sum(axis=0).T
-    floor = (WEIGHT_FLOOR * weight / np.maximum(count, 1)).astype(np.float32)
-    volume = _inverse_centre(values, plane, floor, box)
+    shells = np.zeros((size, size // 2, 3))
+    _shell_totals(values, plane, shells)
+    weight, density, count = shells.sum(axis=0).T
+    scale = np.divide(weight, density, out=np.zeros_like(weight), where=density > 0)
+    floor = WEIGHT_FLOOR * weight / np.maximum(count, 1)
+    volume = _inverse_centre(values, plane, np.stack([scale, floor], axis=1).astype(np.float32), box)
     start = size // 2 - box // 2
     correction = gridding_correction(size)[start : start + box].astype(np.float32)
     for axis in range(3):
@@ -106,7 +108,7 @@ def reconstruct(sums: FourierSums, box: int, matrices: NDArray[np.float64] | Non
 
 
 def _inverse_centre(
-    values: NDArray[np.float32], plane: NDArray[np.float32], floor: NDArray[np.float32], box: int
+    values: NDArray[np.float32], plane: NDArray[np.float32], shells: NDArray[np.float32], box: int
 ) -> NDArray[np.float32]:
     """The central box^3 of the inverse transform, cut after each axis: less time and memory than the whole."""
     size = len(values)
@@ -115,7 +117,7 @@ def _inverse_centre(
     part = np.empty((box, size, size // 2 + 1), dtype=np.complex64)
     for first in range(0, size, BLOCK_ROWS):
         block = np.zeros((size, min(BLOCK_ROWS, size - first), size // 2 + 1), dtype=np.complex64)
-        _divide(values, plane, floor, first, block)
+        _divide(values, plane, shells, first, block)
         part[:, first : first + BLOCK_ROWS] = np.asarray(scipy.fft.ifft(block, axis=0, workers=-1))[cut]
     part = np.asarray(scipy.fft.ifft(part, axis=1, workers=-1, overwrite_x=True))[:, cut]
     return np.ascontiguousarray(np.asarray(scipy.fft.irfft(part, n=size, axis=2, workers=-1))[:, :, cut])
@@ -123,21 +125,22 @@ def _inverse_centre(
 
 @njit(parallel=True, cache=True)
 def _shell_totals(values, plane, totals):
-    """totals: (size, shells, 2), of each z the sum of weights and the number of voxels in each shell."""
-    centre = values.shape[0] // 2
-    for z in prange(values.shape[0]):
-        for y in range(values.shape[1]):
-            for x in range(centre + 1):
+    """totals: (size, shells, 3), of each z the sums of weight and density and the number of voxels by shell."""
+    size, centre = values.shape[0], values.shape[0] // 2
+    for z in prange(2, size - 1):
+        for y in range(2, size - 1):
+            for x in range(centre - 1):
                 shell = round(np.sqrt((z - centre) ** 2 + (y - centre) ** 2 + x**2))
-                if shell < centre:
+                if shell <= centre - 2:
                     totals[z, shell, 0] += values[z, y, x, 2] if x else plane[z, y, 2]
-                    totals[z, shell, 1] += 1
+                    totals[z, shell, 1] += _density(values, plane, z, y, x)
+                    totals[z, shell, 2] += 1
 
 
 @njit(parallel=True, cache=True)
-def _divide(values, plane, floor, first, block):
-    """block: (size, rows, size // 2 + 1), data / max(density, floor of the shell) at k_y from `first` on, in
-    rfftn layout, with the phases of a map whose origin is at size // 2."""
+def _divide(values, plane, shells, first, block):
+    """block: (size, rows, size // 2 + 1), data / max(density * scale, floor) at k_y from `first` on, in rfftn
+    layout, with the phases of a map whose origin is at size // 2. shells: (shells, 2) scale and floor."""
     size, centre = values.shape[0], values.shape[0] // 2
     for z in prange(2, size - 1):
         for row in range(block.shape[1]):
@@ -146,7 +149,7 @@ def _divide(values, plane, floor, first, block):
                 shell = round(np.sqrt((z - centre) ** 2 + (y - centre) ** 2 + x**2))
                 if shell > centre - 2:
                     continue
-                density = max(_density(values, plane, z, y, x), floor[shell])
+                density = max(_density(values, plane, z, y, x) * shells[shell, 0], shells[shell, 1])
                 if density > 0:
                     voxel = values[z, y, x] if x else plane[z, y]
                     odd = (z + y + x) % 2
