@@ -47,8 +47,9 @@ def test_commands_named_in_the_documents_exist(page: Path) -> None:
             words = words[2:]
         if not words or not re.fullmatch(r"[a-z]+", words[0]):
             continue
-        command = next((name for name in (" ".join(words[:2]), words[0]) if name in known), None)
-        assert command, f"{_label(page)} names `mpop {line}`"
+        is_group = any(name.startswith(f"{words[0]} ") for name in known)
+        command = " ".join(words[: 2 if is_group else 1])
+        assert command in known, f"{_label(page)} names `mpop {line}`"
         options = {word.split("=")[0] for word in words if re.fullmatch(r"--[a-z][\w=-]+", word)}
         assert options <= known[command] | known[""], f"{_label(page)}: `mpop {line}`"
 
