@@ -25,7 +25,7 @@ def tilt_series(
     particles: Annotated[int, typer.Option(help="Particles per species and series.")] = 65,
     image_size: Annotated[int, typer.Option(help="Edge of a tilt image, px.")] = 1024,
     angpix: Annotated[float, typer.Option(help="Pixel size, A.")] = 2.5,
-    exposure: Annotated[float, typer.Option(help="Electrons per A^2 and tilt.")] = 3.0,
+    exposure: Annotated[float, typer.Option(help="Electrons per A^2 and tilt.")] = 4.0,
     image_warp_rms: Annotated[float, typer.Option(help="Planted image warp, A.")] = 5.0,
     stage_angle_rms: Annotated[float, typer.Option(help="Planted stage error about each axis, degrees.")] = 0.3,
     pose_shift_rms: Annotated[float, typer.Option(help="Planted error of positions, A.")] = 3.0,

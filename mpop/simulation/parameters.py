@@ -20,7 +20,7 @@ class SimulationParameters:
     """Per species and series."""
     image_size: int = 1024
     pixel_size_A: float = 2.5
-    exposure: float = 3.0
+    exposure: float = 4.0
     """Electrons per A^2 and tilt."""
     thickness_A: float = 1200.0
     defocus_um: tuple[float, float] = (2.0, 4.0)
