@@ -113,7 +113,9 @@ def evaluate(
         errors = Stages(
             pose_error(one, states[before], planted), pose_error(one, states[after], planted), PoseError(0.0, 0.0)
         )
-        evaluated.append(_evaluate_species(one, halves, true_map, maps["mask"], errors, states[after]))
+        held = [state.particles[one.id] for state in states[after] if one.id in state.particles]
+        angles_deg = np.concatenate([particles.angles_deg[:, 0] for particles in held])
+        evaluated.append(_evaluate_species(one, halves, true_map, maps["mask"], errors, angles_deg))
     warps = [evaluate_warp(state, planted[state.item.name]) for state in states[after]]
     return Evaluation(evaluated, warps)
 
@@ -168,7 +170,7 @@ def _evaluate_species(
     truth: NDArray[np.float32],
     mask: NDArray[np.float32],
     errors: Stages[PoseError],
-    states: list[SeriesState],
+    angles_deg: Array,
 ) -> SpeciesEvaluation:
     pixel = species.pixel_size_A
 
@@ -195,9 +197,7 @@ def _evaluate_species(
             _filtered(means.ceiling, reports.ceiling),
         ),
         truth_filtered=_filtered(truth, reports.ceiling),
-        angles_deg=np.concatenate(
-            [s.particles[species.id].angles_deg[:, 0] for s in states if species.id in s.particles]
-        ),
+        angles_deg=angles_deg,
     )
 
 
