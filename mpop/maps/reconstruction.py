@@ -128,12 +128,14 @@ def _shell_totals(values, plane, totals):
     """totals: (size, shells, 3), of each z the sums of weight and density and the number of voxels by shell."""
     size, centre = values.shape[0], values.shape[0] // 2
     for z in prange(2, size - 1):
+        columns, density = np.empty(centre + 1, dtype=np.float32), np.empty(centre - 1, dtype=np.float32)
         for y in range(2, size - 1):
+            _densities(values, plane, z, y, columns, density)
             for x in range(centre - 1):
                 shell = round(np.sqrt((z - centre) ** 2 + (y - centre) ** 2 + x**2))
                 if shell <= centre - 2:
                     totals[z, shell, 0] += values[z, y, x, 2] if x else plane[z, y, 2]
-                    totals[z, shell, 1] += _density(values, plane, z, y, x)
+                    totals[z, shell, 1] += density[x]
                     totals[z, shell, 2] += 1
 
 
@@ -143,34 +145,38 @@ def _divide(values, plane, shells, first, block):
     layout, with the phases of a map whose origin is at size // 2. shells: (shells, 2) scale and floor."""
     size, centre = values.shape[0], values.shape[0] // 2
     for z in prange(2, size - 1):
+        columns, density = np.empty(centre + 1, dtype=np.float32), np.empty(centre - 1, dtype=np.float32)
         for row in range(block.shape[1]):
             y = (first + row + centre) % size
+            if y < 2 or y > size - 2:
+                continue
+            _densities(values, plane, z, y, columns, density)
             for x in range(centre - 1):
                 shell = round(np.sqrt((z - centre) ** 2 + (y - centre) ** 2 + x**2))
                 if shell > centre - 2:
                     continue
-                density = max(_density(values, plane, z, y, x) * shells[shell, 0], shells[shell, 1])
-                if density > 0:
+                divisor = max(density[x] * shells[shell, 0], shells[shell, 1])
+                if divisor > 0:
                     voxel = values[z, y, x] if x else plane[z, y]
                     odd = (z + y + x) % 2
-                    scale = (np.float32(-1.0) if odd else np.float32(1.0)) / density
+                    scale = (np.float32(-1.0) if odd else np.float32(1.0)) / divisor
                     block[z - centre, row, x] = complex(voxel[0] * scale, voxel[1] * scale)
 
 
 @njit(cache=True)
-def _density(values, plane, z, y, x):
-    """Weight around a voxel, by (1, 2, 1) / 4 along each axis."""
+def _densities(values, plane, z, y, columns, out):
+    """out: (size // 2 - 1,) weight around each voxel of a row, by (1, 2, 1) / 4 along each axis.
+
+    columns: (size // 2 + 1,) room for the averages over z and y, from k_x = -1 on.
+    """
     size = values.shape[0]
-    total = np.float32(0.0)
+    columns[:] = 0
     for dz in range(-1, 2):
         for dy in range(-1, 2):
-            part = np.float32((2 - abs(dy)) * (2 - abs(dz)))
-            near = values[z + dz, y + dy, x + 1, 2]
-            if x == 0:
-                near += np.float32(2.0) * plane[z + dz, y + dy, 2] + values[size - z - dz, size - y - dy, 1, 2]
-            elif x == 1:
-                near += np.float32(2.0) * values[z + dz, y + dy, 1, 2] + plane[z + dz, y + dy, 2]
-            else:
-                near += np.float32(2.0) * values[z + dz, y + dy, x, 2] + values[z + dz, y + dy, x - 1, 2]
-            total += part * near
-    return total / np.float32(64.0)
+            part = np.float32((2 - abs(dy)) * (2 - abs(dz))) / np.float32(64.0)
+            columns[0] += part * values[size - z - dz, size - y - dy, 1, 2]  # the Friedel mate of k_x = -1
+            columns[1] += part * plane[z + dz, y + dy, 2]
+            for x in range(1, columns.shape[0] - 1):
+                columns[x + 1] += part * values[z + dz, y + dy, x, 2]
+    for x in range(out.shape[0]):
+        out[x] = columns[x] + np.float32(2.0) * columns[x + 1] + columns[x + 2]
