@@ -71,7 +71,7 @@ def measure(name: str, star: Path, images: int, truth: np.ndarray) -> Result:
 
 def run(quick: bool = False) -> None:
     """Generate, measure, print."""
-    images, beads = (400, 300) if quick else (2000, 1800)
+    images, beads = (400, 300) if quick else (2000, 600)
     programs = ["mpop"]
     if shutil.which("relion_reconstruct"):
         programs.append("RELION")
