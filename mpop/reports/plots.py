@@ -112,7 +112,8 @@ def _fsc_axes(axis: Axes, curve: FSCCurve, threshold: float) -> None:
 def slices_figure(species: SpeciesEvaluation) -> str:
     """Central slices across z, y and x of the maps, and of the truth filtered like the best of them."""
     truth = species.truth_filtered
-    maps = [*_three(species.maps.map(lambda volume: _scaled(volume, truth))), truth]
+    scale = _scale(species.maps.ceiling, truth)
+    maps = [*_three(species.maps.map(lambda volume: scale * volume)), truth]
     box = truth.shape[0]
     reach = int(box * SHOWN_PART / 2)
     part = slice(box // 2 - reach, box // 2 + reach)
@@ -135,9 +136,9 @@ def slices_figure(species: SpeciesEvaluation) -> str:
         return _svg(figure, f"Central slices of {species.name} before and after refinement, and of the truth")
 
 
-def _scaled(volume: NDArray[np.float32], truth: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The map on the scale of the truth, by least squares."""
-    return volume * float((volume * truth).sum() / np.square(volume).sum())
+def _scale(volume: NDArray[np.float32], truth: NDArray[np.float32]) -> float:
+    """The factor that brings the signal of volume = truth / factor + noise to the scale of the truth."""
+    return float(np.square(truth).sum() / (volume * truth).sum())
 
 
 def angles_figure(species: Sequence[SpeciesEvaluation]) -> str:
