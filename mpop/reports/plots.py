@@ -83,15 +83,14 @@ def fsc_figure(species: SpeciesEvaluation) -> str:
         ("Half-map against half-map", species.half_maps, 0.143),
     )
     with matplotlib.rc_context(STYLE):
-        figure, axes = plt.subplots(1, 2, figsize=(9.2, 3.2), sharey=True)
+        figure, axes = plt.subplots(1, 2, figsize=(9.2, 3.4), sharey=True, layout="constrained")
         for axis, (title, curves, threshold) in zip(axes, panels, strict=True):
             for curve, line, label in zip(_three(curves), _three(LINES), _three(LABELS), strict=True):
                 axis.plot(curve.frequency, curve.correlation, label=label, **line)
             _fsc_axes(axis, curves.after, threshold)
             axis.set_title(title)
         axes[0].set_ylabel("FSC")
-        axes[1].legend(loc="upper right")
-        figure.tight_layout(w_pad=2)
+        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper right", ncols=3)
         return _svg(figure, f"FSC curves of {species.name} before and after refinement")
 
 
