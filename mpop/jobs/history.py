@@ -81,7 +81,7 @@ def describe(population: Population, commit: Commit) -> HistoryEntry:
         commit.message.rstrip(),
         job.verb if job else None,
         species,
-        items,
+        sorted(items),
         sorted(f"{names.get(identity, identity)}@{version[:8]}" for identity, version in uses),
         job,
     )
