@@ -7,12 +7,15 @@ nothing here trusts a file that has not been read and hashed by ourselves first.
 from __future__ import annotations
 
 import hashlib
+import heapq
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pygit2
+from pygit2.enums import FileMode
 
+from mpop_store.durable import fsync_all
 from mpop_store.errors import DamagedObjectError
 
 UNREADABLE = (pygit2.GitError, KeyError, ValueError, OSError)
@@ -35,21 +38,25 @@ class GitObjects:
     def __init__(self, git: pygit2.Repository) -> None:
         self._git = git
         self._sound: set[str] = set()
+        self._unsynced: set[str] = set()
 
     def loose_path(self, oid: str) -> Path:
         """Where an object lies if it is not in a pack."""
         return Path(self._git.path) / "objects" / oid[:2] / oid[2:]
 
+    def check(self, oid: str) -> None:
+        """Raise DamagedObjectError if an object lies here in a file of its own and is damaged."""
+        path = self.loose_path(oid)
+        if oid not in self._sound and path.exists() and not loose_object_is_intact(path, oid):
+            raise DamagedObjectError(f"Git object {oid} is damaged or missing; run `mpop verify`")
+        self._sound.add(oid)
+
     def _read(self, oid: str) -> pygit2.Object:
+        self.check(oid)
         try:
-            path = self.loose_path(oid)
-            if oid not in self._sound and path.exists() and not loose_object_is_intact(path, oid):
-                raise ValueError(f"{path} is damaged")
-            found = self._git[oid]
+            return self._git[oid]
         except UNREADABLE as error:
             raise DamagedObjectError(f"Git object {oid} is damaged or missing; run `mpop verify`") from error
-        self._sound.add(oid)
-        return found
 
     def commit(self, oid: str) -> pygit2.Commit:
         """A commit."""
@@ -72,13 +79,15 @@ class GitObjects:
             raise DamagedObjectError(f"Git object {oid} is not a file")
         return found.data
 
-    def files(self, tree: str, prefix: str = "") -> Iterator[tuple[str, str]]:
-        """Path and id of every file below a tree."""
+    def files(self, tree: str, prefix: str = "", only: str = "") -> Iterator[tuple[str, str]]:
+        """Path and id of every file below a tree whose path begins with `only`. prefix: path of the tree."""
         for entry in self.tree(tree):
+            path = f"{prefix}{entry.name}"
             if entry.type_str == "tree":
-                yield from self.files(str(entry.id), f"{prefix}{entry.name}/")
-            else:
-                yield f"{prefix}{entry.name}", str(entry.id)
+                if f"{path}/".startswith(only) or only.startswith(f"{path}/"):
+                    yield from self.files(str(entry.id), f"{path}/", only)
+            elif path.startswith(only):
+                yield path, str(entry.id)
 
     def find(self, tree: str, path: str) -> str | None:
         """Id of one file below a tree, None if it is not there."""
@@ -116,4 +125,86 @@ class GitObjects:
             oid = waiting.pop()
             if oid not in seen:
                 seen.add(oid)
-                waiting += [str(parent) for parent in self.commit(oid).parent_ids]
+                waiting += self.parents(oid)
+
+    def check_folders(self, tree: str) -> None:
+        """Read a tree and every tree below it, so that libgit2 can be let loose on them."""
+        for entry in self.tree(tree):
+            if entry.type_str == "tree":
+                self.check_folders(str(entry.id))
+
+    def parents(self, commit: str) -> list[str]:
+        """Parents of a commit that are here; where a shallow clone ends there are none."""
+        if commit in self._shallow():
+            return []
+        return [str(parent) for parent in self.commit(commit).parent_ids]
+
+    def _shallow(self) -> frozenset[str]:
+        if not self._git.is_shallow:
+            return frozenset()
+        return frozenset((Path(self._git.path) / "shallow").read_text().split())
+
+    def walk(self, start: str) -> Iterator[pygit2.Commit]:
+        """A commit and what it leads to, newest first, read as they are asked for."""
+        first = self.commit(start)
+        waiting, seen = [(-first.commit_time, 0, start)], {start}
+        while waiting:
+            _, _, oid = heapq.heappop(waiting)
+            yield self.commit(oid)
+            for parent in self.parents(oid):
+                if parent not in seen:
+                    seen.add(parent)
+                    heapq.heappush(waiting, (-self.commit(parent).commit_time, len(seen), parent))
+
+    def edit_tree(self, tree: str | None, changes: Mapping[str, str | None]) -> str | None:
+        """A tree with files (path -> blob) put in or, where None, taken out; writes only the folders on the way.
+
+        tree None is the empty one. Returns None when nothing is left.
+        """
+        builder = self._git.TreeBuilder() if tree is None else self._git.TreeBuilder(self.tree(tree))
+        folders: dict[str, dict[str, str | None]] = {}
+        for path, blob in changes.items():
+            name, _, rest = path.partition("/")
+            if rest:
+                folders.setdefault(name, {})[rest] = blob
+            elif blob is not None:
+                builder.insert(name, blob, FileMode.BLOB)
+            elif builder.get(name) is not None:
+                builder.remove(name)
+        for name, inside in folders.items():
+            was = builder.get(name)
+            old = str(was.id) if was is not None and was.type_str == "tree" else None
+            new = self.edit_tree(old, inside)
+            if new is not None:
+                builder.insert(name, new, FileMode.TREE)
+            elif was is not None:
+                builder.remove(name)
+        if not len(builder):
+            return None
+        return self._noted(builder.write())
+
+    def create_blob(self, content: bytes) -> str:
+        """Write a file's content."""
+        return self._noted(self._git.create_blob(content))
+
+    def create_commit(
+        self,
+        tree: str,
+        parents: Sequence[str],
+        message: str,
+        author: pygit2.Signature,
+        committer: pygit2.Signature,
+    ) -> str:
+        """Write a commit that no reference leads to yet."""
+        ids: list[pygit2.Oid | str] = [pygit2.Oid(hex=parent) for parent in parents]
+        return self._noted(self._git.create_commit(None, author, committer, message, pygit2.Oid(hex=tree), ids))
+
+    def _noted(self, oid: pygit2.Oid) -> str:
+        self._unsynced.add(str(oid))
+        return str(oid)
+
+    def sync(self, more: Iterable[str] = ()) -> None:
+        """Make everything written here, and the given objects, survive a power cut. Raises OSError."""
+        loose = [self.loose_path(oid) for oid in self._unsynced | set(more)]
+        fsync_all(path for path in loose if path.exists())  # the others are in a pack
+        self._unsynced.clear()

@@ -1,4 +1,4 @@
-"""Records in an ordinary Git repository, beside the objects that they name.
+"""A repository with a working state: what the next commit will hold.
 
 The working state is the Git index: staging builds a whole new index and swaps it in by one rename; files in the
 work tree are a rendering of it for people to read. A job's commit becomes visible when the branch moves, by
@@ -10,27 +10,21 @@ Repositories are created with SHA-1 and loose refs, whatever Git's defaults are.
 from __future__ import annotations
 
 import contextlib
-import datetime
-import fcntl
-import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 import pygit2
-from pygit2.enums import CheckoutStrategy, FileMode, Option, SortMode
+from pygit2.enums import CheckoutStrategy, DeltaStatus, FileMode
 
-from mpop_store.authorship import signature
-from mpop_store.durable import fsync_all
-from mpop_store.errors import DamagedObjectError, InputError, NotFoundError, StateError, StoreError
-from mpop_store.git_objects import GitObjects
-from mpop_store.hashing import canonical_json
+from mpop_store.errors import DamagedObjectError, NotFoundError, StateError, StoreError
+from mpop_store.history import Changes, Commit, History, readable_damage, readable_errors
 from mpop_store.integrity import Survey, survey
-from mpop_store.objects import ObjectStore
+from mpop_store.operations import Moves
+from mpop_store.refs import HEAD, SYMBOLIC
+
+__all__ = ["BRANCH", "FORMAT_VERSION", "ROOT_RECORD", "Changes", "Commit", "Repository"]
 
 ROOT_RECORD = "population.json"
 FORMAT_VERSION = 1
@@ -47,53 +41,37 @@ EXCLUDE = "/*\n" + "".join(
 )
 """Git looks at nothing else in the folder: raw data may lie beside the records."""
 
-Changes = Mapping[str, Mapping[str, Any] | None]
-"""Record path -> new content, or None to remove it."""
+KINDS = {DeltaStatus.ADDED: "A", DeltaStatus.DELETED: "D"}
 
 
-@dataclass(frozen=True)
-class Commit:
-    """One commit. changed: record path -> "A", "M" or "D" against the first parent."""
+class Repository(History):
+    """Records and objects of one population. A bare one has no working state; it refuses changes."""
 
-    id: str
-    parents: tuple[str, ...]
-    time: datetime.datetime
-    author: str
-    message: str
-    changed: dict[str, str]
+    def __init__(self, git: pygit2.Repository) -> None:
+        super().__init__(git)
+        self.root = Path(git.path if git.is_bare else git.workdir)
 
     @property
-    def subject(self) -> str:
-        """First line of the message."""
-        return self.message.split("\n", 1)[0]
-
-
-class Repository:
-    """Records and objects of one population."""
-
-    def __init__(self, root: Path, git: pygit2.Repository) -> None:
-        self.root = root
-        self._git = git
-        self._objects = GitObjects(git)
-        self.private = Path(git.path) / "mpop"
-        self.objects = ObjectStore(self.private / "objects")
+    def is_bare(self) -> bool:
+        """Whether there is no work tree."""
+        return self._git.is_bare
 
     @classmethod
-    def init(cls, root: str | Path) -> Repository:
+    def init(cls, root: str | Path, bare: bool = False) -> Repository:
         """Make an empty repository; the folder may exist but must not be a repository yet."""
         root = Path(root).absolute()
-        if (root / ".git").exists():
-            raise StateError(f"{root} is a Git repository already")
+        if (root / ".git").exists() or (bare and root.exists() and any(root.iterdir())):
+            raise StateError(f"{root} is a Git repository already" if not bare else f"{root} is not empty")
         if (root / ROOT_RECORD).exists():
             raise StateError(f"{root / ROOT_RECORD} is there already; choose an empty folder")
         try:
-            git = pygit2.init_repository(root, initial_head="main")
+            git = pygit2.init_repository(root, bare=bare, initial_head="main")
             git.config["core.logAllRefUpdates"] = True
-            repository = cls(root, git)
+            repository = cls(git)
             repository.objects.root.mkdir(parents=True)
             (Path(git.path) / "info" / "exclude").write_text(EXCLUDE)
         except (pygit2.GitError, OSError) as error:
-            shutil.rmtree(root / ".git", ignore_errors=True)
+            shutil.rmtree(root if bare else root / ".git", ignore_errors=True)
             raise StoreError(f"cannot create a repository at {root}: {error}") from error
         return repository
 
@@ -110,21 +88,21 @@ class Repository:
             git = pygit2.Repository(found)
         except (pygit2.GitError, ValueError) as error:
             raise StateError(f"{found}: a kind of Git repository that mpop cannot use ({error})") from error
-        if git.is_bare:
-            raise StateError(f"{found} is a bare repository; run mpop in a population with a work tree")
-        repository = cls(Path(git.workdir), git)
+        repository = cls(git)
         repository._check_kind()
         repository._recover()
         return repository
 
     def _check_kind(self) -> None:
         """Raise StateError for what is not a population, or not one that this mpop reads."""
+        if self.is_bare and self.private.is_dir() and self.head is None:
+            return  # waits for its first push
         try:
             version = self.read(ROOT_RECORD).get("format")
         except NotFoundError:
             version = None
         except DamagedObjectError:
-            if ROOT_RECORD in self._index():
+            if self.find(ROOT_RECORD) is not None:
                 return  # so that `mpop verify` can say what else is damaged
             raise
         if version is None:
@@ -137,87 +115,65 @@ class Repository:
                 "copy .git/mpop from the original into its .git"
             )
 
-    @property
-    def head(self) -> str | None:
-        """Id of the commit that the branch points to; None before the first."""
-        with _readable_damage("the current branch", "`git reflog` knows where it was"):
-            return None if self._git.head_is_unborn else str(self._git.head.target)
-
-    def resolve(self, revision: str) -> str:
-        """Commit id of HEAD, HEAD~3, a branch, or the beginning of an id."""
-        head = self.head
-        if head is not None and revision == "HEAD":
-            return head
-        if head is not None and revision != head:
-            self._objects.check_history(head)
-        try:
-            return str(self._git.revparse_single(revision).peel(pygit2.Commit).id)
-        except (KeyError, ValueError, pygit2.GitError) as error:
-            raise NotFoundError(f"no commit {revision!r} in this population") from error
-
-    def _commit(self, revision: str) -> pygit2.Commit:
-        return self._objects.commit(self.resolve(revision))
+    def require_work_tree(self) -> None:
+        """Raise StateError for a bare population."""
+        if self.is_bare:
+            raise StateError(f"{self.root} is a bare population, to push to and to clone; work in a clone of it")
 
     @property
     def _index_path(self) -> Path:
-        return Path(self._git.path) / "index"
+        return self.git_directory / "index"
 
     def _index(self) -> pygit2.Index:
         """The index as it is on disk now; to be read only, so that no change ever lingers in memory."""
-        with _readable_damage("the working state (.git/index)", "`git reset` makes it the last commit again"):
+        with readable_damage("the working state (.git/index)", "`git reset` makes it the last commit again"):
             index = self._git.index
             index.read(False)  # if it has changed on disk
             return index
 
     def entries(self, at: str | None = None) -> dict[str, str]:
         """Path -> Git object of every record; `at` None is the working state."""
-        if at is None:
-            return {entry.path: str(entry.id) for entry in self._index() if entry.path.endswith(".json")}
-        tree = str(self._commit(at).tree_id)
-        return {path: oid for path, oid in self._objects.files(tree) if path.endswith(".json")}
+        return self._below("", at)
 
-    def read(self, path: str, at: str | None = None) -> dict[str, Any]:
-        """A record, from the working state or from a revision."""
-        oid = self._staged(path) if at is None else self._objects.find(str(self._commit(at).tree_id), path)
-        if oid is None:
-            raise NotFoundError(f"no record {path} in " + ("the working state" if at is None else at))
-        return self.load(oid)
+    def _below(self, prefix: str, at: str | None) -> dict[str, str]:
+        if at is not None or self.is_bare:
+            return super()._below(prefix, at)
+        return {
+            entry.path: str(entry.id)
+            for entry in self._index()
+            if entry.path.startswith(prefix) and entry.path.endswith(".json")
+        }
 
-    def _staged(self, path: str) -> str | None:
+    def find(self, path: str, at: str | None = None) -> str | None:
+        """Git object of one record, None if it is not there; `at` None is the working state."""
+        if at is not None or self.is_bare:
+            return super().find(path, at)
         index = self._index()
         return str(index[path].id) if path in index else None
 
-    def load(self, oid: str) -> dict[str, Any]:
-        """The record in a Git object. Raises DamagedObjectError."""
-        try:
-            return json.loads(self._objects.blob(oid))
-        except ValueError as error:
-            raise DamagedObjectError(f"Git object {oid} is not a record") from error
-
-    def records(self, prefix: str = "", at: str | None = None) -> dict[str, dict[str, Any]]:
-        """All records whose path begins with a prefix, by path."""
-        found = self.entries(at)
-        return {path: self.load(found[path]) for path in sorted(found) if path.startswith(prefix)}
+    def survey(self) -> Survey:
+        """Check the Git side as a whole; see `mpop_store.integrity`."""
+        return survey(self._git, {} if self.is_bare else self.entries())
 
     def status(self) -> list[tuple[str, str]]:
         """("A" | "M" | "D", path) of what the next commit would change."""
-        committed = {} if self.head is None else self.entries("HEAD")
-        staged = self.entries(None)
-        changes = [("A" if path not in committed else "M", path) for path in sorted(staged)]
-        changes = [(kind, path) for kind, path in changes if staged[path] != committed.get(path)]
-        return changes + [("D", path) for path in sorted(set(committed) - set(staged))]
+        if self.is_bare:
+            return []
+        index, head = self._index(), self.head
+        if head is None:
+            changes = [("A", entry.path) for entry in index]
+        else:
+            tree = str(self._objects.commit(head).tree_id)
+            self._objects.check_folders(tree)
+            deltas = index.diff_to_tree(self._objects.tree(tree)).deltas
+            changes = [(KINDS.get(delta.status, "M"), delta.new_file.path) for delta in deltas]
+        # in the order of what is there, then what goes
+        return sorted((c for c in changes if c[1].endswith(".json")), key=lambda c: (c[0] == "D", c[1]))
 
     @property
     def is_clean(self) -> bool:
         """Whether the working state is what was committed last."""
         return not self.status()
-
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        """One writer at a time, across processes."""
-        with (self.private / "lock").open("w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
 
     def _pending(self, purpose: str) -> Path:
         """Where an index is written before it takes the place of the one in use."""
@@ -225,19 +181,27 @@ class Repository:
 
     def _recover(self) -> None:
         """Finish or drop what a process left that died between moving the branch and swapping the index."""
-        if any(self.private.glob("index-*")):
-            with self._locked(), _readable_errors(self.root):
-                self._finish_pending()
+        with contextlib.suppress(PermissionError), readable_errors(self.root):
+            if self._interrupted():
+                with self.locked():
+                    self._finish_pending()
+
+    def _interrupted(self) -> bool:
+        return any(self.private.glob("index-*")) or self._stale.exists() or self.refs.last_is_half_done()
 
     def _finish_pending(self) -> None:
+        self.refs.finish_last()
         for path in self.private.glob("index-*"):
             if path == self._pending(self.head or "none"):
+                self._stale.touch()
                 os.replace(path, self._index_path)
-                self._render({})
             else:
                 path.unlink()
+        if self._stale.exists():
+            self._render_all()
+            self._stale.unlink()
 
-    def _prepare(self, changes: Changes, purpose: str) -> Path:
+    def _prepare(self, blobs: dict[str, str | None], purpose: str) -> Path:
         """Write the index in use, with changes, to a file of its own."""
         self._index()  # is sound, or this raises
         path = self._pending(purpose)
@@ -246,174 +210,193 @@ class Repository:
             if self._index_path.exists():
                 shutil.copyfile(self._index_path, path)
             index = pygit2.Index(path)
-            self._apply(index, changes)
-            if "README.md" not in index and not (self.root / "README.md").exists():
-                index.add(pygit2.IndexEntry("README.md", self._git.create_blob(README.encode()), FileMode.BLOB))
+            for name, blob in self._with_readme(blobs, "README.md" in index).items():
+                if blob is not None:
+                    index.add(pygit2.IndexEntry(name, pygit2.Oid(hex=blob), FileMode.BLOB))
+                elif name in index:
+                    index.remove(name)
             index.write()
         except BaseException:
             path.unlink(missing_ok=True)
             raise
         return path
 
-    def _apply(self, index: pygit2.Index, changes: Changes) -> None:
-        for path, record in changes.items():
-            if record is None:
-                index.remove(path)
-            else:
-                blob = self._git.create_blob(canonical_json(record) + b"\n")
-                index.add(pygit2.IndexEntry(path, blob, FileMode.BLOB))
+    def _with_readme(self, blobs: dict[str, str | None], known: bool) -> dict[str, str | None]:
+        if known or "README.md" in blobs or (self.root / "README.md").exists():
+            return blobs
+        return {**blobs, "README.md": self._objects.create_blob(README.encode())}
 
-    def _render(self, changes: Changes) -> None:
-        """Make the work tree what the index says. changes: records that may have to go."""
+    @property
+    def _stale(self) -> Path:
+        """Is there while the work tree may be behind the index."""
+        return self.private / "stale-work-tree"
+
+    def _swap(self, pending: Path, changed: Iterable[str]) -> None:
+        """Put an index into use, and the files that it changes."""
+        self._stale.touch()
+        os.replace(pending, self._index_path)
+        self._render(changed)
+        self._stale.unlink()
+
+    def _with_new_readme(self, paths: Iterable[str]) -> list[str]:
+        return [*paths] if (self.root / "README.md").exists() else [*paths, "README.md"]
+
+    def _render(self, paths: Iterable[str]) -> None:
+        """Make these files of the work tree what the index says."""
+        index = self._index()
+        for path in paths:
+            file = self.root / path
+            if path in index:
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.unlink(missing_ok=True)  # never write through a link
+                file.write_bytes(self._objects.blob(str(index[path].id)))
+            else:
+                file.unlink(missing_ok=True)
+                _remove_empty(file.parent, self.root)
+
+    def _render_all(self) -> None:
+        """Make the whole work tree what the index says."""
         self._git.index.read(force=True)  # libgit2 holds an older one in memory, and would write that back
         self._git.checkout_index(strategy=CheckoutStrategy.FORCE)
-        index = self._index()
-        for path in changes:
-            if path not in index:
-                (self.root / path).unlink(missing_ok=True)
+        self._index()
 
     def stage(self, changes: Changes) -> None:
         """Change the working state, all or nothing: on any error, or Ctrl-C, it is what it was."""
-        with self._locked(), _readable_errors(self.root):
+        self.require_work_tree()
+        with self.locked(), readable_errors(self.root):
             self._finish_pending()
             before = self._prepare({}, "before")
             try:
-                os.replace(self._prepare(changes, "after"), self._index_path)
-                self._render(changes)
+                self._swap(self._prepare(self._write_blobs(changes), "after"), self._with_new_readme(changes))
             except BaseException:
                 os.replace(before, self._index_path)
-                with contextlib.suppress(pygit2.GitError, OSError):
+                with contextlib.suppress(pygit2.GitError, OSError, DamagedObjectError):
                     self._render(changes)
                 raise
             before.unlink()
 
     def commit(self, message: str) -> str:
         """Commit the working state; returns the commit's id. Raises StateError when nothing changed."""
-        with self._locked(), _readable_errors(self.root):
+        self.require_work_tree()
+        with self.locked(), readable_errors(self.root):
             self._finish_pending()
-            head, entries, changes = self.head, self.entries(), self.status()
+            changes = self.status()
             if not changes:
                 raise StateError("nothing to commit: the working state is what was committed last")
-            with self._durable(entries[path] for kind, path in changes if kind != "D"):
-                commit = self._create_commit(self._index().write_tree(self._git), message, head)
-                self._advance(commit, message, head)
+            index, head = self._index(), self.head
+            blobs = {path: None if kind == "D" else str(index[path].id) for kind, path in changes}
+            if "README.md" in index:
+                blobs["README.md"] = str(index["README.md"].id)
+            commit = self._write_commit(head, blobs, [] if head is None else [head], message)
+            self.make_durable(blob for blob in blobs.values() if blob is not None)
+            self._advance(commit, message, head)
             return commit
 
-    def commit_changes(self, changes: Changes, message: str, since: str) -> str:
-        """Commit records on top of HEAD in one step, for jobs. since: the commit that the job started from.
+    def commit_changes(self, changes: Changes, message: str, since: str, also: Sequence[str] = ()) -> str:
+        """Commit records on top of HEAD in one step, for jobs and merges.
 
-        Raises StateError when one of the records has been changed by someone else since then.
+        since: the commit that the job started from. also: further parents of a merge. Raises StateError when one
+        of the records has been changed by someone else since then.
         """
-        with self._locked(), _readable_errors(self.root):
+        self.require_work_tree()
+        with self.locked(), readable_errors(self.root):
             self._finish_pending()
             self._refuse_overwriting(changes, since)
             head = self.head
-            index = pygit2.Index()
-            index.read_tree(self._commit("HEAD").tree)
-            self._apply(index, changes)
-            with self._durable(str(index[path].id) for path, record in changes.items() if record is not None):
-                commit = self._create_commit(index.write_tree(self._git), message, head)
-                pending = self._prepare(changes, commit)
-                self._advance(commit, message, head)
-            os.replace(pending, self._index_path)
+            assert head is not None  # there is a commit that the job started from
+            blobs = self._write_blobs(changes)
+            commit = self._write_commit(head, blobs, [head, *also], message)
+            self.make_durable()
+            pending = self._prepare(blobs, commit)
+            self._advance(commit, message, head)
             with contextlib.suppress(pygit2.GitError, OSError):  # the commit stands; the next change renders again
-                self._render(changes)
+                self._swap(pending, changes)
             return commit
 
     def _refuse_overwriting(self, changes: Changes, since: str) -> None:
         """A job must not undo what others committed or staged while it ran."""
-        before = self.entries(since)
-        for now, how in ((self.entries("HEAD"), "committed"), (self.entries(None), "staged")):
-            moved = [path for path in changes if before.get(path) != now.get(path)]
+        for at, how in ((HEAD, "committed"), (None, "staged")):
+            moved = [path for path in changes if self.find(path, since) != self.find(path, at)]
             if moved:
                 raise StateError(
                     f"{len(moved)} records were changed and {how} while the job ran (first: {moved[0]}); "
                     "run the job again"
                 )
 
-    @contextmanager
-    def _durable(self, blobs: Iterator[str]) -> Iterator[None]:
-        """Sync objects, given Git blobs, and what is written to Git inside, before the branch is seen to move."""
-        self.objects.sync()
-        self.objects.clean()
-        loose = [self._objects.loose_path(blob) for blob in blobs]
-        fsync_all(path for path in loose if path.exists())  # the others are in a pack
-        pygit2.option(Option.ENABLE_FSYNC_GITDIR, True)
-        try:
-            yield
-        finally:
-            pygit2.option(Option.ENABLE_FSYNC_GITDIR, False)
-
-    def _create_commit(self, tree: pygit2.Oid, message: str, head: str | None) -> str:
-        """Write a commit that no branch points to yet."""
-        if not message.strip():
-            raise InputError("a commit needs a message that says what changed")
-        parents = [] if head is None else [pygit2.Oid(hex=head)]
-        author, committer = (signature(role, self._git.config) for role in ("AUTHOR", "COMMITTER"))
-        return str(self._git.create_commit(None, author, committer, message.rstrip() + "\n", tree, parents))
-
     def _advance(self, commit: str, message: str, head: str | None) -> None:
-        """Move the branch to a commit, if it is still at `head`."""
-        try:
-            if head is None:
-                self._git.references.create(BRANCH, commit, force=False)
+        """Move the branch, or a detached HEAD, to a commit, if it is still at `head`."""
+        reason = f"commit: {message.splitlines()[0]}"
+        self.objects.clean()
+        self.refs.update({self.refs.branch or HEAD: (head, commit)}, reason)
+
+    def switch(self, target: str, reason: str, start: str | None = None) -> None:
+        """Stand on another branch (a reference, `refs/heads/...`) or, detached, on a commit id.
+
+        start: the commit at which the branch is made, if it is new. The working state becomes that commit's;
+        raises StateError when it holds changes.
+        """
+        self.require_work_tree()
+        with self.locked(), readable_errors(self.root):
+            self._finish_pending()
+            old = f"{SYMBOLIC}{self.refs.branch}" if self.refs.branch else self.head
+            is_branch = target.startswith("refs/")
+            commit = start or self.refs.get(target) if is_branch else target
+            if commit is None:
+                raise NotFoundError(f"no branch {target.removeprefix('refs/heads/')!r} in this population")
+            head: Moves = {HEAD: (old, f"{SYMBOLIC}{target}" if is_branch else target)}
+            made: Moves = {} if start is None else {target: (None, start)}
+            self.move({**made, **head}, reason, commit)
+
+    def move(self, moves: Moves, reason: str, head: str | None) -> None:
+        """Move references, and the working state to the commit at which HEAD will then stand (None: none).
+
+        Raises StateError when the working state holds changes that would be lost.
+        """
+        self.require_work_tree()
+        with self.locked(), readable_errors(self.root):
+            self._finish_pending()
+            was = self.head
+            if head == was:
+                self.refs.update(moves, reason)
                 return
-            reference = self._git.head
-            if str(reference.target) != head:
-                raise StateError("another process committed first; run the command again")
-            reference.set_target(commit, f"commit: {message.splitlines()[0]}")
-        except (pygit2.AlreadyExistsError, pygit2.GitError) as error:
-            raise StateError(f"another process committed first; run the command again ({error})") from error
+            if not self.is_clean:
+                raise StateError("the working state holds changes; `mpop commit` or `mpop restore` them first")
+            changed = self._changed_files(was, head)
+            pending = self._prepare(changed, head or "none")
+            try:
+                self.refs.update(moves, reason)
+            except BaseException:
+                pending.unlink(missing_ok=True)
+                raise
+            self._swap(pending, changed)
 
-    def log(self, start: str = "HEAD") -> Iterator[Commit]:
-        """Commits reachable from a revision, newest first."""
-        if self.head is None:
+    def _changed_files(self, old: str | None, new: str | None) -> dict[str, str | None]:
+        """Path -> Git object in the new commit of every file in which two commits differ."""
+        before, after = (None if one is None else str(self._objects.commit(one).tree_id) for one in (old, new))
+        changed = [path for path, _ in self._objects.differences(before, after)]
+        return {path: None if after is None else self._objects.find(after, path) for path in changed}
+
+    def discard(self, paths: Iterable[str] | None = None, source: str = HEAD) -> list[str]:
+        """Make records of the working state (None: all that differ) what they are in a commit; returns them."""
+        self.require_work_tree()
+        with self.locked(), readable_errors(self.root):
+            chosen = [path for _, path in self.status()] if paths is None else list(paths)
+            found = {path: self.find(path, source) for path in chosen}
+            self._swap(self._prepare(found, "after"), chosen)
+            return chosen
+
+    def render(self) -> None:
+        """Write the whole work tree anew from the working state."""
+        self.require_work_tree()
+        with self.locked(), readable_errors(self.root):
+            self._render_all()
+
+
+def _remove_empty(folder: Path, root: Path) -> None:
+    """Remove folders that hold nothing any more, up to the root."""
+    while folder != root:
+        try:
+            folder.rmdir()
+        except OSError:
             return
-        tip = self.resolve(start)
-        self._objects.check_history(tip)
-        for commit in self._git.walk(pygit2.Oid(hex=tip), SortMode.TOPOLOGICAL | SortMode.TIME):
-            yield self._describe(commit)
-
-    def show(self, revision: str = "HEAD") -> Commit:
-        """One commit."""
-        return self._describe(self._commit(revision))
-
-    def survey(self) -> Survey:
-        """Check the Git side as a whole; see `mpop_store.integrity`."""
-        return survey(self._git, self.entries())
-
-    def _describe(self, commit: pygit2.Commit) -> Commit:
-        parents = [str(parent) for parent in commit.parent_ids]
-        old = str(self._objects.commit(parents[0]).tree_id) if parents else None
-        changed = {
-            path: kind
-            for path, kind in self._objects.differences(old, str(commit.tree_id))
-            if path.endswith(".json")
-        }
-        zone = datetime.timezone(datetime.timedelta(minutes=commit.commit_time_offset))
-        return Commit(
-            str(commit.id),
-            tuple(parents),
-            datetime.datetime.fromtimestamp(commit.commit_time, zone),
-            f"{commit.author.name} <{commit.author.email}>",
-            commit.message,
-            changed,
-        )
-
-
-@contextmanager
-def _readable_errors(root: Path) -> Iterator[None]:
-    """Errors of Git and the file system as one line."""
-    try:
-        yield
-    except (pygit2.GitError, OSError) as error:
-        raise StoreError(f"cannot write to the population at {root}: {error}") from error
-
-
-@contextmanager
-def _readable_damage(what: str, remedy: str) -> Iterator[None]:
-    """A file of Git's that cannot be read, as one line."""
-    try:
-        yield
-    except (pygit2.GitError, KeyError, ValueError) as error:
-        raise DamagedObjectError(f"{what} is damaged or missing; {remedy}") from error
+        folder = folder.parent

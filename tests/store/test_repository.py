@@ -230,7 +230,7 @@ BROKEN_STAGES: dict[str, Breakage] = {
     "no space for records": lambda patch: patch.setattr(pygit2.Repository, "create_blob", _raise(FULL)),
     "no space for the index": lambda patch: patch.setattr(pygit2.Index, "write", _raise(FULL)),
     "no space for its copy": lambda patch: patch.setattr(shutil, "copyfile", _raise(FULL)),
-    "no space for the files": lambda patch: patch.setattr(pygit2.Repository, "checkout_index", _raise(FULL)),
+    "no space for the files": lambda patch: patch.setattr(Path, "write_bytes", _raise(FULL)),
     "Ctrl-C before the swap": lambda patch: patch.setattr(pygit2.Index, "write", _raise(KeyboardInterrupt())),
     "Ctrl-C after the swap": lambda patch: patch.setattr(Repository, "_render", _raise(KeyboardInterrupt())),
 }
@@ -315,7 +315,7 @@ def test_a_full_work_tree_does_not_undo_a_jobs_commit(
     head = repository.head
     assert head is not None
     with monkeypatch.context() as patch:
-        patch.setattr(pygit2.Repository, "checkout_index", _raise(FULL))
+        patch.setattr(Path, "write_bytes", _raise(FULL))
         commit = repository.commit_changes({"sources/a.json": record(9)}, "Job", head)
     assert repository.head == commit and repository.is_clean
     repository.stage({"sources/b.json": record()})
@@ -361,7 +361,7 @@ def test_a_plain_git_commit_in_between_is_not_lost(
         return made
 
     monkeypatch.setattr(pygit2.Repository, "create_commit", overtaken)
-    with pytest.raises(StateError, match="another process committed first"):
+    with pytest.raises(StateError, match="another process moved refs/heads/main first"):
         repository.commit("Ours")
     monkeypatch.undo()
     assert repository.show().subject == "By hand"

@@ -1,0 +1,283 @@
+"""Records in commits, the references that lead to them, and the objects that they name.
+
+This is what a population with a work tree and a bare one have in common; `mpop_store.repository` adds the working
+state. Whatever is read from Git is checked before libgit2 is let loose on it (`mpop_store.git_objects`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pygit2
+
+from mpop_store.authorship import signature
+from mpop_store.errors import DamagedObjectError, InputError, NotFoundError, StoreError
+from mpop_store.git_objects import UNREADABLE, GitObjects
+from mpop_store.hashing import canonical_json
+from mpop_store.integrity import Survey, survey
+from mpop_store.locking import Lock
+from mpop_store.objects import ObjectStore
+from mpop_store.operations import OperationLog
+from mpop_store.references import ReferencesOf, no_references
+from mpop_store.refs import HEAD, Refs
+
+Changes = Mapping[str, Mapping[str, Any] | None]
+"""Record path -> new content, or None to remove it."""
+
+NAMESPACES = ("", "refs/", "refs/tags/", "refs/heads/", "refs/remotes/")
+"""Where a short name is looked for, in Git's order."""
+
+
+@dataclass(frozen=True)
+class Commit:
+    """One commit. changed: record path -> "A", "M" or "D" against the first parent."""
+
+    id: str
+    parents: tuple[str, ...]
+    time: datetime.datetime
+    author: str
+    message: str
+    changed: dict[str, str]
+
+    @property
+    def subject(self) -> str:
+        """First line of the message."""
+        return self.message.split("\n", 1)[0]
+
+
+class History:
+    """Commits, references and objects of one Git directory.
+
+    private: the folder of mpop's own files in it. references_of: what a record names in the object store.
+    """
+
+    def __init__(self, git: pygit2.Repository) -> None:
+        self._git = git
+        self._objects = GitObjects(git)
+        self.private = Path(git.path) / "mpop"
+        self.objects = ObjectStore(self.private / "objects")
+        self._lock = Lock(self.private / "lock")
+        self.operations = OperationLog(self.private / "operations.jsonl")
+        self.refs = Refs(git, self.operations, self._lock)
+        self.references_of: ReferencesOf = no_references
+
+    @property
+    def git_directory(self) -> Path:
+        """Where Git keeps its files."""
+        return Path(self._git.path)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """One writer at a time, across processes; may be nested."""
+        with self._lock.held():
+            yield
+
+    @property
+    def head(self) -> str | None:
+        """Id of the commit that HEAD leads to; None before the first."""
+        return self.refs.get(HEAD)
+
+    def resolve(self, revision: str) -> str:
+        """Commit id of HEAD, HEAD~3, a branch, a tag, or the beginning of an id. Raises NotFoundError."""
+        base, steps = _split(revision)
+        start = self._named(base)
+        if start is not None and not steps:
+            return start
+        try:
+            if start is None:
+                raise KeyError(base)
+            for oid in self._within(start, steps):
+                self._objects.commit(oid)
+            return str(self._git.revparse_single(start + steps).peel(pygit2.Commit).id)
+        except UNREADABLE as error:
+            raise NotFoundError(f"no commit {revision!r} in this population") from error
+
+    def _named(self, name: str) -> str | None:
+        """The commit that a reference or the beginning of an id means."""
+        if name in ("@", HEAD):
+            return self.head
+        for namespace in NAMESPACES:
+            if (target := self.refs.get(namespace + name)) is not None:
+                return self._peeled(target)
+        if re.fullmatch("[0-9a-f]{4,40}", name) is None:
+            return None
+        for file in (self.git_directory / "objects" / name[:2]).glob(f"{name[2:]}*"):
+            self._objects.check(name[:2] + file.name)
+        with contextlib.suppress(*UNREADABLE):
+            return str(self._git.revparse_single(name).peel(pygit2.Commit).id)
+        return None
+
+    def _peeled(self, oid: str) -> str:
+        """The commit behind an annotated tag."""
+        self._objects.check(oid)
+        try:
+            return str(self._git[oid].peel(pygit2.Commit).id)
+        except UNREADABLE as error:
+            raise DamagedObjectError(f"Git object {oid} leads to no commit; run `mpop verify`") from error
+
+    def _within(self, start: str, steps: str) -> Iterator[str]:
+        """Every commit that `~2^2~1` can lead over."""
+        depth = sum(int(number or 1) for number in re.findall(r"[~^](\d*)", steps))
+        reached = {start}
+        for _ in range(depth + 1):
+            yield from reached
+            reached = {parent for oid in reached for parent in self._objects.parents(oid)}
+
+    def commit_object(self, revision: str) -> pygit2.Commit:
+        """A commit as Git has it."""
+        return self._objects.commit(self.resolve(revision))
+
+    def entries(self, at: str | None = None) -> dict[str, str]:
+        """Path -> Git object of every record in a revision; None is HEAD."""
+        if at is None and self.head is None:
+            return {}
+        tree = str(self.commit_object(at or HEAD).tree_id)
+        return {path: oid for path, oid in self._objects.files(tree) if path.endswith(".json")}
+
+    def find(self, path: str, at: str | None = None) -> str | None:
+        """Git object of one record, None if it is not there."""
+        if at is None and self.head is None:
+            return None
+        return self._objects.find(str(self.commit_object(at or HEAD).tree_id), path)
+
+    def read(self, path: str, at: str | None = None) -> dict[str, Any]:
+        """A record. Raises NotFoundError."""
+        oid = self.find(path, at)
+        if oid is None:
+            raise NotFoundError(f"no record {path} in " + ("the working state" if at is None else at))
+        return self.load(oid)
+
+    def load(self, oid: str) -> dict[str, Any]:
+        """The record in a Git object. Raises DamagedObjectError."""
+        try:
+            record = json.loads(self._objects.blob(oid))
+        except (ValueError, RecursionError) as error:
+            raise DamagedObjectError(f"Git object {oid} is not a record") from error
+        if not isinstance(record, dict):
+            raise DamagedObjectError(f"Git object {oid} is not a record")
+        return record
+
+    def records(self, prefix: str = "", at: str | None = None) -> dict[str, dict[str, Any]]:
+        """All records whose path begins with a prefix, by path."""
+        found = self._below(prefix, at)
+        return {path: self.load(found[path]) for path in sorted(found)}
+
+    def _below(self, prefix: str, at: str | None) -> dict[str, str]:
+        """As `entries`, of the paths with a prefix; looks into no other folder."""
+        if at is None and self.head is None:
+            return {}
+        tree = str(self.commit_object(at or HEAD).tree_id)
+        return {path: oid for path, oid in self._objects.files(tree, only=prefix) if path.endswith(".json")}
+
+    def changes(self, old: str | None, new: str) -> dict[str, str]:
+        """Record path -> "A", "M" or "D" between two revisions; old None is the empty one."""
+        before = None if old is None else str(self.commit_object(old).tree_id)
+        after = str(self.commit_object(new).tree_id)
+        return {path: kind for path, kind in self._objects.differences(before, after) if path.endswith(".json")}
+
+    def merge_base(self, one: str, other: str) -> str | None:
+        """The best common ancestor of two revisions; None when they have none."""
+        first, second = self.resolve(one), self.resolve(other)
+        self._objects.check_history(first)
+        self._objects.check_history(second)
+        base = self._git.merge_base(pygit2.Oid(hex=first), pygit2.Oid(hex=second))
+        return None if base is None else str(base)
+
+    def leads_to(self, descendant: str, ancestor: str) -> bool:
+        """Whether an ancestor is in the history of a descendant, or the same."""
+        return self.merge_base(descendant, ancestor) == self.resolve(ancestor)
+
+    def log(self, start: str = HEAD) -> Iterator[Commit]:
+        """Commits reachable from a revision, newest first, read as they are asked for."""
+        if self.head is None and start == HEAD:
+            return
+        for commit in self._objects.walk(self.resolve(start)):
+            yield self._describe(commit)
+
+    def show(self, revision: str = HEAD) -> Commit:
+        """One commit."""
+        return self._describe(self.commit_object(revision))
+
+    def survey(self) -> Survey:
+        """Check the Git side as a whole; see `mpop_store.integrity`."""
+        return survey(self._git, self.entries())
+
+    def write_commit(self, base: str | None, changes: Changes, parents: Sequence[str], message: str) -> str:
+        """Write a commit that no reference leads to yet: the records of a commit (None: no records), changed.
+
+        Nothing is synced; `make_durable` does that before a reference moves to it.
+        """
+        return self._write_commit(base, self._write_blobs(changes), parents, message)
+
+    def _write_blobs(self, changes: Changes) -> dict[str, str | None]:
+        return {
+            path: None if record is None else self._objects.create_blob(canonical_json(record) + b"\n")
+            for path, record in changes.items()
+        }
+
+    def _write_commit(
+        self, base: str | None, blobs: Mapping[str, str | None], parents: Sequence[str], message: str
+    ) -> str:
+        if not message.strip():
+            raise InputError("a commit needs a message that says what changed")
+        old = None if base is None else str(self._objects.commit(base).tree_id)
+        tree = self._objects.edit_tree(old, blobs)
+        if tree is None:
+            raise InputError("a commit must hold something")
+        author, committer = (signature(role, self._git.config) for role in ("AUTHOR", "COMMITTER"))
+        return self._objects.create_commit(tree, parents, message.rstrip() + "\n", author, committer)
+
+    def make_durable(self, blobs: Iterable[str] = ()) -> None:
+        """Sync all objects and Git objects written here, and given blobs, before a reference leads to them."""
+        self.objects.sync()
+        self._objects.sync(blobs)
+
+    def _describe(self, commit: pygit2.Commit) -> Commit:
+        parents = self._objects.parents(str(commit.id))
+        old = str(self._objects.commit(parents[0]).tree_id) if parents else None
+        changed = {
+            path: kind
+            for path, kind in self._objects.differences(old, str(commit.tree_id))
+            if path.endswith(".json")
+        }
+        zone = datetime.timezone(datetime.timedelta(minutes=commit.commit_time_offset))
+        return Commit(
+            str(commit.id),
+            tuple(parents),
+            datetime.datetime.fromtimestamp(commit.commit_time, zone),
+            f"{commit.author.name} <{commit.author.email}>",
+            commit.message,
+            changed,
+        )
+
+
+def _split(revision: str) -> tuple[str, str]:
+    """The name and the steps back of `main~3^2`."""
+    found = re.fullmatch(r"([^~^]*)((?:[~^]\d*)*)", revision)
+    return (revision, "") if found is None else (found[1], found[2])
+
+
+@contextmanager
+def readable_errors(root: Path) -> Iterator[None]:
+    """Errors of Git and the file system as one line."""
+    try:
+        yield
+    except (pygit2.GitError, OSError) as error:
+        raise StoreError(f"cannot write to the population at {root}: {error}") from error
+
+
+@contextmanager
+def readable_damage(what: str, remedy: str) -> Iterator[None]:
+    """A file of Git's that cannot be read, as one line."""
+    try:
+        yield
+    except UNREADABLE as error:
+        raise DamagedObjectError(f"{what} is damaged or missing; {remedy}") from error

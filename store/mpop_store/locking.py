@@ -1,0 +1,45 @@
+"""One writer at a time, across processes."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import RLock
+
+from mpop_store.errors import StoreError
+
+NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)
+
+
+class Lock:
+    """A lock on a file, held by a process; whoever holds it may take it again."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._thread = RLock()
+        self._depth = 0
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Wait for the lock, and hold it inside. Raises StoreError where the file system has no locks."""
+        with self._thread:
+            if self._depth:
+                yield
+                return
+            with self._path.open("w") as file:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX)
+                except OSError as error:
+                    if error.errno in NO_LOCKS:
+                        raise StoreError(
+                            f"{self._path}: this file system has no locks (flock); use one that has"
+                        ) from error
+                    raise
+                self._depth += 1
+                try:
+                    yield
+                finally:
+                    self._depth -= 1
