@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pygit2
@@ -19,14 +17,14 @@ HEAD = "HEAD"
 SYMBOLIC = "ref: "
 
 
-@contextmanager
-def synced_git_files() -> Iterator[None]:
-    """What libgit2 writes inside is synced at once."""
+def _sync_references(git: pygit2.Repository) -> None:
+    """Have libgit2 sync the references that it writes: it decides once, when it first looks at them."""
     pygit2.option(Option.ENABLE_FSYNC_GITDIR, True)
     try:
-        yield
+        with contextlib.suppress(*UNREADABLE):
+            git.references.get(HEAD)
     finally:
-        pygit2.option(Option.ENABLE_FSYNC_GITDIR, False)
+        pygit2.option(Option.ENABLE_FSYNC_GITDIR, False)  # objects are synced together, before
 
 
 class Refs:
@@ -34,6 +32,7 @@ class Refs:
 
     def __init__(self, git: pygit2.Repository, operations: OperationLog, lock: Lock) -> None:
         self._git = git
+        _sync_references(git)
         self._operations = operations
         self._lock = lock
 
@@ -89,10 +88,9 @@ class Refs:
             self._operations.append(moves, reason)
             done: list[str] = []
             try:
-                with synced_git_files():
-                    for name, (_, new) in moves.items():
-                        done.append(name)
-                        self._set(name, new, reason)
+                for name, (_, new) in moves.items():
+                    done.append(name)
+                    self._set(name, new, reason)
             except (pygit2.GitError, OSError, ValueError) as error:
                 self._roll_back(moves, done)
                 raise StoreError(f"cannot move {done[-1]}: {error}") from error
@@ -106,9 +104,8 @@ class Refs:
         """Complete an operation that a process died in the middle of; under the lock."""
         last = self._operations.last()
         if last is not None and (left := self._left(last)):
-            with synced_git_files():
-                for name in left:
-                    self._set(name, last.moves[name][1], last.reason)
+            for name in left:
+                self._set(name, last.moves[name][1], last.reason)
 
     def _left(self, last: Operation) -> list[str]:
         """The references that an operation, begun but not ended, has still to move."""
