@@ -210,6 +210,12 @@ class History:
         """Check the Git side as a whole; see `mpop_store.integrity`."""
         return survey(self._git, self.entries())
 
+    def author(self) -> tuple[str, datetime.datetime]:
+        """Who would be the author of a commit made now, and when."""
+        signed = signature("AUTHOR", self._git.config)
+        zone = datetime.timezone(datetime.timedelta(minutes=signed.offset))
+        return f"{signed.name} <{signed.email}>", datetime.datetime.fromtimestamp(signed.time, zone)
+
     def write_commit(self, base: str | None, changes: Changes, parents: Sequence[str], message: str) -> str:
         """Write a commit that no reference leads to yet: the records of a commit (None: no records), changed.
 
