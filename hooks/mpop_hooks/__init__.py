@@ -1,25 +1,39 @@
-"""Policies: what must hold before a commit becomes visible. One module each, asked in this order."""
+"""Policies: what must hold before a change becomes visible, be it committed, merged or received.
+
+The built-in ones are modules of this package, asked in this order. A lab adds its own as executables in the
+population (`mpop_hooks.executables`) or as a Python package (`mpop_hooks.plugins`).
+"""
+
+from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from mpop_hooks import halves_unmixed, objects_complete, versions_derive
-from mpop_hooks.findings import Finding
+from mpop_hooks import executables, halves_unmixed, objects_complete, plugins, versions_derive
+from mpop_hooks.findings import Finding, refusals
+from mpop_hooks.plugins import hookimpl
+from mpop_hooks.proposal import Proposal
 from mpop_store import ObjectStore
 
-POLICIES = (versions_derive, objects_complete, halves_unmixed)
+BUILT_IN = (versions_derive, objects_complete, halves_unmixed)
 
-__all__ = ["POLICIES", "Finding", "check_records"]
+__all__ = ["BUILT_IN", "Finding", "Proposal", "check", "check_records", "hookimpl", "refusals"]
 
 
-Record = Mapping[str, Any]
+def check(proposal: Proposal) -> list[Finding]:
+    """All findings about a change: of the built-in policies, of those plugged in, of the population's own.
+
+    Policies that need sound records are asked only when the built-in ones have nothing against them.
+    """
+    findings = [finding for policy in BUILT_IN for finding in policy.check(proposal)]
+    if not refusals(findings):
+        findings += plugins.check(proposal)
+        findings += executables.check(proposal)
+    return findings
 
 
 def check_records(
-    records: Mapping[str, Record], before: Mapping[str, Record], objects: ObjectStore
+    records: Mapping[str, Mapping[str, Any]], before: Mapping[str, Mapping[str, Any]], objects: ObjectStore
 ) -> list[Finding]:
-    """All findings about the records that a commit adds or changes.
-
-    records: by path, as they would be; before: by path, as they are in the commit before, where they are.
-    """
-    return [finding for policy in POLICIES for finding in policy.check(records, before, objects)]
+    """Findings of a commit of these records; `check` says more."""
+    return check(Proposal("commit", records, before, {}, objects))

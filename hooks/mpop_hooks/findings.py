@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True)
 class Finding:
-    """A rule that a commit would break: which rule, what breaks it, what to do."""
+    """A rule that a change would break: which rule, what breaks it and where, what to do.
+
+    severity: "refuse" stops the change; "note" is only told.
+    """
 
     rule: str
     path: str
     message: str
+    advice: str = ""
+    severity: Literal["refuse", "note"] = "refuse"
 
     def __str__(self) -> str:
-        return f"{self.message} ({self.path}; rule {self.rule})"
+        advice = f"; {self.advice}" if self.advice else ""
+        return f"{self.message} ({self.path}; rule {self.rule}){advice}"
+
+
+def refusals(findings: list[Finding]) -> list[Finding]:
+    """The findings that stop a change."""
+    return [finding for finding in findings if finding.severity == "refuse"]

@@ -1,37 +1,37 @@
 """Every particle is in one half-set, once, for ever: otherwise the FSC would compare a map with itself.
 
 Half-maps are refined apart so that noise cannot agree between them. A particle that moves to the other half takes
-along what it was aligned to, and from then on the resolution is overestimated.
+along what it was aligned to, and from then on the resolution is overestimated. A merge is compared with each of
+its parents, so two labs that put one particle on different sides cannot be joined.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mpop_hooks.findings import Finding
+from mpop_hooks.proposal import Proposal
+from mpop_hooks.species_parts import particle_groups
 from mpop_store import MpopError, ObjectStore
 from mpop_store.groups import read_group
 
-Record = Mapping[str, Any]
+RULE = "halves-unmixed"
+ADVICE = "give every particle the half-set that it had, and reconstruct"
 
 
-def check(records: Mapping[str, Record], before: Mapping[str, Record], objects: ObjectStore) -> Iterator[Finding]:
+def check(proposal: Proposal) -> Iterator[Finding]:
     """Findings for particles that belong to no half, are listed twice, or have changed sides."""
-    for path, record in records.items():
-        if record.get("kind") != "species":
-            continue
-        old = before.get(path, {}).get("particles", {})
-        for item, name in record.get("particles", {}).items():
-            message = _problem(objects, name, old.get(item, name))
-            if message:
-                yield Finding("halves-unmixed", path, f"{message} in item {item}")
+    for path, record in proposal.records.items():
+        old = particle_groups(proposal.before.get(path, {}))
+        for item, name in particle_groups(record).items():
+            if name != old.get(item) and (message := _problem(proposal.objects, name, old.get(item))):
+                yield Finding(RULE, path, f"{message} in item {item}", ADVICE)
 
 
-def _problem(objects: ObjectStore, name: str, old: str) -> str | None:
+def _problem(objects: ObjectStore, name: str, old: str | None) -> str | None:
     """What is wrong with a particle group that replaces another."""
     try:
         ids, halves = _read(objects, name)
@@ -39,7 +39,10 @@ def _problem(objects: ObjectStore, name: str, old: str) -> str | None:
             return "particles belong to neither half 1 nor 2"
         if len(np.unique(ids)) != len(ids):
             return "a particle is listed twice"
-        _, here, there = np.intersect1d(ids, (kept := _read(objects, old))[0], return_indices=True)
+        if old is None:
+            return None
+        kept = _read(objects, old)
+        _, here, there = np.intersect1d(ids, kept[0], return_indices=True)
         moved = np.count_nonzero(halves[here] != kept[1][there])
         return f"{moved} particles have moved to the other half-set" if moved else None
     except MpopError:

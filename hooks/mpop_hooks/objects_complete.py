@@ -1,4 +1,7 @@
-"""Everything that a record names is in the store: a commit never points at data that is not there."""
+"""Everything that a record names is in the store: a commit never points at data that is not there.
+
+What the record before named too was asked for then; `mpop verify` finds what is lost later.
+"""
 
 from __future__ import annotations
 
@@ -6,46 +9,43 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mpop_hooks.findings import Finding
-from mpop_store import MpopError, ObjectStore
+from mpop_hooks.proposal import Proposal
+from mpop_hooks.species_parts import particle_groups
+from mpop_store import MpopError
 from mpop_store.groups import group_objects
+from mpop_store.references import References
+
+RULE = "objects-complete"
+ADVICE = "run the command that made this record again, or fetch the data first"
 
 PLAIN = ("warp_xml_object", "tomostar_object")
 """Fields that name a file kept byte for byte; all others name groups of arrays."""
 
-Record = Mapping[str, Any]
+
+def references_of(record: Mapping[str, Any]) -> References:
+    """What a record names in the object store; for `mpop_store`, which does not know records."""
+    groups = [
+        value
+        for key, value in record.items()
+        if key.endswith("_object") and key not in PLAIN and value is not None
+    ]
+    groups += particle_groups(record).values()
+    groups += [raw["stored_object"] for raw in record.get("raw", ()) if raw.get("stored_object") is not None]
+    files = [record[key] for key in PLAIN if record.get(key) is not None]
+    derived = [kept["group"] for kept in record.get("derived", {}).get("sums", {}).values()]
+    return References(tuple(groups), tuple(files), tuple(derived))
 
 
-def named_groups(record: Record) -> Iterator[str]:
-    """Names of the groups that a record needs; derived ones may be missing and do not count."""
-    for key, value in record.items():
-        if key.endswith("_object") and key not in PLAIN and value is not None:
-            yield value
-    if record.get("kind") == "species":
-        yield from record.get("particles", {}).values()
-    for raw in record.get("raw", ()):
-        if raw.get("stored_object") is not None:
-            yield raw["stored_object"]
-
-
-def named_files(record: Record) -> Iterator[str]:
-    """Names of the files that a record needs."""
-    yield from (record[key] for key in PLAIN if record.get(key) is not None)
-
-
-def derived_groups(record: Record) -> Iterator[str]:
-    """Names of the groups that a record can do without."""
-    yield from (kept["group"] for kept in record.get("derived", {}).get("sums", {}).values())
-
-
-def check(records: Mapping[str, Record], before: Mapping[str, Record], objects: ObjectStore) -> Iterator[Finding]:
+def check(proposal: Proposal) -> Iterator[Finding]:
     """Findings for objects, of groups their parts too, that are named but missing."""
-    for path, record in records.items():
-        needed = list(named_files(record))
-        for name in named_groups(record):
+    for path, record in proposal.records.items():
+        wanted, known = references_of(record), references_of(proposal.before.get(path, {}))
+        needed = [name for name in wanted.files if name not in set(known.files)]
+        for name in sorted(set(wanted.groups) - set(known.groups)):
             try:
-                needed += group_objects(objects, name)
+                needed += group_objects(proposal.objects, name)
             except MpopError as error:
-                yield Finding("objects-complete", path, str(error))
+                yield Finding(RULE, path, str(error), ADVICE)
         for name in needed:
-            if not objects.has(name):
-                yield Finding("objects-complete", path, f"object {name} is named but is not in the store")
+            if not proposal.objects.has(name):
+                yield Finding(RULE, path, f"object {name} is named but is not in the store", ADVICE)

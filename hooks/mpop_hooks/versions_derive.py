@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 from mpop_hooks.findings import Finding
-from mpop_store import ObjectStore, version_of
+from mpop_hooks.proposal import Proposal
+from mpop_store import version_of
 
-Record = Mapping[str, Any]
+RULE = "versions-derive"
+ADVICE = "do not edit records by hand; let mpop write them"
 
 
-def check(records: Mapping[str, Record], before: Mapping[str, Record], objects: ObjectStore) -> Iterator[Finding]:
+def check(proposal: Proposal) -> Iterator[Finding]:
     """Findings for records whose version does not follow from their content."""
-    for path, record in records.items():
+    for path, record in proposal.records.items():
         if record.get("version") != version_of(record):
-            yield Finding("versions-derive", path, "the version of this record is not the hash of its content")
+            yield Finding(RULE, path, "the version of this record is not the hash of its content", ADVICE)

@@ -10,7 +10,7 @@ from typing import Any
 
 from mpop.jobs.progress import Progress, silent
 from mpop.population import Population
-from mpop_hooks.objects_complete import derived_groups, named_files, named_groups
+from mpop_hooks.objects_complete import references_of
 from mpop_store import MpopError, version_of
 from mpop_store.groups import group_objects
 from mpop_store.integrity import Survey
@@ -120,10 +120,11 @@ def _users(population: Population, versions: list[_Version]) -> tuple[dict[str, 
             return [name]  # missing, or too damaged to list its parts
 
     for version in versions:
-        required = [part for name in named_groups(version.record) for part in parts(name)]
-        required += named_files(version.record)
+        named = references_of(version.record)
+        required = [part for name in named.groups for part in parts(name)]
+        required += named.files
         needed.update(required)
-        derived = [part for name in derived_groups(version.record) for part in parts(name)]
+        derived = [part for name in named.derived for part in parts(name)]
         for name in dict.fromkeys([*required, *derived]):
             users[name].append(version)
     return users, set(users) - needed
@@ -152,6 +153,8 @@ def _edges(record: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
     """Where a record leads: what it calls the other end, what that must be, and its name."""
     if record.get("parent") is not None:
         yield "parent", f"{record.get('kind')} version", record["parent"]
+    for version in record.get("merged", ()):
+        yield "merged version", f"{record.get('kind')} version", version
     if record.get("job") is not None:
         yield "job", "job id", record["job"]
     if record.get("source") is not None:
@@ -160,7 +163,10 @@ def _edges(record: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
         yield "reference", "species version", version
     for version in record.get("item_versions", {}).values():
         yield "contribution", "item version", version
-    if record.get("kind") == "species":
+    for version in record.get("parts", {}).values():
+        yield "part", "species-part version", version
+    if record.get("kind") == "species-part":
+        yield "species", "species id", record.get("species", "")
         for item in record.get("particles", {}):
             yield "tilt series", "item id", item
     if record.get("kind") == "source":

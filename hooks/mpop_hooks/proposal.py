@@ -1,0 +1,124 @@
+"""A change of a population before it becomes visible: what policies are asked about."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import pygit2
+
+from mpop_store import NotFoundError, ObjectStore
+from mpop_store.history import Changes, History
+from mpop_store.repository import Repository
+
+Record = Mapping[str, Any]
+Event = Literal["commit", "merge", "receive"]
+
+POLICIES_FOLDER = "policies"
+"""Where a population's own policies lie, in mpop's private folder of its Git directory."""
+
+
+class Snapshot(Mapping[str, Record]):
+    """All records of a revision (None: of the working state) by path, each read when it is asked for.
+
+    changes: path -> record that takes its place, or None where it goes.
+    """
+
+    def __init__(self, history: History, at: str | None, changes: Changes | None = None) -> None:
+        self._history = history
+        self._at = at
+        self._changes = changes or {}
+
+    def __getitem__(self, path: str) -> Record:
+        if path in self._changes:
+            record = self._changes[path]
+            if record is None:
+                raise KeyError(path)
+            return record
+        try:
+            return self._history.read(path, self._at)
+        except NotFoundError as error:
+            raise KeyError(path) from error
+
+    def __iter__(self) -> Iterator[str]:
+        yield from (path for path in self._history.entries(self._at) if path not in self._changes)
+        yield from (path for path, record in self._changes.items() if record is not None)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def below(self, prefix: str) -> dict[str, Record]:
+        """The records whose path begins with a prefix; looks into no other folder."""
+        kept = self._history.records(prefix, self._at)
+        found = {path: record for path, record in kept.items() if path not in self._changes}
+        mine = {path: record for path, record in self._changes.items() if path.startswith(prefix)}
+        return found | {path: record for path, record in mine.items() if record is not None}
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A step from one state of a population to the next.
+
+    event: "commit", a person or a job commits here; "merge", two histories are joined here; "receive", somebody
+    pushes to us or offers a merge request.
+    records: path -> record that is added or changed, as it would be.
+    before: path -> the same record in the parent, where it was there.
+    removed: path -> record that goes, as it was.
+    objects: the store in which the arrays are.
+    folder: the population's own policies (`mpop_hooks.executables`); None asks none.
+    state: all records as they would be; None asks no policy that looks beyond the changed ones.
+    settings: what the population's Git configuration says under `mpop.`, keys in lower case.
+    """
+
+    event: Event
+    records: Mapping[str, Record]
+    before: Mapping[str, Record]
+    removed: Mapping[str, Record]
+    objects: ObjectStore
+    folder: Path | None = None
+    state: Snapshot | None = None
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def between(cls, history: History, old: str | None, new: str, event: Event) -> Proposal:
+        """The step from a commit (None: from nothing) to another. A merge takes one step from each parent."""
+        changes = history.changes(old, new)
+        return cls._of(history, event, changes, old, Snapshot(history, new))
+
+    @classmethod
+    def staged(cls, repository: Repository) -> Proposal:
+        """The step from HEAD to the working state."""
+        changes = {path: kind for kind, path in repository.status()}
+        return cls._of(repository, "commit", changes, repository.head, Snapshot(repository, None))
+
+    @classmethod
+    def changing(cls, history: History, old: str, changes: Changes, event: Event) -> Proposal:
+        """The step from a commit to one in which these records (None: gone) are different."""
+        kinds = {
+            path: "D" if record is None else "A" if history.find(path, old) is None else "M"
+            for path, record in changes.items()
+        }
+        return cls._of(history, event, kinds, old, Snapshot(history, old, changes))
+
+    @classmethod
+    def _of(
+        cls, history: History, event: Event, kinds: Mapping[str, str], old: str | None, state: Snapshot
+    ) -> Proposal:
+        return cls(
+            event,
+            records={path: state[path] for path, kind in kinds.items() if kind != "D"},
+            before={path: history.read(path, old) for path, kind in kinds.items() if kind == "M"},
+            removed={path: history.read(path, old) for path, kind in kinds.items() if kind == "D"},
+            objects=history.objects,
+            folder=history.private / POLICIES_FOLDER,
+            state=state,
+            settings=settings_of(history),
+        )
+
+
+def settings_of(history: History) -> dict[str, str]:
+    """What a population's own Git configuration says under `mpop.`; it is never cloned, pushed or pulled."""
+    config = pygit2.Config(str(history.git_directory / "config"))
+    return {entry.name: entry.value for entry in config if entry.name.startswith("mpop.") and entry.value}
