@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -28,8 +29,11 @@ from mpop.records.models import (
     RawImage,
     Record,
     SourceRecord,
+    SpeciesHead,
+    SpeciesPart,
     SpeciesRecord,
 )
+from mpop.records.species import head_path, join, part_path, split
 from mpop.records.tilt_series import ParticleSet, TiltSeriesModel
 from mpop_hooks import check_records
 from mpop_store import hash_file, version_of
@@ -38,9 +42,14 @@ from mpop_store.repository import FORMAT_VERSION, ROOT_RECORD, Repository
 
 R = TypeVar("R", bound=Record)
 
+ID = re.compile("[0-9a-f]{16}")
+
 
 def versioned(record: R) -> R:
-    """The record with its version filled in."""
+    """The record with what follows from it filled in: its version, and of a species its parts."""
+    if isinstance(record, SpeciesRecord):
+        head, _ = split(record)
+        return record.model_copy(update={key: head[key] for key in ("n_items", "parts", "version")})
     return record.model_copy(update={"version": version_of(record.model_dump(mode="json"))})
 
 
@@ -53,8 +62,8 @@ def record_path(record: Record) -> str:
             return f"sources/{record.id}.json"
         case ItemRecord():
             return f"items/{record.id[:2]}/{record.id}.json"
-        case SpeciesRecord():
-            return f"species/{record.id}.json"
+        case SpeciesHead():
+            return head_path(record.id)
         case JobRecord():
             return f"jobs/{record.id[:2]}/{record.id}.json"
     raise TypeError(f"no path for a {type(record).__name__}")
@@ -118,7 +127,17 @@ class Population:
 
     def species(self, at: str | None = None) -> dict[str, SpeciesRecord]:
         """Species by id."""
-        return self._all("species/", SpeciesRecord, at)
+        return {identity: self._whole(head, at) for identity, head in self.species_heads(at).items()}
+
+    def species_heads(self, at: str | None = None) -> dict[str, SpeciesHead]:
+        """Species by id, without their particles."""
+        paths = [path for path in self.repository.entries(at, "species/") if path.count("/") == 1]
+        heads = [_typed(SpeciesHead, path, self.repository.read(path, at)) for path in sorted(paths)]
+        return {head.id: head for head in heads}
+
+    def _whole(self, head: SpeciesHead, at: str | None) -> SpeciesRecord:
+        found = self.repository.records(f"species/{head.id}/", at)
+        return join(head, [_typed(SpeciesPart, path, part).model_dump() for path, part in found.items()])
 
     def jobs(self, at: str | None = None) -> dict[str, JobRecord]:
         """Job records by id."""
@@ -143,16 +162,23 @@ class Population:
 
     def item(self, name: str, at: str | None = None) -> ItemRecord:
         """A tilt series by name or id."""
+        path = f"items/{name[:2]}/{name}.json"
+        if ID.fullmatch(name) and self.repository.find(path, at) is not None:
+            return _typed(ItemRecord, path, self.repository.read(path, at))
         return self._one("tilt series", self.items(at), name)
 
     def one_species(self, name: str, at: str | None = None) -> SpeciesRecord:
         """A species by name or id."""
-        return self._one("species", self.species(at), name)
+        return self._whole(self._one("species", self.species_heads(at), name), at)
 
     def stage(self, records: Iterable[Record], remove: Iterable[Record] = ()) -> None:
         """Put records (their versions filled in) into the working state, take others out; all or nothing."""
-        changes = self._changes(records)
-        self.repository.stage(changes | {record_path(record): None for record in remove})
+        changes = self.changes(records, None)
+        for record in remove:
+            changes[record_path(record)] = None
+            if isinstance(record, SpeciesHead):
+                changes |= dict.fromkeys(self.repository.entries(None, f"species/{record.id}/"))
+        self.repository.stage(changes)
 
     def commit(self, message: str) -> str:
         """Commit the working state."""
@@ -162,19 +188,32 @@ class Population:
 
     def commit_records(self, records: Iterable[Record], message: str, since: str) -> str:
         """Commit records on top of HEAD, for jobs that started from the commit `since`."""
-        changes = self._changes(records)
+        changes = self.changes(records, since)
         self._refuse(changes)
         return self.repository.commit_changes(changes, message, since)
 
-    @staticmethod
-    def _changes(records: Iterable[Record]) -> dict[str, dict[str, Any] | None]:
-        return {record_path(record): versioned(record).model_dump(mode="json") for record in records}
+    def changes(self, records: Iterable[Record], at: str | None) -> dict[str, dict[str, Any] | None]:
+        """Records by path; of a species only the parts that are not in `at` already."""
+        changes: dict[str, dict[str, Any] | None] = {}
+        for record in records:
+            path = record_path(record)
+            if isinstance(record, SpeciesRecord):
+                head, parts = split(record)
+                known = {} if self.repository.find(path, at) is None else self.repository.read(path, at)
+                old = known.get("parts", {})
+                changes |= {part_path(record.id, digits): None for digits in old if digits not in parts}
+                new = {digits: part for digits, part in parts.items() if old.get(digits) != part["version"]}
+                changes |= {part_path(record.id, digits): part for digits, part in new.items()}
+                changes[path] = head
+            else:
+                changes[path] = versioned(record).model_dump(mode="json")
+        return changes
 
     def _refuse(self, changes: Mapping[str, Mapping[str, Any] | None]) -> None:
         records = {path: record for path, record in changes.items() if record is not None}
         repository = self.repository
-        old = {} if repository.head is None else repository.entries("HEAD")
-        before = {path: repository.load(old[path]) for path in records if path in old}
+        old = {} if repository.head is None else {path: repository.find(path, "HEAD") for path in records}
+        before = {path: repository.load(oid) for path, oid in old.items() if oid is not None}
         findings = check_records(records, before, self.objects)
         if findings:
             more = f" and {len(findings) - 1} more findings" if len(findings) > 1 else ""

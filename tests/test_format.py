@@ -14,7 +14,7 @@ from blake3 import blake3
 from example_population import make_population, maps, refine
 from numcodecs import Blosc
 
-from mpop.records import ItemRecord, JobRecord, PopulationRecord, Record, SourceRecord, SpeciesRecord
+from mpop.records import ItemRecord, JobRecord, PopulationRecord, Record, SourceRecord, SpeciesHead, SpeciesPart
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "format.md"
 
@@ -60,7 +60,10 @@ def test_a_stranger_can_read_a_population(tmp_path: Path) -> None:
     species = json.loads(subprocess.run(blob, capture_output=True, check=True).stdout)
     for name, expected in maps(1).items():
         np.testing.assert_array_equal(read_array(git, species["maps_object"], name), expected)
-    group = species["particles"]["1" * 16]
+    blob[-1] = f"HEAD:species/{'a' * 16}/11.json"
+    part = json.loads(subprocess.run(blob, capture_output=True, check=True).stdout)
+    assert part["version"] == species["parts"]["11"]
+    group = part["particles"]["1" * 16]
     particles = population.particles(population.one_species("ribosome"), "1" * 16)
     np.testing.assert_array_equal(read_array(git, group, "id"), particles.id)
     np.testing.assert_array_equal(read_array(git, group, "position_A"), particles.position_A)
@@ -85,7 +88,8 @@ def test_empty_chunks_and_partial_ones_are_read(tmp_path: Path) -> None:
         (PopulationRecord, "population.json"),
         (SourceRecord, "sources/"),
         (ItemRecord, "items/"),
-        (SpeciesRecord, "species/"),
+        (SpeciesHead, "species/<id>.json"),
+        (SpeciesPart, "species/<id>/<digits>.json"),
         (JobRecord, "jobs/"),
     ],
 )

@@ -13,6 +13,7 @@ from example_population import SHAPE, TILTS, make_population, maps, model, parti
 from mpop import Population
 from mpop.errors import InputError, NotFoundError, StateError, StoreError
 from mpop.population import record_path, versioned
+from mpop.records.species import split
 from mpop_store import version_of
 from mpop_store.repository import Repository
 
@@ -25,7 +26,10 @@ def population(tmp_path: Path) -> Population:
 def test_records_come_back_with_the_version_of_their_content(population: Population) -> None:
     (species,) = population.species().values()
     item = population.item("TS_2")
-    assert species.version == version_of(species.model_dump(mode="json"))
+    head = population.species_heads()[species.id]
+    assert species.version == head.version == version_of(head.model_dump(mode="json"))
+    assert species == versioned(species)
+    assert head.parts == {digits: part["version"] for digits, part in split(species)[1].items()}
     assert population.one_species("ribosome") == population.one_species("a" * 16) == species
     assert population.source("grid1").items == ["1" * 16, item.id]
     assert record_path(item) == "items/22/2222222222222222.json"

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from mpop.population import Population
-from mpop.records.models import ItemRecord, JobRecord, SpeciesRecord
+from mpop.records.models import ItemRecord, JobRecord, SpeciesHead
 from mpop_store.repository import Commit
 
 
@@ -20,7 +20,7 @@ class SpeciesChange:
     particles: int
     version: str
     from_items: int
-    """Item versions that made its half-maps."""
+    """Tilt series that contributed to its half-maps."""
 
 
 @dataclass(frozen=True)
@@ -55,8 +55,8 @@ def describe(population: Population, commit: Commit) -> HistoryEntry:
         folder = path.split("/")[0]
         if folder == "jobs":
             job = JobRecord.model_validate(repository.read(path, commit.id))
-        elif folder == "species":
-            new = SpeciesRecord.model_validate(repository.read(path, commit.id))
+        elif folder == "species" and path.count("/") == 1:
+            new = SpeciesHead.model_validate(repository.read(path, commit.id))
             old = repository.read(path, parent) if parent and kind == "M" else {}
             species.append(
                 SpeciesChange(
@@ -65,14 +65,14 @@ def describe(population: Population, commit: Commit) -> HistoryEntry:
                     new.resolution_A,
                     new.n_particles,
                     new.version,
-                    len(new.item_versions),
+                    new.n_items,
                 )
             )
         elif folder == "items":
             item = ItemRecord.model_validate(repository.read(path, commit.id))
             items.append(item.name)
             uses |= set(item.species_versions.items())
-    names = {one.id: one.name for one in population.species(commit.id).values()} if uses else {}
+    names = {one.id: one.name for one in population.species_heads(commit.id).values()} if uses else {}
     return HistoryEntry(
         commit.id,
         list(commit.parents),

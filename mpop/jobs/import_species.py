@@ -53,7 +53,7 @@ def add_species(
     ignore_unmatched: bool = False,
 ) -> AddedSpecies:
     """Import a species and stage it. Raises InputError with every kind of mismatch; then nothing is staged."""
-    if any(species.name == name for species in population.species().values()):
+    if any(species.name == name for species in population.species_heads().values()):
         raise StateError(f"there is a species called {name} already; choose another name")
     items = population.items()
     if not items:
@@ -90,7 +90,7 @@ def add_species(
         particles=objects,
         n_particles=sum(len(part) for part in sets.values()),
     )
-    if record.id in population.species():
+    if record.id in population.species_heads():
         raise StateError(f"the same maps and particles are in this population already (id {record.id})")
     population.stage([record])
     return AddedSpecies(population.one_species(record.id), warnings + more)

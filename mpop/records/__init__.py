@@ -8,6 +8,8 @@ from mpop.records.models import (
     RawImage,
     Record,
     SourceRecord,
+    SpeciesHead,
+    SpeciesPart,
     SpeciesRecord,
 )
 from mpop.records.tilt_series import (
@@ -31,6 +33,8 @@ __all__ = [
     "RawImage",
     "Record",
     "SourceRecord",
+    "SpeciesHead",
+    "SpeciesPart",
     "SpeciesRecord",
     "SplineGrid",
     "TiltSeriesModel",

@@ -77,11 +77,13 @@ class ItemRecord(Record):
     job: str | None = None
     parent: str | None = None
     """Version of this item before."""
+    merged: list[str] = Field(default_factory=list)
+    """Versions that a merge joined with the parent: those of the other side."""
     version: str = ""
 
 
-class SpeciesRecord(Record):
-    """`species/<id>.json`: a macromolecule: maps, mask, particles."""
+class SpeciesHead(Record):
+    """`species/<id>.json`: a macromolecule without what grows with the number of series."""
 
     kind: Literal["species"] = "species"
     id: str
@@ -94,17 +96,41 @@ class SpeciesRecord(Record):
     """Group with arrays half1, half2, mask, filtered (z, y, x) float32 and fsc (columns, shells)."""
     resolution_A: float | None
     """Where the corrected half-map FSC crosses 0.143; None when it never rises above."""
-    particles: dict[str, str]
-    """Item id -> group with the particles in that item (arrays id, half, position, angles)."""
     n_particles: int
+    n_items: int = 0
+    """Number of items that contributed to the half-maps."""
+    parts: dict[str, str] = Field(default_factory=dict)
+    """First two digits of item ids -> version of the `SpeciesPart` with these items."""
     denoiser_object: str | None = None
-    item_versions: dict[str, str] = Field(default_factory=dict)
-    """Item id -> version of that item that contributed to these half-maps."""
     job: str | None = None
     parent: str | None = None
+    merged: list[str] = Field(default_factory=list)
+    """Versions that a merge joined with the parent: those of the other side."""
     version: str = ""
     derived: dict[str, Any] = Field(default_factory=dict)
     """Droppable, recomputable: {"sums": {source id: group with the Fourier sums}}. Not in the version."""
+
+
+class SpeciesPart(Record):
+    """`species/<id>/<digits>.json`: a species' particles in the items whose ids begin with two digits.
+
+    Split so that a refined series changes a few kilobytes, however many series there are.
+    """
+
+    kind: Literal["species-part"] = "species-part"
+    species: str
+    particles: dict[str, str]
+    """Item id -> group with the particles in that item (arrays id, half, position, angles)."""
+    item_versions: dict[str, str]
+    """Item id -> version of that item that contributed to the half-maps."""
+    version: str = ""
+
+
+class SpeciesRecord(SpeciesHead):
+    """A whole species: the head and what its parts hold. `n_items` and `parts` follow from the rest."""
+
+    particles: dict[str, str]
+    item_versions: dict[str, str] = Field(default_factory=dict)
 
 
 class FailedSeries(Record):
@@ -124,7 +150,7 @@ class JobRecord(Record):
 
     kind: Literal["job"] = "job"
     id: str
-    verb: Literal["reconstruct", "refine"]
+    verb: Literal["reconstruct", "refine", "merge"]
     parameters: dict[str, Any]
     seed: int
     inputs: dict[str, str]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -32,10 +33,24 @@ def canonical_json(value: Any) -> bytes:
 
     Raises InputError for what JSON cannot hold the same everywhere: NaN, infinity, integers beyond 2^53.
     """
+    if _is_plain(value):  # where the standard library writes the same, ten times as fast
+        return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
     try:
         return rfc8785.dumps(value)
     except rfc8785.CanonicalizationError as error:
         raise InputError(f"a value cannot be stored as JSON: {error}") from error
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether a value is made of ASCII text, None and truth values only: no numbers, and keys in byte order."""
+    kind = type(value)
+    if kind is str:
+        return value.isascii()
+    if kind is dict:
+        return all(type(key) is str and key.isascii() and _is_plain(inner) for key, inner in value.items())
+    if kind is list:
+        return all(_is_plain(inner) for inner in value)
+    return value is None or kind is bool
 
 
 def version_of(record: Mapping[str, Any]) -> str:

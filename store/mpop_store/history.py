@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pygit2
+from pygit2.enums import SortMode
 
 from mpop_store.authorship import signature
 from mpop_store.errors import DamagedObjectError, InputError, NotFoundError, StoreError
@@ -135,12 +136,12 @@ class History:
         """A commit as Git has it."""
         return self._objects.commit(self.resolve(revision))
 
-    def entries(self, at: str | None = None) -> dict[str, str]:
-        """Path -> Git object of every record in a revision; None is HEAD."""
+    def entries(self, at: str | None = None, prefix: str = "") -> dict[str, str]:
+        """Path -> Git object of the records whose path begins with a prefix, in a revision; None is HEAD."""
         if at is None and self.head is None:
             return {}
         tree = str(self.commit_object(at or HEAD).tree_id)
-        return {path: oid for path, oid in self._objects.files(tree) if path.endswith(".json")}
+        return {path: oid for path, oid in self._objects.files(tree, only=prefix) if path.endswith(".json")}
 
     def find(self, path: str, at: str | None = None) -> str | None:
         """Git object of one record, None if it is not there."""
@@ -167,15 +168,8 @@ class History:
 
     def records(self, prefix: str = "", at: str | None = None) -> dict[str, dict[str, Any]]:
         """All records whose path begins with a prefix, by path."""
-        found = self._below(prefix, at)
+        found = self.entries(at, prefix)
         return {path: self.load(found[path]) for path in sorted(found)}
-
-    def _below(self, prefix: str, at: str | None) -> dict[str, str]:
-        """As `entries`, of the paths with a prefix; looks into no other folder."""
-        if at is None and self.head is None:
-            return {}
-        tree = str(self.commit_object(at or HEAD).tree_id)
-        return {path: oid for path, oid in self._objects.files(tree, only=prefix) if path.endswith(".json")}
 
     def changes(self, old: str | None, new: str) -> dict[str, str]:
         """Record path -> "A", "M" or "D" between two revisions; old None is the empty one."""
@@ -194,6 +188,15 @@ class History:
     def leads_to(self, descendant: str, ancestor: str) -> bool:
         """Whether an ancestor is in the history of a descendant, or the same."""
         return self.merge_base(descendant, ancestor) == self.resolve(ancestor)
+
+    def ahead(self, tip: str, of: str) -> list[Commit]:
+        """The commits that one revision leads to and another does not, parents before their children."""
+        first, second = self.resolve(tip), self.resolve(of)
+        self._objects.check_history(first)
+        self._objects.check_history(second)
+        walk = self._git.walk(pygit2.Oid(hex=first), SortMode.TOPOLOGICAL | SortMode.REVERSE)
+        walk.hide(pygit2.Oid(hex=second))
+        return [self._describe(commit) for commit in walk]
 
     def log(self, start: str = HEAD) -> Iterator[Commit]:
         """Commits reachable from a revision, newest first, read as they are asked for."""

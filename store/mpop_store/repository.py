@@ -131,13 +131,10 @@ class Repository(History):
             index.read(False)  # if it has changed on disk
             return index
 
-    def entries(self, at: str | None = None) -> dict[str, str]:
-        """Path -> Git object of every record; `at` None is the working state."""
-        return self._below("", at)
-
-    def _below(self, prefix: str, at: str | None) -> dict[str, str]:
+    def entries(self, at: str | None = None, prefix: str = "") -> dict[str, str]:
+        """Path -> Git object of the records whose path begins with a prefix; `at` None is the working state."""
         if at is not None or self.is_bare:
-            return super()._below(prefix, at)
+            return super().entries(at, prefix)
         return {
             entry.path: str(entry.id)
             for entry in self._index()

@@ -12,7 +12,7 @@ from mpop_hooks import check_records
 from mpop_store import ObjectStore, version_of
 from mpop_store.groups import group_objects, write_group
 
-PATH = "species/ab.json"
+PATH = "species/ab/it.json"
 
 
 @pytest.fixture
@@ -26,7 +26,12 @@ def particles(objects: ObjectStore, ids: list[int], halves: list[int]) -> str:
 
 def species(objects: ObjectStore, particle_group: str, **fields: Any) -> dict[str, Any]:
     maps = write_group(objects, {"half1": np.random.default_rng(0).random((20, 20, 20), np.float32)})
-    record = {"kind": "species", "id": "ab", "maps_object": maps, "particles": {"item1": particle_group}} | fields
+    record = {
+        "kind": "species-part",
+        "species": "ab",
+        "maps_object": maps,
+        "particles": {"item1": particle_group},
+    } | fields
     return record | {"version": version_of(record)}
 
 

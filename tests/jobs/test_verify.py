@@ -116,7 +116,8 @@ def test_a_version_that_does_not_follow_is_found(population: Population) -> None
     [
         (f"species/{'a' * 16}.json", {"parent": "f" * 64}, "parent"),
         (f"species/{'a' * 16}.json", {"job": "f" * 16}, "job"),
-        (f"species/{'a' * 16}.json", {"item_versions": {"1" * 16: "f" * 64}}, "contribution"),
+        (f"species/{'a' * 16}.json", {"parts": {"11": "f" * 64}}, "part"),
+        (f"species/{'a' * 16}/11.json", {"item_versions": {"1" * 16: "f" * 64}}, "contribution"),
         (f"items/11/{'1' * 16}.json", {"species_versions": {"a" * 16: "f" * 64}}, "reference"),
         (f"items/11/{'1' * 16}.json", {"source": "f" * 16}, "source"),
         (f"sources/{'5' * 16}.json", {"items": ["f" * 16]}, "tilt series"),
