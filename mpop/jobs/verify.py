@@ -45,15 +45,16 @@ class VerifyReport:
 
 @dataclass
 class _Version:
-    """One version of one record, and the commits that hold it."""
+    """One version of one record, and the commits that hold it. name: what people call it."""
 
     path: str
     record: dict[str, Any]
-    commits: list[str] = field(default_factory=list)
+    commits: list[str]
+    name: str = ""
 
     def __str__(self) -> str:
-        name = self.record.get("name") or self.record.get("id", "")
-        kind = self.record.get("kind", "record")
+        name = self.name or self.record.get("name") or self.record.get("id", "")
+        kind = str(self.record.get("kind", "record")).replace("species-part", "particles of species")
         commits = ", ".join(commit[:10] for commit in self.commits[:3]) or "the working state"
         more = f" and {len(self.commits) - 3} more" if len(self.commits) > 3 else ""
         return f"{kind} {name}, version {str(self.record.get('version', ''))[:10]}, in {commits}{more}"
@@ -87,6 +88,10 @@ def _load_versions(population: Population, git: Survey, problems: list[Problem])
                 versions.append(_Version(path, population.repository.load(oid), commits))
             except MpopError as error:
                 problems.append(Problem("record", path, str(error), [commit[:10] for commit in commits]))
+    names = {version.record.get("id"): str(version.record.get("name")) for version in versions}
+    for version in versions:
+        if version.record.get("kind") == "species-part":
+            version.name = names.get(version.record.get("species"), "")
     return versions
 
 

@@ -53,7 +53,7 @@ def test_a_sound_population_is_whole(population: Population) -> None:
     assert report.objects == len(list(population.objects.names())) == seen[-1][1] == seen[-1][2]
     assert report.bytes == sum(path.stat().st_size for path in population.objects.root.rglob("??/*"))
     assert report.commits == 2
-    assert report.records == 1 + 1 + 3 + 2 + 1  # population, source, items, species, job
+    assert report.records == 1 + 1 + 3 + 2 + 3 + 1  # population, source, items, species, their parts, job
 
 
 def test_a_flipped_byte_in_any_object_file_is_found(population: Population) -> None:
@@ -83,7 +83,7 @@ def test_what_depends_on_a_chunk_is_named(population: Population, how: str) -> N
     assert set(found) == {shared, chunk}
     assert found[chunk].dependents == [f"species ribosome, version {new.version[:10]}, in {commits[0][:10]}"]
     assert sorted(found[shared].dependents) == sorted(
-        f"species ribosome, version {one.version[:10]}, in {commit[:10]}"
+        f"particles of species ribosome, version {one.parts['11'][:10]}, in {commit[:10]}"
         for one, commit in ((new, commits[0]), (old, commits[1]))
     )
     assert how in found[chunk].message
