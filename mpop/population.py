@@ -36,6 +36,7 @@ from mpop.records.models import (
 from mpop.records.species import head_path, join, part_path, split
 from mpop.records.tilt_series import ParticleSet, TiltSeriesModel
 from mpop_hooks import check_records
+from mpop_hooks.objects_complete import references_of
 from mpop_store import hash_file, version_of
 from mpop_store.groups import GroupStore, read_group, write_group
 from mpop_store.repository import FORMAT_VERSION, ROOT_RECORD, Repository
@@ -81,6 +82,7 @@ class Population:
     """Sources, items, species and jobs of one repository. `at=None` reads the working state."""
 
     def __init__(self, repository: Repository) -> None:
+        repository.references_of = references_of
         self.repository = repository
         self.objects = repository.objects
         self._checked_files: set[Path] = set()
