@@ -7,6 +7,9 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+TEMPORARY = "tmp-"
+"""How the name of a file begins that is being written; once whole, it is renamed."""
+
 PARALLEL = 16
 """Syncs in flight at once: a journalling file system commits them together, so many cost little more than one."""
 
@@ -15,11 +18,12 @@ def fsync_all(files: Iterable[Path]) -> None:
     """Write files, and then the folders that name them, through to the disk. Raises OSError."""
     files = list(files)
     with ThreadPoolExecutor(PARALLEL) as pool:
-        list(pool.map(_fsync, files))
-        list(pool.map(_fsync, sorted({file.parent for file in files})))
+        list(pool.map(fsync, files))
+        list(pool.map(fsync, sorted({file.parent for file in files})))
 
 
-def _fsync(path: Path) -> None:
+def fsync(path: Path) -> None:
+    """Write one file or folder through to the disk. Raises OSError."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -1,0 +1,156 @@
+"""Leases: who is writing, since when. Garbage collection touches nothing that is newer than the oldest of them.
+
+A lease is a file in one folder: canonical JSON with the fields id, purpose, host, machine, pid, process_started,
+started (seconds since 1970 by the clock of the file system) and version, the BLAKE3 of the others. Its writer
+touches it once a minute. Whether its process lives is known on the same machine; elsewhere it counts as dead when it
+has not touched the file for long.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import threading
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from mpop_store.errors import InputError, StoreError
+from mpop_store.hashing import canonical_json, version_of
+
+HEARTBEAT_S = 60.0
+SILENCE_S = 3600.0
+"""A lease of another machine that has not been touched for so long belongs to a dead process."""
+SAME_START_S = 60.0
+"""By how much the start of one process may seem to move, when the clock is set."""
+
+
+@dataclass(frozen=True)
+class Lease:
+    """A writer at work. started: seconds since 1970; 0 if its file cannot be read, so that nothing is newer."""
+
+    id: str
+    purpose: str
+    host: str
+    pid: int
+    started: float
+
+    def __str__(self) -> str:
+        return (
+            f"{self.purpose} (process {self.pid} on {self.host})" if self.pid else f"an unreadable lease {self.id}"
+        )
+
+
+class Leases:
+    """The leases in one folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @contextmanager
+    def hold(self, purpose: str) -> Iterator[Lease]:
+        """Hold a lease inside. purpose: a word for people, such as `refine`. Raises StoreError."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            path, lease = self._write(purpose)
+        except OSError as error:
+            raise StoreError(f"cannot write to {self.folder}: {error.strerror or error}") from error
+        done = threading.Event()
+        threading.Thread(target=_beat, args=(path, done), daemon=True, name="lease").start()
+        try:
+            yield lease
+        finally:
+            done.set()
+            with contextlib.suppress(OSError):
+                path.unlink()
+
+    def _write(self, purpose: str) -> tuple[Path, Lease]:
+        """Begin with an empty file, for its time is that of the file system's clock."""
+        identity = uuid.uuid4().hex
+        path = self.folder / f"{identity}.json"
+        path.touch()
+        lease = Lease(identity, purpose, socket.gethostname(), os.getpid(), path.stat().st_mtime)
+        record: dict[str, Any] = vars(lease) | {"machine": _machine(), "process_started": _start_of(lease.pid)}
+        temporary = path.with_suffix(".tmp")
+        temporary.write_bytes(canonical_json(record | {"version": version_of(record)}))
+        os.replace(temporary, path)
+        return path, lease
+
+    def clean(self, now: float) -> None:
+        """Remove what was left half written."""
+        for path in self.folder.glob("*.tmp"):
+            with contextlib.suppress(OSError):
+                if now - path.stat().st_mtime > SILENCE_S:
+                    path.unlink()
+
+    def live(self, now: float) -> list[Lease]:
+        """Leases of processes that live, as far as can be known; those of dead ones are removed.
+
+        now: seconds since 1970 by the clock of the file system.
+        """
+        found: list[Lease] = []
+        for path in sorted(self.folder.glob("*.json")):
+            try:
+                touched = path.stat().st_mtime
+                content = path.read_bytes()
+            except FileNotFoundError:
+                continue
+            lease, dead = _read(path.stem, content)
+            if dead is None:
+                dead = now - touched > SILENCE_S
+            if not dead:
+                found.append(lease)
+            else:
+                with contextlib.suppress(OSError):
+                    path.unlink()
+        return found
+
+
+def _read(identity: str, content: bytes) -> tuple[Lease, bool | None]:
+    """A lease, and whether its process is dead; None where that cannot be known from here."""
+    try:
+        record = json.loads(content)
+        if record["version"] != version_of(record) or record["id"] != identity:
+            raise ValueError("changed")
+        pid, started = int(record["pid"]), float(record["started"])
+        lease = Lease(identity, str(record["purpose"]), str(record["host"]), pid, started)
+        process_started = float(record["process_started"])
+    except (ValueError, TypeError, KeyError, RecursionError, InputError):
+        return Lease(identity, "unknown", "unknown", 0, 0.0), None
+    if record["machine"] != _machine():
+        return lease, None
+    now_there = _start_of(pid)
+    return lease, now_there is None or abs(now_there - process_started) > SAME_START_S
+
+
+def _beat(path: Path, done: threading.Event) -> None:
+    while not done.wait(HEARTBEAT_S):
+        with contextlib.suppress(OSError):
+            os.utime(path)
+
+
+def _start_of(pid: int) -> float | None:
+    """When a process of this machine began, None if there is none: numbers of processes are used again."""
+    try:
+        return psutil.Process(pid).create_time()
+    except psutil.NoSuchProcess:
+        return None
+
+
+@cache
+def _machine() -> str:
+    """What tells this machine, since it was booted, and its table of processes from all others."""
+    parts = [socket.gethostname()]
+    for source in ("/proc/sys/kernel/random/boot_id", "/proc/self/ns/pid"):
+        with contextlib.suppress(OSError):
+            path = Path(source)
+            parts.append(os.readlink(path) if path.is_symlink() else path.read_text().strip())
+    return " ".join(parts)

@@ -1,0 +1,92 @@
+"""Objects in one file each, `ab/cdef...` by name: where new objects land."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+from mpop_store.durable import TEMPORARY
+from mpop_store.encoding import MAX_CONTENT
+from mpop_store.errors import DamagedObjectError, StoreError
+
+ABANDONED_AFTER_S = 24 * 3600.0
+LARGEST_FILE = MAX_CONTENT + 4096
+"""Bytes of the largest file that can hold an object."""
+
+
+class LooseObjects:
+    """The objects below one folder. Content is neither encoded nor checked here."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def path(self, name: str) -> Path:
+        """Where an object lives. Raises StoreError for something that is not a name."""
+        if len(name) != 64 or not set(name) <= set("0123456789abcdef"):
+            raise StoreError(f"{name!r} is not the name of an object")
+        return self.root / name[:2] / name[2:]
+
+    def has(self, name: str) -> bool:
+        """Whether there is a file for an object."""
+        return self.path(name).is_file()
+
+    def read(self, name: str) -> bytes | None:
+        """The file of an object, None if there is none. Raises DamagedObjectError for one of absurd size."""
+        try:
+            with self.path(name).open("rb") as file:
+                if os.fstat(file.fileno()).st_size > LARGEST_FILE:
+                    raise DamagedObjectError(f"object {name} is damaged: its file is larger than any object")
+                return file.read()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise StoreError(f"object {name} cannot be read: {error.strerror or error}") from error
+
+    def write(self, name: str, blob: bytes) -> Path:
+        """Put a file in place; not synced. Raises StoreError, and then leaves nothing."""
+        target = self.path(name)
+        temporary = target.parent / f"{TEMPORARY}{uuid.uuid4().hex}"
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with temporary.open("xb") as file:
+                file.write(blob)
+            temporary.chmod(0o444)
+            os.replace(temporary, target)
+        except OSError as error:
+            raise StoreError(f"cannot write to the store at {self.root}: {error.strerror or error}") from error
+        finally:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+        return target
+
+    def freshen(self, name: str) -> Path | None:
+        """Mark an object as used now, so that no garbage collection takes it; None if that cannot be done."""
+        path = self.path(name)
+        try:
+            os.utime(path)
+        except OSError:  # not here, or another user's
+            return None
+        return path
+
+    def names(self) -> Iterator[str]:
+        """All objects here, in order."""
+        for folder in sorted(self.root.glob("[0-9a-f][0-9a-f]")):
+            for file in sorted(os.listdir(folder)):
+                if len(file) == 62:
+                    yield folder.name + file
+
+    def clean(self, older_than_s: float = ABANDONED_AFTER_S) -> None:
+        """Remove what killed writers left behind; a younger file may belong to a writer at work."""
+        remove_leftovers(self.root, f"??/{TEMPORARY}*", older_than_s)
+
+
+def remove_leftovers(folder: Path, pattern: str, older_than_s: float) -> None:
+    """Remove temporary files whose last write is long ago."""
+    for leftover in folder.glob(pattern):
+        with contextlib.suppress(OSError):
+            if time.time() - leftover.stat().st_mtime >= older_than_s:
+                leftover.unlink()

@@ -1,0 +1,90 @@
+"""Taking in objects from another store: each is checked before it counts, many become packs."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from mpop_store.encoding import decode
+from mpop_store.errors import StoreError
+from mpop_store.packs import TARGET_SIZE, PackWriter
+
+if TYPE_CHECKING:
+    from mpop_store.objects import ObjectStore
+
+FEW_BYTES = 4 * 2**20
+"""Up to so many bytes objects become loose ones, so that a small transfer does not leave a small pack."""
+
+
+class Receiver:
+    """Objects that arrive. After the block, however it ends, all that were added are durable and in the store, so
+    that a transfer that broke off goes on where it was; a pack that is full counts before that.
+    """
+
+    def __init__(self, store: ObjectStore) -> None:
+        self._store = store
+        self._few: dict[str, bytes] = {}
+        self._few_bytes = 0
+        self._pack: PackWriter | None = None
+        self._names: set[str] = set()
+        self.bytes = 0
+        """Bytes of the files that were new."""
+
+    @property
+    def objects(self) -> int:
+        """How many were new."""
+        return len(self._names)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def add(self, name: str, blob: bytes) -> None:
+        """Take the file of an object in. Raises DamagedObjectError if it is not the object of that name."""
+        if name in self._names or self._store.freshen(name):
+            return
+        decode(blob, name)
+        try:
+            if self._pack is None:
+                self._few[name] = blob
+                self._few_bytes += len(blob)
+                if self._few_bytes > FEW_BYTES:
+                    self._begin_pack()
+            else:
+                self._pack.add(name, blob)
+            if self._pack is not None and self._pack.size >= TARGET_SIZE:
+                self._finish_pack()
+        except OSError as error:
+            raise self._failed(error) from error
+        self._names.add(name)
+        self.bytes += len(blob)
+
+    def _begin_pack(self) -> None:
+        self._pack = PackWriter(self._store.packed.folder)
+        for name, blob in self._few.items():
+            self._pack.add(name, blob)
+        self._few.clear()
+        self._few_bytes = 0
+
+    def _finish_pack(self) -> None:
+        if self._pack is not None:
+            self._pack.finish()
+            self._pack = None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self._finish_pack()
+            for name, blob in self._few.items():
+                self._store.put_file(name, blob)
+            self._store.sync()
+        except (OSError, StoreError) as failure:
+            if self._pack is not None:
+                self._pack.abandon()
+            if error is None:
+                raise self._failed(failure) from failure
+
+    def _failed(self, error: OSError | StoreError) -> StoreError:
+        if isinstance(error, StoreError):
+            return error
+        return StoreError(f"cannot write to the store at {self._store.root}: {error.strerror or error}")
