@@ -1,0 +1,253 @@
+"""Two states of a population compared, at a cost in proportion to what differs.
+
+Git's trees say which records differ; only those are read, and of the arrays only those that the two do not share.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, TypeVar
+
+from mpop.comparison.changes import (
+    Difference,
+    ItemDifference,
+    JobDifference,
+    Kind,
+    SeriesParticles,
+    Settings,
+    SourceDifference,
+    SpeciesDifference,
+)
+from mpop.comparison.models import compare_models
+from mpop.comparison.particles import Displacements, compare_particles, summarise
+from mpop.errors import MissingObjectError, NotFoundError
+from mpop.population import Population
+from mpop.records.arrays import particles_from_arrays
+from mpop.records.models import ItemRecord, JobRecord, SpeciesHead
+from mpop.records.tilt_series import ParticleSet
+from mpop_store.groups import read_group
+
+T = TypeVar("T")
+
+POPULATION_RECORD = "population.json"
+SPECIES_SETTINGS = ("name", "symmetry", "diameter_A", "pixel_size_A", "box")
+SOURCE_SETTINGS = ("name", "pixel_size_A", "image_shape", "volume_dims_A")
+ITEM_SETTINGS = ("name", "source")
+
+
+def compare(
+    population: Population,
+    before: str,
+    after: str | None = None,
+    species: str | None = None,
+    item: str | None = None,
+) -> Difference:
+    """What differs between a revision and another, or the working state.
+
+    species, item: names or ids, to look at these alone. Raises NotFoundError for an unknown revision or name.
+    """
+    repository = population.repository
+    first = repository.resolve(before)
+    second = repository.resolve(after or "HEAD") if after is not None or repository.is_bare else None
+    both = _Both(population, first, second)
+    if species is None and item is None:
+        return Difference(
+            first,
+            second,
+            both.name(),
+            list(both.species(None, None)),
+            list(both.items(None)),
+            list(both.sources()),
+            list(both.jobs()),
+            both.missing,
+        )
+    only_item = None if item is None else both.in_either(lambda at: population.item(item, at)).id
+    only_species = None if species is None else both.in_either(lambda at: population.one_species(species, at)).id
+    series = list(both.items(only_item)) if species is None else []
+    return Difference(first, second, {}, list(both.species(only_species, only_item)), series, missing=both.missing)
+
+
+@dataclass
+class _Both:
+    """Two states: a commit, and another or (None) the working state. missing: fills up as arrays are read."""
+
+    population: Population
+    before: str
+    after: str | None
+    missing: list[str] = field(default_factory=list)
+
+    @cached_property
+    def paths(self) -> list[str]:
+        """The records in which the states differ."""
+        repository = self.population.repository
+        if self.after is not None:
+            return sorted(repository.changes(self.before, self.after))
+        touched = {path for _, path in repository.status()} | set(repository.changes(self.before, "HEAD"))
+        return sorted(path for path in touched if repository.find(path, self.before) != repository.find(path))
+
+    def in_either(self, read: Callable[[str | None], T]) -> T:
+        """What one of the states knows, the later one first."""
+        try:
+            return read(self.after)
+        except NotFoundError:
+            return read(self.before)
+
+    def records(self, path: str) -> tuple[dict[str, Any], dict[str, Any]]:
+        """A record in both states; {} where it is not."""
+        found = []
+        for at in (self.before, self.after):
+            oid = self.population.repository.find(path, at)
+            found.append({} if oid is None else self.population.repository.load(oid))
+        return found[0], found[1]
+
+    def changed(self, folder: str, depth: int) -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
+        """Path and both records of what differs in a folder, at a depth of so many slashes."""
+        for path in self.paths:
+            if path.startswith(f"{folder}/") and path.count("/") == depth:
+                yield path, *self.records(path)
+
+    def name(self) -> Settings:
+        """The name of the population."""
+        if POPULATION_RECORD not in self.paths:
+            return {}
+        return _settings(*self.records(POPULATION_RECORD), ("name", "format"))
+
+    def jobs(self) -> Iterator[JobDifference]:
+        """The jobs that only the second state knows."""
+        for _, was, now in self.changed("jobs", 2):
+            if now and not was:
+                job = JobRecord.model_validate(now)
+                earlier = self._job_before(job)
+                changed = {} if earlier is None else _settings(earlier.parameters, job.parameters)
+                yield JobDifference(job.id, job.verb, job.parameters, job.seed, changed)
+
+    def _job_before(self, job: JobRecord) -> JobRecord | None:
+        """The job of the same verb that made a species of which this one made the next version."""
+        for path in job.inputs:
+            if path.startswith("species/"):
+                was, now = self.records(path)
+                made_by = str(was.get("job"))
+                record, _ = self.records(f"jobs/{made_by[:2]}/{made_by}.json")
+                if now.get("job") == job.id and record.get("verb") == job.verb:
+                    return JobRecord.model_validate(record)
+        return None
+
+    def sources(self) -> Iterator[SourceDifference]:
+        """Sources, and the series that came and went."""
+        for _, was, now in self.changed("sources", 1):
+            known = now or was
+            old, new = set(was.get("items", ())), set(now.get("items", ()))
+            yield SourceDifference(
+                known["id"],
+                known["name"],
+                _kind(was, now),
+                [self._item_name(one, self.after) for one in sorted(new - old)] if was else [],
+                [self._item_name(one, self.before) for one in sorted(old - new)] if now else [],
+                _settings(was, now, SOURCE_SETTINGS),
+            )
+
+    def _item_name(self, item: str, at: str | None) -> str:
+        return self.population.item(item, at).name
+
+    def items(self, only: str | None) -> Iterator[ItemDifference]:
+        """Tilt series, their models by what changed in them."""
+        for _, was, now in self.changed("items", 2):
+            known = now or was
+            if only is None or known["id"] == only:
+                settings = _settings(was, now, ITEM_SETTINGS) | self._raw(was, now)
+                quantities, more = self._models(was, now)
+                versions = was.get("version"), now.get("version")
+                name = known["name"]
+                yield ItemDifference(known["id"], name, _kind(was, now), *versions, quantities, settings | more)
+
+    @staticmethod
+    def _raw(was: Mapping[str, Any], now: Mapping[str, Any]) -> Settings:
+        """The raw images, if they are linked elsewhere or are others."""
+        if not was or not now or was["raw"] == now["raw"]:
+            return {}
+        return {"raw images": (_folder(was["raw"]), _folder(now["raw"]))}
+
+    def _models(self, was: dict[str, Any], now: dict[str, Any]) -> tuple[list[Any], Settings]:
+        if not was or not now or was["model_object"] == now["model_object"]:
+            return [], {}
+        try:
+            models = [self.population.tilt_series(ItemRecord.model_validate(one)) for one in (was, now)]
+        except MissingObjectError:
+            self.missing.append(f"the model of {now['name']}")
+            return [], {}
+        change = compare_models(*models)
+        return change.quantities, change.settings
+
+    def species(self, only: str | None, item: str | None) -> Iterator[SpeciesDifference]:
+        """Species; with an item, only what happened to their particles in it."""
+        for _, was, now in self.changed("species", 1):
+            known = now or was
+            if only is None or known["id"] == only:
+                difference = self._one_species(was, now, item)
+                if item is None or difference.series:
+                    yield difference
+
+    def _one_species(self, was: dict[str, Any], now: dict[str, Any], item: str | None) -> SpeciesDifference:
+        known = now or was
+        parts = self._parts(SpeciesHead.model_validate(known), item) if item or (was and now) else {}
+        series = [
+            SeriesParticles(one, self.in_either(lambda at, one=one: self._item_name(one, at)), change)
+            for one, part in parts.items()
+            if not (change := summarise([part])).is_none
+        ]
+        counts = {"before": was.get("n_particles", 0), "after": now.get("n_particles", 0)}
+        if not (was and now):
+            counts |= {"added": counts["after"], "removed": counts["before"]}
+        return SpeciesDifference(
+            known["id"],
+            known["name"],
+            _kind(was, now),
+            was.get("resolution_A"),
+            now.get("resolution_A"),
+            was.get("version"),
+            now.get("version"),
+            bool(was and now) and was["maps_object"] != now["maps_object"],
+            _settings(was, now, SPECIES_SETTINGS),
+            replace(summarise(list(parts.values())), **counts),
+            sorted(series, key=lambda one: one.name),
+        )
+
+    def _parts(self, species: SpeciesHead, item: str | None) -> dict[str, Displacements]:
+        """By item id, of the series in which the particles are not the same group of arrays."""
+        parts: dict[str, Displacements] = {}
+        for _, was, now in self.changed(f"species/{species.id}", 2):
+            old, new = was.get("particles", {}), now.get("particles", {})
+            for one in sorted(set(old) | set(new)):
+                if old.get(one) != new.get(one) and item in (None, one):
+                    try:
+                        before, after = (self._particle_set(groups.get(one)) for groups in (old, new))
+                        parts[one] = compare_particles(before, after, species.symmetry)
+                    except MissingObjectError:
+                        name = self.in_either(lambda at, one=one: self._item_name(one, at))
+                        self.missing.append(f"the particles of {species.name} in {name}")
+        return parts
+
+    def _particle_set(self, group: str | None) -> ParticleSet | None:
+        return None if group is None else particles_from_arrays(*read_group(self.population.objects, group))
+
+
+def _kind(was: Mapping[str, Any], now: Mapping[str, Any]) -> Kind:
+    return "added" if not was else "removed" if not now else "changed"
+
+
+def _settings(was: Mapping[str, Any], now: Mapping[str, Any], names: tuple[str, ...] | None = None) -> Settings:
+    """What differs where both states have the record."""
+    if not was or not now:
+        return {}
+    return {
+        name: (was.get(name), now.get(name))
+        for name in (names if names is not None else sorted(set(was) | set(now)))
+        if was.get(name) != now.get(name)
+    }
+
+
+def _folder(raw: list[dict[str, Any]]) -> str:
+    """Where raw images lie, from the first of them."""
+    return raw[0]["path"].rpartition("/")[0] or "."
