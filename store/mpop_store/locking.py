@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -43,3 +45,23 @@ class Lock:
                     yield
                 finally:
                     self._depth -= 1
+
+
+GIT_HOLDS_S = 1.0
+"""Longer than Git takes for what it does under the lock of one file."""
+
+
+def break_abandoned(file: Path) -> None:
+    """Remove the lock of Git's on a file, `<file>.lock`, if whoever took it must be dead: it stays.
+
+    To be called under the population's lock, so that no other mpop can be the one that holds it.
+    """
+    lock = file.with_name(f"{file.name}.lock")
+    with contextlib.suppress(FileNotFoundError):
+        first = lock.stat()
+        end = time.monotonic() + GIT_HOLDS_S
+        while time.monotonic() < end:
+            time.sleep(0.02)
+            if lock.stat().st_ino != first.st_ino:
+                return  # somebody is at work there
+        lock.unlink()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterable
 from pathlib import Path
 
 import pygit2
@@ -10,7 +11,7 @@ from pygit2.enums import Option
 
 from mpop_store.errors import DamagedObjectError, InputError, StateError, StoreError
 from mpop_store.git_objects import UNREADABLE
-from mpop_store.locking import Lock
+from mpop_store.locking import Lock, break_abandoned
 from mpop_store.operations import Moves, Operation, OperationLog
 
 HEAD = "HEAD"
@@ -85,6 +86,7 @@ class Refs:
             for name, (old, _) in moves.items():
                 if self._value(name) != old:
                     raise StateError(f"another process moved {name} first; run the command again")
+            self._break_abandoned_locks(moves)
             self._operations.append(moves, reason)
             done: list[str] = []
             try:
@@ -104,6 +106,7 @@ class Refs:
         """Complete an operation that a process died in the middle of; under the lock."""
         last = self._operations.last()
         if last is not None and (left := self._left(last)):
+            self._break_abandoned_locks(left)
             for name in left:
                 self._set(name, last.moves[name][1], last.reason)
 
@@ -116,6 +119,11 @@ class Refs:
         left = [name for name, (old, _) in real.items() if now[name] == old]
         done = [name for name, (_, new) in real.items() if now[name] == new]
         return left if done and len(done) + len(left) == len(real) else []
+
+    def _break_abandoned_locks(self, names: Iterable[str]) -> None:
+        """A process that was killed while it moved a reference leaves it locked."""
+        for name in ("packed-refs", *names):
+            break_abandoned(Path(self._git.path) / name)
 
     def _value(self, name: str) -> str | None:
         return self._head_value() if name == HEAD else self.get(name)
