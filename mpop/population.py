@@ -35,7 +35,7 @@ from mpop.records.models import (
 )
 from mpop.records.species import head_path, join, part_path, split
 from mpop.records.tilt_series import ParticleSet, TiltSeriesModel
-from mpop_hooks import check_records
+from mpop_hooks import Proposal, check, refusals
 from mpop_hooks.objects_complete import references_of
 from mpop_store import hash_file, version_of
 from mpop_store.groups import GroupStore, read_group, write_group
@@ -76,6 +76,14 @@ def _typed(kind: type[R], path: str, record: Mapping[str, Any]) -> R:
     except ValidationError as error:
         where = ".".join(str(part) for part in error.errors()[0]["loc"])
         raise StateError(f"{path} is not a record that this mpop reads (field {where}); update mpop?") from error
+
+
+def _refuse(proposal: Proposal) -> None:
+    """Raise StateError when a policy does not agree."""
+    findings = refusals(check(proposal))
+    if findings:
+        more = f" and {len(findings) - 1} more findings" if len(findings) > 1 else ""
+        raise StateError(f"refused to commit: {findings[0]}{more}")
 
 
 class Population:
@@ -184,14 +192,13 @@ class Population:
 
     def commit(self, message: str) -> str:
         """Commit the working state."""
-        staged = [path for kind, path in self.repository.status() if kind != "D"]
-        self._refuse({path: self.repository.read(path) for path in staged})
+        _refuse(Proposal.staged(self.repository))
         return self.repository.commit(message)
 
     def commit_records(self, records: Iterable[Record], message: str, since: str) -> str:
         """Commit records on top of HEAD, for jobs that started from the commit `since`."""
         changes = self.changes(records, since)
-        self._refuse(changes)
+        _refuse(Proposal.changing(self.repository, "HEAD", changes, "commit"))
         return self.repository.commit_changes(changes, message, since)
 
     def changes(self, records: Iterable[Record], at: str | None) -> dict[str, dict[str, Any] | None]:
@@ -210,16 +217,6 @@ class Population:
             else:
                 changes[path] = versioned(record).model_dump(mode="json")
         return changes
-
-    def _refuse(self, changes: Mapping[str, Mapping[str, Any] | None]) -> None:
-        records = {path: record for path, record in changes.items() if record is not None}
-        repository = self.repository
-        old = {} if repository.head is None else {path: repository.find(path, "HEAD") for path in records}
-        before = {path: repository.load(oid) for path, oid in old.items() if oid is not None}
-        findings = check_records(records, before, self.objects)
-        if findings:
-            more = f" and {len(findings) - 1} more findings" if len(findings) > 1 else ""
-            raise StateError(f"refused to commit: {findings[0]}{more}")
 
     def write_group(self, arrays: Mapping[str, NDArray[Any]], attributes: Mapping[str, Any] | None = None) -> str:
         """Store arrays; returns the group's name."""
