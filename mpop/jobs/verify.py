@@ -147,14 +147,14 @@ def _check_graph(versions: list[_Version]) -> list[Problem]:
         if version.record.get("version") != version_of(version.record):
             message = f"the version of {version.path} does not follow from its content"
             problems.append(Problem("record", version.path, message, [str(version)]))
-        for edge, target, wanted in _edges(version.record):
+        for edge, target, wanted in edges(version.record):
             if wanted not in known[target]:
                 message = f"{version.path} names a {edge}, {target} {wanted[:10]}, that is nowhere in the history"
                 problems.append(Problem("edge", version.path, message, [str(version)]))
     return problems
 
 
-def _edges(record: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
+def edges(record: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
     """Where a record leads: what it calls the other end, what that must be, and its name."""
     if record.get("parent") is not None:
         yield "parent", f"{record.get('kind')} version", record["parent"]
