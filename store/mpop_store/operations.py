@@ -15,6 +15,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from mpop_store.durable import fsync
+
 Moves = Mapping[str, tuple[str | None, str | None]]
 """Reference -> its value before and after: a commit id, "ref: <name>" for a symbolic HEAD, None for nothing."""
 
@@ -47,12 +49,15 @@ class OperationLog:
             dict(moves),
         )
         line = json.dumps({key: value for key, value in asdict(operation).items()}).encode() + b"\n"
+        is_new = not self._path.exists()
         with self._path.open("ab") as file:
             if not _ends_in_newline(self._path):
                 file.write(b"\n")  # a crash cut the last line short; it stays, and counts for nothing
             file.write(line)
             file.flush()
             os.fsync(file.fileno())
+        if is_new:
+            fsync(self._path.parent)
         return operation
 
     def all(self) -> list[Operation]:

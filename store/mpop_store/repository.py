@@ -18,6 +18,7 @@ from pathlib import Path
 import pygit2
 from pygit2.enums import CheckoutStrategy, DeltaStatus, FileMode
 
+from mpop_store.durable import fsync, fsync_all
 from mpop_store.errors import DamagedObjectError, NotFoundError, StateError, StoreError
 from mpop_store.history import Changes, Commit, History, readable_damage, readable_errors
 from mpop_store.integrity import Survey, survey
@@ -191,7 +192,7 @@ class Repository(History):
         for path in self.private.glob("index-*"):
             if path == self._pending(self.head or "none"):
                 self._stale.touch()
-                os.replace(path, self._index_path)
+                self._use(path)
             else:
                 path.unlink()
         if self._stale.exists():
@@ -213,6 +214,7 @@ class Repository(History):
                 elif name in index:
                     index.remove(name)
             index.write()
+            fsync_all([path])
         except BaseException:
             path.unlink(missing_ok=True)
             raise
@@ -228,10 +230,15 @@ class Repository(History):
         """Is there while the work tree may be behind the index."""
         return self.private / "stale-work-tree"
 
+    def _use(self, pending: Path) -> None:
+        """Put an index in the place of the one in use."""
+        os.replace(pending, self._index_path)
+        fsync(self.git_directory)
+
     def _swap(self, pending: Path, changed: Iterable[str]) -> None:
         """Put an index into use, and the files that it changes."""
         self._stale.touch()
-        os.replace(pending, self._index_path)
+        self._use(pending)
         self._render(changed)
         self._stale.unlink()
 
@@ -264,9 +271,11 @@ class Repository(History):
             self._finish_pending()
             before = self._prepare({}, "before")
             try:
-                self._swap(self._prepare(self._write_blobs(changes), "after"), self._with_new_readme(changes))
+                after = self._prepare(self._write_blobs(changes), "after")
+                self.make_durable()  # the process that commits this may be another one
+                self._swap(after, self._with_new_readme(changes))
             except BaseException:
-                os.replace(before, self._index_path)
+                self._use(before)
                 with contextlib.suppress(pygit2.GitError, OSError, DamagedObjectError):
                     self._render(changes)
                 raise
