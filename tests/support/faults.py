@@ -1,8 +1,8 @@
 """Programs that die, disks that fail: run an action with a fault at its n-th change of the disk.
 
-The shim (`faults_shim.c`, preloaded) counts every write, rename, link, unlink, truncation and sync below one folder,
-whoever makes them: Python, libgit2 or a git that was started. `Faults.run` forks a process that has everything
-imported already, so that a run costs milliseconds, and lets it meet one fault:
+The shim (`faults_shim.c`, preloaded) counts every write, rename, link, unlink, truncation and sync below one
+folder, whoever makes them: Python, libgit2 or a git that was started. `Faults.run` forks a process that has
+everything imported already, so that a run costs milliseconds, and lets it meet one fault:
 
     kill       SIGKILL to it and to all it started, before the n-th change (a write is torn in two)
     full       from the n-th change on everything that needs space fails with ENOSPC
@@ -25,6 +25,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from mpop_store.errors import MpopError
 
 FAULTS = {"none": 0, "kill": 1, "full": 2, "read-only": 3, "sync": 4}
 SOURCE = Path(__file__).with_name("faults_shim.c")
@@ -51,6 +53,12 @@ class Outcome:
     def killed(self) -> bool:
         """Whether it met its death."""
         return self.code == -signal.SIGKILL
+
+
+def is_refusal(outcome: Outcome) -> bool:
+    """Whether mpop ended on purpose, with one line."""
+    lines = outcome.stderr.splitlines()
+    return 1 <= outcome.code <= 5 and len(lines) == 1 and "internal error" not in lines[0]
 
 
 def compiler() -> str | None:
@@ -234,6 +242,9 @@ def _child(folder: Path, library: Any, order: dict[str, Any]) -> None:
         _act(order["action"])
     except SystemExit as end:
         code = int(end.code or 0)
+    except MpopError as error:
+        print(f"mpop: error: {error}", file=sys.stderr)
+        code = error.exit_code
     except BaseException as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         code = 99

@@ -1,0 +1,31 @@
+"""A population to break, and the process in which it is broken."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from example_population import make_population
+from fault_world import AUTHOR, World
+from faults import Faults, compiler
+
+
+@pytest.fixture(scope="session")
+def faults(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Faults]:
+    """The process that dies for us."""
+    if compiler() is None:
+        pytest.skip("needs a C compiler")
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in AUTHOR.items():
+            patch.setenv(name, value)
+        server = Faults(tmp_path_factory.mktemp("faults"))
+        yield server
+        server.close()
+
+
+@pytest.fixture(scope="session")
+def example(tmp_path_factory: pytest.TempPathFactory) -> World:
+    """A population with one commit. Read only."""
+    folder = tmp_path_factory.mktemp("example")
+    make_population(folder)
+    return World(folder)

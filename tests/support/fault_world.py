@@ -1,0 +1,86 @@
+"""The populations that fault tests break, and what must hold of them afterwards."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from mpop.jobs.verify import verify
+from mpop.population import Population
+
+AUTHOR = {
+    f"GIT_{role}_{key}": value
+    for role in ("AUTHOR", "COMMITTER")
+    for key, value in (("NAME", "A. Biologist"), ("EMAIL", "a@example.org"), ("DATE", "1700000000 +0100"))
+}
+
+State = tuple[dict[str, str], list[tuple[str, str]]]
+"""Reference -> Git's id of its tree; what the working state changes."""
+
+
+@dataclass(frozen=True)
+class World:
+    """A folder with `population`, its raw images, and what else a test puts beside it."""
+
+    folder: Path
+
+    @property
+    def root(self) -> Path:
+        """The population's folder."""
+        return self.folder / "population"
+
+    @property
+    def population(self) -> Population:
+        """The population, opened anew."""
+        return Population.open(self.root)
+
+    def copy(self, folder: Path) -> World:
+        """The same world in another folder."""
+        shutil.copytree(self.folder, folder, symlinks=True)
+        return World(folder)
+
+    def populations(self) -> list[Path]:
+        """Every population in this world, bare ones too."""
+        return [
+            path
+            for path in sorted(self.folder.iterdir())
+            if any((path / one).is_dir() for one in ("mpop", ".git"))
+        ]
+
+    def state(self) -> dict[str, State]:
+        """State of every population, by its folder's name."""
+        return {path.name: _state(path) for path in self.populations()}
+
+    def check(self) -> None:
+        """Everything committed anywhere is here and whole, for mpop and for Git."""
+        for path in self.populations():
+            population = Population.open(path)
+            if population.repository.head is not None:
+                assert verify(population).problems == [], path
+            git(path, "fsck", "--strict", "--no-dangling")
+
+
+def _state(path: Path) -> State:
+    words = ["for-each-ref", "--format=%(refname) %(tree)", "refs/heads", "refs/mpop"]
+    trees = dict(line.split() for line in git(path, *words).splitlines() if " " in line)
+    return trees, Population.open(path).repository.status()
+
+
+def git(root: Path, *words: str) -> str:
+    """Run Git; what it complains about fails the test."""
+    done = subprocess.run(["git", "-C", str(root), *words], capture_output=True, text=True)
+    assert done.returncode == 0, f"{root}: git {' '.join(words)}: {done.stdout}{done.stderr}"
+    return done.stdout
+
+
+def points(default: int) -> int:
+    """How many places to fail at: $MPOP_FAULT_POINTS, or the default, which is made for CI."""
+    return int(os.environ.get("MPOP_FAULT_POINTS", default))
+
+
+def place(path: str) -> str:
+    """What lies where, without the parts of its name that chance or content give."""
+    return "/".join(part for part in path.split("/") if not any(c.isdigit() for c in part))
