@@ -1,0 +1,1 @@
+"""Exchanging commits and objects with other populations, over whatever connects the two."""

@@ -1,0 +1,115 @@
+"""Letting in what others push: everything is checked before a reference leads to it.
+
+Commits wait in quarantine, objects have been hashed when they came. A push is refused with a sentence that names
+the rule, what breaks it, and what to do; then nothing has changed but objects that nobody looks at.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from typing import NoReturn
+
+from mpop_store.errors import DamagedObjectError, InputError, MissingObjectError, StateError, StoreError
+from mpop_store.history import History
+from mpop_store.refs import valid
+from mpop_store.repository import Repository
+from mpop_store.transfer.git_commands import succeeds
+from mpop_store.transfer.git_packs import Quarantine, quarantine
+from mpop_store.transfer.naming import objects_named_by
+from mpop_store.transfer.remote import HistoryPack, Moves, Push
+from mpop_store.transfer.walking import NewCommit, new_commits
+
+HEADS, TAGS, REQUESTS = "refs/heads/", "refs/tags/", "refs/mpop/requests/"
+SHARED = (HEADS, TAGS, REQUESTS)
+"""References that travel; all others belong to one population alone."""
+MAX_RECORD = 32 * 2**20
+"""Bytes of the largest record, folder or commit that is let in."""
+MAX_REF = 200
+"""Characters of the longest reference."""
+PATH = re.compile(r"(?=.{1,300}\Z)[A-Za-z0-9._+-]+(?:/[A-Za-z0-9._+-]+){0,7}")
+PLAIN_FILE = "100644"
+
+Check = Callable[[History, Sequence[NewCommit]], None]
+"""Asked about commits, oldest first, in a history that holds them. Raises StateError for what must not come in."""
+
+
+def accept(history: Repository, push: Push, check: Check) -> None:
+    """Check a push and move the references. Raises StateError when it is refused or somebody else was first."""
+    _check_moves(history, push.moves)
+    with history.objects.leases.hold("receive"), quarantine(history) as waiting:
+        if push.pack is not None:
+            waiting.receive(HistoryPack(push.pack))
+        commits = inspect(waiting, [new for _, new in push.moves.values() if new is not None])
+        if not push.force:
+            _refuse_rewriting(waiting, push.moves)
+        _refuse_what_does_not_read(waiting, commits, check)
+        with history.locked():
+            history.objects.recheck(objects_named_by(waiting.history, commits, history.references_of))
+            waiting.release()
+            history.refs.update(push.moves, "push")
+
+
+def _check_moves(history: Repository, moves: Moves) -> None:
+    """Raise StateError for references that may not be moved from outside."""
+    if not moves:
+        raise InputError("a push must name what to move")
+    for name, (old, new) in moves.items():
+        if not is_shared(name):
+            refuse("odd-reference", f"{name!r} is not a branch, tag or merge request", "push to another name")
+        if old is None and new is None:
+            refuse("odd-reference", f"{name} is neither there nor to be made", "fetch first")
+        if name == history.refs.branch and not history.is_bare:
+            advice = "push to another branch and merge it there, open a merge request, or share a bare population"
+            refuse("checked-out", f"somebody works on {name.removeprefix(HEADS)} there", advice)
+
+
+def is_shared(name: str) -> bool:
+    """Whether a reference of this name may travel."""
+    return len(name) <= MAX_REF and valid(name) and name.isascii() and name.startswith(SHARED)
+
+
+def inspect(waiting: Quarantine, tips: Iterable[str]) -> list[NewCommit]:
+    """The new commits that tips lead to; nothing in them is too large, odd, or not there. Raises StateError."""
+    for oid, kind, size in waiting.sizes():
+        if size > MAX_RECORD:
+            refuse("too-large", f"{kind} {oid} has {size} bytes", "keep arrays in the store, not in records")
+    try:
+        known = set(waiting.history.refs.all().values())
+        commits = new_commits(waiting.variables, (waiting.commits.peeled(tip) for tip in tips), known)
+    except (DamagedObjectError, StoreError) as error:
+        refuse("history-complete", str(error), "push from a population that passes `mpop verify`")
+    for commit in commits:
+        for change in commit.changes:
+            if change.new is not None and (change.mode != PLAIN_FILE or not PATH.fullmatch(change.path)):
+                where = f"{change.path!r} in commit {commit.id[:10]} is not a plain file with a plain name"
+                refuse("plain-files", where, "take it out of the history")
+    return commits
+
+
+def _refuse_rewriting(waiting: Quarantine, moves: Moves) -> None:
+    for name, (old, new) in moves.items():
+        if old is None:
+            continue
+        if name.startswith(TAGS):
+            refuse("fast-forward", f"{name} is there already", "choose another name, or give --force")
+        if new is not None and not leads_to(waiting.variables, new, old):
+            advice = "`mpop pull` first, or give --force if their commits are to be dropped"
+            refuse("fast-forward", f"{name.removeprefix(HEADS)} holds commits that would be lost", advice)
+
+
+def leads_to(variables: dict[str, str], descendant: str, ancestor: str) -> bool:
+    """Whether an ancestor is in the history of a descendant, or the same."""
+    return succeeds(["merge-base", "--is-ancestor", ancestor, descendant], variables)
+
+
+def _refuse_what_does_not_read(waiting: Quarantine, commits: Sequence[NewCommit], check: Check) -> None:
+    try:
+        check(waiting.history, commits)
+    except (DamagedObjectError, MissingObjectError) as error:
+        refuse("records-read", str(error), "push from a population that passes `mpop verify`")
+
+
+def refuse(rule: str, what: str, advice: str) -> NoReturn:
+    """Raise the error of a push that is not let in."""
+    raise StateError(f"refused (rule {rule}): {what}; {advice}")

@@ -1,0 +1,161 @@
+"""Fetch: commits into quarantine, then the objects that are wanted, all checks, and at last the references."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from mpop_store.errors import StateError
+from mpop_store.history import History
+from mpop_store.repository import ROOT_RECORD
+from mpop_store.transfer.accepting import HEADS, REQUESTS, TAGS, Check, inspect, is_shared, leads_to
+from mpop_store.transfer.git_packs import Quarantine, known_commits, quarantine, shallow_commits
+from mpop_store.transfer.naming import Named, Select, named_in
+from mpop_store.transfer.remote import HistoryRequest, Moves, Remote
+from mpop_store.transfer.sending import Progress, bring_named, silent
+from mpop_store.transfer.walking import NewCommit, differences, new_commits
+
+EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
+
+SelectAt = Callable[[History, str], Select]
+"""What is wanted of the records of a commit: a history that holds it, the commit."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to fetch.
+
+    select: which data to bring of each branch as it is now; None brings none, so that it is read when asked for.
+    older: also the data of every commit before. again: look at everything, not only at what is new.
+    branches: their names; None is all. depth: how many commits back; None is all.
+    """
+
+    select: SelectAt | None
+    older: bool = False
+    again: bool = False
+    branches: frozenset[str] | None = None
+    depth: int | None = None
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """What a fetch did. moves: references here; bytes: of objects. diverged: merge requests and tags that differ
+    on the two sides, and were left alone."""
+
+    moves: Moves = field(default_factory=dict)
+    commits: int = 0
+    bytes: int = 0
+    diverged: tuple[str, ...] = ()
+
+
+def fetch(
+    history: History,
+    remote: Remote,
+    name: str,
+    plan: Plan,
+    check: Check,
+    progress: Progress = silent,
+) -> Fetched:
+    """Make the references of a remote called `name` what they are there, once everything they lead to is here.
+
+    Raises StateError when something there must not come in; then nothing has changed but objects that are kept for
+    the next try.
+    """
+    theirs = {ref: oid for ref, oid in remote.refs().items() if is_shared(ref) and _is_wanted(ref, plan)}
+    if plan.branches is not None and (unknown := {HEADS + one for one in plan.branches} - set(theirs)):
+        raise StateError(f"{remote.address} has no branch {min(unknown).removeprefix(HEADS)}")
+    with history.objects.leases.hold("fetch"), quarantine(history) as waiting:
+        _receive(history, remote, waiting, tuple(dict.fromkeys(theirs.values())), plan)
+        commits = inspect(waiting, theirs.values())
+        check(waiting.history, commits)
+        targets = {local_name(ref, name): oid for ref, oid in theirs.items()}
+        received = 0
+        if plan.select is not None:
+            named = _wanted(waiting, targets, commits, plan, plan.select)
+            received = bring_named(history.objects, remote, named, progress)
+        with history.locked():
+            moves, diverged = _moves(history, waiting, targets, name, plan)
+            waiting.release()
+            if moves:
+                history.refs.update(moves, f"fetch {name}")
+    return Fetched(moves, len(commits), received, diverged)
+
+
+def local_name(ref: str, remote: str) -> str:
+    """Where a reference of a remote is kept here."""
+    return f"refs/remotes/{remote}/{ref.removeprefix(HEADS)}" if ref.startswith(HEADS) else ref
+
+
+def _is_wanted(ref: str, plan: Plan) -> bool:
+    return plan.branches is None or not ref.startswith(HEADS) or ref.removeprefix(HEADS) in plan.branches
+
+
+def _receive(history: History, remote: Remote, waiting: Quarantine, tips: tuple[str, ...], plan: Plan) -> None:
+    deepen = plan.depth is not None
+    wants = tuple(oid for oid in tips if deepen or not waiting.commits.contains(oid))
+    if not wants:
+        return
+    haves = () if deepen else known_commits(history)
+    shallow = tuple(sorted(shallow_commits(history.git_directory)))
+    waiting.receive(remote.history(HistoryRequest(wants, haves, shallow, plan.depth)))
+
+
+def _wanted(
+    waiting: Quarantine, targets: Mapping[str, str], commits: Sequence[NewCommit], plan: Plan, select_at: SelectAt
+) -> Named:
+    """What to bring: of each branch what differs from what it was here, or else from another branch."""
+    found = Named()
+    refs = waiting.history.refs
+    done = EMPTY_TREE
+    for ref, tip in sorted(targets.items(), key=lambda pair: (not pair[0].startswith("refs/remotes/"), pair)):
+        if ref.startswith(TAGS):
+            continue
+        old = None if plan.again else refs.get(ref)
+        for state in _states(waiting, tip, old):
+            tree = waiting.commits.tree(state)
+            base = done if old is None or state != tip else waiting.commits.tree(old)
+            changes = list(differences(waiting.variables, base, tree))
+            found.join(named_in(waiting.history, changes, select_at(waiting.history, state)))
+            done = tree if done == EMPTY_TREE else done
+    if plan.older:
+        history = new_commits(waiting.variables, targets.values(), ()) if plan.again else commits
+        for commit in history:
+            found.join(named_in(waiting.history, commit.changes, select_at(waiting.history, commit.id)))
+    return found
+
+
+def _states(waiting: Quarantine, tip: str, old: str | None) -> Iterator[str]:
+    """The commit itself if it is a state of the population; of a merge request, those that it offers newly."""
+    pending, seen = [waiting.commits.peeled(tip)], {old}
+    while pending:
+        oid = pending.pop()
+        if oid in seen:
+            continue
+        seen.add(oid)
+        if waiting.commits.objects.find(waiting.commits.tree(oid), ROOT_RECORD) is not None:
+            yield oid
+        else:
+            pending += waiting.commits.parents(oid)
+
+
+def _moves(
+    history: History, waiting: Quarantine, targets: Mapping[str, str], name: str, plan: Plan
+) -> tuple[Moves, tuple[str, ...]]:
+    """How references move. Branches follow the remote, also where they are gone; tags stay, requests grow."""
+    moves: dict[str, tuple[str | None, str | None]] = {}
+    diverged: list[str] = []
+    for ref, new in targets.items():
+        old = history.refs.get(ref)
+        if old == new:
+            continue
+        if old is not None and ref.startswith((TAGS, REQUESTS)):
+            if ref.startswith(REQUESTS) and leads_to(waiting.variables, old, new):
+                continue  # ours is further
+            if ref.startswith(TAGS) or not leads_to(waiting.variables, new, old):
+                diverged.append(ref)
+                continue
+        moves[ref] = (old, new)
+    if plan.branches is None:
+        known = history.refs.all(f"refs/remotes/{name}/")
+        moves |= {ref: (old, None) for ref, old in known.items() if ref not in targets}
+    return moves, tuple(diverged)

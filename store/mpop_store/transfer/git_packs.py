@@ -1,0 +1,182 @@
+"""Commits, folders and records on their way: Git packs made here, and packs from elsewhere let in step by step.
+
+A pack that comes from elsewhere is unpacked by `git index-pack --strict` into a folder of its own, where no
+reference leads and nobody looks but the checks. Only when these have passed does it move to the repository.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from threading import Thread
+
+from mpop_store.durable import fsync, fsync_all
+from mpop_store.errors import InputError, StoreError
+from mpop_store.history import History
+from mpop_store.transfer.git_commands import PIECE, environment, failed, lines_of, running
+from mpop_store.transfer.remote import HistoryPack, HistoryRequest
+from mpop_store.transfer.walking import Commits
+
+MAX_PACK = 2**32
+"""Bytes of the largest Git pack that is let in; records are small, so this is a great many of them."""
+QUARANTINE = "incoming-"
+PACK_FILES = (".pack", ".rev", ".idx")
+"""In the order in which they are moved: Git looks at a pack once it has an index."""
+
+
+def make_pack(history: History, request: HistoryRequest) -> HistoryPack:
+    """The Git objects that somebody wants and does not have. Raises InputError for a commit that is not here."""
+    commits = Commits(history)
+    for oid in request.wants:
+        if not commits.contains(oid):
+            raise InputError(f"commit {oid} is not in {history.git_directory}")
+    edges = _shallow_edges(commits, request, shallow_commits(history.git_directory))
+    lines = [f"--shallow {oid}" for oid in {*request.shallow, *edges}]
+    lines += [*request.wants, *(f"^{oid}" for oid in request.haves if commits.contains(oid))]
+    return HistoryPack(_packed(environment(history.git_directory), lines), tuple(edges))
+
+
+def _packed(variables: dict[str, str], lines: list[str]) -> Iterator[bytes]:
+    arguments = ["pack-objects", "--revs", "--thin", "--stdout", "--delta-base-offset", "-q"]
+    with running(arguments, variables) as process:
+        assert process.stdin and process.stdout and process.stderr
+        process.stdin.write("".join(f"{line}\n" for line in lines).encode())
+        process.stdin.close()
+        while piece := process.stdout.read(PIECE):
+            yield piece
+        said = process.stderr.read()
+        if process.wait():
+            raise failed(arguments, said)
+
+
+def _shallow_edges(commits: Commits, request: HistoryRequest, shallow: set[str]) -> list[str]:
+    """The commits that the other side will have without their parents."""
+    if request.depth is None:
+        return sorted(shallow)
+    level = {commits.peeled(oid) for oid in request.wants}
+    seen = set(level)
+    for _ in range(request.depth - 1):
+        level = {parent for oid in level for parent in commits.parents(oid)} - seen
+        seen |= level
+    return sorted({oid for oid in level if commits.parents(oid)} | (seen & shallow))
+
+
+def shallow_commits(git_directory: Path) -> set[str]:
+    """The commits whose parents are not here, though they have some."""
+    try:
+        return set((git_directory / "shallow").read_text().split())
+    except FileNotFoundError:
+        return set()
+
+
+class Quarantine:
+    """A folder for Git objects that have not been checked yet.
+
+    history: the repository as it would be with them; its references are those of now.
+    """
+
+    def __init__(self, history: History, folder: Path) -> None:
+        self._real = history.git_directory
+        self._folder = folder
+        self._shallow: Path | None = None
+        self.commits = Commits(history)
+        self.commits.git.odb.add_disk_alternate(str(folder))
+        self.history = History(self.commits.git)
+        self.history.objects = history.objects
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """Variables with which Git sees the repository as it would be."""
+        found = environment(self._real, self._folder, self._real / "objects")
+        return found if self._shallow is None else found | {"GIT_SHALLOW_FILE": str(self._shallow)}
+
+    def receive(self, pack: HistoryPack) -> None:
+        """Let a pack in. Raises StoreError when it is not sound, or not whole."""
+        arguments = ["index-pack", f"--max-input-size={MAX_PACK}", "--strict", "--stdin", "--fix-thin"]
+        if pack.shallow:
+            self._shallow = self._folder / "shallow"
+            edges = shallow_commits(self._real) | set(pack.shallow)
+            self._shallow.write_text("".join(f"{oid}\n" for oid in sorted(edges)))
+        with running(arguments, self.variables) as process:
+            assert process.stdin and process.stdout and process.stderr
+            said: list[bytes] = []
+            listener = Thread(target=lambda stream: said.append(stream.read()), args=(process.stderr,))
+            listener.start()
+            with suppress(BrokenPipeError):
+                for piece in pack.pieces:
+                    process.stdin.write(piece)
+                process.stdin.close()
+            process.stdout.read()
+            code = process.wait()
+            listener.join()
+        if code:
+            raise failed(arguments, b"".join(said), InputError)
+
+    def sizes(self) -> Iterator[tuple[str, str, int]]:
+        """Id, type and size in bytes of every Git object that came, none of them read."""
+        variables = environment(self._real, self._folder)
+        for line in lines_of(["cat-file", "--batch-all-objects", "--batch-check"], variables).splitlines():
+            oid, kind, size = line.split()
+            yield oid, kind, int(size)
+
+    def release(self) -> None:
+        """Move everything to the repository, synced; the checks have passed. Under the repository's lock."""
+        target = self._real / "objects" / "pack"
+        packs = sorted((self._folder / "pack").glob("*.pack"))
+        fsync_all(pack.with_suffix(suffix) for pack in packs for suffix in PACK_FILES if suffix != ".rev")
+        if self._shallow is not None:
+            fsync_all([self._shallow])
+            os.replace(self._shallow, self._real / "shallow")
+        target.mkdir(exist_ok=True)
+        for pack in packs:
+            for suffix in PACK_FILES:
+                with suppress(FileNotFoundError):  # older Git writes no .rev
+                    os.replace(pack.with_suffix(suffix), target / f"{pack.stem}{suffix}")
+        fsync(target)
+
+
+@contextmanager
+def quarantine(history: History) -> Iterator[Quarantine]:
+    """A quarantine that is removed at the end, and after a crash by whoever opens the next one."""
+    _remove_abandoned(history.private)
+    folder = history.private / f"{QUARANTINE}{uuid.uuid4().hex}"
+    try:
+        (folder / "pack").mkdir(parents=True)
+        (folder / "info").mkdir()
+        with (folder / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield Quarantine(history, folder)
+    except OSError as error:
+        raise StoreError(f"cannot receive into {history.git_directory}: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove_abandoned(private: Path) -> None:
+    """Remove quarantines whose process is gone: nobody holds their lock."""
+    for folder in private.glob(f"{QUARANTINE}*"):
+        with suppress(OSError), (folder / "lock").open("r+") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def known_commits(history: History, most: int = 1000) -> tuple[str, ...]:
+    """Commits here that another side may have too: what references lead to, and back from there in steps."""
+    commits = Commits(history)
+    tips = dict.fromkeys(history.refs.all().values())
+    sampled = dict.fromkeys(oid for tip in tips for oid in _growing_steps(commits, commits.peeled(tip)))
+    return tuple(dict.fromkeys([*tips, *sampled]))[:most]
+
+
+def _growing_steps(commits: Commits, start: str) -> Iterator[str]:
+    oid, step, number = start, 1, 0
+    while parents := commits.parents(oid):
+        oid, number = parents[0], number + 1
+        if number == step:
+            yield oid
+            step *= 2

@@ -1,0 +1,81 @@
+"""Reaching a population on another machine: the system's ssh runs `mpop serve-stdio` there.
+
+So keys, agents, jump hosts and `~/.ssh/config` work as they do for Git, and there is no server to keep.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+from collections.abc import Sequence
+from typing import BinaryIO, cast
+
+from mpop_store.errors import StoreError
+from mpop_store.transfer.addresses import SshAddress
+from mpop_store.transfer.connected import ConnectedRemote
+from mpop_store.transfer.wire import Channel, ConnectionCutError, ProtocolError
+
+NOT_FOUND = 127
+"""What a shell ends with when there is no such command."""
+SSH_FAILED = 255
+BUFFER = 2**20
+
+
+class SshRemote(ConnectedRemote):
+    """A population behind ssh. far_mpop: the command there; ssh: a shell command to use in place of `ssh`."""
+
+    def __init__(self, address: SshAddress, far_mpop: str = "mpop", ssh: str | None = None) -> None:
+        command = ssh_command(address, far_mpop, ssh)
+        try:
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=BUFFER
+            )
+        except OSError as error:
+            raise StoreError(f"cannot run {command[0]}: {error.strerror or error}") from error
+        reader, writer = self._process.stdout, self._process.stdin
+        channel = Channel(cast(BinaryIO, reader), cast(BinaryIO, writer), str(address))
+        try:
+            super().__init__(channel, str(address))
+        except (ConnectionCutError, ProtocolError) as error:
+            channel.close()
+            raise _unreachable(address, far_mpop, self._process.wait(), error) from error
+        except BaseException:
+            channel.close()
+            self._process.wait()
+            raise
+
+    def close(self) -> None:
+        super().close()
+        try:
+            self._process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+def ssh_command(address: SshAddress, far_mpop: str, ssh: str | None) -> Sequence[str]:
+    """The command line. ssh, or else the variables that Git knows too, may replace the program."""
+    port = [] if address.port is None else ["-p", str(address.port)]
+    path = address.path.removeprefix("/") if address.path.startswith("/~") else address.path
+    arguments = [*port, address.destination, f"{far_mpop} serve-stdio -- {shlex.quote(path)}"]
+    shell = os.environ.get("GIT_SSH_COMMAND") or ssh
+    if shell:
+        return ["sh", "-c", f'{shell} "$@"', shell, *arguments]
+    return [os.environ.get("GIT_SSH") or "ssh", *arguments]
+
+
+def _unreachable(address: SshAddress, far_mpop: str, code: int, error: StoreError) -> StoreError:
+    if code == NOT_FOUND:
+        return StoreError(
+            f"there is no {far_mpop!r} on {address.host}; install mpop there, or say where it is with "
+            "`git config remote.<name>.mpop /path/to/mpop`"
+        )
+    if code == SSH_FAILED:
+        return StoreError(f"ssh cannot reach {address}; `ssh {address.destination}` must work first")
+    if isinstance(error, ProtocolError):
+        return StoreError(
+            f"{address} says something else than mpop does; its shell must print nothing when it starts "
+            f"(try `ssh {address.destination} true`)"
+        )
+    return StoreError(f"{address} ended at once, with exit code {code}")
