@@ -2,8 +2,8 @@
 
 A lease is a file in one folder: canonical JSON with the fields id, purpose, host, machine, pid, process_started,
 started (seconds since 1970 by the clock of the file system) and version, the BLAKE3 of the others. Its writer
-touches it once a minute. Whether its process lives is known on the same machine; elsewhere it counts as dead when it
-has not touched the file for long.
+touches it once a minute. Whether its process lives is known on the same machine; elsewhere it counts as dead once
+it has not touched the file for long.
 """
 
 from __future__ import annotations

@@ -13,8 +13,8 @@ import numpy as np
 from mpop_store.durable import TEMPORARY
 from mpop_store.errors import DamagedObjectError, StoreError
 from mpop_store.loose import ABANDONED_AFTER_S, remove_leftovers
-from mpop_store.pack_index import PackIndex, list_packs, merge, read_index, table_of, update, write_index
-from mpop_store.packs import raw_name, read_table
+from mpop_store.pack_index import PackIndex, list_packs, merge, read_index, update, write_index
+from mpop_store.packs import raw_name, read_table, recover_table
 
 INDEX = "index"
 RACY_S = 2.0
@@ -123,9 +123,13 @@ class PackedObjects:
         return [self.folder / pack for pack in self.index.packs]
 
     def rows(self, pack: Path) -> Iterator[tuple[str, int, int]]:
-        """Name, offset and length of everything in a pack, as the pack and as the index has it."""
-        index = self.index
-        yield from table_of(pack).rows()
+        """Name, offset and length of everything in a pack; if its table is damaged, of all that is known of it."""
+        try:
+            yield from read_table(pack).rows()
+            return
+        except DamagedObjectError:
+            index = self.index
+        yield from recover_table(pack).rows()
         if pack.name in index.packs:
             yield from index.of_pack(pack.name).rows()
 

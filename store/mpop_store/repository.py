@@ -23,6 +23,7 @@ from mpop_store.errors import DamagedObjectError, NotFoundError, StateError, Sto
 from mpop_store.history import Changes, Commit, History, readable_damage, readable_errors
 from mpop_store.integrity import Survey, survey
 from mpop_store.operations import Moves
+from mpop_store.reachable import named_anew
 from mpop_store.refs import HEAD, SYMBOLIC
 
 __all__ = ["BRANCH", "FORMAT_VERSION", "ROOT_RECORD", "Changes", "Commit", "Repository"]
@@ -294,6 +295,7 @@ class Repository(History):
             if "README.md" in index:
                 blobs["README.md"] = str(index["README.md"].id)
             commit = self._write_commit(head, blobs, [] if head is None else [head], message)
+            self.objects.recheck(named_anew(self, blobs, head))
             self.make_durable(blob for blob in blobs.values() if blob is not None)
             self._advance(commit, message, head)
             return commit
@@ -312,6 +314,7 @@ class Repository(History):
             assert head is not None  # there is a commit that the job started from
             blobs = self._write_blobs(changes)
             commit = self._write_commit(head, blobs, [head, *also], message)
+            self.objects.recheck(named_anew(self, blobs, head))
             self.make_durable()
             pending = self._prepare(blobs, commit)
             self._advance(commit, message, head)

@@ -1,0 +1,245 @@
+"""Garbage collection: objects that nothing leads to any more go to the trash, and from there, later, away.
+
+Others write meanwhile. What they need is safe because
+
+* nothing is touched that is newer than the oldest live lease, less a margin, and an object that is put again
+  counts as new;
+* what is needed is found without the lock first, then once more under it, for the references that moved meanwhile;
+* objects are moved, not deleted, and whoever asks for one in the trash gets it back;
+* before a reference moves, under the same lock, its writer makes sure that all objects are here.
+
+A pack in which much is garbage is copied without it before the lock is taken; under the lock it goes to the trash
+as a whole. Killed at any moment, this leaves at worst some objects twice.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mpop_store.encoding import check_file
+from mpop_store.errors import DamagedObjectError, StoreError
+from mpop_store.history import History
+from mpop_store.leases import Lease
+from mpop_store.locking import Lock
+from mpop_store.objects import ObjectStore
+from mpop_store.packed import read_range
+from mpop_store.packs import TARGET_SIZE, PackWriter, read_table
+from mpop_store.reachable import Reachable
+from mpop_store.references import no_references
+from mpop_store.trash import Generation
+
+DAY_S = 86400.0
+OPERATIONS_DAYS = 30.0
+"""So long what a reference has left can be returned to by `mpop undo`."""
+TRASH_DAYS = 7.0
+MARGIN_S = 3600.0
+"""Writers without a lease, and clocks that disagree, are given so long."""
+REWRITE_ABOVE = 0.1
+"""Part of a pack that must be garbage for the rest to be copied."""
+
+
+@dataclass(frozen=True)
+class Collection:
+    """What a garbage collection found and did. Bytes are those on disk."""
+
+    live_objects: int
+    """Objects that are needed."""
+    garbage_objects: int
+    """Objects moved to the trash, or with dry_run those that would be."""
+    garbage_bytes: int
+    recent_objects: int
+    """Objects that nothing leads to but that are too new, or too few in their pack, to be touched."""
+    trash_bytes: int
+    """What waits in the trash afterwards, live parts of rewritten packs included."""
+    deleted_bytes: int
+    """What was deleted from the trash, or with dry_run would be."""
+    leases: list[str]
+    """Writers at work, whose objects are left alone."""
+
+
+@dataclass
+class _Garbage:
+    """What is to be moved. packs: pack -> its garbage; loose and packs give bytes on disk by name."""
+
+    loose: dict[str, int] = field(default_factory=dict)
+    packs: dict[Path, dict[str, int]] = field(default_factory=dict)
+    left: int = 0
+
+    @property
+    def objects(self) -> int:
+        return len(self.loose) + sum(len(inside) for inside in self.packs.values())
+
+    @property
+    def bytes(self) -> int:
+        return sum(self.loose.values()) + sum(sum(inside.values()) for inside in self.packs.values())
+
+
+def collect(
+    history: History,
+    *,
+    dry_run: bool = False,
+    empty_trash: bool = False,
+    operations_days: float = OPERATIONS_DAYS,
+    trash_days: float = TRASH_DAYS,
+    margin_s: float = MARGIN_S,
+) -> Collection:
+    """Move garbage to the trash, and delete what has been there long enough, or with empty_trash everything.
+
+    Raises DamagedObjectError or MissingObjectError when damage keeps it from knowing what is needed.
+    """
+    if history.references_of is no_references:
+        raise ValueError("what records name must be known, or else all is garbage")
+    objects = history.objects
+    with Lock(history.private / "maintenance").held(), objects.leases.hold("gc") as own:
+        needed = Reachable(history)
+        _mark(history, needed, own.started - operations_days * DAY_S)
+        others = _others(objects, own)
+        garbage = _find(objects, needed.names, _oldest(others, own.started) - margin_s)
+        live = sum(name in needed.names for name in objects.names())
+        if dry_run:
+            old = _expired(objects, others, own.started, trash_days, empty_trash)
+            waiting = sum(generation.size() for generation in objects.trash.generations())
+            sizes = (waiting, sum(generation.size() for generation in old))
+            return _report(live, garbage, *sizes, others)
+        with _readable_errors(objects):
+            _copy_live(objects, garbage)
+        with history.locked():
+            _mark(history, needed, own.started - operations_days * DAY_S)
+            others = _others(objects, own)
+            moved = _move(objects, garbage, needed.names, _oldest(others, own.started) - margin_s, own.started)
+        deleted = 0
+        for generation in _expired(objects, others, own.started, trash_days, empty_trash):
+            deleted += generation.size()
+            with _readable_errors(objects):
+                generation.delete()
+        objects.clean()
+        objects.leases.clean(own.started)
+        waiting = sum(generation.size() for generation in objects.trash.generations())
+        return _report(live, moved, waiting, deleted, others)
+
+
+def _report(live: int, garbage: _Garbage, waiting: int, deleted: int, others: list[Lease]) -> Collection:
+    names = [str(lease) for lease in others]
+    return Collection(live, garbage.objects, garbage.bytes, garbage.left, waiting, deleted, names)
+
+
+def _others(objects: ObjectStore, own: Lease) -> list[Lease]:
+    return [lease for lease in objects.leases.live(own.started) if lease.id != own.id]
+
+
+def _oldest(leases: Iterable[Lease], now: float) -> float:
+    return min([now, *(lease.started for lease in leases)])
+
+
+def _mark(history: History, needed: Reachable, since: float) -> None:
+    """Note what references, working state and recent operations need. since: seconds since 1970."""
+    tips = [history.resolve(name) for name in history.refs.all()]
+    head = history.head
+    needed.add_tips([*tips, *([] if head is None else [head])])
+    needed.add_records(history.entries().values())
+    for commit in _undoable(history, since):
+        with contextlib.suppress(DamagedObjectError):  # Git itself may have dropped it
+            needed.add_history([commit])
+
+
+def _undoable(history: History, since: float) -> set[str]:
+    """Commits that references were at or went to."""
+    recent = [
+        operation
+        for operation in history.operations.all()
+        if datetime.datetime.fromisoformat(operation.time).timestamp() >= since
+    ]
+    values = {value for operation in recent for move in operation.moves.values() for value in move}
+    return {value for value in values if value is not None and not value.startswith("ref:")}
+
+
+def _find(objects: ObjectStore, needed: set[str], cutoff: float) -> _Garbage:
+    """What nothing leads to. cutoff: what was used later is left alone, in seconds since 1970."""
+    garbage = _Garbage()
+    for name in objects.loose.names():
+        if name not in needed:
+            with contextlib.suppress(FileNotFoundError):  # has just been packed
+                found = objects.path(name).stat()
+                if found.st_mtime < cutoff:
+                    garbage.loose[name] = found.st_size
+                else:
+                    garbage.left += 1
+    for pack in objects.packed.packs():
+        with contextlib.suppress(FileNotFoundError, DamagedObjectError):  # the latter is for `mpop verify`
+            inside = {name: length for name, _, length in read_table(pack).rows() if name not in needed}
+            found = pack.stat()
+            if inside and found.st_mtime < cutoff and sum(inside.values()) > REWRITE_ABOVE * found.st_size:
+                garbage.packs[pack] = inside
+            else:
+                garbage.left += len(inside)
+    return garbage
+
+
+def _copy_live(objects: ObjectStore, garbage: _Garbage) -> None:
+    """Write what is not garbage to new packs; a pack in which something is damaged is left to `mpop verify`."""
+    writer: PackWriter | None = None
+    try:
+        for pack in list(garbage.packs):
+            try:
+                for name, offset, length in read_table(pack).rows():
+                    if name in garbage.packs[pack]:
+                        continue
+                    blob = read_range(pack, offset, length)
+                    check_file(blob, name)
+                    writer = writer or PackWriter(objects.packed.folder)
+                    writer.add(name, blob)
+                    if writer.size >= TARGET_SIZE:
+                        writer.finish()
+                        writer = None
+            except (DamagedObjectError, FileNotFoundError):
+                garbage.left += len(garbage.packs.pop(pack))
+        if writer is not None:
+            writer.finish()
+    finally:
+        if writer is not None:
+            writer.abandon()
+
+
+def _move(objects: ObjectStore, garbage: _Garbage, needed: set[str], cutoff: float, now: float) -> _Garbage:
+    """Move what still is garbage to the trash; under the lock. Returns what was moved."""
+    moved = _Garbage(left=garbage.left)
+    generation = objects.trash.at(math.ceil(now))
+    with _readable_errors(objects):
+        for name, size in garbage.loose.items():
+            with contextlib.suppress(FileNotFoundError):
+                if name in needed or objects.path(name).stat().st_mtime >= cutoff:
+                    moved.left += 1
+                else:
+                    generation.move_object(objects.path(name), name)
+                    moved.loose[name] = size
+        for pack, inside in garbage.packs.items():
+            with contextlib.suppress(FileNotFoundError):
+                if not needed.isdisjoint(inside) or pack.stat().st_mtime >= cutoff:
+                    moved.left += len(inside)
+                else:
+                    generation.move_pack(pack)
+                    moved.packs[pack] = inside
+    objects.packed.refresh()
+    return moved
+
+
+def _expired(
+    objects: ObjectStore, others: list[Lease], now: float, trash_days: float, empty_trash: bool
+) -> list[Generation]:
+    """What may be deleted from the trash: no writer that is at work can have known it when it was still in use."""
+    oldest = _oldest(others, math.inf)
+    limit = math.inf if empty_trash else now - trash_days * DAY_S
+    return [one for one in objects.trash.generations() if one.time <= limit and one.time < oldest]
+
+
+@contextlib.contextmanager
+def _readable_errors(objects: ObjectStore) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(f"cannot write to {objects.root.parent}: {error.strerror or error}") from error

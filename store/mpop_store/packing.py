@@ -1,0 +1,148 @@
+"""Packing: loose objects into packs, small packs into larger ones, and Git's own objects by Git."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from mpop_store.encoding import check_file
+from mpop_store.errors import DamagedObjectError, StoreError
+from mpop_store.history import History
+from mpop_store.locking import Lock
+from mpop_store.objects import ObjectStore
+from mpop_store.packed import read_range
+from mpop_store.packs import TARGET_SIZE, PackWriter, read_table
+
+MANY_SMALL = 8
+"""So many packs below half the usual size are made into one."""
+
+
+@dataclass(frozen=True)
+class Packing:
+    """What was done. git: whether Git's own objects were packed too; False where there is no `git`."""
+
+    objects: int
+    bytes: int
+    packs: int
+    """Packs there are now."""
+    united: int
+    """Small packs that went into larger ones."""
+    damaged: list[str]
+    """Loose objects that were left as they are, for `mpop verify`."""
+    git: bool
+
+
+def pack(history: History) -> Packing:
+    """Pack everything, while others read and write. Killed at any moment, it leaves objects twice at worst."""
+    objects = history.objects
+    try:
+        with Lock(history.private / "maintenance").held():
+            packed, size, damaged = _pack_loose(objects)
+            united = _unite_small(objects)
+            objects.clean()
+        return Packing(packed, size, len(objects.packed.packs()), united, damaged, pack_git(history.git_directory))
+    except OSError as error:
+        raise StoreError(f"cannot write to {objects.root.parent}: {error.strerror or error}") from error
+
+
+def _pack_loose(objects: ObjectStore) -> tuple[int, int, list[str]]:
+    """Number and bytes of objects that were packed, and names of damaged ones."""
+    damaged: list[str] = []
+    count = size = 0
+    for batch in _batches(objects):
+        writer: PackWriter | None = None
+        done: list[str] = []
+        try:
+            for name in batch:
+                blob = objects.loose.read(name)
+                if blob is None:
+                    continue
+                try:
+                    check_file(blob, name)
+                except DamagedObjectError:
+                    damaged.append(name)
+                    continue
+                writer = writer or PackWriter(objects.packed.folder)
+                writer.add(name, blob)
+                done.append(name)
+                size += len(blob)
+            if writer is not None:
+                writer.finish()
+        finally:
+            if writer is not None:
+                writer.abandon()
+        for name in done:
+            objects.path(name).unlink(missing_ok=True)
+        count += len(done)
+    return count, size, damaged
+
+
+def _batches(objects: ObjectStore) -> Iterator[list[str]]:
+    """Names of loose objects for one pack each, in the order in which they were written: what belongs together was
+    written together."""
+    found: list[tuple[int, int, str]] = []
+    for name in objects.loose.names():
+        with contextlib.suppress(FileNotFoundError):
+            status = objects.path(name).stat()
+            found.append((status.st_mtime_ns, status.st_size, name))
+    batch: list[str] = []
+    size = 0
+    for _, length, name in sorted(found):
+        batch.append(name)
+        size += length
+        if size >= TARGET_SIZE:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def _unite_small(objects: ObjectStore) -> int:
+    """Copy many small packs into few; returns how many there were."""
+    small = list(_sound(pack for pack in objects.packed.packs() if pack.stat().st_size < TARGET_SIZE // 2))
+    if len(small) < MANY_SMALL:
+        return 0
+    new: set[Path] = set()
+    writer: PackWriter | None = None
+    try:
+        for one in small:
+            for name, offset, length in read_table(one).rows():
+                writer = writer or PackWriter(objects.packed.folder)
+                writer.add(name, read_range(one, offset, length))
+                if writer.size >= TARGET_SIZE:
+                    new.add(writer.finish())
+                    writer = None
+        if writer is not None:
+            new.add(writer.finish())
+    finally:
+        if writer is not None:
+            writer.abandon()
+    for one in small:
+        if one not in new:
+            one.unlink(missing_ok=True)
+    return len(small)
+
+
+def _sound(packs: Iterable[Path]) -> Iterator[Path]:
+    """Packs whose tables are whole."""
+    for one in packs:
+        with contextlib.suppress(DamagedObjectError):
+            read_table(one)
+            yield one
+
+
+def pack_git(directory: Path) -> bool:
+    """Pack all of Git's objects, needed or not; False where there is no `git`. Raises StoreError."""
+    if shutil.which("git") is None:
+        return False
+    command = ["git", f"--git-dir={directory}", "repack", "-a", "-d", "-k", "-q"]
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    if done.returncode:
+        raise StoreError(f"git could not pack its objects: {' '.join(done.stderr.split()) or done.returncode}")
+    return True

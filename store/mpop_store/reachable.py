@@ -1,0 +1,111 @@
+"""Which objects the history needs: from commits over records and groups down to the last chunk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+import pygit2
+
+from mpop_store.errors import DamagedObjectError, MissingObjectError
+from mpop_store.git_objects import GitObjects
+from mpop_store.groups import group_objects
+from mpop_store.history import History
+from mpop_store.references import References
+
+
+class Reachable:
+    """Objects that commits lead to, collected over several calls; nothing is looked at twice.
+
+    In a population that can fetch what is missing, a group whose manifest is not here is no obstacle: its parts
+    are no use here. Anywhere else it is, for they must be kept until the manifest is found again.
+    """
+
+    def __init__(self, history: History) -> None:
+        self._history = history
+        self._git = GitObjects(pygit2.Repository(str(history.git_directory)))
+        self._objects = history.objects.offline()
+        self._may_lack = history.objects.fetch_missing is not None
+        self._commits: set[str] = set()
+        self._records: set[str] = set()
+        self._current: set[str] = set()
+        self._groups: set[str] = set()
+        self.names: set[str] = set()
+        """Names of all objects found so far, whether they are here or not."""
+
+    def add_history(self, tips: Iterable[str]) -> None:
+        """What commits and all that came before them need. Raises DamagedObjectError or MissingObjectError."""
+        waiting = list(tips)
+        while waiting:
+            commit = waiting.pop()
+            if commit not in self._commits:
+                self._commits.add(commit)
+                for blob in self._new_records(str(self._git.commit(commit).tree_id), self._records):
+                    self._add_record(blob, derived=False)
+                waiting += self._git.parents(commit)
+
+    def add_tips(self, tips: Iterable[str]) -> None:
+        """What commits that a reference names need: what can be computed again is kept for these only."""
+        for commit in dict.fromkeys(tips):
+            self.add_history([commit])
+            for blob in self._new_records(str(self._git.commit(commit).tree_id), self._current):
+                self._add_record(blob, derived=True)
+
+    def add_records(self, blobs: Iterable[str]) -> None:
+        """What records of the working state need."""
+        for blob in blobs:
+            if blob not in self._current:
+                self._current.add(blob)
+                self._add_record(blob, derived=True)
+
+    def _new_records(self, tree: str, seen: set[str]) -> Iterator[str]:
+        """Records below a tree that have not been seen; neither trees nor records are seen twice."""
+        if tree in seen:
+            return
+        seen.add(tree)
+        for entry in self._git.tree(tree):
+            oid = str(entry.id)
+            if entry.type_str == "tree":
+                yield from self._new_records(oid, seen)
+            elif oid not in seen and str(entry.name).endswith(".json"):
+                seen.add(oid)
+                yield oid
+
+    def _add_record(self, blob: str, derived: bool) -> None:
+        named = self._history.references_of(self._history.load(blob))
+        self.names.update(named.files)
+        for group in named.groups:
+            self._add_group(group, self._may_lack)
+        for group in named.derived if derived else ():
+            self._add_group(group, True)
+
+    def _add_group(self, name: str, may_lack: bool) -> None:
+        if name in self._groups:
+            return
+        self.names.add(name)
+        try:
+            self.names.update(group_objects(self._objects, name))
+        except (MissingObjectError, DamagedObjectError) as error:
+            if not may_lack:
+                raise type(error)(
+                    f"{error}; what it consists of is not known; run `mpop verify --repair`"
+                ) from error
+        else:
+            self._groups.add(name)
+
+
+def named_anew(history: History, records: Mapping[str, str | None], before: str | None) -> Iterator[str]:
+    """Objects that records need and that the commit before did not need at the same path.
+
+    records: path -> Git object, None for one that is removed. Raises MissingObjectError or DamagedObjectError when
+    it cannot be known what a group consists of.
+    """
+    for path, oid in records.items():
+        if oid is None or not path.endswith(".json"):
+            continue
+        new = history.references_of(history.load(oid))
+        was = None if before is None else history.find(path, before)
+        old = References() if was is None else history.references_of(history.load(was))
+        for group in dict.fromkeys(new.groups):
+            if group not in old.groups:
+                yield from group_objects(history.objects, group)
+        yield from (name for name in new.files if name not in old.files)
