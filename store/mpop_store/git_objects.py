@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import heapq
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pygit2
@@ -181,11 +181,11 @@ class GitObjects:
                 builder.remove(name)
         if not len(builder):
             return None
-        return self._noted(builder.write())
+        return self._written(builder.write)
 
     def create_blob(self, content: bytes) -> str:
         """Write a file's content."""
-        return self._noted(self._git.create_blob(content))
+        return self._written(lambda: self._git.create_blob(content))
 
     def create_commit(
         self,
@@ -197,11 +197,18 @@ class GitObjects:
     ) -> str:
         """Write a commit that no reference leads to yet."""
         ids: list[pygit2.Oid | str] = [pygit2.Oid(hex=parent) for parent in parents]
-        return self._noted(self._git.create_commit(None, author, committer, message, pygit2.Oid(hex=tree), ids))
+        words = (None, author, committer, message, pygit2.Oid(hex=tree), ids)
+        return self._written(lambda: self._git.create_commit(*words))
 
-    def _noted(self, oid: pygit2.Oid) -> str:
-        self._unsynced.add(str(oid))
-        return str(oid)
+    def _written(self, write: Callable[[], pygit2.Oid]) -> str:
+        """Write an object; libgit2 would leave one of that name alone that a power cut has torn."""
+        oid = str(write())
+        path = self.loose_path(oid)
+        if path.exists() and not loose_object_is_intact(path, oid):
+            path.unlink()
+            write()
+        self._unsynced.add(oid)
+        return oid
 
     def sync(self, more: Iterable[str] = ()) -> None:
         """Make everything written here, and the given objects, survive a power cut. Raises OSError."""

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from mpop_store.durable import TEMPORARY
-from mpop_store.encoding import MAX_CONTENT
+from mpop_store.durable import TEMPORARY, fsync_all
+from mpop_store.encoding import MAX_CONTENT, check_file
 from mpop_store.errors import DamagedObjectError, StoreError
 
 ABANDONED_AFTER_S = 24 * 3600.0
+UNSYNCED, SYNCED = 0o644, 0o444
+"""Modes of a file: what can be written to may have been torn by a power cut, and is not trusted to be whole."""
 LARGEST_FILE = MAX_CONTENT + 4096
 """Bytes of the largest file that can hold an object."""
 
@@ -54,7 +57,7 @@ class LooseObjects:
             target.parent.mkdir(parents=True, exist_ok=True)
             with temporary.open("xb") as file:
                 file.write(blob)
-            temporary.chmod(0o444)
+            temporary.chmod(UNSYNCED)
             os.replace(temporary, target)
         except OSError as error:
             raise StoreError(f"cannot write to the store at {self.root}: {error.strerror or error}") from error
@@ -64,13 +67,25 @@ class LooseObjects:
         return target
 
     def freshen(self, name: str) -> Path | None:
-        """Mark an object as used now, so that no garbage collection takes it; None if that cannot be done."""
+        """Mark an object as used now, so that no garbage collection takes it; None if that cannot be done.
+
+        A file that was not synced before and is not whole counts as not there.
+        """
         path = self.path(name)
         try:
+            if not _is_synced(path):
+                check_file(path.read_bytes(), name)
             os.utime(path)
-        except OSError:  # not here, or another user's
+        except (OSError, DamagedObjectError):  # not here, another user's, or torn
             return None
         return path
+
+    def sync(self, paths: Iterable[Path]) -> None:
+        """Write files through to the disk. Raises OSError."""
+        paths = [path for path in paths if not _is_synced(path)]
+        fsync_all(paths)
+        for path in paths:
+            path.chmod(SYNCED)
 
     def names(self) -> Iterator[str]:
         """All objects here, in order."""
@@ -82,6 +97,10 @@ class LooseObjects:
     def clean(self, older_than_s: float = ABANDONED_AFTER_S) -> None:
         """Remove what killed writers left behind; a younger file may belong to a writer at work."""
         remove_leftovers(self.root, f"??/{TEMPORARY}*", older_than_s)
+
+
+def _is_synced(path: Path) -> bool:
+    return not path.stat().st_mode & stat.S_IWUSR
 
 
 def remove_leftovers(folder: Path, pattern: str, older_than_s: float) -> None:

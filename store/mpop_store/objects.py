@@ -11,7 +11,6 @@ import heapq
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
-from mpop_store.durable import fsync_all
 from mpop_store.encoding import MAX_CONTENT, check_file, decode, encode
 from mpop_store.errors import DamagedObjectError, MissingObjectError, StoreError
 from mpop_store.hashing import hash_bytes
@@ -190,7 +189,7 @@ class ObjectStore:
     def sync(self) -> None:
         """Make everything put so far survive a power cut; once per commit, before the commit."""
         try:
-            fsync_all(path for path in self._unsynced if path.exists())  # the others are in a pack by now
+            self.loose.sync(path for path in self._unsynced if path.exists())  # the others are in a pack by now
         except FileNotFoundError:
             self.sync()  # one was packed at this moment
         except OSError as error:

@@ -56,6 +56,7 @@ def test_the_name_does_not_depend_on_how_the_content_is_packed(store: ObjectStor
 
 def test_an_object_is_written_once_and_cannot_be_written_to(store: ObjectStore) -> None:
     path = store.path(store.put(NOISE))
+    store.sync()
     os.utime(path, (0, 0))
     before = path.stat()
     store.put(NOISE)
@@ -80,6 +81,16 @@ def test_any_changed_byte_is_found(store: ObjectStore, content: bytes) -> None:
         assert (store.quarantine.folder / name).read_bytes() == bytes(bad)
     place(path, good)
     assert store.get(name) == content
+
+
+@pytest.mark.parametrize("keep", [0, 100])
+def test_an_object_that_a_power_cut_has_torn_is_written_again(store: ObjectStore, keep: int) -> None:
+    path = store.path(store.put(NOISE))
+    path.write_bytes(path.read_bytes()[:keep])  # it has not been synced
+    again = ObjectStore(store.root)
+    assert again.get(again.put(NOISE)) == NOISE
+    again.sync()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o444
 
 
 @pytest.mark.parametrize("keep", [0, 1, HEADER.size, HEADER.size + TRAILER_SIZE - 1, -1])
