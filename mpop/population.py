@@ -39,7 +39,7 @@ from mpop_hooks import Proposal, check, refusals
 from mpop_hooks.objects_complete import references_of
 from mpop_store import hash_file, version_of
 from mpop_store.groups import GroupStore, read_group, write_group
-from mpop_store.repository import FORMAT_VERSION, ROOT_RECORD, Repository
+from mpop_store.repository import FORMAT_VERSION, ROOT_RECORD, Changes, Repository
 
 R = TypeVar("R", bound=Record)
 
@@ -201,6 +201,11 @@ class Population:
         _refuse(Proposal.changing(self.repository, "HEAD", changes, "commit"))
         return self.repository.commit_changes(changes, message, since)
 
+    def commit_merge(self, changes: Changes, message: str, since: str, theirs: str) -> str:
+        """Commit records by path on top of HEAD, as a merge with the commit `theirs`."""
+        _refuse(Proposal.changing(self.repository, "HEAD", changes, "merge"))
+        return self.repository.commit_changes(changes, message, since, also=(theirs,))
+
     def changes(self, records: Iterable[Record], at: str | None) -> dict[str, dict[str, Any] | None]:
         """Records by path; of a species only the parts that are not in `at` already."""
         changes: dict[str, dict[str, Any] | None] = {}
@@ -244,7 +249,7 @@ class Population:
         """Store particles; returns their group's name."""
         return write_group(self.objects, *particles_to_arrays(particles))
 
-    def maps(self, species: SpeciesRecord) -> dict[str, NDArray[Any]]:
+    def maps(self, species: SpeciesHead) -> dict[str, NDArray[Any]]:
         """half1, half2, mask, filtered (z, y, x) and fsc (5, shells) of a species."""
         return read_group(self.objects, species.maps_object)[0]
 

@@ -7,7 +7,7 @@ not even be here.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +20,7 @@ from mpop.maps.fsc import FSCReport, fsc_report, fsc_weights
 from mpop.maps.reconstruction import reconstruct
 from mpop.population import Population
 from mpop.projection.insertion import FourierSums
-from mpop.records.models import ItemRecord, SpeciesRecord
+from mpop.records.models import ItemRecord, SpeciesHead, SpeciesRecord
 from mpop.records.tilt_series import ParticleSet, TiltSeriesModel
 from mpop.refinement.reconstruction import SpeciesTarget, add_series
 from mpop.refinement.views import ParticleView
@@ -71,7 +71,7 @@ def rebuild(
     progress: Progress,
 ) -> dict[str, RebuiltSpecies]:
     """Half-maps of every species from all series in `states`, by species id."""
-    totals = {one.id: _empty(one) for one in species}
+    totals = {one.id: empty_target(one) for one in species}
     sums: dict[str, dict[str, dict[str, str]]] = {one.id: {} for one in species}
     for source in sorted({state.item.source for state in states}):
         members = [state for state in states if state.item.source == source]
@@ -80,9 +80,9 @@ def rebuild(
             if not any(one.id in state.particles for state in members):
                 continue
             key = _key(one, members)
-            kept = _stored_sums(population, one, source, key)
+            kept = stored_sums(population, one, source, key)
             if kept is None:
-                to_sum[one.id] = _empty(one)
+                to_sum[one.id] = empty_target(one)
             else:
                 sums[one.id][source] = one.derived["sums"][source]
                 _add(totals[one.id], kept)
@@ -100,13 +100,14 @@ def rebuild(
             progress("reconstruct", number, len(members))
         for one in species:
             if one.id in to_sum:
-                group = population.write_group(_as_arrays(to_sum[one.id]))
+                group = population.write_group(sums_as_arrays(to_sum[one.id].halves))
                 sums[one.id][source] = {"key": _key(one, members), "group": group}
                 _add(totals[one.id], to_sum[one.id].halves)
     return {one.id: _finish(population, one, totals[one.id], sums[one.id]) for one in species}
 
 
-def _empty(species: SpeciesRecord) -> SpeciesTarget:
+def empty_target(species: SpeciesHead) -> SpeciesTarget:
+    """Where the images of a species go; nothing is there yet."""
     return SpeciesTarget.empty(species.box, species.pixel_size_A, species.diameter_A)
 
 
@@ -116,27 +117,35 @@ def _add(target: SpeciesTarget, halves: tuple[FourierSums, FourierSums]) -> None
 
 
 def _key(species: SpeciesRecord, members: Sequence[SeriesState]) -> str:
-    """Hash of everything that decides the sums of one source."""
+    return sums_key(
+        species,
+        {
+            state.item.id: (state.model_object, state.particle_objects[species.id])
+            for state in members
+            if species.id in state.particles
+        },
+    )
+
+
+def sums_key(species: SpeciesHead, contributions: Mapping[str, tuple[str, str]]) -> str:
+    """Hash of everything that decides the sums of one source. contributions: item -> its model and particles."""
     return version_of(
         {
             "box": species.box,
             "pixel_size_A": species.pixel_size_A,
             "diameter_A": species.diameter_A,
-            "items": {
-                state.item.id: [state.model_object, state.particle_objects[species.id]]
-                for state in members
-                if species.id in state.particles
-            },
+            "items": {item: list(objects) for item, objects in contributions.items()},
         }
     )
 
 
-def _as_arrays(target: SpeciesTarget) -> dict[str, np.ndarray]:
-    return {f"half{number}": half.values for number, half in enumerate(target.halves, start=1)}
+def sums_as_arrays(halves: tuple[FourierSums, FourierSums]) -> dict[str, np.ndarray]:
+    """The sums of both halves as a group holds them."""
+    return {f"half{number}": half.values for number, half in enumerate(halves, start=1)}
 
 
-def _stored_sums(
-    population: Population, species: SpeciesRecord, source: str, key: str
+def stored_sums(
+    population: Population, species: SpeciesHead, source: str, key: str
 ) -> tuple[FourierSums, FourierSums] | None:
     """The sums of a source if they are kept and still right."""
     kept = species.derived.get("sums", {}).get(source)
@@ -152,15 +161,20 @@ def _stored_sums(
 def _finish(
     population: Population, species: SpeciesRecord, total: SpeciesTarget, sums: dict[str, dict[str, str]]
 ) -> RebuiltSpecies:
-    """Divide, compare the halves, filter, store."""
+    maps, report = divide(species, total.halves, population.maps(species)["mask"])
+    return RebuiltSpecies(population.write_group(maps), report, sums)
+
+
+def divide(
+    species: SpeciesHead, halves: tuple[FourierSums, FourierSums], mask: np.ndarray
+) -> tuple[dict[str, np.ndarray], FSCReport]:
+    """The arrays of a species' maps, from the Fourier sums of all its particles, and how the halves agree."""
     matrices = symmetry_matrices(species.symmetry)
-    half1, half2 = (reconstruct(half, species.box, matrices) for half in total.halves)
+    half1, half2 = (reconstruct(half, species.box, matrices) for half in halves)
     if not (np.isfinite(half1).all() and np.isfinite(half2).all()):
         raise RefinementError(f"species {species.name}: its half-maps hold NaN or infinity")
-    mask = population.maps(species)["mask"]
     report = fsc_report(half1, half2, mask, species.pixel_size_A)
-    maps = {"half1": half1, "half2": half2, "mask": mask, **filtered_and_fsc(half1, half2, report)}
-    return RebuiltSpecies(population.write_group(maps), report, sums)
+    return {"half1": half1, "half2": half2, "mask": mask, **filtered_and_fsc(half1, half2, report)}, report
 
 
 def filtered_and_fsc(half1: np.ndarray, half2: np.ndarray, report: FSCReport) -> dict[str, np.ndarray]:

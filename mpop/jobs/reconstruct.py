@@ -87,6 +87,7 @@ def new_species(
                 "item_versions": {i: v for i, v in item_versions.items() if i in particles},
                 "job": job,
                 "parent": old.version,
+                "merged": [],
                 "derived": {"sums": rebuilt.sums},
             }
         )

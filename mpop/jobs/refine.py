@@ -264,6 +264,7 @@ def _new_item(series: _Series, item: ItemRecord, chosen: Selection, job: JobReco
             "species_versions": item.species_versions | used,
             "job": job.id,
             "parent": item.version,
+            "merged": [],
         }
     )
     return versioned(new)

@@ -185,6 +185,22 @@ class History:
         base = self._git.merge_base(pygit2.Oid(hex=first), pygit2.Oid(hex=second))
         return None if base is None else str(base)
 
+    def merge_bases(self, one: str, other: str) -> list[str]:
+        """The best common ancestor of two revisions, and where they merged each other before the next best; []
+        when they have none."""
+        best = self.merge_base(one, other)
+        if best is None:
+            return []
+        beside = [set(self._beside(self.resolve(tip), best)) for tip in (one, other)]
+        further = [oid for oid in self._beside(self.resolve(one), best) if oid in beside[0] & beside[1]]
+        return [best, *further[:1]]
+
+    def _beside(self, tip: str, hidden: str) -> Iterator[str]:
+        """Commits that lead to a tip and not to a hidden one, newest first."""
+        walk = self._git.walk(pygit2.Oid(hex=tip), SortMode.TOPOLOGICAL | SortMode.TIME)
+        walk.hide(pygit2.Oid(hex=hidden))
+        return (str(commit.id) for commit in walk)
+
     def leads_to(self, descendant: str, ancestor: str) -> bool:
         """Whether an ancestor is in the history of a descendant, or the same."""
         return self.merge_base(descendant, ancestor) == self.resolve(ancestor)
