@@ -10,7 +10,7 @@ import typer
 
 from mpop.cli import context
 from mpop.cli.context import JsonOption, angstrom, emit
-from mpop.cli.population import log_lines
+from mpop.cli.history import log_lines
 
 ITERATIONS = 3
 STAGES = ("before", "after", "ceiling")

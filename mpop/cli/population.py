@@ -1,4 +1,4 @@
-"""`mpop init`, `status`, `commit`, `log`, `show`, `verify`."""
+"""`mpop init`, `status`, `commit`, `verify`."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mpop.cli import context
-from mpop.cli.context import JsonOption, angstrom, emit
+from mpop.cli.context import JsonOption, emit
+from mpop.cli.differences import few
 
 if TYPE_CHECKING:
-    from mpop.jobs.history import HistoryEntry
     from mpop.population import Population
 
 WORDS = {"A": "new", "M": "changed", "D": "removed"}
@@ -19,7 +19,7 @@ WORDS = {"A": "new", "M": "changed", "D": "removed"}
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the application."""
-    for command in (init, status, commit, log, show, verify):
+    for command in (init, status, commit, verify):
         app.command()(command)
 
 
@@ -56,7 +56,7 @@ def _change_lines(here: Population, changes: list[tuple[str, str]]) -> list[str]
         record = here.repository.read(path, "HEAD" if kind == "D" else None)
         noun = str(record.get("kind", "record")).replace("item", "tilt series")
         groups.setdefault((WORDS[kind], noun), []).append(str(record.get("name") or record.get("id", path)))
-    return [f"  {word:8} {noun:12} {_few(sorted(names), 8)}" for (word, noun), names in groups.items()]
+    return [f"  {word:8} {noun:12} {few(sorted(names), 8)}" for (word, noun), names in groups.items()]
 
 
 def commit(
@@ -67,82 +67,6 @@ def commit(
     context.options.json |= json
     made = context.population().commit(message)
     emit("commit", {"commit": made}, f"[{made[:10]}] {message.splitlines()[0] if message else ''}")
-
-
-def log(
-    graph: Annotated[bool, typer.Option("--graph", help="Draw the graph and its edges.")] = False,
-    limit: Annotated[int | None, typer.Option("-n", help="Show the newest N only.")] = None,
-    start: Annotated[str, typer.Argument(help="Revision to start from.")] = "HEAD",
-    json: JsonOption = False,
-) -> None:
-    """List commits, newest first."""
-    from mpop.jobs.history import history
-
-    context.options.json |= json
-    entries = history(context.population(), start, limit)
-    emit("log", {"commits": entries}, "\n".join(log_lines(entries, graph)) or "no commits yet")
-
-
-def log_lines(entries: list[HistoryEntry], graph: bool) -> list[str]:
-    """The text of `mpop log`."""
-    lines: list[str] = []
-    for entry in entries:
-        node, bar = ("* ", "| " if entry.parents else "  ") if graph else ("", "")
-        lines.append(f"{node}{entry.id[:10]} {entry.time[:16].replace('T', ' ')}  {entry.message.splitlines()[0]}")
-        for change in entry.species:
-            before = f"{angstrom(change.resolution_before_A)} -> " if entry.verb else ""
-            lines.append(f"{bar}    {change.name}: {before}{angstrom(change.resolution_after_A)}")
-            if graph and entry.verb:
-                lines[-1] += f"  (from {change.from_items} tilt series)"
-        if graph and entry.items:
-            against = f" against {', '.join(entry.uses)}" if entry.uses else ""
-            lines.append(f"{bar}    {_few(entry.items)}{against}")
-        for failure in entry.job.failed if entry.job else ():
-            lines.append(f"{bar}    failed: {failure.name}: {failure.reason}")
-    return lines
-
-
-def _few(names: list[str], most: int = 4) -> str:
-    shown = ", ".join(names[:most])
-    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
-
-
-def show(
-    revision: Annotated[str, typer.Argument(help="Commit to show.")] = "HEAD", json: JsonOption = False
-) -> None:
-    """Show one commit: the job, its parameters, and what it gave."""
-    from mpop.jobs.history import describe
-
-    context.options.json |= json
-    here = context.population()
-    entry = describe(here, here.repository.show(revision))
-    emit("show", {"commit": entry}, "\n".join(_show_lines(entry)))
-
-
-def _show_lines(entry: HistoryEntry) -> list[str]:
-    lines = [f"commit {entry.id}", f"author {entry.author}", f"date   {entry.time}", ""]
-    lines += [*(f"    {line}".rstrip() for line in entry.message.splitlines()), ""]
-    for change in entry.species:
-        was = f"{angstrom(change.resolution_before_A)} -> " if entry.verb else ""
-        lines.append(
-            f"species {change.name}: {was}{angstrom(change.resolution_after_A)}, {change.particles} particles, "
-            f"version {change.version[:10]}"
-        )
-    if entry.items:
-        lines.append(f"tilt series: {_few(entry.items, 8)}")
-    if entry.uses:
-        lines.append(f"refined against: {', '.join(entry.uses)}")
-    if entry.job is not None:
-        job = entry.job
-        settings = ", ".join(f"{key}={value}" for key, value in job.parameters.items())
-        lines += [f"job {job.id[:10]}: {job.verb} ({settings}; seed {job.seed})"]
-        lines += [f"    {job.device}, {job.threads} threads, {job.wall_s:.0f} s, {job.peak_GiB:.1f} GiB"]
-        if job.score_before is not None and job.score_after is not None:
-            lines += [f"    score {job.score_before:.1f} -> {job.score_after:.1f}"]
-        lines += [f"    failed: {failure.name}: {failure.reason}" for failure in job.failed]
-        lines += [f"    warning: {warning}" for warning in job.warnings]
-        lines += ["    " + ", ".join(f"{name} {number}" for name, number in sorted(job.software.items()))]
-    return lines
 
 
 def verify(json: JsonOption = False) -> None:

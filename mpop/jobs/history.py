@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from itertools import islice
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import chain, repeat
 
-from mpop.population import Population
+from mpop.errors import NotFoundError
+from mpop.population import Population, record_path
 from mpop.records.models import ItemRecord, JobRecord, SpeciesHead
-from mpop_store.repository import Commit
+from mpop_store.repository import Commit, Repository
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,10 @@ class HistoryEntry:
     uses: list[str] = field(default_factory=list)
     """`species@version` that those models were refined against."""
     job: JobRecord | None = None
+    leads_to: list[str] = field(default_factory=list)
+    """The parents; in a list of some commits only, the nearest listed ancestors."""
+    names: list[str] = field(default_factory=list)
+    """Branches and tags at this commit."""
 
 
 def describe(population: Population, commit: Commit) -> HistoryEntry:
@@ -87,6 +94,121 @@ def describe(population: Population, commit: Commit) -> HistoryEntry:
     )
 
 
-def history(population: Population, start: str = "HEAD", limit: int | None = None) -> list[HistoryEntry]:
-    """Commits from a revision back, newest first."""
-    return [describe(population, commit) for commit in islice(population.repository.log(start), limit)]
+def history(
+    population: Population,
+    start: str = "HEAD",
+    limit: int | None = None,
+    species: str | None = None,
+    item: str | None = None,
+    graph: bool = False,
+) -> list[HistoryEntry]:
+    """Commits from a revision back, newest first, read as far as `limit` needs.
+
+    species, item: names or ids; only commits that changed it. graph: children before parents, whatever the
+    clocks said. Raises NotFoundError for an unknown revision or name.
+    """
+    repository = population.repository
+    if repository.head is None and start == "HEAD":
+        return []
+    paths = _paths(population, start, species, item)
+    commits = repository.log(start)
+    listed, leads_to = _select(repository, children_first(commits) if graph or paths else commits, paths, limit)
+    names = names_of_commits(repository)
+    return [
+        replace(describe(population, commit), leads_to=leads_to[commit.id], names=names.get(commit.id, []))
+        for commit in listed
+    ]
+
+
+def _paths(population: Population, start: str, species: str | None, item: str | None) -> list[str]:
+    """The records that are asked for, as they are known at a revision or in the working state."""
+    paths: list[str] = []
+    for name, read in ((species, population.one_species), (item, population.item)):
+        if name is not None:
+            try:
+                paths.append(record_path(read(name, start)))
+            except NotFoundError:
+                paths.append(record_path(read(name)))
+    return paths
+
+
+def _select(
+    repository: Repository, commits: Iterable[Commit], paths: Sequence[str], limit: int | None
+) -> tuple[list[Commit], dict[str, list[str]]]:
+    """The commits to list, and by id the listed ones that each leads to.
+
+    Of records, only those commits that no parent agrees with; a merge that took them over from one side as they
+    were is followed to that side alone.
+    """
+    listed: list[Commit] = []
+    follow: dict[str, tuple[str, ...]] = {}
+    wanted: set[str] = set()
+    for commit in commits:
+        if follow and commit.id not in wanted:
+            continue
+        same = [
+            one
+            for number, one in enumerate(commit.parents)
+            if paths and _agrees(repository, commit, number, paths)
+        ]
+        is_listed = not same and (
+            not paths or bool(commit.parents) or any(path in commit.changed for path in paths)
+        )
+        follow[commit.id] = commit.parents if is_listed else tuple(same[:1])
+        wanted.update(follow[commit.id])
+        if is_listed:
+            listed.append(commit)
+            if len(listed) == limit:
+                break
+    return listed, _nearest(listed, follow)
+
+
+def _agrees(repository: Repository, commit: Commit, parent: int, paths: Sequence[str]) -> bool:
+    """Whether a commit left records as they were in one of its parents."""
+    if parent == 0:
+        return not any(path in commit.changed for path in paths)
+    return all(repository.find(path, commit.id) == repository.find(path, commit.parents[parent]) for path in paths)
+
+
+def _nearest(listed: Sequence[Commit], follow: dict[str, tuple[str, ...]]) -> dict[str, list[str]]:
+    """Where the lines of a graph lead: past commits that are not listed, to those that are or were not read."""
+    ids = {commit.id for commit in listed}
+    reached: dict[str, list[str]] = {}
+    for oid in reversed(follow):  # parents before children
+        beyond = [[one] if one in ids or one not in follow else reached[one] for one in follow[oid]]
+        reached[oid] = list(dict.fromkeys(chain.from_iterable(beyond)))
+    return {oid: reached[oid] for oid in ids}
+
+
+def children_first(commits: Iterable[Commit], ahead: int = 64) -> Iterator[Commit]:
+    """Commits that come by date, so that no parent comes before its child.
+
+    Looks so many commits ahead; where dates are wrong by more than that, the order stays theirs.
+    """
+    waiting: dict[str, Commit] = {}
+    children: Counter[str] = Counter()
+    for commit in chain(commits, repeat(None)):
+        if commit is not None:
+            waiting[commit.id] = commit
+            children.update(commit.parents)
+            if len(waiting) <= ahead:
+                continue
+        if not waiting:
+            return
+        ready = next((one for one in waiting.values() if not children[one.id]), next(iter(waiting.values())))
+        del waiting[ready.id]
+        children.subtract(ready.parents)
+        yield ready
+
+
+def names_of_commits(repository: Repository) -> dict[str, list[str]]:
+    """Commit -> the branches and tags at it, in short; HEAD first, with the branch that it stands on."""
+    branch = repository.refs.branch
+    names: dict[str, list[str]] = {}
+    if repository.head is not None:
+        names[repository.head] = ["HEAD" if branch is None else f"HEAD -> {branch.removeprefix('refs/heads/')}"]
+    for prefix, shown in (("refs/heads/", ""), ("refs/tags/", "tag: "), ("refs/remotes/", "")):
+        for name in repository.refs.all(prefix):
+            if name != branch:
+                names.setdefault(repository.resolve(name), []).append(shown + name.removeprefix(prefix))
+    return names

@@ -1,0 +1,145 @@
+"""The text of `mpop diff`: a `Difference` in lines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+from mpop.cli.context import angstrom
+
+if TYPE_CHECKING:
+    from mpop.comparison import Difference, ParticleChange
+    from mpop.comparison.changes import (
+        ItemDifference,
+        JobDifference,
+        Settings,
+        SourceDifference,
+        SpeciesDifference,
+    )
+
+IN_DETAIL = 8
+"""So many tilt series are shown one by one; more of them are shown together."""
+
+
+def difference_lines(found: Difference, before: str, after: str) -> list[str]:
+    """before, after: how the two states were asked for."""
+    if found.is_none:
+        return [f"nothing differs between {before} and {after}"]
+    lines = [f"{before} ({found.before[:10]}) -> {after}" + (f" ({found.after[:10]})" if found.after else "")]
+    lines += [f"population: {line}" for line in _settings(found.settings)]
+    for one in found.species:
+        lines += _species(one)
+    lines += _items(found.items)
+    for source in found.sources:
+        lines += _source(source)
+    for job in found.jobs:
+        lines += _job(job)
+    lines += _missing(found.missing)
+    return lines
+
+
+def _species(one: SpeciesDifference) -> Iterator[str]:
+    if one.kind == "changed":
+        yield f"species {one.name}: {angstrom(one.resolution_before_A)} -> {angstrom(one.resolution_after_A)}"
+        if one.maps_changed:
+            yield "    new half-maps"
+    else:
+        resolution = one.resolution_after_A if one.kind == "added" else one.resolution_before_A
+        yield f"species {one.name}: {one.kind}, {angstrom(resolution)}"
+    yield from (f"    {line}" for line in _settings(one.settings))
+    change = one.particles
+    if not change.is_none:
+        yield f"    particles: {change.before} -> {change.after}: {particles_in_words(change)}"
+    for series in one.series[:IN_DETAIL]:
+        yield f"        {series.name}: {particles_in_words(series.particles)}"
+    if len(one.series) > IN_DETAIL:
+        yield f"        and {len(one.series) - IN_DETAIL} more tilt series"
+
+
+def particles_in_words(change: ParticleChange) -> str:
+    """`2 added, 4 moved by 3.10 A (at most 5.00 A) and turned by 1.20 deg (at most 2.00 deg)`."""
+    parts = [
+        f"{number} {word}" for number, word in ((change.added, "added"), (change.removed, "removed")) if number
+    ]
+    if change.moved and change.shift_A is not None and change.rotation_deg is not None:
+        shift, turn = change.shift_A, change.rotation_deg
+        parts.append(
+            f"{change.moved} moved by {shift.median:.2f} A (at most {shift.largest:.2f} A) "
+            f"and turned by {turn.median:.2f} deg (at most {turn.largest:.2f} deg)"
+        )
+    if change.changed_half:
+        parts.append(f"{change.changed_half} changed their half-set")
+    return ", ".join(parts) or "none changed"
+
+
+def _items(items: list[ItemDifference]) -> Iterator[str]:
+    changed = [one for one in items if one.kind == "changed"]
+    for kind in ("added", "removed"):
+        names = [one.name for one in items if one.kind == kind]
+        if names:
+            yield f"tilt series {kind}: {few(names, IN_DETAIL)}"
+    if len(changed) > IN_DETAIL:
+        yield from _together(changed)
+        return
+    for one in changed:
+        yield f"tilt series {one.name}"
+        for quantity in one.quantities:
+            unit = f" {quantity.unit}".rstrip()
+            yield f"    {quantity.name}: RMS {quantity.rms:.3g}{unit}, at most {quantity.largest:.3g}{unit}"
+        yield from (f"    {line}" for line in _settings(one.settings))
+        if not one.quantities and not one.settings:
+            yield "    a new version of the same model"
+
+
+def _together(items: list[ItemDifference]) -> Iterator[str]:
+    """Many series: the median of their RMS, and the one that changed most."""
+    yield f"tilt series: {len(items)} changed: {few([one.name for one in items], IN_DETAIL)}"
+    found: dict[tuple[str, str], list[tuple[float, str]]] = {}
+    for one in items:
+        for quantity in one.quantities:
+            found.setdefault((quantity.name, quantity.unit), []).append((quantity.rms, one.name))
+    for (name, unit), values in found.items():
+        most, where = max(values)
+        typical = median(rms for rms, _ in values)
+        yield f"    {name}: RMS {typical:.3g} {unit} in the median series, at most {most:.3g} {unit} in {where}"
+    others = sum(bool(one.settings) for one in items)
+    if others:
+        yield f"    single numbers changed in {others} of them; --item NAME or --json shows each"
+
+
+def _source(one: SourceDifference) -> Iterator[str]:
+    yield f"source {one.name}" + ("" if one.kind == "changed" else f": {one.kind}")
+    for word, names in (("added", one.items_added), ("removed", one.items_removed)):
+        if names:
+            yield f"    tilt series {word}: {few(names, IN_DETAIL)}"
+    yield from (f"    {line}" for line in _settings(one.settings))
+
+
+def _job(one: JobDifference) -> Iterator[str]:
+    settings = ", ".join(f"{name}={value}" for name, value in one.parameters.items())
+    yield f"job {one.id[:10]}: {one.verb} ({settings}; seed {one.seed})"
+    for line in _settings(one.parameters_changed):
+        yield f"    {line}, against the job before"
+
+
+def _settings(settings: Settings) -> Iterator[str]:
+    for name, (before, after) in settings.items():
+        yield f"{name}: {_value(before)} -> {_value(after)}"
+
+
+def _value(value: Any) -> str:
+    return "none" if value is None else str(value)
+
+
+def _missing(missing: list[str]) -> Iterator[str]:
+    if missing:
+        yield f"not compared, because the arrays are not here: {few(missing, IN_DETAIL)}"
+        yield "    `mpop fetch` brings them"
+
+
+def few(names: Iterable[str], most: int = 4) -> str:
+    """The first of some names, and how many more there are."""
+    names = list(names)
+    shown = ", ".join(names[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"

@@ -1,0 +1,126 @@
+"""`mpop log`, `show`, `diff`: what happened, and what differs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mpop.cli import context
+from mpop.cli.context import JsonOption, angstrom, emit
+from mpop.cli.differences import difference_lines, few
+from mpop.cli.graph import Graph
+
+if TYPE_CHECKING:
+    from mpop.jobs.history import HistoryEntry
+
+SpeciesOption = Annotated[str | None, typer.Option(metavar="NAME", help="Only what changed this species.")]
+ItemOption = Annotated[str | None, typer.Option(metavar="NAME", help="Only what changed this tilt series.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the application."""
+    for command in (log, show, diff):
+        app.command()(command)
+
+
+def log(
+    start: Annotated[str, typer.Argument(help="Revision to start from.")] = "HEAD",
+    graph: Annotated[bool, typer.Option("--graph", help="Draw branches, merges, and what was used.")] = False,
+    species: SpeciesOption = None,
+    item: ItemOption = None,
+    limit: Annotated[int | None, typer.Option("-n", min=1, help="Show the newest N only.")] = None,
+    json: JsonOption = False,
+) -> None:
+    """List commits, newest first."""
+    from mpop.jobs.history import history
+
+    context.options.json |= json
+    entries = history(context.population(), start, limit, species, item, graph)
+    emit("log", {"commits": entries}, "\n".join(log_lines(entries, graph)) or "no commits yet")
+
+
+def log_lines(entries: Iterable[HistoryEntry], graph: bool) -> Iterator[str]:
+    """The text of `mpop log`."""
+    drawing = Graph()
+    for entry in entries:
+        text = list(_entry_lines(entry, edges=graph))
+        yield from drawing.draw(entry.id, entry.leads_to, text) if graph else text
+
+
+def _entry_lines(entry: HistoryEntry, edges: bool) -> Iterator[str]:
+    """One commit. edges: with the versions that its records were made from."""
+    names = f" ({', '.join(entry.names)})" if entry.names else ""
+    yield f"{entry.id[:10]} {entry.time[:16].replace('T', ' ')}{names}  {entry.message.split(chr(10), 1)[0]}"
+    for change in entry.species:
+        before = f"{angstrom(change.resolution_before_A)} -> " if entry.verb else ""
+        used = f"  (from {change.from_items} tilt series)" if edges and entry.verb else ""
+        yield f"    {change.name}: {before}{angstrom(change.resolution_after_A)}{used}"
+    if edges and entry.items:
+        against = f" against {', '.join(entry.uses)}" if entry.uses else ""
+        yield f"    {few(entry.items)}{against}"
+    for failure in entry.job.failed if entry.job else ():
+        yield f"    failed: {failure.name}: {failure.reason}"
+
+
+def show(
+    revision: Annotated[str, typer.Argument(help="Commit to show.")] = "HEAD", json: JsonOption = False
+) -> None:
+    """Show one commit: the job, its parameters, and what it gave."""
+    from mpop.jobs.history import describe
+
+    context.options.json |= json
+    here = context.population()
+    entry = describe(here, here.repository.show(revision))
+    emit("show", {"commit": entry}, "\n".join(_show_lines(entry)))
+
+
+def _show_lines(entry: HistoryEntry) -> Iterator[str]:
+    yield f"commit {entry.id}"
+    if len(entry.parents) > 1:
+        yield f"merge  {' '.join(parent[:10] for parent in entry.parents)}"
+    yield from (f"author {entry.author}", f"date   {entry.time}", "")
+    yield from (f"    {line}".rstrip() for line in entry.message.splitlines())
+    yield ""
+    for change in entry.species:
+        was = f"{angstrom(change.resolution_before_A)} -> " if entry.verb else ""
+        yield (
+            f"species {change.name}: {was}{angstrom(change.resolution_after_A)}, {change.particles} particles, "
+            f"version {change.version[:10]}"
+        )
+    if entry.items:
+        yield f"tilt series: {few(entry.items, 8)}"
+    if entry.uses:
+        yield f"refined against: {', '.join(entry.uses)}"
+    if entry.job is not None:
+        job = entry.job
+        settings = ", ".join(f"{key}={value}" for key, value in job.parameters.items())
+        yield f"job {job.id[:10]}: {job.verb} ({settings}; seed {job.seed})"
+        yield f"    {job.device}, {job.threads} threads, {job.wall_s:.0f} s, {job.peak_GiB:.1f} GiB"
+        if job.score_before is not None and job.score_after is not None:
+            yield f"    score {job.score_before:.1f} -> {job.score_after:.1f}"
+        yield from (f"    failed: {failure.name}: {failure.reason}" for failure in job.failed)
+        yield from (f"    warning: {warning}" for warning in job.warnings)
+        yield "    " + ", ".join(f"{name} {number}" for name, number in sorted(job.software.items()))
+
+
+def diff(
+    before: Annotated[str, typer.Argument(help="Revision to compare from.")] = "HEAD",
+    after: Annotated[str | None, typer.Argument(help="Revision to compare with; else the working state.")] = None,
+    species: SpeciesOption = None,
+    item: ItemOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Say what differs between two commits, or a commit and the working state.
+
+    Resolution, particles added, removed and moved (median shift in A, rotation in degrees past all symmetry),
+    models of tilt series by RMS change, and the parameters of jobs.
+    """
+    from mpop.comparison import compare
+
+    context.options.json |= json
+    here = context.population()
+    found = compare(here, before, after, species, item)
+    words = after or ("HEAD" if here.repository.is_bare else "the working state")
+    emit("diff", {"difference": found}, "\n".join(difference_lines(found, before, words)))
