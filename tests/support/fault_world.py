@@ -54,13 +54,17 @@ class World:
         """State of every population, by its folder's name."""
         return {path.name: _state(path) for path in self.populations()}
 
-    def check(self) -> None:
-        """Everything committed anywhere is here and whole, for mpop and for Git."""
+    def check(self, torn: bool = False) -> None:
+        """Everything committed anywhere is here and whole, for mpop and for Git.
+
+        torn: after a power cut there may be damaged files that nothing needs.
+        """
         for path in self.populations():
             population = Population.open(path)
             if population.repository.head is not None:
-                assert verify(population).problems == [], path
-            git(path, "fsck", "--strict", "--no-dangling")
+                problems = verify(population).problems
+                assert [one for one in problems if one.dependents or not torn] == [], path
+            git(path, *(["log", "--all", "--patch"] if torn else ["fsck", "--strict", "--no-dangling"]))
 
 
 def _state(path: Path) -> State:
