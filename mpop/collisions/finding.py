@@ -1,0 +1,106 @@
+"""Search the series of a population, of a commit, or of records that are nowhere yet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+import numpy as np
+import zarr
+
+from mpop.collisions.bodies import Body
+from mpop.collisions.occupants import Occupant, Shape, occupant
+from mpop.collisions.report import CollisionReport, ItemCollisions, SpeciesSeen
+from mpop.collisions.search import THRESHOLD, search
+from mpop.errors import InputError
+from mpop.population import Population
+from mpop.records.arrays import particles_from_arrays
+from mpop.records.models import SpeciesRecord
+from mpop_store import ObjectStore
+from mpop_store.groups import open_group, read_group
+
+Progress = Callable[[str, int, int], None]
+"""Is told the task, how many steps are done, and of how many."""
+
+
+def find(
+    population: Population,
+    species: Sequence[str] = (),
+    items: Sequence[str] = (),
+    at: str | None = None,
+    since: str | None = None,
+    threshold: float = THRESHOLD,
+    progress: Progress | None = None,
+) -> CollisionReport:
+    """Collisions among species in series, given by name or id; none given means all.
+
+    at: a revision, None is the working state. since: a revision; particles that it does not hold are incoming.
+    """
+    known = population.species(at)
+    chosen = [population.one_species(name, at) for name in species] or list(known.values())
+    everything = population.items(at)
+    wanted = [population.item(name, at).id for name in items] or list(everything)
+    names = {item: everything[item].name for item in wanted}
+    before = None if since is None else population.species(since)
+    return find_among(population.objects, chosen, names, before, threshold, progress)
+
+
+def find_among(
+    objects: ObjectStore,
+    species: Iterable[SpeciesRecord],
+    items: Mapping[str, str],
+    before: Mapping[str, SpeciesRecord] | None = None,
+    threshold: float = THRESHOLD,
+    progress: Progress | None = None,
+) -> CollisionReport:
+    """Collisions among species, whose arrays must be in the store, in series (id -> name).
+
+    before: species by id as they were; particles that they do not hold are incoming. None: none is.
+    """
+    present = [one for one in species if not items.keys().isdisjoint(one.particles)]
+    shapes = {one.id: shape_of(objects, one) for one in present}
+    held = [item for item in items if any(item in one.particles for one in present)]
+    found: list[ItemCollisions] = []
+    particles = 0
+    for number, item in enumerate(sorted(held, key=lambda item: (items[item], item)), start=1):
+        occupants = list(_occupants(objects, item, present, shapes, before))
+        particles += sum(len(one) for one in occupants)
+        try:
+            collisions = search(occupants, threshold)
+        except InputError as error:
+            raise InputError(f"{items[item]}: {error}") from error
+        if collisions:
+            found.append(ItemCollisions(item, items[item], collisions))
+        if progress:
+            progress("collisions", number, len(held))
+    seen = {one.id: SpeciesSeen(one.id, one.name, one.resolution_A, one.body.volume_A3) for one in shapes.values()}
+    return CollisionReport(threshold, seen, len(held), particles, found)
+
+
+def shape_of(objects: ObjectStore, species: SpeciesRecord) -> Shape:
+    """The body of a species and what ranks it. Raises InputError when its mask is empty."""
+    mask = open_group(objects, species.maps_object).get("mask")
+    if not isinstance(mask, zarr.Array):
+        raise InputError(f"species {species.name} has no mask")
+    try:
+        body = Body.of(np.asarray(mask[...]), species.pixel_size_A)
+    except InputError as error:
+        raise InputError(f"species {species.name}: {error}") from error
+    return Shape(species.id, species.name, body, species.symmetry, species.resolution_A)
+
+
+def _occupants(
+    objects: ObjectStore,
+    item: str,
+    species: Iterable[SpeciesRecord],
+    shapes: Mapping[str, Shape],
+    before: Mapping[str, SpeciesRecord] | None,
+) -> Iterator[Occupant]:
+    for one in species:
+        if item not in one.particles:
+            continue
+        known = None
+        if before is not None:
+            group = before[one.id].particles.get(item) if one.id in before else None
+            known = np.zeros(0, np.uint64) if group is None else read_group(objects, group)[0]["id"]
+        particles = particles_from_arrays(*read_group(objects, one.particles[item]))
+        yield occupant(shapes[one.id], particles, known)
