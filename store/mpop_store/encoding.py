@@ -11,9 +11,10 @@ reads, before anything is decompressed.
 from __future__ import annotations
 
 import struct
+from typing import Literal, cast
 
+import imagecodecs
 from blake3 import blake3
-from numcodecs import Blosc
 
 from mpop_store.errors import DamagedObjectError
 from mpop_store.hashing import hash_bytes
@@ -21,20 +22,42 @@ from mpop_store.hashing import hash_bytes
 MAGIC = b"MPOPOBJ\x01"
 HEADER = struct.Struct("<8sBB6xQ")
 TRAILER_SIZE = 32
-RAW, BLOSC_ZSTD = 0, 1
+RAW, BLOSC = 0, 1
 MAX_CONTENT = 2**31 - 2**16
 """Largest content of one object in bytes: what the compressor can take."""
 
+SMALL = 256
+"""Content of so few bytes is not compressed."""
+BLOCK = 2**20
+"""Bytes that are shuffled and compressed as one: each byte of a number then makes a run of 128 KiB or more, zstd's
+own block, and zstd codes those that can be coded and passes over the noise (docs/decisions/005)."""
+FORMATS: dict[int, Literal["H", "I", "Q"]] = {2: "H", 4: "I", 8: "Q", 16: "Q"}
+"""Item size -> format of a memory view; that is where the compressor takes the item size from."""
+BLOSC_HEADER = struct.Struct("<4B3I")
+"""Of a Blosc 1 buffer: versions, flags, item size; length of the content, of a block, and of the buffer."""
 
-def encode(data: bytes, itemsize: int) -> bytes:
-    """The file of an object. itemsize: bytes of one number, for the compressor's shuffle."""
+
+def encode(data: bytes | memoryview, itemsize: int) -> bytes:
+    """The file of an object. data: its content. itemsize: bytes of one number, for the compressor's shuffle."""
     payload, codec = data, RAW
-    if len(data) > 256:
-        packed = bytes(Blosc(cname="zstd", clevel=3, shuffle=Blosc.BITSHUFFLE, typesize=itemsize).encode(data))
+    if len(data) > SMALL:
+        packed = _compress(memoryview(data), itemsize)
         if len(packed) < len(data):
-            payload, codec = packed, BLOSC_ZSTD
-    head = HEADER.pack(MAGIC, codec, itemsize, len(data)) + payload
-    return head + blake3(head).digest()
+            payload, codec = packed, BLOSC
+    header = HEADER.pack(MAGIC, codec, itemsize, len(data))
+    digest = blake3(header)
+    digest.update(payload)
+    return b"".join((header, payload, digest.digest()))
+
+
+def _compress(data: memoryview, itemsize: int) -> bytes:
+    numbers = data.cast(FORMATS[itemsize]) if itemsize in FORMATS and len(data) % itemsize == 0 else data
+    buffer = cast("bytes", numbers)  # any buffer will do
+    return bytes(
+        imagecodecs.blosc_encode(
+            buffer, level=1, compressor="zstd", shuffle="shuffle", blocksize=BLOCK, numthreads=1
+        )
+    )
 
 
 def decode(blob: bytes, name: str) -> bytes:
@@ -52,28 +75,31 @@ def name_of(blob: bytes) -> str:
 
 def check_file(blob: bytes, name: str) -> None:
     """Raise DamagedObjectError if a byte of an object's file has changed; does not look at the content."""
-    if len(blob) < HEADER.size + TRAILER_SIZE or blake3(blob[:-TRAILER_SIZE]).digest() != blob[-TRAILER_SIZE:]:
+    view = memoryview(blob)
+    if len(view) < HEADER.size + TRAILER_SIZE or blake3(view[:-TRAILER_SIZE]).digest() != view[-TRAILER_SIZE:]:
         raise DamagedObjectError(f"object {name} is damaged: its file does not match its checksum")
 
 
 def _content(blob: bytes, name: str) -> bytes:
     check_file(blob, name)
     magic, codec, _itemsize, length = HEADER.unpack_from(blob)
-    if magic != MAGIC or codec not in (RAW, BLOSC_ZSTD) or length > MAX_CONTENT:
+    if magic != MAGIC or codec not in (RAW, BLOSC) or length > MAX_CONTENT:
         raise DamagedObjectError(f"object {name} is damaged or was written by a newer mpop: unknown header")
-    payload = blob[HEADER.size : -TRAILER_SIZE]
-    data = payload if codec == RAW else _decompress(payload, length, name)
+    payload = memoryview(blob)[HEADER.size : -TRAILER_SIZE]
+    data = bytes(payload) if codec == RAW else _decompress(payload, length, name)
     if len(data) != length:
         raise DamagedObjectError(f"object {name} is damaged: its length does not match its header")
     return data
 
 
-def _decompress(payload: bytes, length: int, name: str) -> bytes:
-    """Decompress into a buffer of the promised length, never more."""
-    claimed = int.from_bytes(payload[4:8], "little")  # Blosc's own header
-    if claimed != length:
+def _decompress(payload: memoryview, length: int, name: str) -> bytes:
+    """Decompress into a buffer of the promised length, never more, and never read beyond the payload."""
+    if len(payload) < BLOSC_HEADER.size:
+        raise DamagedObjectError(f"object {name} is damaged: it cannot be decompressed")
+    *_, claimed_length, _block, claimed_size = BLOSC_HEADER.unpack_from(payload)
+    if claimed_length != length or claimed_size != len(payload):
         raise DamagedObjectError(f"object {name} is damaged: its length does not match its header")
     try:
-        return bytes(Blosc().decode(payload))
+        return cast("bytes", imagecodecs.blosc_decode(cast("bytes", payload), numthreads=1, out=length))
     except (RuntimeError, ValueError) as error:
         raise DamagedObjectError(f"object {name} is damaged: it cannot be decompressed") from error
