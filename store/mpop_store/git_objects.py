@@ -13,10 +13,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pygit2
-from pygit2.enums import FileMode
+from pygit2.enums import FileMode, ObjectType
 
 from mpop_store.durable import fsync_all
 from mpop_store.errors import DamagedObjectError
+from mpop_store.signing import Signer
 
 UNREADABLE = (pygit2.GitError, KeyError, ValueError, OSError)
 """What pygit2 raises for an object that is damaged or not there."""
@@ -194,11 +195,31 @@ class GitObjects:
         message: str,
         author: pygit2.Signature,
         committer: pygit2.Signature,
+        sign: Signer | None = None,
     ) -> str:
         """Write a commit that no reference leads to yet."""
         ids: list[pygit2.Oid | str] = [pygit2.Oid(hex=parent) for parent in parents]
-        words = (None, author, committer, message, pygit2.Oid(hex=tree), ids)
-        return self._written(lambda: self._git.create_commit(*words))
+        words = (author, committer, message, pygit2.Oid(hex=tree), ids)
+        if sign is None:
+            return self._written(lambda: self._git.create_commit(None, *words))
+        text = str(self._git.create_commit_string(*words))
+        signed = sign(text.encode())
+        return self._written(lambda: self._git.create_commit_with_signature(text, signed))
+
+    def create_tag(
+        self, name: str, commit: str, message: str, tagger: pygit2.Signature, sign: Signer | None = None
+    ) -> str:
+        """Write an annotated tag that no reference leads to yet."""
+        zone = f"{'-' if tagger.offset < 0 else '+'}{abs(tagger.offset) // 60:02}{abs(tagger.offset) % 60:02}"
+        who = f"tagger {tagger.name} <{tagger.email}> {tagger.time} {zone}"
+        text = f"object {commit}\ntype commit\ntag {name}\n{who}\n\n{message}"
+        signed = (text if sign is None else text + sign(text.encode())).encode()
+        return self._written(lambda: self._git.write(ObjectType.TAG, signed))
+
+    def tag(self, oid: str) -> pygit2.Tag | None:
+        """An annotated tag; None for what is something else."""
+        found = self._read(oid)
+        return found if isinstance(found, pygit2.Tag) else None
 
     def _written(self, write: Callable[[], pygit2.Oid]) -> str:
         """Write an object; libgit2 would leave one of that name alone that a power cut has torn."""

@@ -29,6 +29,7 @@ from mpop_store.objects import ObjectStore
 from mpop_store.operations import OperationLog
 from mpop_store.references import ReferencesOf, no_references
 from mpop_store.refs import HEAD, Refs
+from mpop_store.signing import signer
 
 Changes = Mapping[str, Mapping[str, Any] | None]
 """Record path -> new content, or None to remove it."""
@@ -74,6 +75,11 @@ class History:
     def git_directory(self) -> Path:
         """Where Git keeps its files."""
         return Path(self._git.path)
+
+    @property
+    def config(self) -> pygit2.Config:
+        """Git's configuration as it holds here: the system's, the user's, and this directory's own."""
+        return self._git.config
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -257,8 +263,20 @@ class History:
         tree = self._objects.edit_tree(old, blobs)
         if tree is None:
             raise InputError("a commit must hold something")
-        author, committer = (signature(role, self._git.config) for role in ("AUTHOR", "COMMITTER"))
-        return self._objects.create_commit(tree, parents, message.rstrip() + "\n", author, committer)
+        author, committer = (signature(role, self.config) for role in ("AUTHOR", "COMMITTER"))
+        text = message.rstrip() + "\n"
+        return self._objects.create_commit(tree, parents, text, author, committer, signer(self.config, "commit"))
+
+    def write_tag(self, name: str, commit: str, message: str) -> str:
+        """Write an annotated tag that no reference leads to yet. Nothing is synced."""
+        if not message.strip():
+            raise InputError("an annotated tag needs a message")
+        tagger = signature("COMMITTER", self.config)
+        return self._objects.create_tag(name, commit, message.rstrip() + "\n", tagger, signer(self.config, "tag"))
+
+    def tag_object(self, oid: str) -> pygit2.Tag | None:
+        """An annotated tag; None for what is something else. Raises DamagedObjectError."""
+        return self._objects.tag(oid)
 
     def make_durable(self, blobs: Iterable[str] = ()) -> None:
         """Sync all objects and Git objects written here, and given blobs, before a reference leads to them."""
