@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cache
-from typing import Any
 
+from blake3 import blake3
+
+from mpop.errors import InputError
 from mpop.jobs.progress import Progress, silent
+from mpop.jobs.record_graph import RecordGraph, RecordReader, Target, edges
 from mpop.population import Population
-from mpop_hooks.objects_complete import references_of
-from mpop_store import MpopError, version_of
-from mpop_store.groups import group_objects
-from mpop_store.integrity import Survey
+from mpop_store import MpopError, ObjectStore
+from mpop_store.packs import read_table
+from mpop_store.scrub import Looked, scrub
+
+__all__ = ["Problem", "VerifyReport", "edges", "verify"]
 
 
 @dataclass(frozen=True)
@@ -28,14 +32,23 @@ class Problem:
 
 @dataclass(frozen=True)
 class VerifyReport:
-    """What was looked at and what was found."""
+    """What was looked at and what was found. Bytes are those on disk."""
 
     objects: int
     bytes: int
+    read_objects: int
+    """Objects whose content was read."""
+    read_bytes: int
+    elsewhere: int
+    """Objects that are needed and not here, but can be fetched."""
     git_files: int
     commits: int
     records: int
+    shallow: bool
+    """Whether the history was cut short: what leads to older versions was not followed."""
     problems: list[Problem]
+    repaired: list[str]
+    """Objects and packs that were damaged, and of which all is sound here now."""
 
     @property
     def ok(self) -> bool:
@@ -43,137 +56,134 @@ class VerifyReport:
         return not self.problems
 
 
-@dataclass
-class _Version:
-    """One version of one record, and the commits that hold it. name: what people call it."""
+def verify(
+    population: Population,
+    progress: Progress = silent,
+    *,
+    sample: float = 1.0,
+    seed: int = 0,
+    repair: bool = False,
+) -> VerifyReport:
+    """Check everything that is here. Derived objects may be missing, but not damaged.
 
-    path: str
-    record: dict[str, Any]
-    commits: list[str]
-    name: str = ""
-
-    def __str__(self) -> str:
-        name = self.name or self.record.get("name") or self.record.get("id", "")
-        kind = str(self.record.get("kind", "record")).replace("species-part", "particles of species")
-        commits = ", ".join(commit[:10] for commit in self.commits[:3]) or "the working state"
-        more = f" and {len(self.commits) - 3} more" if len(self.commits) > 3 else ""
-        return f"{kind} {name}, version {str(self.record.get('version', ''))[:10]}, in {commits}{more}"
-
-
-def verify(population: Population, progress: Progress = silent) -> VerifyReport:
-    """Check everything that is here. Derived objects may be missing, but not damaged."""
-    git = population.repository.survey()
+    sample: part of the objects whose content is read, from 0 to 1, chosen by the seed; of the others only the
+    existence is checked. Damaged objects are put into quarantine; with repair they are fetched, if they are
+    anywhere else.
+    """
+    if not 0.0 <= sample <= 1.0:
+        raise InputError(f"a sample must be between 0 and 100 %, not {100 * sample:g} %")
+    repository, objects = population.repository, population.objects.offline()
+    git = repository.survey()
+    looked = _look(objects, sample, seed, progress)
+    here = {name: found.bytes for name, found in looked.items() if found.damage is None}
+    reader = RecordReader(repository, objects, git)
+    graph = reader.read()
+    bad = {name: found.damage for name, found in looked.items() if found.damage is not None}
+    lost = graph.needed - set(here) - set(bad)
+    lost = {name for name in lost if not objects.has(name)}  # others may have packed it meanwhile
+    can_fetch = population.objects.fetch_missing is not None
+    elsewhere = {name for name in lost if can_fetch and not objects.quarantine.has(name)}
+    bad |= {name: _missing(objects, name) for name in lost - elsewhere}
+    repaired = _repaired(population.objects, objects, bad, repair)
+    for name in repaired:
+        del bad[name]
+    shallow = (repository.git_directory / "shallow").exists()
     problems = [
         Problem("git", name, f"Git: {name} is damaged or missing", needed_by)
         for name, needed_by in git.broken.items()
     ]
-    versions = _load_versions(population, git, problems)
-    sizes, damaged = _check_objects(population, progress)
-    users, droppable = _users(population, versions)
-    for name, message in damaged.items():
-        problems.append(Problem("object", name, message, [str(version) for version in users.get(name, ())]))
-    for name in sorted(set(users) - set(sizes) - droppable):
-        needed_by = [str(version) for version in users[name]]
-        problems.append(Problem("object", name, f"object {name} is missing", needed_by))
-    problems += _check_graph(versions)
-    return VerifyReport(len(sizes), sum(sizes.values()), git.files, len(git.commits), len(versions), problems)
+    problems += [
+        Problem("record", version.path, message, [version.commit[:10]] if version.commit else [])
+        for version, message in graph.unreadable
+    ]
+    problems += _problems(reader, graph, bad, set() if shallow else graph.targets - graph.known)
+    read = [found for found in looked.values() if found.read]
+    return VerifyReport(
+        len(here),
+        sum(here.values()),
+        len(read),
+        sum(found.bytes for found in read),
+        len(elsewhere),
+        git.files,
+        len(git.commits),
+        len(graph.versions),
+        shallow,
+        problems,
+        repaired,
+    )
 
 
-def _load_versions(population: Population, git: Survey, problems: list[Problem]) -> list[_Version]:
-    """Every version of every record in history and working state; what cannot be read is a problem."""
-    versions: list[_Version] = []
-    for (path, oid), commits in git.records.items():
-        if path.endswith(".json") and oid not in git.broken:
-            try:
-                versions.append(_Version(path, population.repository.load(oid), commits))
-            except MpopError as error:
-                problems.append(Problem("record", path, str(error), [commit[:10] for commit in commits]))
-    names = {version.record.get("id"): str(version.record.get("name")) for version in versions}
-    for version in versions:
-        if version.record.get("kind") == "species-part":
-            version.name = names.get(version.record.get("species"), "")
-    return versions
+def _look(objects: ObjectStore, sample: float, seed: int, progress: Progress) -> dict[str, Looked]:
+    """What was found of every object and, where damaged, pack; of an object that is here twice, the damage."""
+
+    def chosen(name: str) -> bool:
+        return sample == 1.0 or int(blake3(f"{seed} {name}".encode()).hexdigest()[:13], 16) < sample * 16**13
+
+    total = sum(1 for _ in objects.names())
+    looked: dict[str, Looked] = {}
+    for found in scrub(objects, chosen):
+        if found.name not in looked or found.damage is not None:
+            looked[found.name] = found
+        progress("objects", min(len(looked), total), total)
+    return looked
 
 
-def _check_objects(population: Population, progress: Progress) -> tuple[dict[str, int], dict[str, str]]:
-    """Name -> bytes on disk of every object here; name -> what is wrong, of the damaged ones."""
-    objects = population.objects
-    names = list(objects.names())
-    sizes: dict[str, int] = {}
-    damaged: dict[str, str] = {}
-    for number, name in enumerate(names, start=1):
-        sizes[name] = objects.size(name)
-        try:
+def _repaired(online: ObjectStore, offline: ObjectStore, bad: Iterable[str], fetch: bool) -> list[str]:
+    """Of damaged objects and packs, those that are sound here, or were fetched."""
+    if fetch and online.fetch_missing is not None:
+        with suppress(MpopError):  # what could not be fetched is found below
+            online.prefetch(name for name in bad if _kind(name) == "object")
+    return sorted(name for name in bad if _is_sound(offline, name))
+
+
+def _kind(name: str) -> str:
+    return "pack" if name.endswith(".mpack") else "object"
+
+
+def _missing(objects: ObjectStore, name: str) -> str:
+    hint = " (a damaged copy is in quarantine)" if objects.quarantine.has(name) else ""
+    return f"object {name} is missing{hint}"
+
+
+def _is_sound(objects: ObjectStore, name: str) -> bool:
+    try:
+        if _kind(name) == "object":
             objects.get(name)
-        except MpopError as error:
-            damaged[name] = str(error)
-        progress("objects", number, len(names))
-    return sizes, damaged
+        elif (pack := objects.packed.folder / name).exists():
+            read_table(pack)
+    except MpopError:
+        return False
+    return True
 
 
-def _users(population: Population, versions: list[_Version]) -> tuple[dict[str, list[_Version]], set[str]]:
-    """Object name -> the record versions that name it or a group that it is part of; and which of these objects
-    no version needs, because they can be computed again."""
-    users: dict[str, list[_Version]] = defaultdict(list)
-    needed: set[str] = set()
-
-    @cache
-    def parts(name: str) -> list[str]:
-        try:
-            return group_objects(population.objects, name)
-        except MpopError:
-            return [name]  # missing, or too damaged to list its parts
-
-    for version in versions:
-        named = references_of(version.record)
-        required = [part for name in named.groups for part in parts(name)]
-        required += named.files
-        needed.update(required)
-        derived = [part for name in named.derived for part in parts(name)]
-        for name in dict.fromkeys([*required, *derived]):
-            users[name].append(version)
-    return users, set(users) - needed
-
-
-def _check_graph(versions: list[_Version]) -> list[Problem]:
-    """Versions follow from content; parents, jobs and both kinds of edges lead somewhere."""
-    known: dict[str, set[str]] = defaultdict(set)
-    for version in versions:
-        kind = version.record.get("kind", "")
-        known[f"{kind} version"].add(str(version.record.get("version")))
-        known[f"{kind} id"].add(str(version.record.get("id")))
-    problems: list[Problem] = []
-    for version in versions:
-        if version.record.get("version") != version_of(version.record):
+def _problems(
+    reader: RecordReader, graph: RecordGraph, bad: dict[str, str], dangling: set[Target]
+) -> list[Problem]:
+    """Everything that is wrong, with the records that need it."""
+    if not (bad or dangling or graph.underived):
+        return []
+    dependents: dict[str, list[str]] = defaultdict(list)
+    found: list[Problem] = []
+    underived = set(graph.underived)
+    for version, record in reader.records(graph):
+        needed, derived = reader.objects_of(record)
+        touched = (needed | derived) & bad.keys()
+        leads_nowhere = [edge for edge in edges(record) if (edge[1], edge[2]) in dangling]
+        if not (touched or leads_nowhere or version in underived):
+            continue
+        words = reader.describe(version, record, graph)
+        for name in touched:
+            dependents[name].append(words)
+        if version in underived:
             message = f"the version of {version.path} does not follow from its content"
-            problems.append(Problem("record", version.path, message, [str(version)]))
-        for edge, target, wanted in edges(version.record):
-            if wanted not in known[target]:
-                message = f"{version.path} names a {edge}, {target} {wanted[:10]}, that is nowhere in the history"
-                problems.append(Problem("edge", version.path, message, [str(version)]))
-    return problems
-
-
-def edges(record: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
-    """Where a record leads: what it calls the other end, what that must be, and its name."""
-    if record.get("parent") is not None:
-        yield "parent", f"{record.get('kind')} version", record["parent"]
-    for version in record.get("merged", ()):
-        yield "merged version", f"{record.get('kind')} version", version
-    if record.get("job") is not None:
-        yield "job", "job id", record["job"]
-    if record.get("source") is not None:
-        yield "source", "source id", record["source"]
-    for version in record.get("species_versions", {}).values():
-        yield "reference", "species version", version
-    for version in record.get("item_versions", {}).values():
-        yield "contribution", "item version", version
-    for version in record.get("parts", {}).values():
-        yield "part", "species-part version", version
-    if record.get("kind") == "species-part":
-        yield "species", "species id", record.get("species", "")
-        for item in record.get("particles", {}):
-            yield "tilt series", "item id", item
-    if record.get("kind") == "source":
-        for item in record.get("items", ()):
-            yield "tilt series", "item id", item
+            found.append(Problem("record", version.path, message, [words]))
+        for edge, target, wanted in leads_nowhere:
+            message = f"{version.path} names a {edge}, {target} {wanted[:10]}, that is nowhere in the history"
+            found.append(Problem("edge", version.path, message, [words]))
+    return [
+        *(
+            Problem("pack" if _is_pack(name) else "object", name, bad[name], dependents[name])
+            for name in sorted(bad)
+        ),
+        *found,
+    ]

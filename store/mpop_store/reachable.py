@@ -17,7 +17,8 @@ class Reachable:
     """Objects that commits lead to, collected over several calls; nothing is looked at twice.
 
     In a population that can fetch what is missing, a group whose manifest is not here is no obstacle: its parts
-    are no use here. Anywhere else it is, for they must be kept until the manifest is found again.
+    are no use here. Anywhere else it is, and everywhere when it is damaged: its parts must be kept until it is
+    found again.
     """
 
     def __init__(self, history: History) -> None:
@@ -74,18 +75,18 @@ class Reachable:
         named = self._history.references_of(self._history.load(blob))
         self.names.update(named.files)
         for group in named.groups:
-            self._add_group(group, self._may_lack)
+            self._add_group(group, derived=False)
         for group in named.derived if derived else ():
-            self._add_group(group, True)
+            self._add_group(group, derived=True)
 
-    def _add_group(self, name: str, may_lack: bool) -> None:
+    def _add_group(self, name: str, derived: bool) -> None:
         if name in self._groups:
             return
         self.names.add(name)
         try:
             self.names.update(group_objects(self._objects, name))
         except (MissingObjectError, DamagedObjectError) as error:
-            if not may_lack:
+            if not derived and (not self._may_lack or self._objects.quarantine.has(name)):
                 raise type(error)(
                     f"{error}; what it consists of is not known; run `mpop verify --repair`"
                 ) from error

@@ -45,7 +45,7 @@ def test_a_sound_repository_has_nothing_broken(repository: Repository) -> None:
     assert survey.files == len(loose(repository)) == 9  # 2 commits, 4 trees, 3 files
     assert set(survey.commits) == {repository.resolve("HEAD"), repository.resolve("HEAD~1")}
     oid = repository.entries()["items/ab/c.json"]
-    assert survey.records["items/ab/c.json", oid] == [repository.head]
+    assert survey.records["items/ab/c.json", oid] == repository.head
 
 
 def test_any_flipped_byte_of_any_git_object_is_found(repository: Repository) -> None:
