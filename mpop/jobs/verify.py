@@ -181,9 +181,6 @@ def _problems(
             message = f"{version.path} names a {edge}, {target} {wanted[:10]}, that is nowhere in the history"
             found.append(Problem("edge", version.path, message, [words]))
     return [
-        *(
-            Problem("pack" if _is_pack(name) else "object", name, bad[name], dependents[name])
-            for name in sorted(bad)
-        ),
+        *(Problem(_kind(name), name, message, dependents[name]) for name, message in sorted(bad.items())),
         *found,
     ]

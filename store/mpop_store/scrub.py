@@ -43,7 +43,7 @@ def scrub(objects: ObjectStore, choose: Choose) -> Iterator[Looked]:
 
 
 def _look_at_loose(objects: ObjectStore, name: str, read: bool) -> Iterator[Looked]:
-    damage = None
+    damage, size = None, 0
     try:
         size = objects.path(name).stat().st_size
         if read:
