@@ -41,7 +41,7 @@ class Refs:
         """The id that a reference holds (of HEAD: what it leads to); None when there is no such reference."""
         if name == HEAD:
             value = self._head_value()
-            return self.get(value.removeprefix(SYMBOLIC)) if value.startswith(SYMBOLIC) else value
+            return self._branch_tip(value.removeprefix(SYMBOLIC)) if value.startswith(SYMBOLIC) else value
         if not valid(name):
             return None
         try:
@@ -50,10 +50,24 @@ class Refs:
         except UNREADABLE as error:
             raise DamagedObjectError(f"{name} is damaged or missing; `git reflog` knows where it was") from error
 
+    def _branch_tip(self, branch: str) -> str | None:
+        """What the current branch holds; None before the first commit."""
+        tip = self.get(branch)
+        if tip is None and not self._git.is_bare:
+            log = Path(self._git.path) / "logs" / HEAD
+            # a process that died in the first commit leaves one line, and no branch
+            if log.is_file() and len(log.read_bytes().splitlines()) > 1:
+                raise DamagedObjectError(f"{branch}, where HEAD is, is missing; `git reflog` knows where it was")
+        return tip
+
     def all(self, prefix: str = "refs/") -> dict[str, str]:
         """Every reference below a prefix, and what it holds."""
         found: dict[str, str] = {}
-        for name in self._git.references:
+        try:
+            names = list(self._git.references)
+        except UNREADABLE as error:
+            raise DamagedObjectError(f"the list of references is damaged: {error}") from error
+        for name in names:
             if name.startswith(prefix) and (oid := self.get(name)) is not None:
                 found[name] = oid
         return found

@@ -23,6 +23,7 @@ from mpop_store.errors import DamagedObjectError, NotFoundError, StateError, Sto
 from mpop_store.history import Changes, Commit, History, readable_damage, readable_errors
 from mpop_store.integrity import Survey, survey
 from mpop_store.operations import Moves
+from mpop_store.plain_git import README, install_hooks, unsupported_format
 from mpop_store.reachable import named_anew
 from mpop_store.refs import HEAD, SYMBOLIC
 
@@ -31,13 +32,6 @@ __all__ = ["BRANCH", "FORMAT_VERSION", "ROOT_RECORD", "Changes", "Commit", "Repo
 ROOT_RECORD = "population.json"
 FORMAT_VERSION = 1
 BRANCH = "refs/heads/main"
-README = """# An mpop population
-
-This repository holds the records of a population of macromolecules: which raw data, which species, what was
-done to them. `git log` and `git diff` work. The arrays that the records name live in the object store, which a
-plain `git clone` does not copy; use `mpop` to read and change anything here.
-"""
-
 EXCLUDE = "/*\n" + "".join(
     f"!/{name}\n" for name in (ROOT_RECORD, "README.md", "sources", "items", "species", "jobs")
 )
@@ -72,6 +66,7 @@ class Repository(History):
             repository = cls(git)
             repository.objects.root.mkdir(parents=True)
             (Path(git.path) / "info" / "exclude").write_text(EXCLUDE)
+            install_hooks(Path(git.path))
         except (pygit2.GitError, OSError) as error:
             shutil.rmtree(root if bare else root / ".git", ignore_errors=True)
             raise StoreError(f"cannot create a repository at {root}: {error}") from error
@@ -89,7 +84,8 @@ class Repository(History):
         try:
             git = pygit2.Repository(found)
         except (pygit2.GitError, ValueError) as error:
-            raise StateError(f"{found}: a kind of Git repository that mpop cannot use ({error})") from error
+            reason = unsupported_format(Path(found)) or error
+            raise StateError(f"{found}: a kind of Git repository that mpop cannot use: {reason}") from error
         repository = cls(git)
         repository._check_kind()
         repository._recover()
@@ -113,8 +109,7 @@ class Repository(History):
             raise StateError(f"the population has format {version}, this mpop reads {FORMAT_VERSION}; update mpop")
         if not self.private.is_dir():
             raise StateError(
-                f"{self.root} is a plain `git clone` of a population, without its arrays; "
-                "copy .git/mpop from the original into its .git"
+                f"{self.root} is a plain `git clone` of a population, without its arrays; `mpop fetch` brings them"
             )
 
     def require_work_tree(self) -> None:
@@ -129,6 +124,8 @@ class Repository(History):
     def _index(self) -> pygit2.Index:
         """The index as it is on disk now; to be read only, so that no change ever lingers in memory."""
         with readable_damage("the working state (.git/index)", "`git reset` makes it the last commit again"):
+            if not self._index_path.exists() and self.head and not self._pending(self.head).exists():
+                raise KeyError("index")
             index = self._git.index
             index.read(False)  # if it has changed on disk
             return index
