@@ -9,7 +9,19 @@ from typing import Annotated
 import typer
 import typer.core
 
-from mpop.cli import context, demo, export, history, population, refine, simulate, source, species
+from mpop.cli import (
+    collisions,
+    context,
+    demo,
+    export,
+    history,
+    population,
+    refine,
+    remotes,
+    simulate,
+    source,
+    species,
+)
 
 app = typer.Typer(
     name="mpop",
@@ -43,7 +55,7 @@ def main_options(
     context.options.threads = threads
 
 
-for module in (population, history, source, species, refine, export, simulate, demo):
+for module in (population, history, source, species, collisions, refine, remotes, export, simulate, demo):
     module.register(app)
 
 
