@@ -1,0 +1,72 @@
+"""Undoing an operation: its references go back to where they were. That is an operation too; undoing it redoes."""
+
+from __future__ import annotations
+
+from mpop_store.errors import NotFoundError, StateError
+from mpop_store.operations import Moves, Operation
+from mpop_store.refs import HEAD, SYMBOLIC
+from mpop_store.repository import Repository
+
+
+def undo(repository: Repository, number: int | None = None, keep: bool = False) -> Operation:
+    """Take back one operation, the last one if none is named; returns it.
+
+    keep: leave the working state as it is, so that what a commit held shows up as changes. Otherwise it becomes
+    that of the commit where HEAD will stand. Raises NotFoundError for an operation that is not in the log,
+    StateError when changes in the working state would be lost, when references have moved on since, or when no
+    commit would be left.
+    """
+    with repository.locked():
+        operation = _operation(repository, number)
+        # in reverse, so that HEAD leaves a branch before the branch goes
+        moves = {name: (new, old) for name, (old, new) in reversed(operation.moves.items()) if old != new}
+        now = {name: _value(repository, name) for name in moves}
+        for name, (expected, _) in moves.items():
+            if now[name] != expected:
+                raise StateError(
+                    f"operation {operation.number} cannot be undone: {_short(name)} has moved since; "
+                    "undo what moved it first (`mpop op log`)"
+                )
+        head = _head_after(repository, moves)
+        if head is None:
+            raise StateError(f"operation {operation.number} cannot be undone: HEAD would stand on no commit")
+        reason = f"undo: operation {operation.number} ({operation.reason})"
+        if keep or repository.is_bare:
+            repository.refs.update(moves, reason)
+        else:
+            repository.move(moves, reason, head)
+        return operation
+
+
+def _operation(repository: Repository, number: int | None) -> Operation:
+    if number is None:
+        last = repository.operations.last()
+        if last is None:
+            raise NotFoundError("there is nothing to undo: the operation log is empty")
+        return last
+    for operation in repository.operations.all():
+        if operation.number == number:
+            return operation
+    raise NotFoundError(f"there is no operation {number}; see `mpop op log`")
+
+
+def _value(repository: Repository, name: str) -> str | None:
+    """What a reference holds, as the log writes it."""
+    if name == HEAD and repository.refs.branch is not None:
+        return SYMBOLIC + repository.refs.branch
+    return repository.refs.get(name)
+
+
+def _head_after(repository: Repository, moves: Moves) -> str | None:
+    """The commit that HEAD will lead to."""
+    value = moves[HEAD][1] if HEAD in moves else _value(repository, HEAD)
+    if value is None or not value.startswith(SYMBOLIC):
+        return value
+    branch = value.removeprefix(SYMBOLIC)
+    return moves[branch][1] if branch in moves else repository.refs.get(branch)
+
+
+def _short(name: str) -> str:
+    for prefix in ("refs/heads/", "refs/tags/", "refs/remotes/"):
+        name = name.removeprefix(prefix)
+    return name
