@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -181,8 +182,30 @@ class Population:
         """A species by name or id."""
         return self._whole(self._one("species", self.species_heads(at), name), at)
 
+    @property
+    def merge_file(self) -> Path:
+        """Where a merge is kept that waits for decisions (`mpop.merging.state`)."""
+        return self.repository.private / "merge.json"
+
+    @property
+    def merging(self) -> bool:
+        """Whether a merge waits for decisions; it is over once the branch has moved."""
+        try:
+            state = json.loads(self.merge_file.read_bytes())
+        except FileNotFoundError:
+            return False
+        except ValueError:
+            return True
+        return isinstance(state, dict) and state.get("ours") == self.repository.head
+
+    def refuse_while_merging(self) -> None:
+        """Raise StateError when a merge waits for decisions: nothing else may be committed before it is over."""
+        if self.merging:
+            raise StateError("a merge is in progress; finish it with `mpop merge --continue`, or drop it with `--abort`")
+
     def stage(self, records: Iterable[Record], remove: Iterable[Record] = ()) -> None:
         """Put records (their versions filled in) into the working state, take others out; all or nothing."""
+        self.refuse_while_merging()
         changes = self.changes(records, None)
         for record in remove:
             changes[record_path(record)] = None
@@ -192,11 +215,13 @@ class Population:
 
     def commit(self, message: str) -> str:
         """Commit the working state."""
+        self.refuse_while_merging()
         _refuse(Proposal.staged(self.repository))
         return self.repository.commit(message)
 
     def commit_records(self, records: Iterable[Record], message: str, since: str) -> str:
         """Commit records on top of HEAD, for jobs that started from the commit `since`."""
+        self.refuse_while_merging()
         changes = self.changes(records, since)
         _refuse(Proposal.changing(self.repository, "HEAD", changes, "commit"))
         return self.repository.commit_changes(changes, message, since)

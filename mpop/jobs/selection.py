@@ -34,6 +34,7 @@ def select(population: Population, species: Sequence[str] = (), sources: Sequenc
     Raises StateError when there are uncommitted changes, no species or no source; NotFoundError for an unknown
     name; InputError when no series of the chosen sources holds a particle of the chosen species.
     """
+    population.refuse_while_merging()
     head = population.repository.head
     if head is None or not population.repository.is_clean:
         raise StateError(

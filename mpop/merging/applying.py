@@ -1,0 +1,193 @@
+"""A plan and decisions turned into records: what the merge commit holds, and the job that tells of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from mpop.jobs.environment import peak_GiB, software_versions
+from mpop.jobs.halfmaps import sums_as_arrays
+from mpop.jobs.reconstruct import job_id
+from mpop.merging.due import Due, refinement_due
+from mpop.merging.items import merged_root
+from mpop.merging.joining import Joined, Maps, join_species, maps_of, removal, second_of, whole_of_theirs
+from mpop.merging.parts import Parts
+from mpop.merging.plan import MergePlan
+from mpop.merging.pooling import plan_pool, pool
+from mpop.merging.resolving import Decision
+from mpop.merging.snapshots import item_path
+from mpop.merging.species import SpeciesMerge
+from mpop.merging.three_way import Side
+from mpop.population import record_path, versioned
+from mpop.records.models import JobRecord, Record, SpeciesHead
+
+Writable = dict[str, dict[str, Any] | None]
+
+
+@dataclass
+class Outcome:
+    """What to commit. heads: every species that the merge touched, as it will be; pooled: ids of some of them."""
+
+    job: JobRecord
+    changes: Writable = field(default_factory=dict)
+    heads: dict[str, SpeciesHead] = field(default_factory=dict)
+    pooled: set[str] = field(default_factory=set)
+    due: list[Due] = field(default_factory=list)
+
+
+def apply(plan: MergePlan, decisions: Mapping[str, Decision], threads: int = 1) -> Outcome:
+    """Make the records of the merge. decisions: one for every conflict. Stores arrays, changes no record."""
+    started = time.perf_counter()
+    parts, three = plan.parts, plan.parts.three
+    outcome = Outcome(_job(plan, decisions, threads))
+    sides: dict[str, Side] = {
+        key.split("/")[1]: one.side for key, one in decisions.items() if key.startswith("item/") and one.side
+    }
+    item_sides = parts.item_sides(sides)
+    for path in parts.taken:
+        outcome.changes[path] = three.theirs.raw(path)
+    for item, merge in parts.items.items():
+        _put(outcome, merge.merged(item_sides[item]), merge.ours, item_path(item))
+    for source, merge in parts.sources.items():
+        decision = decisions.get(f"source/{source}")
+        side = decision.side if decision and decision.side else "ours"
+        _put(outcome, merge.merged(side), merge.ours, f"sources/{source}.json")
+    if parts.root:
+        ours, theirs = three.ours.root(), three.theirs.root()
+        assert ours is not None
+        assert theirs is not None
+        root = merged_root(three.base.root(), ours, theirs)
+        _put(outcome, root, ours, record_path(root))
+    for species, merge in parts.species.items():
+        _species(outcome, parts, merge, decisions.get(f"species/{species}"), item_sides, threads)
+    _heads(outcome)
+    outcome.due = refinement_due(parts, outcome.heads.values(), outcome.pooled, item_sides)
+    _finish_job(outcome, parts, time.perf_counter() - started)
+    return outcome
+
+
+def _put(outcome: Outcome, merged: Record | None, ours: Record | None, path: str) -> None:
+    """A merged record, if it is not ours as it stands."""
+    if merged is None:
+        if ours is not None:
+            outcome.changes[path] = None
+    elif merged != ours:
+        outcome.changes[path] = merged.model_dump(mode="json")
+
+
+def _species(
+    outcome: Outcome,
+    parts: Parts,
+    merge: SpeciesMerge,
+    decision: Decision | None,
+    item_sides: dict[str, Side],
+    threads: int,
+) -> None:
+    """One species that both sides changed, by the decision if there is one."""
+    if merge.removed_by is not None:
+        side = decision.side if decision else "ours"
+        if side == "theirs":
+            outcome.changes |= removal(merge) if merge.theirs is None else whole_of_theirs(merge)
+        return
+    outcome.heads[merge.id] = merge.head("ours")
+    if decision is not None and decision.way == "both":
+        outcome.changes |= second_of(merge).changes
+        return
+    if decision is not None and decision.way == "pool":
+        joined = _pooled(outcome, parts, merge, item_sides, threads)
+    else:
+        side = (decision.side if decision else None) or merge.maps_side or "ours"
+        joined = join_species(merge, maps_of(merge, side), item_sides)
+    outcome.changes |= joined.changes
+
+
+def _pooled(
+    outcome: Outcome, parts: Parts, merge: SpeciesMerge, item_sides: dict[str, Side], threads: int
+) -> Joined:
+    population = merge.three.population
+    pooling = plan_pool(merge, lambda item: parts.item(item, item_sides), item_sides, write=True)
+    pooled = pool(pooling, threads)
+    sums = {
+        source: {"key": key, "group": population.write_group(sums_as_arrays(halves))}
+        for source, (key, halves) in pooled.sums.items()
+    }
+    fields = {
+        **{name: getattr(merge.head("ours"), name) for name in ("symmetry", "diameter_A", "pixel_size_A", "box")},
+        "maps_object": population.write_group(pooled.maps),
+        "resolution_A": pooled.report.resolution_A,
+        "job": outcome.job.id,
+        "derived": {"sums": sums},
+    }
+    versions: dict[str, dict[str, str]] = {}
+    for item, version in pooling.item_versions.items():
+        versions.setdefault(item[:2], {})[item] = version
+    outcome.pooled.add(merge.id)
+    return join_species(merge, Maps("ours", fields, versions), item_sides)
+
+
+def _heads(outcome: Outcome) -> None:
+    """The heads of all species that change."""
+    for path, record in outcome.changes.items():
+        if path.startswith("species/") and path.count("/") == 1 and record is not None:
+            head = SpeciesHead.model_validate(record)
+            outcome.heads[head.id] = head
+
+
+def _job(plan: MergePlan, decisions: Mapping[str, Decision], threads: int) -> JobRecord:
+    """The merge as a job: which versions it joined, and how each conflict was resolved."""
+    parts, three = plan.parts, plan.parts.three
+    taken = {path: three.theirs.raw(path) for path in parts.taken}
+    joined: dict[str, Any] = {
+        **{f"item/{item}": _versions(merge) for item, merge in parts.items.items()},
+        **{f"species/{species}": _versions(merge) for species, merge in parts.species.items()},
+    }
+    resolutions = {
+        key: {"way": one.way, **({"side": one.side} if one.side else {}), **({"by": one.by} if one.by else {})}
+        for key, one in decisions.items()
+    }
+    job = JobRecord(
+        id="",
+        verb="merge",
+        parameters={
+            "ours": plan.ours,
+            "theirs": plan.theirs,
+            "base": plan.base,
+            "joined": joined,
+            "resolutions": resolutions,
+        },
+        seed=0,
+        inputs={
+            path: str(record["version"])
+            for path, record in sorted(taken.items())
+            if record is not None and record.get("kind") in ("item", "species")
+        },
+        software=software_versions(),
+        device="cpu",
+        threads=threads,
+        wall_s=0.0,
+        peak_GiB=0.0,
+    )
+    return job.model_copy(update={"id": job_id(job)})
+
+
+def _versions(merge: Any) -> dict[str, str | None]:
+    """The versions that a merge of one record joins; None where there is none."""
+    return {side: one and one.version for side in ("base", "ours", "theirs") for one in [getattr(merge, side)]}
+
+
+def _finish_job(outcome: Outcome, parts: Parts, seconds: float) -> None:
+    before = {head.name: parts.three.ours.species(identity) for identity, head in outcome.heads.items()}
+    outcome.job = versioned(
+        outcome.job.model_copy(
+            update={
+                "wall_s": round(seconds, 3),
+                "peak_GiB": round(peak_GiB(), 3),
+                "resolution_before_A": {name: one.resolution_A for name, one in before.items() if one is not None},
+                "resolution_after_A": {one.name: one.resolution_A for one in outcome.heads.values()},
+                "warnings": [f"{one.series} tilt series of {one.species}: {one.reason}" for one in outcome.due],
+            }
+        )
+    )
+    outcome.changes[record_path(outcome.job)] = outcome.job.model_dump(mode="json")

@@ -1,0 +1,169 @@
+"""What a merge would do, from three commits and nothing else: nothing is written, no working state is read.
+
+Only what differs between the commits is looked at. `plan` is the whole interface for those who want to know
+(`mpop merge --dry-run`, the check of a merge request); `mpop.merging.merge` carries a plan out.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from mpop.errors import StateError
+from mpop.merging.conflicts import Conflict
+from mpop.merging.disputes import find_conflicts
+from mpop.merging.parts import Parts, compare, species_of
+from mpop.merging.snapshots import Snapshot
+from mpop.merging.species import Three
+from mpop.merging.three_way import side_taken
+from mpop.population import Population
+
+Relation = Literal["up to date", "fast-forward", "diverged", "unrelated"]
+KINDS = {"items": "tilt series", "species": "species", "sources": "source", "jobs": "job"}
+
+
+@dataclass(frozen=True)
+class Incoming:
+    """What the merge takes from the other side as it is, by name, sorted."""
+
+    new: dict[str, list[str]] = field(default_factory=dict)
+    changed: dict[str, list[str]] = field(default_factory=dict)
+    removed: dict[str, list[str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class MergePlan:
+    """A merge before it is made. ours, theirs, base: commit ids; notes: what a person should know, in words."""
+
+    ours: str
+    theirs: str
+    base: str | None
+    relation: Relation
+    incoming: Incoming
+    conflicts: list[Conflict]
+    notes: list[str]
+    parts: Parts
+
+    def summary(self) -> dict[str, Any]:
+        """The plan as JSON knows it."""
+        return {
+            "ours": self.ours,
+            "theirs": self.theirs,
+            "base": self.base,
+            "relation": self.relation,
+            "incoming": asdict(self.incoming),
+            "conflicts": [asdict(conflict) for conflict in self.conflicts],
+            "notes": self.notes,
+        }
+
+
+def plan(
+    population: Population,
+    theirs: str,
+    base: str | None = None,
+    ours: str = "HEAD",
+    unrelated: bool = False,
+    preview: bool = True,
+) -> MergePlan:
+    """What merging the revision `theirs` into `ours` would do.
+
+    base: the commit to merge from; their best common ancestor if not given. unrelated: allow two populations
+    without a common commit; tilt series meet by the content of their raw images. preview: compute what pooling
+    each species in conflict would give. Raises NotFoundError or StateError.
+    """
+    repository = population.repository
+    if population.repository.head is None and ours == "HEAD":
+        raise StateError("there is no commit yet to merge into; run `mpop commit -m MESSAGE` first")
+    here, there = repository.resolve(ours), repository.resolve(theirs)
+    bases = [repository.resolve(base)] if base else repository.merge_bases(here, there)
+    start = bases[0] if bases else None
+    if start is None and not unrelated:
+        raise StateError(
+            f"{theirs} shares no commit with this population; if both are about the same samples, "
+            "`--allow-unrelated` merges them by ids: tilt series meet by the content of their raw images"
+        )
+    three = Three(population, *(Snapshot(population, commit) for commit in (start, here, there)))
+    relation: Relation = "unrelated" if start is None else "diverged"
+    if start == there:
+        relation = "up to date"
+    elif start == here:
+        relation = "fast-forward"
+    notes = []
+    if len(bases) > 1:
+        notes.append(
+            f"the two sides have merged each other before, and have {len(bases)} best common ancestors; "
+            f"{bases[0][:10]} is taken as the base"
+        )
+    if relation == "up to date":
+        return MergePlan(here, there, start, relation, Incoming(), [], notes, Parts(three))
+    parts = compare(three)
+    notes += _renamed(parts) + _clashing_names(three, parts)
+    conflicts = [] if relation == "fast-forward" else find_conflicts(parts, preview)
+    return MergePlan(here, there, start, relation, _incoming(three, parts), conflicts, notes, parts)
+
+
+def _incoming(three: Three, parts: Parts) -> Incoming:
+    """The names of what is taken as it is."""
+    found: dict[str, dict[str, set[str]]] = {"new": {}, "changed": {}, "removed": {}}
+    for path in sorted(parts.taken):
+        folder, words = path.split("/")[0], path.split("/")
+        if folder not in KINDS or (folder == "species" and len(words) > 2):
+            continue
+        before, after = three.ours.raw(path), three.theirs.raw(path)
+        how = "new" if before is None else "removed" if after is None else "changed"
+        record = after or before or {}
+        name = str(record.get("name") or record.get("verb") or record.get("id"))
+        found[how].setdefault(KINDS[folder], set()).add(name)
+    return Incoming(
+        **{how: {kind: sorted(names) for kind, names in kinds.items()} for how, kinds in found.items()}
+    )
+
+
+def _renamed(parts: Parts) -> list[str]:
+    """What both sides gave a new name."""
+    notes = []
+    merges = [*parts.items.values(), *parts.sources.values(), *parts.species.values()]
+    for one in merges:
+        names = [record and record.name for record in (one.base, one.ours, one.theirs)]
+        if None not in names[1:] and side_taken(*names) is None:
+            notes.append(f"{names[1]} is called {names[2]} on the other side; {names[1]} is kept")
+    return notes
+
+
+def _clashing_names(three: Three, parts: Parts) -> list[str]:
+    """Names that two different things would share afterwards: nothing is wrong, but commands will ask for ids."""
+    notes = []
+    new = {species for path in parts.taken if (species := species_of(path)) is not None}
+    ours = three.ours.all_species()
+    heads = [head for head in map(three.theirs.species, sorted(new)) if head is not None]
+    kept = [head for head in ours if head.id not in {one.id for one in heads}]
+    for name, count in sorted(Counter(head.name for head in [*kept, *heads]).items()):
+        if count > 1:
+            ids = ", ".join(sorted(head.id for head in [*kept, *heads] if head.name == name))
+            notes.append(f"{count} species will be called {name}; commands will ask for an id: {ids}")
+    return notes + _clashing_series(three, parts)
+
+
+def _clashing_series(three: Three, parts: Parts) -> list[str]:
+    """New tilt series under the name of another one in a source of the same name."""
+    repository = three.population.repository
+    new = [
+        path
+        for path in sorted(parts.taken)
+        if path.startswith(("items/", "sources/")) and three.ours.raw(path) is None
+    ]
+    notes = []
+    for folder, noun in (("sources/", "sources"), ("items/", "tilt series")):
+        incoming = [three.theirs.raw(path) for path in new if path.startswith(folder)]
+        names = {str(record["name"]) for record in incoming if record is not None}
+        if not names:
+            continue
+        known = {str(record.get("name")) for record in repository.records(folder, three.ours.commit).values()}
+        shared = sorted(names & known)
+        if shared:
+            more = f" and {len(shared) - 3} more" if len(shared) > 3 else ""
+            notes.append(
+                f"different {noun} share a name: {', '.join(shared[:3])}{more}; commands will ask for an id"
+            )
+    return notes

@@ -1,0 +1,299 @@
+"""One species refined by two labs: their particles united, their Fourier sums added half by half.
+
+Sums add. What a source contributed to a side's half-maps is a sum over its tilt series, each seen through one
+model with the particles at one set of poses: a *contribution*. The pooled half-maps are the sum over the contributions
+of the merged population. They are put together from the sums that are kept: ours, theirs, and those of the base,
+in the combination that leaves least to do; a lab that refined half of the series holds the other half as it was
+before, so ours + theirs - base is what both refined. Only what no combination gives is read again from raw images.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from mpop.errors import InputError, MissingObjectError, StateError
+from mpop.jobs.halfmaps import divide, empty_target, stored_sums, sums_key
+from mpop.maps.fsc import FSCReport
+from mpop.merging.frames import Frame, find_frame
+from mpop.merging.snapshots import Snapshot
+from mpop.merging.species import MAPS, SpeciesMerge
+from mpop.merging.three_way import Side
+from mpop.projection.insertion import FourierSums
+from mpop.records.arrays import particles_from_arrays, tilt_series_from_arrays
+from mpop.records.models import ItemRecord, SpeciesHead, SpeciesRecord
+from mpop.refinement.reconstruction import add_series
+from mpop.refinement.views import ParticleView
+from mpop_store.groups import read_group, read_manifest
+
+Halves = tuple[FourierSums, FourierSums]
+Contribution = tuple[str, str, str]
+"""Item, the model through which it was seen, the particles at their poses."""
+
+COMBINATIONS: tuple[dict[str, int], ...] = (
+    {"ours": 1},
+    {"theirs": 1},
+    {"ours": 1, "theirs": 1},
+    {"ours": 1, "theirs": 1, "base": -1},
+    {},
+)
+"""Sums added or subtracted; the last one starts from nothing."""
+
+ItemOf = Callable[[str], ItemRecord | None]
+"""The merged record of a tilt series."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """What one commit's sums of one source hold, and the sums themselves when they are needed."""
+
+    contributions: Counter[Contribution]
+    key: str
+
+
+@dataclass(frozen=True)
+class SourcePlan:
+    """How the sums of one source come about: kept sums, times 1 or -1, and contributions to be read again."""
+
+    wanted: dict[str, tuple[str, str]]
+    combination: dict[str, int]
+    reread: Counter[Contribution] = field(default_factory=Counter)
+
+
+@dataclass(frozen=True)
+class PoolPlan:
+    """How a species is pooled, before anything large is read."""
+
+    merge: SpeciesMerge
+    frame: Frame
+    sources: dict[str, SourcePlan]
+    item_versions: dict[str, str]
+
+    @property
+    def reread(self) -> set[str]:
+        """Tilt series whose raw images are needed."""
+        return {item for source in self.sources.values() for item, _, _ in source.reread}
+
+
+@dataclass(frozen=True)
+class Pooled:
+    """Pooled half-maps: the arrays of the maps' group, the FSC, and by source the sums and their key."""
+
+    maps: dict[str, np.ndarray]
+    report: FSCReport
+    sums: dict[str, tuple[str, Halves]]
+
+
+def plan_pool(merge: SpeciesMerge, item_of: ItemOf, item_sides: Mapping[str, Side], write: bool) -> PoolPlan:
+    """How to pool. Raises StateError when the two sides' maps or half-sets do not go together.
+
+    write: store the particles that neither side has so; without, they are taken to need their raw images again.
+    """
+    ours, theirs = merge.three.ours.whole(merge.id), merge.three.theirs.whole(merge.id)
+    assert ours is not None and theirs is not None
+    _same_kind_of_maps(ours, theirs)
+    swapped = sum(merge.rows(item).swapped for item in merge.changed_on_both)
+    if swapped:
+        raise StateError(
+            f"{swapped} particles are in half-set 1 on one side and in 2 on the other; pooling would mix them"
+        )
+    frame = _frame(merge, ours, theirs)
+    wanted, versions = _wanted(merge, ours, theirs, item_of, item_sides, write)
+    known = {name: _known(merge, snapshot) for name, snapshot in _snapshots(merge).items()}
+    sources = {
+        source: _combine(one, {name: held.get(source) for name, held in known.items()})
+        for source, one in wanted.items()
+    }
+    return PoolPlan(merge, frame, sources, versions)
+
+
+def _snapshots(merge: SpeciesMerge) -> dict[str, Snapshot]:
+    return {"ours": merge.three.ours, "theirs": merge.three.theirs, "base": merge.three.base}
+
+
+def _same_kind_of_maps(ours: SpeciesHead, theirs: SpeciesHead) -> None:
+    for name in MAPS[1:]:
+        here, there = getattr(ours, name), getattr(theirs, name)
+        if here != there:
+            raise StateError(f"{name} is {here} here and {there} there; maps of different kinds cannot be pooled")
+
+
+def _frame(merge: SpeciesMerge, ours: SpeciesRecord, theirs: SpeciesRecord) -> Frame:
+    """How their map lies in ours; raises StateError when it lies elsewhere."""
+    population = merge.three.population
+    resolutions = [one.resolution_A for one in (ours, theirs) if one.resolution_A is not None]
+    if len(resolutions) < 2:
+        raise StateError("one side's half-maps agree at no resolution; there is nothing to align them by")
+    maps = [population.maps(one) for one in (ours, theirs)]
+    means = [((one["half1"] + one["half2"]) / 2).astype(np.float32) for one in maps]
+    frame = find_frame(
+        means[0],
+        means[1],
+        maps[0]["mask"],
+        ours.pixel_size_A,
+        max(resolutions),
+        ours.diameter_A / 2,
+        anywhere=merge.base is None,
+    )
+    if not frame.agrees(min(resolutions)):
+        raise StateError(
+            f"their map lies {frame.angle_deg:.2f} degrees and {frame.distance_A:.2f} A from ours, up to "
+            f"{frame.displacement_A:.1f} A apart at the particle's edge, too far to add sums at "
+            f"{min(resolutions):.1f} A; refine one side against the other's map first"
+        )
+    return frame
+
+
+def _wanted(
+    merge: SpeciesMerge,
+    ours: SpeciesRecord,
+    theirs: SpeciesRecord,
+    item_of: ItemOf,
+    item_sides: Mapping[str, Side],
+    write: bool,
+) -> tuple[dict[str, dict[str, tuple[str, str]]], dict[str, str]]:
+    """Source -> item -> model and particles of the pooled species; item -> its version."""
+    wanted: dict[str, dict[str, tuple[str, str]]] = defaultdict(dict)
+    versions: dict[str, str] = {}
+    for item in sorted({*ours.item_versions, *theirs.item_versions}):
+        record = item_of(item)
+        particles = merge.merged_group(item, item_sides.get(item, "ours"), write)
+        if record is not None and particles is not None:
+            wanted[record.source][item] = (record.model_object, particles)
+            versions[item] = record.version
+    return dict(wanted), versions
+
+
+def _known(merge: SpeciesMerge, snapshot: Snapshot) -> dict[str, Known]:
+    """Source -> what the sums that a commit keeps of it hold; only where that can be told for certain."""
+    species = snapshot.whole(merge.id)
+    found: dict[str, dict[str, tuple[str, str]]] = defaultdict(dict)
+    unknown: set[str] = set()
+    for item, version in species.item_versions.items() if species else ():
+        here = snapshot.item(item)
+        candidates = [here, *(one.item(item) for one in _snapshots(merge).values())]
+        record = next((one for one in candidates if one is not None and one.version == version), None)
+        if record is None or item not in species.particles:  # pyright: ignore[reportOptionalMemberAccess]
+            unknown.add(here.source if here else "")
+        else:
+            found[record.source][item] = (record.model_object, species.particles[item])  # pyright: ignore[reportOptionalMemberAccess]
+    known: dict[str, Known] = {}
+    for source, contributions in found.items():
+        assert species is not None
+        key = sums_key(species, contributions)
+        kept = species.derived.get("sums", {}).get(source, {})
+        if source not in unknown and kept.get("key") == key and _is_here(merge, kept["group"]):
+            known[source] = Known(Counter((item, *objects) for item, objects in contributions.items()), key)
+    return known
+
+
+def _is_here(merge: SpeciesMerge, group: str) -> bool:
+    try:
+        read_manifest(merge.three.population.objects, group)
+    except MissingObjectError:
+        return False
+    return True
+
+
+def _combine(wanted: dict[str, tuple[str, str]], known: Mapping[str, Known | None]) -> SourcePlan:
+    """The combination of kept sums that leaves the fewest tilt series to read again."""
+    plans = []
+    for combination in COMBINATIONS:
+        parts = {name: known.get(name) for name in combination}
+        if None in parts.values():
+            continue
+        missing: Counter[Contribution] = Counter((item, *objects) for item, objects in wanted.items())
+        for name, sign in combination.items():
+            part = parts[name]
+            assert part is not None
+            for contribution, count in part.contributions.items():
+                missing[contribution] -= sign * count
+        reread = Counter({one: count for one, count in missing.items() if count})
+        plans.append(SourcePlan(wanted, combination, reread))
+    return min(plans, key=lambda one: (len(one.reread), len(one.combination)))
+
+
+def pool(plan: PoolPlan, threads: int = 1) -> Pooled:
+    """The pooled half-maps. Raises InputError when raw images that are needed are not here."""
+    merge = plan.merge
+    head = merge.head("ours")
+    total = empty_target(head)
+    sums: dict[str, tuple[str, Halves]] = {}
+    for source, one in sorted(plan.sources.items()):
+        halves = _source_sums(merge, head, source, one, threads)
+        sums[source] = (sums_key(head, one.wanted), halves)
+        for whole, part in zip(total.halves, halves, strict=True):
+            whole.add(part)
+    maps, report = divide(head, total.halves, _mask(merge))
+    return Pooled(maps, report, sums)
+
+
+def _source_sums(merge: SpeciesMerge, head: SpeciesHead, source: str, plan: SourcePlan, threads: int) -> Halves:
+    halves = empty_target(head).halves
+    for name, sign in plan.combination.items():
+        species = _snapshots(merge)[name].species(merge.id)
+        assert species is not None
+        key = species.derived["sums"][source]["key"]
+        kept = stored_sums(merge.three.population, species, source, key)
+        if kept is None:
+            raise StateError(f"the sums of {name} for {head.name} are gone; run the command again")
+        _add(halves, kept, sign)
+    for contribution, count in sorted(plan.reread.items()):
+        _add(halves, _read_again(merge, head, contribution, threads), count)
+    if len(plan.combination) > 1 or plan.reread:
+        for half in halves:  # what was subtracted again may leave weights of rounding errors below 0
+            np.maximum(half.values[..., 2], 0, out=half.values[..., 2])
+    return halves
+
+
+def _add(halves: Halves, part: Halves, times: int) -> None:
+    for whole, one in zip(halves, part, strict=True):
+        whole.add(FourierSums(one.values * np.float32(times)))
+
+
+def _read_again(merge: SpeciesMerge, head: SpeciesHead, contribution: Contribution, threads: int) -> Halves:
+    """The sums of one tilt series from its raw images."""
+    population, (item, model_object, group) = merge.three.population, contribution
+    record = merge.three.ours.item(item) or merge.three.theirs.item(item)
+    assert record is not None
+    source = merge.three.ours.source(record.source) or merge.three.theirs.source(record.source)
+    assert source is not None
+    model = tilt_series_from_arrays(*read_group(population.objects, model_object))
+    particles = particles_from_arrays(*read_group(population.objects, group))
+    target = empty_target(head)
+    try:
+        add_series(
+            [target],
+            lambda tilt: population.tilt_image(record, tilt),
+            model,
+            [ParticleView.of(model, particles)],
+            [particles.half],
+            source.pixel_size_A,
+            threads,
+        )
+    except InputError as error:
+        raise InputError(
+            f"pooling {head.name} needs the raw images of {record.name}, as no kept sums give its part: {error}"
+        ) from error
+    return target.halves
+
+
+def _mask(merge: SpeciesMerge) -> np.ndarray:
+    """Our mask, or theirs if only they changed it."""
+    population = merge.three.population
+    ours, theirs = (population.maps(merge.head(side))["mask"] for side in ("ours", "theirs"))
+    if merge.base is not None and np.array_equal(population.maps(merge.base)["mask"], ours):
+        return theirs
+    return ours
+
+
+def fsc_columns(merge: SpeciesMerge, pooled: FSCReport) -> dict[str, list[float]]:
+    """Corrected FSC of ours, theirs and the pooled half-maps, by shell."""
+    population = merge.three.population
+    stored = {side: population.maps(merge.head(side))["fsc"] for side in ("ours", "theirs")}
+    curves = {side: [float(value) for value in fsc[1]] for side, fsc in stored.items()}
+    pooled_curve = [float(value) for value in pooled.corrected.correlation]
+    return {"frequency": [float(value) for value in pooled.corrected.frequency], **curves, "pooled": pooled_curve}

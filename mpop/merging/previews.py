@@ -1,0 +1,50 @@
+"""What pooling would give, before anybody decides for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from mpop.errors import MpopError
+from mpop.merging.conflicts import PoolPreview
+from mpop.merging.joining import particle_count
+from mpop.merging.pooling import ItemOf, PoolPlan, fsc_columns, plan_pool, pool
+from mpop.merging.species import UNWRITTEN, SpeciesMerge
+from mpop.merging.three_way import Side
+
+
+def preview_pool(
+    merge: SpeciesMerge, item_of: ItemOf, item_sides: Mapping[str, Side], compute: bool
+) -> PoolPreview:
+    """Whether a species can be pooled, and what comes out. compute: make the half-maps to know their FSC.
+
+    Nothing is written. Where raw images must be read again, the half-maps are left to the merge itself.
+    """
+    ours, theirs = merge.head("ours").resolution_A, merge.head("theirs").resolution_A
+    try:
+        plan = plan_pool(merge, item_of, item_sides, write=False)
+    except MpopError as error:
+        return PoolPreview(False, str(error), ours, theirs)
+    angle, distance = plan.frame.angle_deg, plan.frame.distance_A
+    found = PoolPreview(True, "", ours, theirs, rotation_deg=angle, shift_A=distance)
+    if plan.reread:
+        reason = (
+            f"the raw images of {len(plan.reread)} tilt series must be read again; `--resolve "
+            f"species/{merge.id}=pool` does it"
+        )
+        return replace(found, reason=reason, reread=len(plan.reread))
+    reason = f"the two maps lie alike to {plan.frame.displacement_A:.2f} A; no raw image is needed"
+    if not compute:
+        return replace(found, reason=reason, particles=_particles(plan))
+    try:
+        report = pool(plan).report
+    except MpopError as error:
+        return replace(found, possible=False, reason=str(error))
+    curves = fsc_columns(merge, report)
+    return replace(found, reason=reason, pooled_A=report.resolution_A, particles=_particles(plan), fsc=curves)
+
+
+def _particles(plan: PoolPlan) -> int:
+    """Particles that the pooled half-maps are made of."""
+    groups = [group for source in plan.sources.values() for _, group in source.wanted.values()]
+    return sum(particle_count(plan.merge.three.population, group) for group in groups if group != UNWRITTEN)
