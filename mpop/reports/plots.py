@@ -6,6 +6,7 @@ are labelled in angstrom, as the field reads them. Ink is drawn in `currentColor
 
 from __future__ import annotations
 
+import html
 import io
 from collections.abc import Sequence
 from typing import Any
@@ -62,14 +63,14 @@ SHOWN_PART = 0.6
 SCALE_BAR_A = 50.0
 
 
-def _svg(figure: Figure, description: str) -> str:
+def svg(figure: Figure, description: str) -> str:
     """The figure as SVG text without XML header or date, with a description for those who cannot see it."""
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", bbox_inches="tight", metadata={"Date": None, "Creator": None})
     plt.close(figure)
     text = buffer.getvalue()
     text = text[text.index("<svg") :].replace(INK, "currentColor")
-    return text.replace("<svg", f'<svg role="img" aria-label="{description}"', 1)
+    return text.replace("<svg", f'<svg role="img" aria-label="{html.escape(description)}"', 1)
 
 
 def _three(stages: Stages) -> list:
@@ -87,14 +88,14 @@ def fsc_figure(species: SpeciesEvaluation) -> str:
         for axis, (title, curves, threshold) in zip(axes, panels, strict=True):
             for curve, line, label in zip(_three(curves), _three(LINES), _three(LABELS), strict=True):
                 axis.plot(curve.frequency, curve.correlation, label=label, **line)
-            _fsc_axes(axis, curves.after, threshold)
+            fsc_axes(axis, curves.after, threshold)
             axis.set_title(title)
         axes[0].set_ylabel("FSC")
         figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper right", ncols=3)
-        return _svg(figure, f"FSC curves of {species.name} before and after refinement")
+        return svg(figure, f"FSC curves of {species.name} before and after refinement")
 
 
-def _fsc_axes(axis: Axes, curve: FSCCurve, threshold: float) -> None:
+def fsc_axes(axis: Axes, curve: FSCCurve, threshold: float) -> None:
     """Frequency axis with ticks in angstrom, and a line at the threshold."""
     last = float(curve.frequency[-1])
     axis.axhline(0, color=RULE, lw=0.8, zorder=0)
@@ -132,7 +133,7 @@ def slices_figure(species: SpeciesEvaluation) -> str:
         axes[0][0].plot([0.06 * reach, 0.06 * reach + length], [0.08 * reach] * 2, color="white", lw=3)
         axes[0][0].text(0.06 * reach, 0.13 * reach, f"{SCALE_BAR_A:g} Å", color="white", fontsize=9)
         figure.tight_layout(w_pad=0.3, h_pad=0.3)
-        return _svg(figure, f"Central slices of {species.name} before and after refinement, and of the truth")
+        return svg(figure, f"Central slices of {species.name} before and after refinement, and of the truth")
 
 
 def _scale(volume: NDArray[np.float32], truth: NDArray[np.float32]) -> float:
@@ -156,7 +157,7 @@ def angles_figure(species: Sequence[SpeciesEvaluation]) -> str:
             bar.outline.set_visible(False)  # pyright: ignore[reportCallIssue]
         axes[-1, 0].set_xlabel("rot (°)")
         figure.tight_layout()
-        return _svg(figure, "Distribution of viewing directions")
+        return svg(figure, "Distribution of viewing directions")
 
 
 def warp_figure(warp: WarpEvaluation) -> str:
@@ -169,7 +170,7 @@ def warp_figure(warp: WarpEvaluation) -> str:
             _warp_arrows(axis, warp, tilt)
         _warp_scatter(axes[-1], warp)
         figure.tight_layout(w_pad=1.2)
-        return _svg(figure, f"Planted and recovered image warp of {warp.series}")
+        return svg(figure, f"Planted and recovered image warp of {warp.series}")
 
 
 def _warp_arrows(axis: Axes, warp: WarpEvaluation, tilt: int) -> None:
@@ -209,4 +210,4 @@ def progress_figure(steps: dict[str, list[float | None]]) -> str:
         axis.set_xticks(range(max(map(len, steps.values()))))
         axis.legend()
         figure.tight_layout()
-        return _svg(figure, "Resolution after each iteration")
+        return svg(figure, "Resolution after each iteration")

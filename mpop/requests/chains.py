@@ -2,7 +2,9 @@
 
 The tree of such a commit holds `request.json` and nothing else. Its parents are the commits of the chain before
 it (two where people who worked apart are brought together) and, when it offers a commit, that commit: so whoever
-has the reference has everything that the request ever offered, and no server is needed to keep it.
+has the reference has everything that the request ever offered, and no server is needed to keep it. A chain begins
+with a commit that has no parents; the first parent of every other is of the chain, so that what a step changes is
+always a request and never a population.
 """
 
 from __future__ import annotations
@@ -96,7 +98,9 @@ class Requests:
         with self._history.locked():
             if self._history.refs.get(ref) is not None:
                 raise StateError(f"request {record.id} offers just this already")
-            return self._write(record, [offered], None, f"Open request {record.id}: {record.title}")
+            message = f"Open request {record.id}: {record.title}"
+            root = self._history.write_commit(None, {FILE: record.model_dump(mode="json")}, [], message)
+            return self._write(record, [root, offered], None, message)
 
     def add(
         self, wanted: str, kind: Literal["update", "merge", "close"], message: str = "", commit: str | None = None

@@ -70,7 +70,9 @@ def test_git_sees_a_small_commit_that_leads_to_the_offer(repository: Repository)
     ref = PREFIX + opened.id
     assert git(repository, "for-each-ref", "--format=%(refname)", "refs/mpop") == f"{ref}\n"
     assert git(repository, "ls-tree", "-r", "--name-only", ref) == "request.json\n"
-    assert git(repository, "log", "-1", "--format=%P", ref) == f"{offered}\n"
+    root, second = git(repository, "log", "-1", "--format=%P", ref).split()
+    assert second == offered
+    assert git(repository, "log", "-1", "--format=%P", root) == "\n"
     assert json.loads(git(repository, "show", f"{ref}:request.json"))["offered"] == offered
     git(repository, "fsck", "--strict")
     assert not repository.status()
@@ -95,9 +97,10 @@ def test_history_of_a_request_is_kept(repository: Repository) -> None:
     merged = requests.add(opened.id[:6], "merge", "", third)
     assert [one.kind for one in merged.record.events] == ["open", "update", "merge"]
     assert (updated.offered, merged.offered, merged.record.state) == (second, second, "merged")
-    assert git(repository, "log", "--format=%s", "--first-parent", "-3", merged.tip).splitlines() == [
+    assert git(repository, "log", "--format=%s", "--first-parent", merged.tip).splitlines() == [
         f"Merge request {opened.id}",
         f"Update request {opened.id}",
+        f"Open request {opened.id}: Offer",
         f"Open request {opened.id}: Offer",
     ]
     with pytest.raises(StateError, match="merged already"):

@@ -30,11 +30,17 @@ def spread(seed: int, n: int, at_A: float) -> ParticleSet:
     return ParticleSet(particles.id, particles.half, line[:, None], particles.angles_deg, particles.extra)
 
 
+def ball_maps(seed: int) -> dict[str, np.ndarray]:
+    """Half-maps of noise in a mask that is a ball of 20 A radius."""
+    radius = np.linalg.norm(np.indices((20, 20, 20)) - 10, axis=0)
+    return maps(seed) | {"mask": (radius <= 2).astype(np.float32)}
+
+
 def add_virus(
-    population: Population, items: list[ItemRecord], name: str = "virus", seed: int = 5
+    population: Population, items: list[ItemRecord], name: str = "virus", seed: int = 5, at_A: float = 50.0
 ) -> SpeciesRecord:
-    """Stage a species with four particles in each of these series."""
-    sets = {item.id: population.write_particles(spread(seed + n, 4, 50.0)) for n, item in enumerate(items)}
+    """Stage a species with four particles, 40 A apart, in each of these series."""
+    sets = {item.id: population.write_particles(spread(seed + n, 4, at_A)) for n, item in enumerate(items)}
     species = SpeciesRecord(
         id=VIRUS,
         name=name,
@@ -42,7 +48,7 @@ def add_virus(
         diameter_A=100.0,
         pixel_size_A=10.0,
         box=20,
-        maps_object=population.write_group(maps(seed)),
+        maps_object=population.write_group(ball_maps(seed)),
         resolution_A=None,
         particles=sets,
         n_particles=4 * len(sets),
@@ -72,6 +78,15 @@ def add_series(
     )
     population.stage([record, *items])
     return items
+
+
+def place_ribosome(population: Population, at_A: float = 20.0) -> SpeciesRecord:
+    """Stage the ribosome as a ball with particles 40 A apart, and no claim of a resolution."""
+    ribosome = population.one_species("ribosome")
+    sets = {item: population.write_particles(spread(n, 4, at_A)) for n, item in enumerate(ribosome.particles)}
+    new = {"maps_object": population.write_group(ball_maps(0)), "resolution_A": None, "particles": sets}
+    population.stage([ribosome.model_copy(update=new | {"parent": ribosome.version})])
+    return population.one_species("ribosome")
 
 
 def other_lab(population: Population, folder: Path, request: str, main: str) -> Population:
