@@ -68,7 +68,7 @@ def send(objects: ObjectStore, remote: Remote, names: Sequence[str], progress: P
     return sent
 
 
-def bring(objects: ObjectStore, remote: Remote, names: Iterable[str], progress: Progress) -> int:
+def bring(objects: ObjectStore, remote: Remote, names: Iterable[str], progress: Progress = silent) -> int:
     """Receive those objects that are not here; returns their bytes. Raises MissingObjectError.
 
     Each is checked, and kept as soon as it has arrived.

@@ -32,7 +32,7 @@ class NewCommit:
     """A commit and what it changes against its first parent."""
 
     id: str
-    parent: str | None
+    parents: tuple[str, ...]
     changes: tuple[FileChange, ...]
 
 
@@ -71,16 +71,11 @@ def new_commits(variables: Mapping[str, str], tips: Iterable[str], known: Iterab
     """
     lines = [*tips, *(f"^{oid}" for oid in known)]
     arguments = ["rev-list", "--topo-order", "--reverse", "--parents", "--stdin"]
-    # each line: a commit and its parents; the first parent is what it is compared with
-    commits = [line.split()[:2] for line in lines_of(arguments, dict(variables), lines).splitlines()]
-    compared = lines_of(
-        [*DIFFERENCES, "--stdin", "--root"], dict(variables), [" ".join(words) for words in commits]
-    )
+    commits = [line.split() for line in lines_of(arguments, dict(variables), lines).splitlines()]
+    first = [" ".join(words[:2]) for words in commits]  # each commit, and what it is compared with
+    compared = lines_of([*DIFFERENCES, "--stdin", "--root"], dict(variables), first)
     changes = _by_commit(compared)
-    return [
-        NewCommit(words[0], words[1] if len(words) > 1 else None, tuple(changes.get(words[0], ())))
-        for words in commits
-    ]
+    return [NewCommit(words[0], tuple(words[1:]), tuple(changes.get(words[0], ()))) for words in commits]
 
 
 def _by_commit(text: str) -> dict[str, list[FileChange]]:

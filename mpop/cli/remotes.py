@@ -1,0 +1,305 @@
+"""`mpop clone`, `fetch`, `pull`, `push`, `remote`, `drop`, and what answers them on the far side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mpop.cli import context
+from mpop.cli.context import JsonOption, emit
+
+if TYPE_CHECKING:
+    from mpop.exchange.selection import Data
+    from mpop_store.repository import Repository
+    from mpop_store.transfer.fetching import Fetched
+    from mpop_store.transfer.remotes import RemoteSettings
+
+RemoteArgument = Annotated[
+    str | None, typer.Argument(help="Name of the remote; what the branch follows, or origin, if not given.")
+]
+SpeciesOption = Annotated[
+    list[str] | None, typer.Option("--species", help="Data of this species only; repeatable.")
+]
+NoDataOption = Annotated[bool, typer.Option("--no-data", help="Leave the arrays there until they are asked for.")]
+AllDataOption = Annotated[bool, typer.Option("--all-data", help="Bring the arrays of older versions too.")]
+DepthOption = Annotated[int | None, typer.Option("--depth", min=1, help="Bring the newest N commits only.")]
+FarOption = Annotated[
+    str | None, typer.Option("--far-mpop", metavar="COMMAND", help="What runs mpop on the other machine.")
+]
+
+remote_app = typer.Typer(help="Other copies of this population.", no_args_is_help=True)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the application."""
+    for command in (clone, fetch, pull, push, drop):
+        app.command()(command)
+    app.add_typer(remote_app, name="remote")
+    app.command("serve-stdio", hidden=True)(serve_stdio)
+
+
+def _data(no_data: bool, all_data: bool, species: list[str] | None, default: Data | None) -> Data | None:
+    from mpop.exchange.selection import ALL, NONE, SPECIES, Data
+
+    if no_data + all_data + bool(species) > 1:
+        raise typer.BadParameter("--no-data, --all-data and --species exclude each other")
+    if species:
+        return Data(SPECIES, tuple(species))
+    return Data(NONE) if no_data else Data(ALL) if all_data else default
+
+
+def clone(
+    address: Annotated[str, typer.Argument(help="A folder, user@host:path, or ssh://user@host:port/path.")],
+    directory: Annotated[Path | None, typer.Argument(help="Folder of the clone.")] = None,
+    no_data: NoDataOption = False,
+    all_data: AllDataOption = False,
+    species: SpeciesOption = None,
+    depth: DepthOption = None,
+    bare: Annotated[bool, typer.Option("--bare", help="Without a work tree: to push to and to clone.")] = False,
+    far_mpop: FarOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Copy a population: its whole history, and the arrays of every branch as it is now."""
+    from mpop.exchange.cloning import clone as run
+    from mpop.exchange.selection import Data
+
+    context.options.json |= json
+    data = _data(no_data, all_data, species, Data())
+    with transfer_bar() as progress:
+        made = run(address, directory, context.options.directory, data, depth, bare, far_mpop, progress)
+    received = _received(made.fetched)
+    text = f"Cloned {address} into {made.root}, on branch {made.branch}: {received}"
+    emit("clone", {"root": made.root, "branch": made.branch, **_fetched(made.fetched)}, text)
+
+
+def fetch(
+    remote: RemoteArgument = None,
+    no_data: NoDataOption = False,
+    all_data: AllDataOption = False,
+    species: SpeciesOption = None,
+    depth: DepthOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Bring what is new on a remote, and change nothing of one's own."""
+    context.options.json |= json
+    repository, settings = _remote(remote)
+    fetched = _fetch(repository, settings, _data(no_data, all_data, species, None), depth)
+    lines = [f"{settings.name}: {_received(fetched)}", *_move_lines(fetched, settings.name)]
+    emit("fetch", {"remote": settings.name, **_fetched(fetched)}, "\n".join(lines))
+
+
+def pull(remote: RemoteArgument = None, json: JsonOption = False) -> None:
+    """Fetch, then bring the branch up to date: forward if possible, by a merge if both sides have commits."""
+    from mpop.exchange.fetching import fast_forward, upstream
+
+    context.options.json |= json
+    repository, settings = _remote(remote)
+    before = repository.head
+    fetched = _fetch(repository, settings, None, None)
+    tip = upstream(repository, settings)
+    if not fast_forward(repository, tip):
+        _merge(settings, tip)
+        return
+    after = repository.head or ""
+    moved = f"{(before or 'nothing')[:10]} -> {after[:10]}" if after != before else "already up to date"
+    data = {"remote": settings.name, "before": before, "after": after, "merged": False, **_fetched(fetched)}
+    emit("pull", data, f"{settings.name}: {_received(fetched)}\n{moved}")
+
+
+def _merge(settings: RemoteSettings, tip: str) -> None:
+    from mpop.errors import StateError
+
+    raise StateError(
+        f"both sides have commits; `mpop merge {settings.name}/...` ({tip[:10]}) brings them together"
+    )
+
+
+def push(
+    remote: RemoteArgument = None,
+    branch: Annotated[str | None, typer.Argument(help="Branch to push; the one we are on if not given.")] = None,
+    force_with_lease: Annotated[
+        bool,
+        typer.Option("--force-with-lease", help="Drop commits there, if they are those last fetched from there."),
+    ] = False,
+    delete: Annotated[bool, typer.Option("--delete", help="Take the branch away there.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Send a branch, the tags on it and new merge requests to a remote, which checks them before they count."""
+    from mpop.exchange.pushing import PushOptions, push_to
+
+    context.options.json |= json
+    if delete and branch is None:
+        raise typer.BadParameter("--delete needs the name of the branch")
+    repository, settings = _remote(remote)
+    with transfer_bar() as progress:
+        pushed = push_to(repository, settings, PushOptions(branch, force_with_lease, delete), progress)
+    sent = f"{_size(pushed.bytes)} in {_count(pushed.objects, 'object')}"
+    lines = [f"{settings.name}: {_count(pushed.commits, 'commit')}, {sent}"]
+    lines += [f"  {_short(ref)}  {_arrow(old, new)}" for ref, (old, new) in pushed.moves.items()]
+    data = {"remote": settings.name, **vars(pushed)}
+    emit("push", data, "\n".join(lines) if pushed.moves else f"{settings.name}: everything is up to date")
+
+
+def drop(
+    remote: RemoteArgument = None,
+    species: Annotated[
+        list[str] | None, typer.Option("--species", help="Its maps and particles; repeatable.")
+    ] = None,
+    items: Annotated[
+        list[str] | None, typer.Option("--items", help="Models of this tilt series; repeatable.")
+    ] = None,
+    older: Annotated[bool, typer.Option("--older", help="Arrays that only older commits need.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="All arrays of the last commit.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Prove that it is safe, drop nothing.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Free the space of arrays that a remote is proven to hold now; they are fetched when they are asked for."""
+    from mpop.exchange.dropping import DropOptions, drop_data
+    from mpop.population import Population
+
+    context.options.json |= json
+    repository, settings = _remote(remote)
+    options = DropOptions(tuple(species or ()), tuple(items or ()), everything, older, dry_run)
+    dropped = drop_data(Population(repository), settings, options)
+    verb = "would drop" if dry_run else "dropped"
+    text = (
+        f"{verb} {_count(dropped.objects, 'object')} ({_size(dropped.bytes)}); all are safe at {dropped.proven_at}"
+    )
+    emit("drop", {**vars(dropped), "dry_run": dry_run}, text)
+
+
+def serve_stdio(
+    path: Annotated[Path, typer.Argument(help="The population.")],
+    read_only: Annotated[bool, typer.Option("--read-only", help="Refuse every push.")] = False,
+) -> None:
+    """Answer another mpop on standard input and output; ssh runs this on the far side."""
+    from mpop.exchange.serving import serve_stdio as run
+
+    run(path, read_only)
+
+
+@remote_app.command("add")
+def remote_add(
+    name: Annotated[str, typer.Argument(help="What to call it, such as origin.")],
+    address: Annotated[str, typer.Argument(help="A folder, user@host:path, or ssh://user@host:port/path.")],
+    far_mpop: FarOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Remember where another copy of this population is."""
+    from mpop_store.transfer.addresses import DirectoryAddress, parse_address
+    from mpop_store.transfer.remotes import Remotes
+
+    context.options.json |= json
+    where = parse_address(address, context.options.directory.absolute())
+    kept = str(where) if isinstance(where, DirectoryAddress) else address
+    Remotes(context.population().repository).add(name, kept, far_mpop)
+    emit("remote.add", {"name": name, "address": kept}, f"added remote {name}: {kept}")
+
+
+@remote_app.command("list")
+def remote_list(json: JsonOption = False) -> None:
+    """List the remotes."""
+    from mpop_store.transfer.remotes import Remotes
+
+    context.options.json |= json
+    known = list(Remotes(context.population().repository).all().values())
+    emit(
+        "remote.list", {"remotes": known}, "\n".join(f"{one.name:12} {one.address}" for one in known) or "none yet"
+    )
+
+
+@remote_app.command("remove")
+def remote_remove(
+    name: Annotated[str, typer.Argument(help="Name of the remote.")], json: JsonOption = False
+) -> None:
+    """Forget a remote; nothing there changes."""
+    from mpop_store.transfer.remotes import Remotes
+
+    context.options.json |= json
+    Remotes(context.population().repository).remove(name)
+    emit("remote.remove", {"name": name}, f"removed remote {name}")
+
+
+def _remote(name: str | None) -> tuple[Repository, RemoteSettings]:
+    """The population, and the remote that is meant."""
+    from mpop.exchange.fetching import open_to_fetch
+    from mpop_store.transfer.remotes import Remotes
+
+    repository = open_to_fetch(context.options.directory)
+    remotes = Remotes(repository)
+    return repository, remotes.default(repository.refs.branch) if name is None else remotes.get(name)
+
+
+def _fetch(repository: Repository, settings: RemoteSettings, data: Data | None, depth: int | None) -> Fetched:
+    from mpop.exchange.fetching import fetch_from
+
+    with transfer_bar() as progress:
+        return fetch_from(repository, settings, data, depth, progress)
+
+
+def _fetched(fetched: Fetched) -> dict[str, object]:
+    return dict(vars(fetched))
+
+
+def _received(fetched: Fetched) -> str:
+    return f"{_count(fetched.commits, 'commit')}, {_size(fetched.bytes)} of arrays"
+
+
+def _move_lines(fetched: Fetched, remote: str) -> list[str]:
+    lines = [f"  {_short(ref)}  {_arrow(old, new)}" for ref, (old, new) in fetched.moves.items()]
+    return [*lines, *(f"  {_short(ref)}  differs on the two sides, left alone" for ref in fetched.diverged)]
+
+
+def _short(ref: str) -> str:
+    for prefix in ("refs/heads/", "refs/remotes/", "refs/mpop/", "refs/"):
+        if ref.startswith(prefix):
+            return ref.removeprefix(prefix)
+    return ref
+
+
+def _arrow(old: str | None, new: str | None) -> str:
+    if new is None:
+        return "deleted"
+    return f"{old[:10]} -> {new[:10]}" if old else f"new, {new[:10]}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _size(count: float) -> str:
+    return f"{count / 2**20:.1f} MiB" if count >= 2**20 else f"{count / 2**10:.1f} KiB"
+
+
+@contextmanager
+def transfer_bar() -> Iterator[Callable[[str, int, int], None]]:
+    """A listener that draws bytes, speed and time left on stderr; silent when that is not a terminal."""
+    import sys
+
+    if not sys.stderr.isatty():
+        yield lambda task, done, total: None
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
+
+    columns = (TextColumn("{task.description:<10}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as bars:
+        tasks = {}
+
+        def listen(task: str, done: int, total: int) -> None:
+            if task not in tasks:
+                tasks[task] = bars.add_task(task)
+            bars.update(tasks[task], completed=done, total=total)
+
+        yield listen

@@ -1,0 +1,95 @@
+"""`mpop drop`: free the space of data that another copy of the population holds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mpop.errors import InputError, StateError
+from mpop.exchange.selection import Data
+from mpop.population import Population
+from mpop_hooks.objects_complete import references_of
+from mpop_store.references import References
+from mpop_store.transfer.dropping import Dropped, drop
+from mpop_store.transfer.git_commands import environment
+from mpop_store.transfer.lazily import read_lazily
+from mpop_store.transfer.naming import Named, Select, everything, named_in, references_in
+from mpop_store.transfer.remotes import Remotes, RemoteSettings
+from mpop_store.transfer.walking import new_commits
+
+
+@dataclass(frozen=True)
+class DropOptions:
+    """Which data to drop. species: maps and particles; items: models, particles in them, stored images; both by
+    name or id, of the last commit; everything: all of the last commit; older: what only older commits need."""
+
+    species: tuple[str, ...] = ()
+    items: tuple[str, ...] = ()
+    everything: bool = False
+    older: bool = False
+    dry_run: bool = False
+
+
+def drop_data(population: Population, settings: RemoteSettings, options: DropOptions) -> Dropped:
+    """Drop data that a remote is proven to hold now; they are fetched from there when they are asked for."""
+    repository = population.repository
+    head = repository.head
+    if head is None:
+        raise StateError("there is no commit yet, so nothing that could be dropped")
+    if not (options.species or options.items or options.everything or options.older):
+        raise InputError("say what to drop: --species NAME, --items NAME, --older, or --all")
+    named, keep = _at_head(population, _selection(population, options), head)
+    if options.older:
+        named.join(_in_history(population, head))
+    with Remotes(repository).connect(settings) as remote:
+        dropped = drop(repository, remote, named, keep, head, options.dry_run)
+    if settings.data is None and not options.dry_run:
+        Remotes(repository).set_data(settings.name, str(Data()))
+        read_lazily(repository)
+    return dropped
+
+
+def _at_head(population: Population, select: Select, head: str) -> tuple[Named, Named]:
+    """What the records of the last commit name: what is to go, and what is to stay."""
+    named, keep = Named(), Named()
+    for path, record in population.repository.records("", head).items():
+        chosen, whole = references_in(record, path, select), references_in(record, path, everything(references_of))
+        named.add(chosen)
+        keep.add(
+            References(
+                *(
+                    tuple(set(getattr(whole, kind)) - set(getattr(chosen, kind)))
+                    for kind in ("groups", "files", "derived")
+                )
+            )
+        )
+    return named, keep
+
+
+def _selection(population: Population, options: DropOptions) -> Select:
+    if options.everything:
+        return everything(references_of)
+    species = {population.one_species(name, "HEAD").id for name in options.species}
+    items = {population.item(name, "HEAD").id for name in options.items}
+
+    def select(path: str, record: Mapping[str, Any]) -> References:
+        kind, _, rest = path.partition("/")
+        identity = rest.split("/")[0].removesuffix(".json")
+        if kind == "species" and identity in species:
+            return references_of(record)
+        if kind == "species":
+            inside = {item: group for item, group in record.get("particles", {}).items() if item in items}
+            return References(tuple(inside.values()))
+        if kind == "items" and rest.rpartition("/")[2].removesuffix(".json") in items:
+            return references_of(record)
+        return References()
+
+    return select
+
+
+def _in_history(population: Population, head: str) -> Named:
+    repository = population.repository
+    commits = new_commits(environment(repository.git_directory), [head], [])
+    changes = [change for commit in commits for change in commit.changes]
+    return named_in(repository, changes, everything(references_of))

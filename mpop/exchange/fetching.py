@@ -1,0 +1,99 @@
+"""`mpop fetch`, and the half of `mpop pull` that needs no merge."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pygit2
+
+from mpop.errors import NotFoundError, StateError
+from mpop.exchange.rules import check_fetched
+from mpop.exchange.selection import Data, require_species
+from mpop_hooks.objects_complete import references_of
+from mpop_store.repository import EXCLUDE, ROOT_RECORD, Repository
+from mpop_store.transfer.accepting import HEADS, leads_to
+from mpop_store.transfer.fetching import Fetched, Plan, fetch
+from mpop_store.transfer.git_commands import environment
+from mpop_store.transfer.lazily import read_lazily
+from mpop_store.transfer.remote import Remote
+from mpop_store.transfer.remotes import Remotes, RemoteSettings
+from mpop_store.transfer.sending import Progress, silent
+
+
+def open_to_fetch(path: Path) -> Repository:
+    """The population that holds a folder; a plain `git clone` of one is given a place for its arrays first."""
+    found = pygit2.discover_repository(str(path.absolute()))
+    if found is not None and not (Path(found) / "mpop").is_dir():
+        repository = Repository(pygit2.Repository(found))
+        if repository.head is not None and repository.find(ROOT_RECORD, "HEAD") is not None:
+            repository.objects.root.mkdir(parents=True)
+            (Path(found) / "info").mkdir(exist_ok=True)
+            (Path(found) / "info" / "exclude").write_text(EXCLUDE)
+    repository = Repository.open(path)
+    repository.references_of = references_of
+    read_lazily(repository)
+    return repository
+
+
+def fetch_from(
+    repository: Repository,
+    settings: RemoteSettings,
+    data: Data | None = None,
+    depth: int | None = None,
+    progress: Progress = silent,
+) -> Fetched:
+    """Bring what is new at a remote.
+
+    data: which arrays, of everything and not only of what is new; None is as the clone was made, of what is new.
+    """
+    with Remotes(repository).connect(settings) as remote:
+        fetched = receive(repository, remote, settings, data, depth, progress)
+    if settings.data is None:
+        Remotes(repository).set_data(settings.name, str(data or Data()))
+    return fetched
+
+
+def receive(
+    repository: Repository,
+    remote: Remote,
+    settings: RemoteSettings,
+    data: Data | None,
+    depth: int | None,
+    progress: Progress,
+) -> Fetched:
+    """As `fetch_from`, over a connection that is there."""
+    chosen = data or Data.parse(settings.data)
+    again = data is not None or settings.data is None
+    plan = Plan(chosen.select, chosen.kind == "all", again, depth=depth)
+    fetched = fetch(repository, remote, settings.name, plan, check_fetched, progress)
+    if data is not None:
+        require_species(repository, repository.refs.all(f"refs/remotes/{settings.name}/"), data.species)
+    return fetched
+
+
+def upstream(repository: Repository, settings: RemoteSettings) -> str:
+    """The commit of a remote that belongs to the branch we are on, as last fetched. Raises StateError."""
+    branch = repository.refs.branch
+    if branch is None:
+        raise StateError("you are on no branch; `mpop switch` to one first")
+    short = branch.removeprefix(HEADS)
+    tip = repository.refs.get(f"refs/remotes/{settings.name}/{short}")
+    if tip is None:
+        raise NotFoundError(f"{settings.name} has no branch {short}; `mpop push` makes it")
+    return tip
+
+
+def fast_forward(repository: Repository, tip: str) -> bool:
+    """Move the branch that we are on to a commit that holds all of it; True if we are there then, or further.
+
+    False when both have commits of their own, so that they must be merged.
+    """
+    head, branch = repository.head, repository.refs.branch
+    assert branch is not None
+    variables = environment(repository.git_directory)
+    if head is not None and leads_to(variables, head, tip):
+        return True
+    if head is not None and not leads_to(variables, tip, head):
+        return False
+    repository.move({branch: (head, tip)}, "pull: fast-forward", tip)
+    return True

@@ -1,0 +1,90 @@
+"""Which data a clone or a fetch brings: of every branch as it is now, of some species only, or none.
+
+What is not brought is read from the remote when it is asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mpop.errors import InputError, NotFoundError
+from mpop_hooks.objects_complete import references_of
+from mpop_store.history import History
+from mpop_store.references import References
+from mpop_store.transfer.fetching import SelectAt
+from mpop_store.transfer.naming import Select, everything
+
+CURRENT, ALL, NONE, SPECIES = "current", "all", "none", "species"
+
+
+@dataclass(frozen=True)
+class Data:
+    """Which data.
+
+    kind: `current`, what the branches hold now; `all`, older versions too; `none`; or `species`, what the branches
+    hold now of these species, by name or id, and of the tilt series that they are in.
+    """
+
+    kind: str = CURRENT
+    species: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        """As it is kept in Git's configuration."""
+        return " ".join([self.kind, *self.species])
+
+    @classmethod
+    def parse(cls, text: str | None) -> Data:
+        """What `str` gave; the default for None. Raises InputError."""
+        kind, *species = (text or CURRENT).split(" ")
+        if kind not in (CURRENT, ALL, NONE, SPECIES) or bool(species) != (kind == SPECIES):
+            raise InputError(
+                f"{text!r} in Git's configuration (remote.<name>.mpopData) says not which data to fetch"
+            )
+        return cls(kind, tuple(species))
+
+    @property
+    def select(self) -> SelectAt | None:
+        """What to bring of which record."""
+        if self.kind == NONE:
+            return None
+        return self._of_species if self.kind == SPECIES else lambda history, at: everything(references_of)
+
+    def _of_species(self, history: History, at: str) -> Select:
+        ids = species_ids(history, at, self.species)
+        return selected(history, at, ids)
+
+
+def species_ids(history: History, at: str, wanted: tuple[str, ...]) -> frozenset[str]:
+    """Ids of species given by name or id, as far as a commit holds them."""
+    heads = [history.read(path, at) for path in history.entries(at, "species/") if path.count("/") == 1]
+    return frozenset(str(head.get("id")) for head in heads if {head.get("id"), head.get("name")} & set(wanted))
+
+
+def require_species(history: History, tips: Mapping[str, str], wanted: tuple[str, ...]) -> None:
+    """Raise NotFoundError for a species that no branch holds."""
+    for name in wanted:
+        if not any(species_ids(history, tip, (name,)) for tip in tips.values()):
+            raise NotFoundError(f"no species {name!r} on any branch there")
+
+
+def selected(history: History, at: str, species: frozenset[str]) -> Select:
+    """All of some species, and the models of the tilt series that they are in, at a commit."""
+    items = {
+        item
+        for identity in species
+        for path, part in history.records(f"species/{identity}/", at).items()
+        for item in part.get("particles", {})
+    }
+
+    def select(path: str, record: Mapping[str, Any]) -> References:
+        kind, _, rest = path.partition("/")
+        identity = rest.split("/")[0].removesuffix(".json")
+        if kind == "species" and identity in species:
+            return references_of(record)
+        if kind == "items" and rest.rpartition("/")[2].removesuffix(".json") in items:
+            return references_of({**record, "raw": []})  # images are needed to refine only
+        return References()
+
+    return select

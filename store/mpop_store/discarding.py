@@ -1,0 +1,73 @@
+"""Giving up local copies of objects that are safe elsewhere, so that their space is free at once."""
+
+from __future__ import annotations
+
+from collections.abc import Set
+from contextlib import suppress
+from pathlib import Path
+
+from mpop_store.encoding import check_file
+from mpop_store.errors import DamagedObjectError, StoreError
+from mpop_store.history import History
+from mpop_store.locking import Lock
+from mpop_store.objects import ObjectStore
+from mpop_store.packed import read_range
+from mpop_store.packs import TARGET_SIZE, PackWriter, read_table
+
+
+def discard(history: History, names: Set[str]) -> int:
+    """Delete objects, and return how many bytes that frees. Packs are copied without them first.
+
+    Whoever calls this has made sure that they can be had again. Killed at any moment, it leaves at worst the
+    others twice.
+    """
+    objects = history.objects
+    try:
+        with Lock(history.private / "maintenance").held(), history.locked():
+            freed = _discard_loose(objects, names)
+            for pack in objects.packed.packs():
+                with suppress(FileNotFoundError, DamagedObjectError):  # the latter is for `mpop verify`
+                    freed += _discard_packed(objects, pack, names)
+            objects.packed.refresh()
+            return freed
+    except OSError as error:
+        raise StoreError(f"cannot write to {objects.root.parent}: {error.strerror or error}") from error
+
+
+def _discard_loose(objects: ObjectStore, names: Set[str]) -> int:
+    freed = 0
+    for name in names:
+        with suppress(FileNotFoundError):
+            path = objects.path(name)
+            size = path.stat().st_size
+            path.unlink()
+            freed += size
+    return freed
+
+
+def _discard_packed(objects: ObjectStore, pack: Path, names: Set[str]) -> int:
+    """Replace a pack by one without these objects. Raises DamagedObjectError, and then leaves it as it is."""
+    rows = list(read_table(pack).rows())
+    freed = sum(length for name, _, length in rows if name in names)
+    if not freed:
+        return 0
+    writer: PackWriter | None = None
+    try:
+        for name, offset, length in rows:
+            if name in names:
+                continue
+            blob = read_range(pack, offset, length)
+            check_file(blob, name)
+            writer = writer or PackWriter(objects.packed.folder)
+            writer.add(name, blob)
+            if writer.size >= TARGET_SIZE:
+                writer.finish()
+                writer = None
+        if writer is not None:
+            writer.finish()
+            writer = None
+    finally:
+        if writer is not None:
+            writer.abandon()
+    pack.unlink()
+    return freed

@@ -1,0 +1,63 @@
+"""Reading objects that are not here from the remotes that have them, many in one request."""
+
+from __future__ import annotations
+
+import atexit
+from collections.abc import Sequence
+
+from mpop_store.errors import MissingObjectError, MpopError, StoreError
+from mpop_store.repository import Repository
+from mpop_store.transfer.remote import Remote
+from mpop_store.transfer.remotes import Remotes, RemoteSettings
+from mpop_store.transfer.sending import bring
+
+
+class LazyObjects:
+    """Asks remotes for missing objects. A connection is made when it is first needed, and kept."""
+
+    def __init__(self, repository: Repository, settings: Sequence[RemoteSettings]) -> None:
+        self._objects = repository.objects
+        self._remotes = Remotes(repository)
+        self._settings = settings
+        self._open: dict[str, Remote] = {}
+
+    def fetch(self, names: Sequence[str]) -> None:
+        """Bring objects. Raises StoreError when a remote that may have one cannot be reached."""
+        missing = list(names)
+        unreachable: StoreError | None = None
+        for settings in self._settings:
+            try:
+                missing = self._fetch_from(settings, missing)
+            except StoreError as error:
+                self._forget(settings.name)
+                unreachable = error
+            if not missing:
+                return
+        if unreachable is not None:
+            more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+            raise MissingObjectError(f"object {missing[0]}{more} is not here, and: {unreachable}") from unreachable
+
+    def _fetch_from(self, settings: RemoteSettings, names: Sequence[str]) -> list[str]:
+        """Bring what a remote has; returns what it has not."""
+        remote = self._open.get(settings.name)
+        if remote is None:
+            remote = self._open[settings.name] = self._remotes.connect(settings)
+            atexit.register(self._forget, settings.name)
+        there = remote.have(names)
+        bring(self._objects, remote, [name for name, known in zip(names, there, strict=True) if known])
+        return [name for name, known in zip(names, there, strict=True) if not known]
+
+    def _forget(self, name: str) -> None:
+        remote = self._open.pop(name, None)
+        if remote is not None:
+            try:
+                remote.close()
+            except MpopError:
+                return
+
+
+def read_lazily(repository: Repository) -> None:
+    """Let the objects of a population that was cloned be read from where it was, when they are not here."""
+    settings = [one for one in Remotes(repository).all().values() if one.data is not None]
+    if settings:
+        repository.objects.fetch_missing = LazyObjects(repository, settings).fetch

@@ -1,0 +1,169 @@
+"""The remotes that a population knows, in Git's own configuration, and how to reach them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pygit2
+
+from mpop_store.errors import NotFoundError, StateError
+from mpop_store.history import History
+from mpop_store.references import ReferencesOf
+from mpop_store.repository import Repository
+from mpop_store.transfer.accepting import Check
+from mpop_store.transfer.addresses import DirectoryAddress, check_remote_name, parse_address
+from mpop_store.transfer.directory import DirectoryRemote
+from mpop_store.transfer.remote import Remote
+from mpop_store.transfer.ssh import SshRemote
+from mpop_store.transfer.walking import NewCommit
+
+DATA = "mpopdata"
+"""Key under remote.<name>: which data a fetch from there brings."""
+FAR_MPOP = "mpop"
+"""Key under remote.<name>: the command that is mpop on that machine."""
+
+
+@dataclass(frozen=True)
+class RemoteSettings:
+    """What Git's configuration says about a remote. data: which data to fetch from it, None if nothing was yet."""
+
+    name: str
+    address: str
+    far_mpop: str = "mpop"
+    data: str | None = None
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What the layers above ask of a population that is pushed to: what records name, what commits must be."""
+
+    references_of: ReferencesOf
+    check: Check
+
+
+class Remotes:
+    """The remotes of one population."""
+
+    def __init__(self, repository: Repository) -> None:
+        self._repository = repository
+
+    @property
+    def _file(self) -> pygit2.Config:
+        return pygit2.Config(str(self._repository.git_directory / "config"))
+
+    @property
+    def _merged(self) -> pygit2.Config:
+        """With what the user and the machine add."""
+        return pygit2.Repository(str(self._repository.git_directory)).config
+
+    def all(self) -> dict[str, RemoteSettings]:
+        """Remotes by name."""
+        values: dict[str, dict[str, str]] = {}
+        for entry in self._file:
+            section, _, rest = entry.name.partition(".")
+            name, _, key = rest.rpartition(".")
+            if section == "remote" and name and entry.value is not None:
+                values.setdefault(name, {})[key] = entry.value
+        return {
+            name: RemoteSettings(name, keys["url"], keys.get(FAR_MPOP, "mpop"), keys.get(DATA))
+            for name, keys in sorted(values.items())
+            if "url" in keys
+        }
+
+    def get(self, name: str) -> RemoteSettings:
+        """A remote by name. Raises NotFoundError."""
+        known = self.all()
+        if name not in known:
+            names = ", ".join(known) or "none yet"
+            raise NotFoundError(
+                f"no remote {name!r} (there are: {names}); `mpop remote add {name} ADDRESS` adds it"
+            )
+        return known[name]
+
+    def default(self, branch: str | None) -> RemoteSettings:
+        """The remote that a branch follows, or else origin, or the only one. Raises NotFoundError."""
+        known = self.all()
+        key = f"branch.{(branch or '').removeprefix('refs/heads/')}.remote"
+        followed = next(iter(self._file.get_multivar(key)), None)
+        if followed is not None and followed in known:
+            return known[followed]
+        if len(known) == 1:
+            return next(iter(known.values()))
+        return self.get("origin")
+
+    def add(self, name: str, address: str, far_mpop: str | None = None) -> None:
+        """Remember a remote. Raises InputError or StateError."""
+        check_remote_name(name)
+        parse_address(address, self._base)
+        if name in self.all():
+            raise StateError(f"there is a remote {name!r} already; `mpop remote remove {name}` removes it")
+        config = self._file
+        with self._repository.locked():
+            config[f"remote.{name}.url"] = address
+            config[f"remote.{name}.fetch"] = f"+refs/heads/*:refs/remotes/{name}/*"
+            if far_mpop is not None:
+                config[f"remote.{name}.{FAR_MPOP}"] = far_mpop
+
+    def remove(self, name: str) -> None:
+        """Forget a remote and the branches that were fetched from it. Raises NotFoundError."""
+        self.get(name)
+        repository = self._repository
+        with repository.locked():
+            branches = repository.refs.all(f"refs/remotes/{name}/")
+            if branches:
+                repository.refs.update(
+                    {ref: (oid, None) for ref, oid in branches.items()}, f"remove remote {name}"
+                )
+            config = self._file
+            for key in [entry.name for entry in config if entry.name.startswith(f"remote.{name}.")]:
+                config.delete_multivar(key, ".*")
+
+    def set_data(self, name: str, data: str) -> None:
+        """Remember which data to fetch from a remote."""
+        with self._repository.locked():
+            self._file[f"remote.{name}.{DATA}"] = data
+
+    def follow(self, branch: str, name: str) -> None:
+        """Let a branch follow the one of its name on a remote."""
+        short = branch.removeprefix("refs/heads/")
+        with self._repository.locked():
+            config = self._file
+            config[f"branch.{short}.remote"] = name
+            config[f"branch.{short}.merge"] = branch
+
+    @property
+    def _base(self) -> Path:
+        """What relative paths in addresses count from, as Git does it."""
+        return self._repository.root
+
+    def connect(self, settings: RemoteSettings, rules: Rules | None = None) -> Remote:
+        """Reach a remote. rules: what must hold for what is pushed into a folder; None: it is only read."""
+        ssh = next(iter(self._merged.get_multivar("core.sshcommand")), None)
+        return open_remote(settings, self._base, rules, ssh)
+
+
+def open_remote(settings: RemoteSettings, base: Path, rules: Rules | None, ssh: str | None = None) -> Remote:
+    """Reach a population. base: what a relative path counts from; ssh: a command in place of `ssh`."""
+    address = parse_address(settings.address, base)
+    if isinstance(address, DirectoryAddress):
+        return open_directory(address.path, rules)
+    return SshRemote(address, settings.far_mpop, ssh)
+
+
+def open_directory(path: Path, rules: Rules | None) -> DirectoryRemote:
+    """The population in a folder. rules None: it is only read. Raises NotFoundError."""
+    repository = Repository.open(path)
+    if not any(path.samefile(own) for own in (repository.root, repository.git_directory)):
+        raise NotFoundError(
+            f"{path} is a folder inside the population {repository.root}; give the address of that"
+        )
+    if rules is None:
+        return DirectoryRemote(repository, _allow, str(path), read_only=True)
+    repository.references_of = rules.references_of
+    return DirectoryRemote(repository, rules.check, str(path))
+
+
+def _allow(history: History, commits: Sequence[NewCommit]) -> None:
+    """Nothing is ever received where this is asked."""
