@@ -180,8 +180,14 @@ def _reference(prefix: str, name: str) -> str:
 
 
 def _require_new(repository: Repository, reference: str, noun: str) -> None:
-    if repository.refs.get(reference) is not None:
-        raise StateError(f"there is a {noun} {reference.split('/', 2)[2]!r} already")
+    """Git keeps references as files: none may be there, and none that would be a folder of another."""
+    prefix = HEADS if noun == "branch" else TAGS
+    short = reference.removeprefix(prefix)
+    for known in repository.refs.all(prefix):
+        if known == reference:
+            raise StateError(f"there is a {noun} {short!r} already")
+        if f"{known}/".startswith(f"{reference}/") or f"{reference}/".startswith(f"{known}/"):
+            raise StateError(f"there is a {noun} {known.removeprefix(prefix)!r}, so {short!r} cannot be one")
 
 
 def _standing(repository: Repository) -> str:

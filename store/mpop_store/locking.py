@@ -57,7 +57,7 @@ def break_abandoned(file: Path) -> None:
     To be called under the population's lock, so that no other mpop can be the one that holds it.
     """
     lock = file.with_name(f"{file.name}.lock")
-    with contextlib.suppress(FileNotFoundError):
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
         first = lock.stat()
         end = time.monotonic() + GIT_HOLDS_S
         while time.monotonic() < end:
