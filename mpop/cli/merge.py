@@ -57,8 +57,7 @@ def merge(
         return
     resolutions = dict(parse_resolution(text) for text in resolve or ())
     if revision is None:
-        if resolutions or not go_on:
-            result = merging.resolve(here, resolutions, preview=not go_on)
+        result = merging.resolve(here, resolutions, preview=not go_on)
         if go_on:
             result = merging.continue_merge(here, context.threads())
     else:

@@ -7,7 +7,6 @@ import resource
 import sys
 from importlib.metadata import version
 
-import numba
 import psutil
 
 from mpop.errors import InputError
@@ -28,6 +27,7 @@ def peak_GiB() -> float:
 
 def use_threads(threads: int | None) -> int:
     """Set the number of threads of all kernels (None: all cores that this process may use)."""
+    import numba
     import torch
 
     available = len(psutil.Process().cpu_affinity() or []) if hasattr(psutil.Process, "cpu_affinity") else 0

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from mpop.jobs.environment import peak_GiB, software_versions
 from mpop.jobs.halfmaps import RebuiltSpecies, SeriesState, rebuild
 from mpop.jobs.progress import Progress, silent
+from mpop.jobs.recording import in_angstrom, job_id
 from mpop.jobs.selection import Selection, select
 from mpop.population import Population, record_path, versioned
 from mpop.records.models import JobRecord, SpeciesRecord
-from mpop_store import version_of
 
 
 @dataclass(frozen=True)
@@ -64,12 +64,6 @@ def input_versions(chosen: Selection) -> dict[str, str]:
     return {record_path(record): record.version for record in records}
 
 
-def job_id(job: JobRecord) -> str:
-    """The job as a pure function: hash of verb, parameters, seed and inputs."""
-    keep = {"kind", "verb", "parameters", "seed", "inputs"}
-    return version_of(job.model_dump(mode="json", include=keep))
-
-
 def new_species(
     old: SpeciesRecord,
     rebuilt: RebuiltSpecies,
@@ -92,8 +86,3 @@ def new_species(
             }
         )
     )
-
-
-def in_angstrom(resolution: float | None) -> str:
-    """A resolution as people write it."""
-    return "no resolution" if resolution is None else f"{resolution:.1f} A"

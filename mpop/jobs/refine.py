@@ -20,7 +20,8 @@ from mpop.errors import DamagedObjectError, InputError, MissingObjectError, Refi
 from mpop.jobs.environment import peak_GiB, software_versions
 from mpop.jobs.halfmaps import SeriesState, rebuild
 from mpop.jobs.progress import Progress, silent
-from mpop.jobs.reconstruct import in_angstrom, input_versions, job_id, new_species
+from mpop.jobs.reconstruct import input_versions, new_species
+from mpop.jobs.recording import in_angstrom, job_id
 from mpop.jobs.selection import Selection, select
 from mpop.maps.fsc import THRESHOLD, fsc_report
 from mpop.population import Population, versioned

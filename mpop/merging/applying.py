@@ -8,14 +8,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mpop.jobs.environment import peak_GiB, software_versions
-from mpop.jobs.halfmaps import sums_as_arrays
-from mpop.jobs.reconstruct import job_id
+from mpop.jobs.recording import job_id
 from mpop.merging.due import Due, refinement_due
 from mpop.merging.items import merged_root
 from mpop.merging.joining import Joined, Maps, join_species, maps_of, removal, second_of, whole_of_theirs
 from mpop.merging.parts import Parts
 from mpop.merging.plan import MergePlan
-from mpop.merging.pooling import plan_pool, pool
 from mpop.merging.resolving import Decision
 from mpop.merging.snapshots import item_path
 from mpop.merging.species import SpeciesMerge
@@ -68,6 +66,15 @@ def apply(plan: MergePlan, decisions: Mapping[str, Decision], threads: int = 1) 
     return outcome
 
 
+def _item_sides(parts: Parts, decisions: Mapping[str, Decision]) -> dict[str, Side]:
+    """The side that each tilt series follows that both sides changed."""
+    chosen: dict[str, Side] = {}
+    for key, decision in decisions.items():
+        if key.startswith("item/") and decision.side is not None:
+            chosen[key.removeprefix("item/")] = decision.side
+    return parts.item_sides(chosen)
+
+
 def _put(outcome: Outcome, merged: Record | None, ours: Record | None, path: str) -> None:
     """A merged record, if it is not ours as it stands."""
     if merged is None:
@@ -106,6 +113,9 @@ def _species(
 def _pooled(
     outcome: Outcome, parts: Parts, merge: SpeciesMerge, item_sides: dict[str, Side], threads: int
 ) -> Joined:
+    from mpop.jobs.halfmaps import sums_as_arrays  # these bring torch, which few merges need
+    from mpop.merging.pooling import plan_pool, pool
+
     population = merge.three.population
     pooling = plan_pool(merge, lambda item: parts.item(item, item_sides), item_sides, write=True)
     pooled = pool(pooling, threads)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from mpop.merging.conflicts import Better, Conflict, Numbers, Way
 from mpop.merging.numbers import Makers, better_item, better_species, item_numbers, makers, species_numbers
 from mpop.merging.parts import Parts
-from mpop.merging.previews import preview_pool
 from mpop.merging.snapshots import item_path
 from mpop.merging.species import SpeciesMerge
 from mpop.merging.three_way import Side
@@ -84,6 +83,8 @@ def _of_species(
         reasons = [REMOVED]
         ways = ("ours", "theirs")
     elif merge.maps_side is None:
+        from mpop.merging.previews import preview_pool  # brings torch, which few merges need
+
         reasons.insert(0, "half-maps made on both sides")
         pool = preview_pool(merge, lambda item: parts.item(item, sides), parts.item_sides(sides), preview)
         ways = (*ways, "pool") if pool.possible else ways

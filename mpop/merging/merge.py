@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from mpop.errors import StateError
-from mpop.jobs.reconstruct import in_angstrom
+from mpop.jobs.recording import in_angstrom
 from mpop.merging.applying import Outcome, apply
 from mpop.merging.conflicts import Conflict, Way
 from mpop.merging.due import Due

@@ -1,10 +1,11 @@
 """One species refined by two labs: their particles united, their Fourier sums added half by half.
 
 Sums add. What a source contributed to a side's half-maps is a sum over its tilt series, each seen through one
-model with the particles at one set of poses: a *contribution*. The pooled half-maps are the sum over the contributions
-of the merged population. They are put together from the sums that are kept: ours, theirs, and those of the base,
-in the combination that leaves least to do; a lab that refined half of the series holds the other half as it was
-before, so ours + theirs - base is what both refined. Only what no combination gives is read again from raw images.
+model with the particles at one set of poses: a *contribution*. The pooled half-maps are the sum over the
+contributions of the merged population. They are put together from the sums that are kept: ours, theirs, and those
+of the base, in the combination that leaves least to do; a lab that refined half of the series holds the other half
+as it was before, so ours + theirs - base is what both refined. Only what no combination gives is read again from
+raw images.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from mpop.merging.three_way import Side
 
 @dataclass(frozen=True)
 class Decision:
-    """How a conflict is resolved. side: the one that is taken, None for both and pool. by: the number that says so."""
+    """How a conflict is resolved. side: the one that is taken, None for both and pool. by: the number for it."""
 
     conflict: Conflict
     way: Way
