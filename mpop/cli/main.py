@@ -15,12 +15,14 @@ from mpop.cli import (
     demo,
     export,
     history,
+    merge,
     population,
     refine,
     remotes,
     simulate,
     source,
     species,
+    store,
 )
 
 app = typer.Typer(
@@ -55,7 +57,20 @@ def main_options(
     context.options.threads = threads
 
 
-for module in (population, history, source, species, collisions, refine, remotes, export, simulate, demo):
+for module in (
+    population,
+    history,
+    merge,
+    source,
+    species,
+    collisions,
+    refine,
+    remotes,
+    export,
+    simulate,
+    demo,
+    store,
+):
     module.register(app)
 
 

@@ -1,9 +1,9 @@
-"""`mpop init`, `status`, `commit`, `verify`."""
+"""`mpop init`, `status`, `commit`."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,21 +19,35 @@ WORDS = {"A": "new", "M": "changed", "D": "removed"}
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the application."""
-    for command in (init, status, commit, verify):
+    for command in (init, status, commit):
         app.command()(command)
 
 
 def init(
     directory: Annotated[Path, typer.Argument(help="Folder of the new population.")] = Path("."),
     name: Annotated[str | None, typer.Option(help="Its name; that of the folder if not given.")] = None,
+    bare: Annotated[bool, typer.Option("--bare", help="Without a work tree: to push to and to clone.")] = False,
     json: JsonOption = False,
 ) -> None:
     """Make an empty population."""
+    context.options.json |= json
+    if bare:
+        _init_bare(context.relative(directory), name)
+        return
     from mpop.population import Population
 
-    context.options.json |= json
     made = Population.init(context.relative(directory), name)
     emit("init", {"root": made.root, "name": made.name}, f"Initialised population {made.name} in {made.root}")
+
+
+def _init_bare(directory: Path, name: str | None) -> None:
+    """One that takes its name from what is pushed to it."""
+    from mpop_store.repository import Repository
+
+    if name is not None:
+        raise typer.BadParameter("--bare takes no --name; the population that is pushed to it brings its own")
+    root = Repository.init(directory, bare=True).root
+    emit("init", {"root": root, "name": None}, f"Initialised bare population in {root}; `mpop push` to it")
 
 
 def status(json: JsonOption = False) -> None:
@@ -43,10 +57,25 @@ def status(json: JsonOption = False) -> None:
     changes = here.repository.status()
     head = here.repository.head
     lines = [f"Population {here.name}, " + (f"at {head[:10]}" if head else "no commit yet")]
+    merge = _waiting_merge(here)
+    if merge is not None:
+        what = f"{len(merge['conflicts'])} conflicts" if merge["conflicts"] else "no conflict"
+        lines.append(f"A merge of {merge['revision']} is in progress, with {what}: `mpop merge` shows it")
     lines += _change_lines(here, changes)
     lines += ["nothing to commit" if not changes else 'run `mpop commit -m "..."` to keep this']
     data = {"name": here.name, "head": head, "clean": not changes, "changes": [list(change) for change in changes]}
+    data["merge"] = merge
     emit("status", data, "\n".join(lines))
+
+
+def _waiting_merge(here: Population) -> dict[str, Any] | None:
+    """The merge that waits for decisions, if one does."""
+    if not here.merging:
+        return None
+    from mpop.merging.state import waiting_merge
+
+    state = waiting_merge(here)
+    return None if state is None else {key: getattr(state, key) for key in ("revision", "theirs", "conflicts")}
 
 
 def _change_lines(here: Population, changes: list[tuple[str, str]]) -> list[str]:
@@ -67,25 +96,3 @@ def commit(
     context.options.json |= json
     made = context.population().commit(message)
     emit("commit", {"commit": made}, f"[{made[:10]}] {message.splitlines()[0] if message else ''}")
-
-
-def verify(json: JsonOption = False) -> None:
-    """Re-hash every object and re-derive every version; exit code 5 when something is damaged."""
-    from mpop.jobs.verify import verify as run_verify
-
-    context.options.json |= json
-    here = context.population()
-    with context.progress_bars() as progress:
-        report = run_verify(here, progress)
-    lines: list[str] = []
-    for problem in report.problems:
-        lines.append(problem.message)
-        lines += [f"    needed by {dependent}" for dependent in problem.dependents]
-    checked = (
-        f"{report.objects} objects ({report.bytes / 2**20:.1f} MiB), {report.git_files} Git objects, "
-        f"{report.records} record versions in {report.commits} commits"
-    )
-    lines.append(f"verified: {checked}" if report.ok else f"{len(report.problems)} problems in {checked}")
-    emit("verify", {"ok": report.ok, **vars(report)}, "\n".join(lines))
-    if not report.ok:
-        raise typer.Exit(5)

@@ -105,8 +105,10 @@ def test_verify_says_what_a_flipped_byte_touches(population: Population) -> None
     assert f"object {path.parent.name}{path.name} is damaged" in done.stdout
     assert "needed by species ribosome, version" in done.stdout
     assert done.stderr == ""
+    assert (population.objects.quarantine.folder / (path.parent.name + path.name)).read_bytes() == data
     report = json.loads(mpop(*where, "verify", "--json", code=5).stdout)
     assert report["ok"] is False and report["problems"][0]["kind"] == "object"
+    assert "is missing (a damaged copy is in quarantine)" in report["problems"][0]["message"]
 
 
 def test_errors_are_one_line_with_an_exit_code(population: Population, tmp_path: Path) -> None:
@@ -146,7 +148,7 @@ def test_an_internal_error_is_one_line_and_keeps_its_traceback(population: Popul
 
 
 def test_ctrl_c_is_one_line(population: Population) -> None:
-    wait = "lambda *a: (print('ready', flush=True), time.sleep(50))"
+    wait = "lambda *a, **k: (print('ready', flush=True), time.sleep(50))"
     slow = f"import time; import mpop.jobs.verify as v; v.verify = {wait}; "
     process = subprocess.Popen(
         [sys.executable, "-c", slow + CODE, "-C", str(population.root), "verify"],

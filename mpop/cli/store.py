@@ -1,0 +1,125 @@
+"""`mpop verify`, `mpop pack`, `mpop gc`: looking after the object store."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mpop.cli import context
+from mpop.cli.context import JsonOption, emit
+from mpop.errors import InputError
+
+if TYPE_CHECKING:
+    from mpop.jobs.verify import VerifyReport
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the application."""
+    for command in (verify, pack, gc):
+        app.command()(command)
+
+
+def verify(
+    quick: Annotated[bool, typer.Option("--quick", help="Read no object: existence and versions only.")] = False,
+    sample: Annotated[str, typer.Option(metavar="PART", help="Read that part of the objects, as 5%.")] = "100%",
+    seed: Annotated[int, typer.Option(help="Chooses the sample.")] = 0,
+    repair: Annotated[bool, typer.Option("--repair", help="Fetch what is damaged from a remote.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Re-hash every object and re-derive every version; exit code 5 when something is damaged.
+
+    Damaged objects are moved to .git/mpop/quarantine.
+    """
+    from mpop.jobs.verify import verify as run_verify
+
+    context.options.json |= json
+    part = 0.0 if quick else _part(sample)
+    here = context.population()
+    with context.progress_bars() as progress:
+        report = run_verify(here, progress, sample=part, seed=seed, repair=repair)
+    emit("verify", {"ok": report.ok, **vars(report)}, "\n".join(_verify_lines(report)))
+    if not report.ok:
+        raise typer.Exit(5)
+
+
+def _part(text: str) -> float:
+    """5% as 0.05."""
+    try:
+        if not text.endswith("%"):
+            raise ValueError
+        return float(text[:-1]) / 100
+    except ValueError:
+        raise InputError(f"a sample is given as in --sample 5%, not {text!r}") from None
+
+
+def _verify_lines(report: VerifyReport) -> list[str]:
+    lines: list[str] = []
+    for problem in report.problems:
+        lines.append(problem.message)
+        lines += [f"    needed by {dependent}" for dependent in problem.dependents]
+    lines += [f"repaired: {name}" for name in report.repaired]
+    if report.elsewhere:
+        lines.append(f"{report.elsewhere} objects are not here and are fetched when they are needed")
+    if report.shallow:
+        lines.append("the history was cut short; what leads to older versions was not followed")
+    if report.read_objects < report.objects:
+        lines.append(f"read {_share(report)} of the objects, {_MiB(report.read_bytes)}")
+    checked = (
+        f"{report.objects} objects ({_MiB(report.bytes)}), {report.git_files} Git objects, "
+        f"{report.records} record versions in {report.commits} commits"
+    )
+    return [*lines, f"verified: {checked}" if report.ok else f"{len(report.problems)} problems in {checked}"]
+
+
+def _share(report: VerifyReport) -> str:
+    return f"{100 * report.read_objects / report.objects:.1f} %"
+
+
+def _MiB(size: int) -> str:
+    return f"{size / 2**20:.1f} MiB"
+
+
+def pack(json: JsonOption = False) -> None:
+    """Put loose objects into packs of about 64 MiB, and let Git pack its own."""
+    from mpop_store.packing import pack as run_pack
+
+    context.options.json |= json
+    report = run_pack(context.population().repository)
+    lines = [f"packed {report.objects} objects ({_MiB(report.bytes)}); there are {report.packs} packs"]
+    if report.united:
+        lines.append(f"made {report.united} small packs into larger ones")
+    if not report.git:
+        lines.append("git is not installed: its own objects were left as they are")
+    for name in report.damaged:
+        context.warn(f"object {name} is damaged and was left as it is; run `mpop verify`")
+    emit("pack", report, "\n".join(lines))
+
+
+def gc(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
+    empty_trash: Annotated[
+        bool, typer.Option("--empty-trash", help="Delete everything in the trash now, for ever.")
+    ] = False,
+    json: JsonOption = False,
+) -> None:
+    """Move objects that nothing leads to any more to the trash, and delete what has been there for a week.
+
+    Kept is what any branch, tag, request or the working state needs, what `mpop undo` can return to within 30
+    days, and everything newer than the oldest job at work.
+    """
+    from mpop_store.collection import collect
+
+    context.options.json |= json
+    report = collect(context.population().repository, dry_run=dry_run, empty_trash=empty_trash)
+    would = "would move" if dry_run else "moved"
+    lines = [f"{would} {report.garbage_objects} objects ({_MiB(report.garbage_bytes)}) to the trash"]
+    if report.deleted_bytes:
+        lines.append(f"{'would delete' if dry_run else 'deleted'} {_MiB(report.deleted_bytes)} from the trash")
+    if report.trash_bytes:
+        lines.append(f"{_MiB(report.trash_bytes)} wait in the trash")
+    if report.recent_objects:
+        lines.append(f"left {report.recent_objects} unneeded objects alone that are new or few in their pack")
+    lines += [f"at work: {lease}" for lease in report.leases]
+    lines.append(f"{report.live_objects} objects are needed")
+    emit("gc", {"dry_run": dry_run, **vars(report)}, "\n".join(lines))
