@@ -99,12 +99,24 @@ def _ends_in_its_checksum(path: Path) -> bool:
 def _tips(git: pygit2.Repository, objects: GitObjects, found: Survey) -> list[tuple[str, str]]:
     """Commits that references point to, with what needs them."""
     tips: list[tuple[str, str]] = []
-    for name in git.references:
+    for name in _reference_names(git, found):
         try:
             tips.append((_peeled(git, objects, str(git.references[name].resolve().target)), name))
         except UNREADABLE:
             found.broken.setdefault(name, []).append(f"{name}, which leads to no commit")
     return tips
+
+
+def _reference_names(git: pygit2.Repository, found: Survey) -> list[str]:
+    """All references, those too that libgit2 passes over because they are damaged."""
+    folder = Path(git.path)
+    files = [path for path in (folder / "refs").rglob("*") if path.is_file() and path.suffix != ".lock"]
+    names = {path.relative_to(folder).as_posix() for path in files}
+    try:
+        names |= set(git.references)
+    except UNREADABLE:
+        found.broken["packed-refs"] = ["tags, and branches that nobody has moved for long"]
+    return sorted(names)
 
 
 def _peeled(git: pygit2.Repository, objects: GitObjects, oid: str) -> str:

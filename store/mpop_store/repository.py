@@ -149,7 +149,12 @@ class Repository(History):
 
     def survey(self) -> Survey:
         """Check the Git side as a whole; see `mpop_store.integrity`."""
-        return survey(self._git, {} if self.is_bare else self.entries())
+        found = survey(self._git, {} if self.is_bare else self.entries())
+        try:
+            _ = self.head
+        except DamagedObjectError as error:
+            found.broken.setdefault("HEAD", []).append(str(error))
+        return found
 
     def status(self) -> list[tuple[str, str]]:
         """("A" | "M" | "D", path) of what the next commit would change."""

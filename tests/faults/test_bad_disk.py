@@ -1,4 +1,4 @@
-"""A disk that gets full, turns read-only, or cannot sync, at any change: one line says so, and nothing is half done."""
+"""A disk that gets full, turns read-only or cannot sync, at any change: one line says so, nothing is half done."""
 
 from __future__ import annotations
 

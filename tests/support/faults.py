@@ -242,9 +242,9 @@ def _child(folder: Path, library: Any, order: dict[str, Any]) -> None:
         _act(order["action"])
     except SystemExit as end:
         code = int(end.code or 0)
-    except MpopError as error:
+    except (MpopError, OSError) as error:  # as the command line ends
         print(f"mpop: error: {error}", file=sys.stderr)
-        code = error.exit_code
+        code = getattr(error, "exit_code", 5)
     except BaseException as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         code = 99
