@@ -83,6 +83,8 @@ def _change_lines(here: Population, changes: list[tuple[str, str]]) -> list[str]
     groups: dict[tuple[str, str], list[str]] = {}
     for kind, path in changes:
         record = here.repository.read(path, "HEAD" if kind == "D" else None)
+        if record.get("kind") == "species-part":
+            continue  # its species is listed: a head changes with its parts
         noun = str(record.get("kind", "record")).replace("item", "tilt series")
         groups.setdefault((WORDS[kind], noun), []).append(str(record.get("name") or record.get("id", path)))
     return [f"  {word:8} {noun:12} {few(sorted(names), 8)}" for (word, noun), names in groups.items()]
