@@ -8,10 +8,9 @@ import re
 import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
-import zarr
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
@@ -39,8 +38,11 @@ from mpop.records.tilt_series import ParticleSet, TiltSeriesModel
 from mpop_hooks import Proposal, check, refusals
 from mpop_hooks.objects_complete import references_of
 from mpop_store import hash_file, version_of
-from mpop_store.groups import GroupStore, read_group, write_group
+from mpop_store.groups import read_group, write_group
 from mpop_store.repository import FORMAT_VERSION, ROOT_RECORD, Changes, Repository
+
+if TYPE_CHECKING:
+    import zarr
 
 R = TypeVar("R", bound=Record)
 
@@ -280,10 +282,12 @@ class Population:
 
     def zarr(self, at: str | None = None) -> zarr.Group:
         """Everything as one lazy, read-only Zarr hierarchy: species/<name>/..., items/<source>/<name>/..."""
+        from mpop_store.zarr_store import open_groups  # loads Zarr
+
         sources = {one.id: one.name for one in self.sources(at).values()}
         mounts = {f"species/{one.name}": one.maps_object for one in self.species(at).values()}
         mounts |= {f"items/{sources[one.source]}/{one.name}": one.model_object for one in self.items(at).values()}
-        return zarr.open_group(GroupStore(self.objects, mounts), mode="r", zarr_format=3)
+        return open_groups(self.objects, mounts)
 
     def raw_path(self, raw: RawImage) -> Path:
         """Absolute path of a linked raw image."""

@@ -1,35 +1,45 @@
 """Groups: named arrays and attributes as a Zarr v3 hierarchy of objects.
 
 A group is written in one go and never changes; its name is that of its manifest, canonical JSON that maps every
-Zarr key to an object, or holds the bytes themselves where they are few. Reading goes through Zarr, lazily:
-`open_group` fetches only the chunks that are asked for.
+Zarr key to an object, or holds the bytes themselves where they are few. Content is hashed first, and compressed
+only if the store does not have it. Zarr itself is not needed here; `mpop_store.zarr_store` shows it a group.
 """
 
 from __future__ import annotations
 
 import base64
+import binascii
 import json
-from collections.abc import AsyncIterator, Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+import os
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
-import zarr
 from numpy.typing import NDArray
-from zarr.abc.store import ByteRequest, OffsetByteRequest, RangeByteRequest, Store, SuffixByteRequest
-from zarr.core.buffer import Buffer, BufferPrototype, cpu
-from zarr.storage import MemoryStore
 
-from mpop_store.errors import DamagedObjectError
+from mpop_store.errors import DamagedObjectError, NotFoundError
 from mpop_store.hashing import canonical_json
+from mpop_store.layout import Layout, Place, check_name
 from mpop_store.objects import ObjectStore
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    import zarr
 
 FORMAT = "mpop-group/1"
 INLINE_BELOW = 4096
-CHUNK = 64
-"""Edge of a chunk of an array with three or more axes; tables are one chunk."""
+METADATA = "zarr.json"
+THREADS = 4
+"""At most so many chunks are packed or unpacked at a time: more than a disk can follow."""
+MANY_BYTES = 8 * 2**20
+"""From here on it is worth starting threads."""
+
+Entry = dict[str, Any]
+"""{"object": name, "size": bytes} or {"inline": base64}."""
+Entries = dict[str, Entry]
+"""Zarr key -> where its value is."""
+Job = TypeVar("Job")
 
 
 def write_group(
@@ -37,50 +47,91 @@ def write_group(
     arrays: Mapping[str, NDArray[Any]],
     attributes: Mapping[str, Any] | None = None,
 ) -> str:
-    """Store arrays under names, and JSON attributes; the name of the group depends on nothing else."""
-    memory: dict[str, Buffer] = {}
-    group = zarr.create_group(MemoryStore(memory), zarr_format=3, attributes=dict(attributes or {}))
-    itemsize: dict[str, int] = {}
+    """Store arrays under names, and JSON attributes; the name of the group depends on nothing else.
+
+    Raises InputError for what is neither numbers nor JSON, and StoreError.
+    """
+    about = {"attributes": dict(attributes or {}), "node_type": "group", "zarr_format": 3}
+    documents = {METADATA: canonical_json(about)}
+    chunks: list[_NewChunk] = []
     for name in sorted(arrays):
-        array = np.asarray(arrays[name], order="C")
-        array = array.astype(array.dtype.newbyteorder("<"), copy=False)
-        itemsize[name] = array.dtype.itemsize
-        group.create_array(
-            name,
-            data=array,
-            chunks=_chunks(array.shape),
-            compressors=None,
-            filters=None,
-            config={"write_empty_chunks": False},
-        )
-    entries: dict[str, dict[str, Any]] = {}
-    for key in sorted(memory):
-        data = memory[key].to_bytes()
-        if key.endswith("zarr.json"):
-            data = canonical_json(json.loads(data))
-        if len(data) < INLINE_BELOW:
-            entries[key] = {"inline": base64.b64encode(data).decode()}
-        else:
-            size = 1 if key.endswith("zarr.json") else itemsize[key.split("/")[0]]
-            entries[key] = {"object": objects.put(data, size), "size": len(data)}
+        check_name(name)
+        array = np.asarray(arrays[name])
+        layout = Layout.of(array.shape, array.dtype)
+        documents[f"{name}/{METADATA}"] = layout.document()
+        for key, there, inside in layout.parts(layout.box(())):
+            chunks.append(_NewChunk(f"{name}/{key}", array[(*there, ...)], layout, inside))
+    entries = {key: write_value(objects, document) for key, document in documents.items()}
+
+    def write(share: Sequence[_NewChunk]) -> None:
+        buffers: dict[Layout, NDArray[Any]] = {}
+        for chunk in share:
+            content = chunk.content(buffers)
+            if content.any():
+                entries[chunk.key] = write_value(objects, content.data, chunk.layout.dtype.itemsize)
+
+    _share_out(write, chunks, sum(chunk.part.nbytes for chunk in chunks))
+    return write_manifest(objects, entries)
+
+
+@dataclass(frozen=True)
+class _NewChunk:
+    """The numbers that fall into a chunk, and their place in it."""
+
+    key: str
+    part: NDArray[Any]
+    layout: Layout
+    inside: Place
+
+    def content(self, buffers: dict[Layout, NDArray[Any]]) -> NDArray[np.uint8]:
+        """The bytes of the chunk; valid until the next call with the same buffers."""
+        part, layout = self.part, self.layout
+        if part.shape != layout.chunks or part.dtype != layout.dtype or not part.flags.c_contiguous:
+            if layout not in buffers:  # fresh memory for each chunk would cost more than the copy
+                buffers[layout] = np.empty(layout.chunks, layout.dtype)
+            if part.shape != layout.chunks:
+                buffers[layout][...] = 0
+            buffers[layout][self.inside] = part
+            part = buffers[layout]
+        return part.reshape(-1).view(np.uint8)
+
+
+def write_value(objects: ObjectStore, content: bytes | memoryview, itemsize: int = 1) -> Entry:
+    """Store the value of a key, in an object or, where it is small, in what will be the manifest."""
+    if len(content) < INLINE_BELOW:
+        return {"inline": base64.b64encode(content).decode()}
+    return {"object": objects.put(content, itemsize), "size": len(content)}
+
+
+def write_manifest(objects: ObjectStore, entries: Entries) -> str:
+    """Store the manifest of a group; returns its name, which is the group's."""
     return objects.put(canonical_json({"format": FORMAT, "entries": entries}))
 
 
-def _chunks(shape: tuple[int, ...]) -> tuple[int, ...]:
-    if len(shape) >= 3:
-        return tuple(max(1, min(size, CHUNK)) for size in shape)
-    return tuple(max(1, size) for size in shape)
-
-
-def read_manifest(objects: ObjectStore, name: str) -> dict[str, dict[str, Any]]:
+def read_manifest(objects: ObjectStore, name: str) -> Entries:
     """Zarr key -> {"object", "size"} or {"inline"}. Raises DamagedObjectError when it is no manifest."""
     try:
         manifest = json.loads(objects.get(name))
-    except ValueError:
+    except (ValueError, RecursionError):
         manifest = None
-    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+    if (
+        not isinstance(manifest, dict)
+        or manifest.get("format") != FORMAT
+        or not _are_entries(manifest.get("entries"))
+    ):
         raise DamagedObjectError(f"object {name} is not a group of arrays that this mpop can read")
     return manifest["entries"]
+
+
+def _are_entries(entries: Any) -> bool:
+    return isinstance(entries, dict) and all(
+        isinstance(entry, dict)
+        and (
+            isinstance(entry.get("inline"), str)
+            or (isinstance(entry.get("object"), str) and re.fullmatch("[0-9a-f]{64}", entry["object"]) is not None)
+        )
+        for entry in entries.values()
+    )
 
 
 def group_objects(objects: ObjectStore, name: str) -> list[str]:
@@ -89,113 +140,89 @@ def group_objects(objects: ObjectStore, name: str) -> list[str]:
     return [name, *(entry["object"] for entry in entries if "object" in entry)]
 
 
-def open_group(objects: ObjectStore, name: str) -> zarr.Group:
-    """The group as Zarr sees it, read-only."""
-    return zarr.open_group(GroupStore(objects, {"": name}), mode="r", zarr_format=3)
+def read_value(objects: ObjectStore, entry: Entry) -> bytes:
+    """The value of a key. Raises MissingObjectError or DamagedObjectError."""
+    if "inline" not in entry:
+        return objects.get(entry["object"])
+    try:
+        return base64.b64decode(entry["inline"], validate=True)
+    except binascii.Error as error:
+        raise DamagedObjectError("a group is damaged: a value in its manifest is not base64") from error
 
 
 def read_group(objects: ObjectStore, name: str) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-    """All arrays of a group in memory, and its attributes."""
-    group = open_group(objects, name)
-    arrays = {key: np.asarray(array[...]) for key, array in group.arrays()}
-    return arrays, dict(group.attrs)
+    """All arrays of a group in memory, and its attributes. Raises MissingObjectError or DamagedObjectError."""
+    entries = read_manifest(objects, name)
+    objects.prefetch(entry["object"] for entry in entries.values() if "object" in entry)
+    attributes = _document(objects, name, entries, METADATA).get("attributes", {})
+    names = [key.removesuffix(f"/{METADATA}") for key in entries if key.endswith(f"/{METADATA}")]
+    return {array: _read(objects, name, entries, array, ()) for array in names}, attributes
 
 
-class GroupStore(Store):
-    """A read-only Zarr store over groups mounted at prefixes ("" or "species/ribosome")."""
+def read_array(objects: ObjectStore, name: str, array: str, box: Sequence[slice] = ()) -> NDArray[Any]:
+    """One array of a group, or the box that slices of step 1 cut out of it; only its chunks are read.
 
-    def __init__(self, objects: ObjectStore, mounts: Mapping[str, str]) -> None:
-        super().__init__(read_only=True)
-        self._objects = objects
-        self._mounts = dict(mounts)
-        self._entries: dict[str, dict[str, dict[str, Any]]] = {}
-        self._is_open = True
+    Raises NotFoundError, MissingObjectError or DamagedObjectError.
+    """
+    return _read(objects, name, read_manifest(objects, name), array, box)
 
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, GroupStore):
-            return False
-        return self._mounts == other._mounts and self._objects.root == other._objects.root
 
-    def with_read_only(self, read_only: bool = False) -> GroupStore:
-        """The same groups; a store that can be written does not exist."""
-        if not read_only:
-            raise PermissionError("a stored group never changes; write a new one")
-        return self
+def _read(objects: ObjectStore, name: str, entries: Entries, array: str, box: Sequence[slice]) -> NDArray[Any]:
+    layout = _layout(objects, name, entries, array)
+    place = layout.box(box)
+    found = np.zeros([part.stop - part.start for part in place], layout.dtype.newbyteorder("="))
+    parts = [part for part in layout.parts(place) if f"{array}/{part[0]}" in entries]
+    objects.prefetch(entry["object"] for key, *_ in parts if "object" in (entry := entries[f"{array}/{key}"]))
 
-    def _all_entries(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        folders: set[str] = set()
-        for mount in self._mounts:
-            parts = mount.split("/") if mount else []
-            folders |= {"/".join(parts[:i]) for i in range(len(parts))}
-            for key, entry in self._mounted(mount).items():
-                yield f"{mount}/{key}" if mount else key, entry
-        root = base64.b64encode(canonical_json({"attributes": {}, "node_type": "group", "zarr_format": 3}))
-        for folder in sorted(folders - set(self._mounts)):
-            yield (f"{folder}/zarr.json" if folder else "zarr.json"), {"inline": root.decode()}
+    def read(share: Sequence[tuple[str, Place, Place]]) -> None:
+        for key, there, inside in share:
+            content = read_value(objects, entries[f"{array}/{key}"])
+            if len(content) != layout.chunk_bytes:
+                raise DamagedObjectError(
+                    f"group {name} is damaged: a chunk of its array {array} has the wrong size"
+                )
+            found[there] = np.frombuffer(content, layout.dtype).reshape(layout.chunks)[inside]
 
-    def _mounted(self, mount: str) -> dict[str, dict[str, Any]]:
-        if mount not in self._entries:
-            self._entries[mount] = read_manifest(self._objects, self._mounts[mount])
-        return self._entries[mount]
+    _share_out(read, parts, layout.chunk_bytes * len(parts))
+    return found
 
-    def _lookup(self, key: str) -> dict[str, Any] | None:
-        for mount in self._mounts:
-            if not mount or key.startswith(mount + "/"):
-                return self._mounted(mount).get(key[len(mount) + 1 :] if mount else key)
-        return dict(self._all_entries()).get(key)
 
-    async def get(
-        self, key: str, prototype: BufferPrototype | None = None, byte_range: ByteRequest | None = None
-    ) -> Buffer | None:
-        entry = self._lookup(key)
-        if entry is None:
-            return None
-        data = base64.b64decode(entry["inline"]) if "inline" in entry else self._objects.get(entry["object"])
-        if isinstance(byte_range, RangeByteRequest):
-            data = data[byte_range.start : byte_range.end]
-        elif isinstance(byte_range, OffsetByteRequest):
-            data = data[byte_range.offset :]
-        elif isinstance(byte_range, SuffixByteRequest):
-            data = data[-byte_range.suffix :]
-        return (prototype.buffer if prototype else cpu.Buffer).from_bytes(data)
+def _layout(objects: ObjectStore, name: str, entries: Entries, array: str) -> Layout:
+    if f"{array}/{METADATA}" not in entries:
+        raise NotFoundError(f"group {name} has no array {array}")
+    try:
+        return Layout.parse(_document(objects, name, entries, f"{array}/{METADATA}"))
+    except ValueError as error:
+        raise DamagedObjectError(
+            f"group {name}: its array {array} is not one that this mpop can read: {error}"
+        ) from error
 
-    async def get_partial_values(
-        self, prototype: BufferPrototype, key_ranges: Iterable[tuple[str, ByteRequest | None]]
-    ) -> list[Buffer | None]:
-        return [await self.get(key, prototype, part) for key, part in key_ranges]
 
-    async def exists(self, key: str) -> bool:
-        return self._lookup(key) is not None
+def _document(objects: ObjectStore, name: str, entries: Entries, key: str) -> dict[str, Any]:
+    """A metadata document."""
+    try:
+        document = json.loads(read_value(objects, entries[key]))
+    except (KeyError, ValueError, RecursionError):
+        document = None
+    if not isinstance(document, dict):
+        raise DamagedObjectError(f"group {name} is damaged: its {key} does not describe anything")
+    return document
 
-    @property
-    def supports_writes(self) -> bool:
-        return False
 
-    @property
-    def supports_deletes(self) -> bool:
-        return False
+def _share_out(work: Callable[[Sequence[Job]], None], jobs: Sequence[Job], nbytes: int) -> None:
+    """Do jobs, in threads if they are about many bytes; hashing and packing do not hold the interpreter's lock."""
+    threads = min(THREADS, os.cpu_count() or 1, len(jobs)) if nbytes >= MANY_BYTES else 1
+    if threads <= 1:
+        work(jobs)
+        return
+    from concurrent.futures import ThreadPoolExecutor  # takes longer to import than small jobs to do
 
-    @property
-    def supports_listing(self) -> bool:
-        return True
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(work, [jobs[start::threads] for start in range(threads)]))
 
-    async def set(self, key: str, value: Buffer) -> None:
-        raise PermissionError("a stored group never changes; write a new one")
 
-    async def delete(self, key: str) -> None:
-        raise PermissionError("a stored group never changes; write a new one")
+def open_group(objects: ObjectStore, name: str) -> zarr.Group:
+    """The group as Zarr sees it, read-only and lazy: only the chunks that are asked for are fetched."""
+    from mpop_store.zarr_store import open_groups  # loads Zarr
 
-    async def list(self) -> AsyncIterator[str]:
-        for key, _ in self._all_entries():
-            yield key
-
-    async def list_prefix(self, prefix: str) -> AsyncIterator[str]:
-        for key, _ in self._all_entries():
-            if key.startswith(prefix):
-                yield key
-
-    async def list_dir(self, prefix: str) -> AsyncIterator[str]:
-        start = prefix.rstrip("/") + "/" if prefix else ""
-        children = {key[len(start) :].split("/")[0] for key, _ in self._all_entries() if key.startswith(start)}
-        for child in sorted(children):
-            yield child
+    return open_groups(objects, {"": name})

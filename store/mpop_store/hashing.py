@@ -42,10 +42,12 @@ def canonical_json(value: Any) -> bytes:
 
 
 def _is_plain(value: Any) -> bool:
-    """Whether a value is made of ASCII text, None and truth values only: no numbers, and keys in byte order."""
+    """Whether a value is made of ASCII text, integers, None and truth values only, with keys in byte order."""
     kind = type(value)
     if kind is str:
         return value.isascii()
+    if kind is int:
+        return -(2**53) < value < 2**53
     if kind is dict:
         return all(type(key) is str and key.isascii() and _is_plain(inner) for key, inner in value.items())
     if kind is list:

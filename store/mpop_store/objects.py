@@ -68,7 +68,7 @@ class ObjectStore:
                 yield name
             last = name
 
-    def put(self, data: bytes, itemsize: int = 1) -> str:
+    def put(self, data: bytes | memoryview, itemsize: int = 1) -> str:
         """Store content and return its name; content that is here already is not written again.
 
         itemsize: bytes of one number, for the compressor's shuffle. Raises StoreError, and then leaves nothing.

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +17,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from zarr.abc.store import OffsetByteRequest, RangeByteRequest, Store, SuffixByteRequest
-from zarr.core.buffer import default_buffer_prototype
+from zarr.core.buffer import Buffer, default_buffer_prototype
 from zarr.storage import MemoryStore
 
-from mpop_store import DamagedObjectError, InputError, MissingObjectError, ObjectStore
-from mpop_store.groups import GroupStore, group_objects, open_group, read_group, read_manifest, write_group
+from mpop_store import (
+    DamagedObjectError,
+    InputError,
+    MissingObjectError,
+    NotFoundError,
+    ObjectStore,
+    canonical_json,
+)
+from mpop_store.groups import group_objects, open_group, read_array, read_group, read_manifest, write_group
+from mpop_store.zarr_store import GroupStore
 
 DTYPES = ["u1", "?", "<i4", "<u8", "<f4", "<f8", "<c8", ">f4"]
 SHAPES = hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=5)
@@ -53,6 +66,66 @@ def test_arrays_and_attributes_come_back(
     for key, array in arrays.items():
         assert read[key].dtype == array.dtype.newbyteorder("=") and read[key].shape == array.shape
         np.testing.assert_array_equal(read[key], array)
+
+
+def write_through_zarr(objects: ObjectStore, arrays: dict[str, np.ndarray], attributes: dict[str, object]) -> str:
+    """A group as Zarr itself lays it out: where the names of stored groups came from first, and must not leave."""
+    memory: dict[str, Buffer] = {}
+    group = zarr.create_group(MemoryStore(memory), zarr_format=3, attributes=attributes)
+    for name, array in arrays.items():
+        little = np.asarray(array, array.dtype.newbyteorder("<"), order="C")
+        chunks = tuple(max(1, min(size, 64) if array.ndim >= 3 else size) for size in array.shape)
+        group.create_array(
+            name,
+            data=little,
+            chunks=chunks,
+            compressors=None,
+            filters=None,
+            config={"write_empty_chunks": False},
+        )
+    entries: dict[str, dict[str, object]] = {}
+    for key, value in memory.items():
+        data = value.to_bytes()
+        if key.endswith("zarr.json"):
+            data = canonical_json(json.loads(data))
+        if len(data) < 4096:
+            entries[key] = {"inline": base64.b64encode(data).decode()}
+        else:
+            entries[key] = {"object": objects.put(data), "size": len(data)}
+    return objects.put(canonical_json({"format": "mpop-group/1", "entries": entries}))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    arrays=ARRAYS,
+    attributes=st.dictionaries(
+        st.text(max_size=3), st.integers(-9, 9) | st.floats(-9, 9) | st.text(max_size=5) | st.lists(st.booleans())
+    ),
+)
+def test_a_group_is_what_zarr_itself_would_write(
+    tmp_path_factory: pytest.TempPathFactory, arrays: dict[str, np.ndarray], attributes: dict[str, object]
+) -> None:
+    folder = tmp_path_factory.mktemp("objects")
+    ours, zarrs = ObjectStore(folder / "ours"), ObjectStore(folder / "zarr")
+    assert write_group(ours, arrays, attributes) == write_through_zarr(zarrs, arrays, attributes)
+    assert sorted(ours.names()) == sorted(zarrs.names())
+
+
+@pytest.mark.parametrize("shape", [(), (0,), (5000,), (3, 0, 2), (130, 65, 64), (2, 70, 3, 66), (2, 3, 4, 5, 6)])
+@pytest.mark.parametrize("dtype", ["?", "i1", "<i2", ">i8", "<u2", ">u4", "f2", ">f8", "c8", "c16"])
+def test_shapes_and_types_are_laid_out_as_zarr_does(
+    objects: ObjectStore, tmp_path: Path, shape: tuple[int, ...], dtype: str
+) -> None:
+    array = np.asarray(np.random.default_rng(0).integers(0, 100, shape), dtype)
+    turned = array.transpose()
+    other = ObjectStore(tmp_path / "zarr")
+    name = write_group(objects, {"a": array, "turned": turned}, {})
+    assert name == write_through_zarr(other, {"a": array, "turned": turned}, {})
+    assert sorted(objects.names()) == sorted(other.names())
+    read, _ = read_group(objects, name)
+    np.testing.assert_array_equal(read["a"], array)
+    np.testing.assert_array_equal(read["turned"], turned)
+    assert read["a"].dtype == array.dtype.newbyteorder("=") and read["a"].flags.writeable
 
 
 def test_the_name_depends_on_content_alone(objects: ObjectStore, tmp_path: Path, volume: np.ndarray) -> None:
@@ -105,6 +178,180 @@ def test_reading_is_lazy(objects: ObjectStore, volume: np.ndarray, monkeypatch: 
     monkeypatch.setattr(objects, "get", lambda name: fetched.append(name) or get(name))
     np.testing.assert_array_equal(array[:10, 70:80, :10], volume[:10, 70:80, :10])
     assert len(fetched) == 1
+
+
+@pytest.fixture(scope="module")
+def odd(tmp_path_factory: pytest.TempPathFactory) -> tuple[ObjectStore, str, np.ndarray]:
+    """A stored map whose last chunks are not full, and a chunk of zeros."""
+    objects = ObjectStore(tmp_path_factory.mktemp("odd") / "objects")
+    array = np.random.default_rng(0).normal(size=(130, 65, 64)).astype(np.float32)
+    array[64:128, :64] = 0
+    return objects, write_group(objects, {"half1": array, "fsc": array[:5, :20, 0]}), array
+
+
+ENDS = st.none() | st.integers(-140, 140)
+
+
+@settings(max_examples=80, deadline=None)
+@given(box=st.lists(st.builds(slice, ENDS, ENDS), max_size=3).map(tuple))
+def test_any_box_of_an_array_can_be_read(odd: tuple[ObjectStore, str, np.ndarray], box: tuple[slice, ...]) -> None:
+    objects, name, array = odd
+    np.testing.assert_array_equal(read_array(objects, name, "half1", box), array[box])
+
+
+def test_a_box_reads_only_its_chunks(
+    objects: ObjectStore, volume: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = write_group(objects, {"half1": volume, "half2": volume + 1})
+    fetched: list[str] = []
+    get = objects.get
+    monkeypatch.setattr(objects, "get", lambda name: fetched.append(name) or get(name))
+    box = np.s_[60:70, 10:20, 70:80]
+    np.testing.assert_array_equal(read_array(objects, name, "half2", box), volume[box] + 1)
+    assert len(fetched) == 1 + 2  # the manifest and two chunks
+
+
+def test_what_is_missing_is_asked_for_in_one_request(
+    objects: ObjectStore, volume: np.ndarray, tmp_path: Path
+) -> None:
+    """A lazy clone asks a remote once per array, not once per chunk."""
+    name = write_group(objects, {"half1": volume})
+    clone = ObjectStore(tmp_path / "clone")
+    requests: list[int] = []
+
+    def fetch(names: Sequence[str]) -> None:
+        requests.append(len(names))
+        for one in names:
+            clone.put(objects.get(one))
+
+    clone.fetch_missing = fetch
+    np.testing.assert_array_equal(read_array(clone, name, "half1", np.s_[:70, :10, :10]), volume[:70, :10, :10])
+    assert requests == [1, 2]
+    np.testing.assert_array_equal(read_group(clone, name)[0]["half1"], volume)
+    assert requests == [1, 2, 6]
+
+
+def test_a_request_for_what_is_not_there_says_so(odd: tuple[ObjectStore, str, np.ndarray]) -> None:
+    objects, name, _ = odd
+    with pytest.raises(NotFoundError, match="no array mask"):
+        read_array(objects, name, "mask")
+    with pytest.raises(InputError, match="2 axes"):
+        read_array(objects, name, "fsc", np.s_[:, :, :])
+    with pytest.raises(InputError, match="step 1"):
+        read_array(objects, name, "fsc", np.index_exp[::2])
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "__a", "zarr.json", "/", "a\n/b"])
+def test_names_that_zarr_would_not_find_are_refused(objects: ObjectStore, name: str) -> None:
+    with pytest.raises(InputError, match="cannot be the name of an array"):
+        write_group(objects, {name: np.ones(3)})
+    assert list(objects.names()) == []
+
+
+@pytest.mark.parametrize(
+    "array", [np.array(["text"]), np.array([None]), np.array([1], "M8[s]"), np.zeros(2, "f4,i4")]
+)
+def test_only_numbers_are_stored(objects: ObjectStore, array: np.ndarray) -> None:
+    with pytest.raises(InputError, match="cannot be stored"):
+        write_group(objects, {"a": array})
+
+
+def test_groups_need_no_zarr() -> None:
+    """Importing Zarr would take longer than most commands do."""
+    code = (
+        "import sys, tempfile, numpy; from mpop_store import ObjectStore; from mpop_store.groups import *\n"
+        "objects = ObjectStore(tempfile.mkdtemp())\n"
+        "read_group(objects, write_group(objects, {'a': numpy.ones((64, 64, 9))}))\n"
+        "assert not {'zarr', 'numcodecs', 'asyncio'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+# --- groups that somebody forged ---------------------------------------------------------------------------------
+
+DESCRIPTION = {
+    "attributes": {},
+    "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [2, 3]}},
+    "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
+    "codecs": [{"name": "bytes", "configuration": {"endian": "little"}}],
+    "data_type": "float64",
+    "fill_value": 0,
+    "node_type": "array",
+    "shape": [2, 3],
+    "storage_transformers": [],
+    "zarr_format": 3,
+}
+
+
+def forge(objects: ObjectStore, description: object, chunk: bytes = bytes(range(48))) -> str:
+    """A group with one array of 2 x 3, described as one likes."""
+    values = {"zarr.json": b'{"attributes":{}}', "a/zarr.json": json.dumps(description).encode(), "a/c/0/0": chunk}
+    entries = {key: {"inline": base64.b64encode(value).decode()} for key, value in values.items()}
+    return objects.put(canonical_json({"format": "mpop-group/1", "entries": entries}))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"shape": [10**9, 10**9]},
+        {"shape": [2, -3]},
+        {"shape": [2]},
+        {"shape": [2.0, 3.0]},
+        {"shape": "23"},
+        {"shape": None},
+        {"shape": [1] * 40, "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [1] * 40}}},
+        {"chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [0, 3]}}},
+        {"chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [2**40, 3]}}},
+        {"chunk_grid": {"name": "rectilinear", "configuration": {"chunk_shape": [2, 3]}}},
+        {"chunk_grid": []},
+        {"codecs": [{"name": "numcodecs.pickle"}]},
+        {"codecs": [{"name": "bytes", "configuration": {"endian": "big"}}]},
+        {"data_type": "object"},
+        {"data_type": ["float64"]},
+        {"fill_value": 1},
+        {"node_type": "group"},
+        {"zarr_format": 2},
+        {"storage_transformers": [{}]},
+        {"must_understand": True},
+    ],
+)
+def test_an_array_that_is_not_described_as_ours_is_refused(
+    objects: ObjectStore, changes: dict[str, object]
+) -> None:
+    np.testing.assert_array_equal(
+        read_array(objects, forge(objects, DESCRIPTION), "a"), np.frombuffer(bytes(range(48))).reshape(2, 3)
+    )
+    name = forge(objects, DESCRIPTION | changes)
+    with pytest.raises(DamagedObjectError, match=f"group {name}"):
+        read_group(objects, name)
+
+
+@pytest.mark.parametrize("description", [[], "text", None, 7])
+def test_a_description_that_is_none_is_refused(objects: ObjectStore, description: object) -> None:
+    with pytest.raises(DamagedObjectError, match="does not describe anything"):
+        read_group(objects, forge(objects, description))
+
+
+@pytest.mark.parametrize("chunk", [b"", bytes(47), bytes(49)])
+def test_a_chunk_of_the_wrong_size_is_refused(objects: ObjectStore, chunk: bytes) -> None:
+    with pytest.raises(DamagedObjectError, match="wrong size"):
+        read_group(objects, forge(objects, DESCRIPTION, chunk))
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [None, [], {"zarr.json": []}, {"zarr.json": {}}, {"a": {"inline": 5}}, {"a": {"object": "../../etc/passwd"}}],
+)
+def test_a_manifest_with_odd_entries_is_refused(objects: ObjectStore, entries: object) -> None:
+    name = objects.put(json.dumps({"format": "mpop-group/1", "entries": entries}).encode())
+    with pytest.raises(DamagedObjectError, match="not a group of arrays"):
+        group_objects(objects, name)
+
+
+def test_a_value_that_is_not_base64_is_refused(objects: ObjectStore) -> None:
+    name = objects.put(b'{"format": "mpop-group/1", "entries": {"zarr.json": {"inline": "?"}}}')
+    with pytest.raises(DamagedObjectError):
+        read_group(objects, name)
 
 
 def test_a_group_cannot_be_changed(objects: ObjectStore, volume: np.ndarray) -> None:
