@@ -169,7 +169,11 @@ class PackWriter:
         self._rows: dict[bytes, tuple[int, int]] = {}
         self.size = 0
         """Bytes written so far."""
-        self._write(MAGIC)
+        try:
+            self._write(MAGIC)
+        except OSError:
+            self.abandon()
+            raise
 
     def add(self, name: str, blob: bytes) -> None:
         """Append the file of an object, once."""
@@ -180,10 +184,11 @@ class PackWriter:
             self._rows[raw] = (start, len(blob))
 
     def _write(self, data: bytes) -> None:
-        self.size += len(data)
-        rest = memoryview(data)
-        while rest:
-            rest = rest[os.write(self._handle, rest) :]
+        """Append; after an error, what was written of it does not count."""
+        written = 0
+        while written < len(data):
+            written += os.pwrite(self._handle, memoryview(data)[written:], self.size + written)
+        self.size += written
 
     @property
     def is_empty(self) -> bool:
@@ -199,6 +204,7 @@ class PackWriter:
         ) + FOOTER.pack(start, len(self._rows))
         trailer = blake3(body).digest()
         self._write(body + trailer)
+        os.ftruncate(self._handle, self.size)  # an entry that could not be written may have left more
         os.fsync(self._handle)
         os.close(self._handle)
         self._handle = -1
