@@ -40,6 +40,7 @@ from mpop_hooks.objects_complete import references_of
 from mpop_store import hash_file, version_of
 from mpop_store.groups import read_group, write_group
 from mpop_store.repository import FORMAT_VERSION, ROOT_RECORD, Changes, Repository
+from mpop_store.transfer.lazily import read_lazily
 
 if TYPE_CHECKING:
     import zarr
@@ -112,8 +113,10 @@ class Population:
 
     @classmethod
     def open(cls, path: str | Path = ".") -> Population:
-        """The population that holds a folder."""
-        return cls(Repository.open(path))
+        """The population that holds a folder; what a clone left behind is read from its remotes."""
+        repository = Repository.open(path)
+        read_lazily(repository)
+        return cls(repository)
 
     @property
     def root(self) -> Path:
@@ -203,7 +206,9 @@ class Population:
     def refuse_while_merging(self) -> None:
         """Raise StateError when a merge waits for decisions: nothing else may be committed before it is over."""
         if self.merging:
-            raise StateError("a merge is in progress; finish it with `mpop merge --continue`, or drop it with `--abort`")
+            raise StateError(
+                "a merge is in progress; finish it with `mpop merge --continue`, or drop it with `--abort`"
+            )
 
     def stage(self, records: Iterable[Record], remove: Iterable[Record] = ()) -> None:
         """Put records (their versions filled in) into the working state, take others out; all or nothing."""
@@ -218,7 +223,7 @@ class Population:
     def commit(self, message: str) -> str:
         """Commit the working state."""
         self.refuse_while_merging()
-        _refuse(Proposal.staged(self.repository))
+        _refuse(Proposal.of_working_state(self.repository))
         return self.repository.commit(message)
 
     def commit_records(self, records: Iterable[Record], message: str, since: str) -> str:

@@ -10,14 +10,17 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 import numpy as np
+import pygit2
 
-from mpop_store.groups import write_group
+from mpop_store.groups import read_group, write_group
 from mpop_store.hashing import version_of
 from mpop_store.history import History
 from mpop_store.references import References
 from mpop_store.repository import ROOT_RECORD, Repository
 from mpop_store.transfer.connected import ConnectedRemote
 from mpop_store.transfer.directory import DirectoryRemote
+from mpop_store.transfer.fetching import Plan
+from mpop_store.transfer.naming import Select, everything
 from mpop_store.transfer.remote import Remote
 from mpop_store.transfer.serving import serve
 from mpop_store.transfer.walking import NewCommit
@@ -54,8 +57,8 @@ def item(repository: Repository, name: str, seed: int) -> dict[str, Any]:
 
 
 def opened(path: Path) -> Repository:
-    """A population of these tests."""
-    repository = Repository.open(path)
+    """A population of these tests, also before its first commit."""
+    repository = Repository(pygit2.Repository(str(path)))
     repository.references_of = references_of
     return repository
 
@@ -63,18 +66,7 @@ def opened(path: Path) -> Repository:
 def empty(path: Path, bare: bool = False) -> Repository:
     """A population with nothing in it."""
     Repository.init(path, bare=bare)
-    if not bare:
-        Repository(__import__("pygit2").Repository(str(path)))
-    return opened_unchecked(path)
-
-
-def opened_unchecked(path: Path) -> Repository:
-    """A population before its first commit."""
-    import pygit2
-
-    repository = Repository(pygit2.Repository(str(path)))
-    repository.references_of = references_of
-    return repository
+    return opened(path)
 
 
 def populated(path: Path) -> Repository:
@@ -95,15 +87,16 @@ def change(repository: Repository, number: int, seed: int, message: str = "Refin
     return repository.commit_changes({f"items/{number:02}.json": record}, message, head)
 
 
-def heads(repository: Repository) -> dict[str, str]:
-    """Branches and the commits that they hold."""
-    return repository.refs.all("refs/heads/")
+def current(history: History, at: str) -> Select:
+    """What a fetch brings in these tests, unless it brings nothing."""
+    return everything(references_of)
+
+
+CURRENT = Plan(current)
 
 
 def assert_complete(repository: Repository, at: str = "HEAD") -> None:
     """Every object that the records of a commit name is here and sound."""
-    from mpop_store.groups import read_group
-
     store = repository.objects.offline()
     for record in repository.records("", at).values():
         named = references_of(record)

@@ -69,13 +69,16 @@ def is_shared(name: str) -> bool:
     return len(name) <= MAX_REF and valid(name) and name.isascii() and name.startswith(SHARED)
 
 
-def inspect(waiting: Quarantine, tips: Iterable[str]) -> list[NewCommit]:
-    """The new commits that tips lead to; nothing in them is too large, odd, or not there. Raises StateError."""
+def inspect(waiting: Quarantine, tips: Iterable[str], again: bool = False) -> list[NewCommit]:
+    """The new commits that tips lead to; nothing in them is too large, odd, or not there. Raises StateError.
+
+    again: those too that are known already.
+    """
     for oid, kind, size in waiting.sizes():
         if size > MAX_RECORD:
             refuse("too-large", f"{kind} {oid} has {size} bytes", "keep arrays in the store, not in records")
     try:
-        known = set(waiting.history.refs.all().values())
+        known = set() if again else set(waiting.history.refs.all().values())
         commits = new_commits(waiting.variables, (waiting.commits.peeled(tip) for tip in tips), known)
     except (DamagedObjectError, StoreError) as error:
         refuse("history-complete", str(error), "push from a population that passes `mpop verify`")

@@ -6,6 +6,7 @@ whatever could be taken for an option is refused.
 
 from __future__ import annotations
 
+import os
 import re
 import urllib.parse
 from dataclasses import dataclass
@@ -63,7 +64,7 @@ def parse_address(text: str, relative_to: Path) -> Address:
     colon, slash = text.find(":"), text.find("/")
     if colon > 0 and (slash < 0 or colon < slash):
         return _scp_like(text)
-    return DirectoryAddress(relative_to / Path(text).expanduser())
+    return DirectoryAddress(Path(os.path.abspath(relative_to / Path(text).expanduser())))
 
 
 def _from_url(text: str) -> Address:
@@ -85,7 +86,7 @@ def _from_url(text: str) -> Address:
 
 def _scp_like(text: str) -> SshAddress:
     found = re.fullmatch(r"(?:([^@:/]*)@)?(\[[^\]]*\]|[^:\[\]]*):(.*)", text)
-    if found is None:
+    if found is None or found[3].startswith(":"):  # Git's `helper::address`
         raise InputError(f"{text!r} is not an address of a population; {ADVICE}")
     return _ssh(text, found[1], found[2], None, found[3])
 

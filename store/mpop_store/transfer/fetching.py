@@ -40,12 +40,12 @@ class Plan:
 @dataclass(frozen=True)
 class Fetched:
     """What a fetch did. moves: references here; bytes: of objects. diverged: merge requests and tags that differ
-    on the two sides, and were left alone."""
+    on the two sides and were left alone, with what they are there; the commits are here now."""
 
     moves: Moves = field(default_factory=dict)
     commits: int = 0
     bytes: int = 0
-    diverged: tuple[str, ...] = ()
+    diverged: Mapping[str, str] = field(default_factory=dict)
 
 
 def fetch(
@@ -66,7 +66,7 @@ def fetch(
         raise StateError(f"{remote.address} has no branch {min(unknown).removeprefix(HEADS)}")
     with history.objects.leases.hold("fetch"), quarantine(history) as waiting:
         _receive(history, remote, waiting, tuple(dict.fromkeys(theirs.values())), plan)
-        commits = inspect(waiting, theirs.values())
+        commits = inspect(waiting, theirs.values(), again=plan.depth is not None)
         check(waiting.history, commits)
         targets = {local_name(ref, name): oid for ref, oid in theirs.items()}
         received = 0
@@ -96,7 +96,7 @@ def _receive(history: History, remote: Remote, waiting: Quarantine, tips: tuple[
     if not wants:
         return
     haves = () if deepen else known_commits(history)
-    shallow = tuple(sorted(shallow_commits(history.git_directory)))
+    shallow = () if deepen else tuple(sorted(shallow_commits(history.git_directory)))
     waiting.receive(remote.history(HistoryRequest(wants, haves, shallow, plan.depth)))
 
 
@@ -140,10 +140,10 @@ def _states(waiting: Quarantine, tip: str, old: str | None) -> Iterator[str]:
 
 def _moves(
     history: History, waiting: Quarantine, targets: Mapping[str, str], name: str, plan: Plan
-) -> tuple[Moves, tuple[str, ...]]:
+) -> tuple[Moves, dict[str, str]]:
     """How references move. Branches follow the remote, also where they are gone; tags stay, requests grow."""
     moves: dict[str, tuple[str | None, str | None]] = {}
-    diverged: list[str] = []
+    diverged: dict[str, str] = {}
     for ref, new in targets.items():
         old = history.refs.get(ref)
         if old == new:
@@ -152,10 +152,10 @@ def _moves(
             if ref.startswith(REQUESTS) and leads_to(waiting.variables, old, new):
                 continue  # ours is further
             if ref.startswith(TAGS) or not leads_to(waiting.variables, new, old):
-                diverged.append(ref)
+                diverged[ref] = new
                 continue
         moves[ref] = (old, new)
     if plan.branches is None:
         known = history.refs.all(f"refs/remotes/{name}/")
         moves |= {ref: (old, None) for ref, old in known.items() if ref not in targets}
-    return moves, tuple(diverged)
+    return moves, diverged

@@ -15,6 +15,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Thread
 
+import pygit2
+
 from mpop_store.durable import fsync, fsync_all
 from mpop_store.errors import InputError, StoreError
 from mpop_store.history import History
@@ -98,10 +100,10 @@ class Quarantine:
     def receive(self, pack: HistoryPack) -> None:
         """Let a pack in. Raises StoreError when it is not sound, or not whole."""
         arguments = ["index-pack", f"--max-input-size={MAX_PACK}", "--strict", "--stdin", "--fix-thin"]
-        if pack.shallow:
+        edges = shallow_commits(self._real) | set(pack.shallow)
+        if edges:
             self._shallow = self._folder / "shallow"
-            edges = shallow_commits(self._real) | set(pack.shallow)
-            self._shallow.write_text("".join(f"{oid}\n" for oid in sorted(edges)))
+            self._shallow.write_text(_lines(edges))
         with running(arguments, self.variables) as process:
             assert process.stdin and process.stdout and process.stderr
             said: list[bytes] = []
@@ -116,6 +118,17 @@ class Quarantine:
             listener.join()
         if code:
             raise failed(arguments, b"".join(said), InputError)
+        if self._shallow is not None:
+            self._shallow.write_text(_lines({oid for oid in edges if self._is_cut_off(oid)}))
+
+    def _is_cut_off(self, oid: str) -> bool:
+        """Whether a commit is here, and one of its parents is not."""
+        if not self.commits.contains(oid):
+            return False
+        header = self.commits.git.read(pygit2.Oid(hex=oid))[1].partition(b"\n\n")[0]
+        words = [line.split() for line in header.splitlines()]
+        parents = [line[1].decode("ascii", "replace") for line in words if len(line) == 2 and line[0] == b"parent"]
+        return not all(map(self.commits.contains, parents))
 
     def sizes(self) -> Iterator[tuple[str, str, int]]:
         """Id, type and size in bytes of every Git object that came, none of them read."""
@@ -129,15 +142,21 @@ class Quarantine:
         target = self._real / "objects" / "pack"
         packs = sorted((self._folder / "pack").glob("*.pack"))
         fsync_all(pack.with_suffix(suffix) for pack in packs for suffix in PACK_FILES if suffix != ".rev")
-        if self._shallow is not None:
+        if self._shallow is not None and self._shallow.stat().st_size:
             fsync_all([self._shallow])
             os.replace(self._shallow, self._real / "shallow")
+        elif self._shallow is not None:
+            (self._real / "shallow").unlink(missing_ok=True)
         target.mkdir(exist_ok=True)
         for pack in packs:
             for suffix in PACK_FILES:
                 with suppress(FileNotFoundError):  # older Git writes no .rev
                     os.replace(pack.with_suffix(suffix), target / f"{pack.stem}{suffix}")
         fsync(target)
+
+
+def _lines(oids: set[str]) -> str:
+    return "".join(f"{oid}\n" for oid in sorted(oids))
 
 
 @contextmanager

@@ -51,11 +51,17 @@ def push(
     tips = [new for _, new in moves.values() if new is not None]
     with history.objects.leases.hold("push"):
         new = new_commits(environment(history.git_directory), tips, known)
+        shallow = shallow_commits(history.git_directory)
+        if not shallow.isdisjoint(commit.id for commit in new):
+            raise StateError(
+                f"this clone holds only the newest commits, and {remote.address} lacks those before; "
+                "`mpop fetch --depth 1000000` brings them all, then push again"
+            )
         changes = [change for commit in new for change in commit.changes]
         names = lacking(history, remote, named_in(history, changes, everything(history.references_of)))
         size = send(history.objects, remote, names, progress)
-        shallow = tuple(sorted(shallow_commits(history.git_directory)))
-        pack = make_pack(history, HistoryRequest(tuple(tips), tuple(known), shallow)).pieces if tips else None
+        request = HistoryRequest(tuple(tips), tuple(known), tuple(sorted(shallow)))
+        pack = make_pack(history, request).pieces if tips else None
         remote.push(Push(moves, pack, force))
     return Pushed(moves, len(new), len(names), size)
 
