@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from mpop.errors import StateError
 from mpop.jobs.environment import peak_GiB, software_versions
 from mpop.jobs.recording import job_id
 from mpop.merging.due import Due, refinement_due
@@ -60,6 +61,7 @@ def apply(plan: MergePlan, decisions: Mapping[str, Decision], threads: int = 1) 
         _put(outcome, root, ours, record_path(root))
     for species, merge in parts.species.items():
         _species(outcome, parts, merge, decisions.get(f"species/{species}"), item_sides, threads)
+    _refuse_orphans(outcome, parts, item_sides)
     _heads(outcome)
     outcome.due = refinement_due(parts, outcome.heads.values(), outcome.pooled, item_sides)
     _finish_job(outcome, parts, time.perf_counter() - started)
@@ -135,6 +137,20 @@ def _pooled(
         versions.setdefault(item[:2], {})[item] = version
     outcome.pooled.add(merge.id)
     return join_species(merge, Maps("ours", fields, versions), item_sides)
+
+
+def _refuse_orphans(outcome: Outcome, parts: Parts, item_sides: Mapping[str, Side]) -> None:
+    """A series cannot be kept when its source goes."""
+    for item in parts.items:
+        record = parts.item(item, item_sides)
+        if record is None:
+            continue
+        path = f"sources/{record.source}.json"
+        source = outcome.changes[path] if path in outcome.changes else parts.three.ours.raw(path)
+        if source is None:
+            raise StateError(
+                f"item/{record.name} cannot be kept, as one side removed its source; resolve it to that side"
+            )
 
 
 def _heads(outcome: Outcome) -> None:

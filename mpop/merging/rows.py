@@ -55,18 +55,18 @@ def merge_rows(
         side = side_taken(old, found["ours"][1], found["theirs"][1])
         clashes += side is None
         taken[identity] = (side or preferred, found[side or preferred][0])
-    rows = [taken[identity] for identity in sorted(taken)]
-    return MergedRows(_gather(sides, rows), clashes, _swapped(ours, theirs), _whole(sides, rows))
+    merged = _gather(sides, [taken[identity] for identity in sorted(taken)])
+    whole: Side | None = None
+    if len(merged):
+        poses = {identity: pose for identity, (_, pose) in _rows(merged).items()}
+        alike = {"ours": rows_ours, "theirs": rows_theirs}
+        whole = next((side for side in sides if poses == {i: pose for i, (_, pose) in alike[side].items()}), None)
+    return MergedRows(merged, clashes, _swapped(ours, theirs), whole)
 
 
 def _swapped(ours: ParticleSet, theirs: ParticleSet) -> int:
     _, here, there = np.intersect1d(ours.id, theirs.id, return_indices=True)
     return int(np.count_nonzero(ours.half[here] != theirs.half[there]))
-
-
-def _whole(sides: dict[Side, ParticleSet], rows: list[tuple[Side, int]]) -> Side | None:
-    used: set[Side] = {side for side, _ in rows}
-    return next((side for side in used if len(used) == 1 and len(rows) == len(sides[side])), None)
 
 
 def _sampled_alike(ours: ParticleSet, theirs: ParticleSet) -> tuple[ParticleSet, ParticleSet]:
