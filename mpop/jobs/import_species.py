@@ -17,6 +17,7 @@ from mpop.formats.images import read_map
 from mpop.formats.particle_tables import ParticleTable, read_particles, series_name
 from mpop.geometry.symmetry import symmetry_matrices
 from mpop.jobs.halfmaps import filtered_and_fsc
+from mpop.jobs.leasing import leased
 from mpop.maps.filters import resize
 from mpop.maps.fsc import fsc_report
 from mpop.population import Population
@@ -38,6 +39,7 @@ class AddedSpecies:
     warnings: list[str]
 
 
+@leased("species add")
 def add_species(
     population: Population,
     name: str,

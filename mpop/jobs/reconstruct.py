@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from mpop.jobs.environment import peak_GiB, software_versions
 from mpop.jobs.halfmaps import RebuiltSpecies, SeriesState, rebuild
+from mpop.jobs.leasing import leased
 from mpop.jobs.progress import Progress, silent
 from mpop.jobs.recording import in_angstrom, job_id
 from mpop.jobs.selection import Selection, select
@@ -24,6 +25,7 @@ class ReconstructResult:
     species: list[SpeciesRecord]
 
 
+@leased("reconstruct")
 def reconstruct_species(
     population: Population,
     species: Sequence[str] = (),

@@ -19,6 +19,7 @@ import numpy as np
 from mpop.errors import DamagedObjectError, InputError, MissingObjectError, RefinementError
 from mpop.jobs.environment import peak_GiB, software_versions
 from mpop.jobs.halfmaps import SeriesState, rebuild
+from mpop.jobs.leasing import leased
 from mpop.jobs.progress import Progress, silent
 from mpop.jobs.reconstruct import input_versions, new_species
 from mpop.jobs.recording import in_angstrom, job_id
@@ -81,6 +82,7 @@ class _Pass:
     warnings: list[str] = field(default_factory=list)
 
 
+@leased("refine")
 def refine(
     population: Population,
     parameters: RefineParameters,

@@ -76,12 +76,16 @@ class Leases:
         """Begin with an empty file, for its time is that of the file system's clock."""
         identity = uuid.uuid4().hex
         path = self.folder / f"{identity}.json"
-        path.touch()
-        lease = Lease(identity, purpose, socket.gethostname(), os.getpid(), path.stat().st_mtime)
-        record: dict[str, Any] = vars(lease) | {"machine": _machine(), "process_started": _start_of(lease.pid)}
         temporary = path.with_suffix(".tmp")
-        temporary.write_bytes(canonical_json(record | {"version": version_of(record)}))
-        os.replace(temporary, path)
+        try:
+            temporary.touch()
+            started = temporary.stat().st_mtime
+            lease = Lease(identity, purpose, socket.gethostname(), os.getpid(), started)
+            record: dict[str, Any] = vars(lease) | {"machine": _machine(), "process_started": _start_of(lease.pid)}
+            temporary.write_bytes(canonical_json(record | {"version": version_of(record)}))
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
         return path, lease
 
     def clean(self, now: float) -> None:
