@@ -10,7 +10,6 @@ from mpop_hooks.objects_complete import references_of
 from mpop_store import InputError, StateError
 from mpop_store.history import History
 from mpop_store.repository import FORMAT_VERSION, ROOT_RECORD
-from mpop_store.transfer.naming import is_record
 from mpop_store.transfer.remotes import Rules
 from mpop_store.transfer.walking import NewCommit
 
@@ -28,14 +27,10 @@ def check_fetched(history: History, commits: Sequence[NewCommit]) -> None:
 
     Its arrays may stay where they are, so nothing is asked that would need them.
     """
-    seen: set[str] = set()
     for commit in _states(history, commits):
-        changes = {change.path: change.new for change in commit.changes if is_record(change.path)}
-        new = {path: oid for path, oid in changes.items() if oid is not None and oid not in seen}
-        seen.update(new.values())
         with _as_refusal(commit):
-            records = {path: history.load(oid) for path, oid in new.items()}
-            _refuse(versions_derive.check(Proposal("receive", records, {}, {}, history.objects)), commit)
+            step = Proposal.between(history, next(iter(commit.parents), None), commit.id, "receive")
+            _refuse(versions_derive.check(step), commit)
 
 
 def _states(history: History, commits: Sequence[NewCommit]) -> Iterator[NewCommit]:
