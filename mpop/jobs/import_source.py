@@ -6,7 +6,7 @@ Everything is read and checked before the working state is touched, by one `stag
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +19,7 @@ from mpop.formats.images import MRC_SUFFIXES, TIFF_SUFFIXES, decode_image
 from mpop.formats.tomostar import ANGLE, AXIS, DOSE, Tomostar, read_tomostar
 from mpop.formats.warp_settings import read_settings
 from mpop.formats.warp_xml import read_tilt_series
+from mpop.jobs.leasing import leased
 from mpop.jobs.progress import Progress, silent
 from mpop.population import Population
 from mpop.records.models import ItemRecord, RawImage, SourceRecord
@@ -85,6 +86,7 @@ def _tomostars(folder: Path, pattern: str) -> list[Path]:
     return files
 
 
+@leased("source add")
 def add_source(
     population: Population,
     name: str,
@@ -126,7 +128,7 @@ def add_source(
         items.append(_item(population, one, raws, models[-1]))
     assert shape is not None
     _refuse_known(population, items)
-    identity = hash_bytes(canonical_json(sorted(item.id for item in items)))[:16]
+    identity = source_id(item.id for item in items)
     source = SourceRecord(
         id=identity,
         name=name,
@@ -137,6 +139,11 @@ def add_source(
     )
     population.stage([source, *(item.model_copy(update={"source": identity}) for item in items)])
     return population.source(identity)
+
+
+def source_id(items: Iterable[str]) -> str:
+    """Id of a source, 16 hex digits that follow from the ids of its series."""
+    return hash_bytes(canonical_json(sorted(items)))[:16]
 
 
 def _series_files(path: Path, project: WarpProject) -> SeriesFiles:

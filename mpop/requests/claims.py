@@ -20,7 +20,7 @@ from mpop.records import SpeciesRecord
 MAX_BOX = 1024
 """Voxels along an edge; no map of one particle is larger."""
 SHELLS = 1.0
-"""By how many Fourier shells a claimed resolution may differ from the one that the half-maps give."""
+"""By how many Fourier shells a claimed resolution may be finer than the one that the half-maps give."""
 
 
 @dataclass(frozen=True)
@@ -120,13 +120,14 @@ def read_maps(population: Population, record: SpeciesRecord) -> SpeciesMaps:
 
 
 def _false_claim(record: SpeciesRecord, derived_A: float | None) -> list[str]:
-    """A claimed resolution that is not what the half-maps give, finer or coarser, in words."""
-    claimed, derived = (0.0 if value is None else 1 / value for value in (record.resolution_A, derived_A))
-    if abs(claimed - derived) <= SHELLS / (record.box * record.pixel_size_A):
+    """A claimed resolution that is finer than what the half-maps give, in words."""
+    if record.resolution_A is None:
         return []
-    says = "no resolution" if record.resolution_A is None else f"{record.resolution_A:.2f} A"
+    derived = 0.0 if derived_A is None else 1 / derived_A
+    if 1 / record.resolution_A - derived <= SHELLS / (record.box * record.pixel_size_A):
+        return []
     gives = "agree nowhere" if derived_A is None else f"agree to {derived_A:.2f} A"
-    return [f"the record claims {says}, but its half-maps {gives}"]
+    return [f"the record claims {record.resolution_A:.2f} A, but its half-maps {gives}"]
 
 
 def _series(

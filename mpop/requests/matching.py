@@ -15,8 +15,9 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from mpop.jobs.import_source import source_id
 from mpop.population import Population, record_path
-from mpop.records import ItemRecord, Record, SpeciesRecord, TiltSeriesModel
+from mpop.records import ItemRecord, Record, SourceRecord, SpeciesRecord, TiltSeriesModel
 
 ANGLE_TOLERANCE_DEG = 5.0
 """By how much refinement may have changed a tilt or axis angle; a flipped tilt axis is far beyond."""
@@ -147,7 +148,7 @@ def adapted(population: Population, offered: str, target: str) -> Adapted:
         _refuse_full(population, offered, found)
     if found.problems or not found.mapped:
         return Adapted(offered, found)
-    changes = _changes(population, offered, found.mapped, target)
+    changes = _changes(population, offered, found.mapped)
     names = ", ".join(f"{one.name} is {one.name_there}" for one in found.mapped)
     message = f"Match {len(found.mapped)} series by their raw images\n\n{names}"
     return Adapted(repository.write_commit(repository.resolve(offered), changes, [offered], message), found)
@@ -189,25 +190,28 @@ def _refuse_full(population: Population, offered: str, found: Matching) -> None:
                 found.problems.append(f"{species.name} has particles in {same}, which are the same series")
 
 
-def _changes(
-    population: Population, offered: str, mapped: list[Match], target: str
-) -> dict[str, Mapping[str, object] | None]:
+def _changes(population: Population, offered: str, mapped: list[Match]) -> dict[str, Mapping[str, object] | None]:
     """What has to be different in the offered commit."""
     by_item = {one.item: one for one in mapped}
     records: list[Record] = [_moved(population, one, by_item) for one in _species_in(population, offered, by_item)]
-    changes: dict[str, Mapping[str, object] | None] = dict(population.changes(records, offered))
-    for item in by_item:
-        changes[record_path(population.item(item, offered))] = None
-    sources = population.repository.entries(target, "sources/")
+    removed: list[Record] = [population.item(item, offered) for item in by_item]
     for source in population.sources(offered).values():
-        kept = [item for item in source.items if item not in by_item]
-        if kept == source.items:
-            continue
-        if kept or record_path(source) in sources:
-            changes |= population.changes([source.model_copy(update={"items": kept})], offered)
-        else:
-            changes[record_path(source)] = None
-    return changes
+        left = [item for item in source.items if item not in by_item]
+        if left != source.items:
+            removed.append(source)
+            records += _source_of(population, source, left, offered) if left else []
+    changes: dict[str, Mapping[str, object] | None] = dict.fromkeys(map(record_path, removed))
+    return changes | population.changes(records, offered)
+
+
+def _source_of(population: Population, source: SourceRecord, items: list[str], offered: str) -> list[Record]:
+    """Series that are new to the other side as a source of their own: no source loses what it lists."""
+    identity = source_id(items)
+    moved = [population.item(item, offered) for item in items]
+    return [
+        source.model_copy(update={"id": identity, "items": sorted(items)}),
+        *(item.model_copy(update={"source": identity, "parent": item.version}) for item in moved),
+    ]
 
 
 def _moved(population: Population, species: SpeciesRecord, by_item: Mapping[str, Match]) -> SpeciesRecord:

@@ -4,7 +4,8 @@ One species is offered as a commit that adds its records, and the series, source
 branch lacks, to the tip of the branch; whatever else happened here stays here. What it was made from (older
 versions of it, versions of series that made its half-maps, versions of species that those were refined against)
 travels as history: the offered commit has a second parent, a chain that holds exactly these versions, so that
-every version hash can be derived again on the other side.
+every version hash can be derived again on the other side. The commits of the chain are no states of a population,
+and have no `population.json`: other species appear in them, and go again, as the versions need it.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from mpop.records.species import head_path
 from mpop.requests.matching import Matching, adapted
 from mpop.requests.records import SpeciesOffer
 from mpop_store.history import Commit
+from mpop_store.repository import ROOT_RECORD
 
 STAYS = ("item", "source", "job")
 """Kinds of records that a species takes along into the branch where that does not have them."""
@@ -160,14 +162,21 @@ def _added(population: Population, needed: list[_Version], species: str, base: s
 
 
 def _as_history(population: Population, versions: list[_Version], base: str) -> list[str]:
-    """A chain of commits on the base that holds the versions, one for each commit that they came in."""
-    tip = base
+    """A chain of commits on the base that holds the versions, one for each commit that they came in.
+
+    It ends as it began, so that the offered commit adds to it just what it adds to the base.
+    """
+    if not versions:
+        return []
+    repository = population.repository
     by_commit: dict[str, list[_Version]] = defaultdict(list)
     for one in versions:
         by_commit[one.commit.id].append(one)
+    tip, without_root = base, {ROOT_RECORD: None}
     for group in by_commit.values():
         commit = group[0].commit
         origin = f"From {commit.id} by {commit.author}: what the offered species was made from."
-        records = {one.path: one.record for one in group}
-        tip = population.repository.write_commit(tip, records, [tip], f"{commit.subject}\n\n{origin}")
-    return [] if tip == base else [tip]
+        records = {one.path: one.record for one in group} | without_root
+        tip = repository.write_commit(tip, records, [tip], f"{commit.subject}\n\n{origin}")
+    back = {one.path: repository.records(one.path, base).get(one.path) for one in versions}
+    return [repository.write_commit(tip, back, [tip], "Back to what is there, for what is offered")]

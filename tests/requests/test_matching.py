@@ -5,13 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from example_population import model
-from offered import add_virus, branch
+from offered import add_series, add_virus, branch
 
+from mpop.jobs.import_source import source_id
 from mpop.jobs.verify import verify
 from mpop.population import Population
 from mpop.records import ItemRecord, SourceRecord
 from mpop.requests.matching import adapted, match
 from mpop.requests.offers import offer_species
+from mpop_hooks import Finding, Proposal, check, refusals
 
 OTHER_SOURCE = "9" * 16
 
@@ -44,10 +46,19 @@ def stage_apart(population: Population, *items: ItemRecord) -> None:
     population.stage([source, *items])
 
 
+def asked(population: Population, base: str, commit: str) -> list[Finding]:
+    """What the policies have against a commit and all that it brings, as the far side of a push asks them."""
+    history = population.repository
+    states = [one for one in history.ahead(commit, base) if history.find("population.json", one.id)]
+    steps = [Proposal.between(history, parent, one.id, "receive") for one in states for parent in one.parents]
+    return [finding for step in steps for finding in refusals(check(step))]
+
+
 @pytest.fixture
 def apart(population: Population) -> Population:
     """HEAD holds a virus in a series that `shared` has under another id and name; nothing else is new."""
     population.stage([], remove=[population.one_species("virus")])
+    population.commit("Take the virus out")
     item = imported_apart(population)
     stage_apart(population, item)
     add_virus(population, [item])
@@ -109,6 +120,7 @@ def test_imports_that_disagree_are_not_mixed(apart: Population, changed: dict, p
 
 def test_particles_are_not_poured_together(apart: Population) -> None:
     apart.stage([], remove=[apart.one_species("virus")])
+    apart.commit("Take the virus out")
     add_virus(apart, [apart.item("TS_1"), apart.item("grid_B_007")])
     apart.commit("Particles in both")
     offer = offer_species(apart, "virus", "shared")
@@ -125,9 +137,10 @@ def test_a_target_that_learned_of_the_series_later(population: Population) -> No
     flipped = type(series)(
         **{**vars(series), "angles_deg": series.angles_deg[::-1], "exposure": series.exposure[::-1]}
     )
-    there = there.model_copy(update={"model_object": population.write_tilt_series(flipped), "source": "5" * 16})
+    there = there.model_copy(update={"model_object": population.write_tilt_series(flipped), "source": "4" * 16})
+    source = population.source("grid1").model_copy(update={"id": "4" * 16, "items": [there.id]})
     base = repository.resolve("shared")
-    tip = repository.write_commit(base, population.changes([there], base), [base], "Import grid 2 here too")
+    tip = repository.write_commit(base, population.changes([source, there], base), [base], "Import grid 2 here")
     fitted = adapted(population, offer.commit, tip)
     assert [(one.name, one.name_there) for one in fitted.matching.mapped] == [("TS_3", "theirs")]
     virus = population.one_species("virus", fitted.commit)
@@ -135,6 +148,25 @@ def test_a_target_that_learned_of_the_series_later(population: Population) -> No
     assert repository.show(fitted.commit).parents == (offer.commit,)
     assert set(population.sources(fitted.commit)) == {"5" * 16}
     assert adapted(population, offer.commit, "shared").commit == offer.commit
+
+
+def test_the_other_series_of_a_source_come_as_a_source_of_their_own(population: Population) -> None:
+    """Of two offered series of one source, one is there already: no source may lose what it lists."""
+    population.stage([], remove=[population.one_species("virus")])
+    population.commit("Take the virus out")
+    items = [imported_apart(population), *add_series(population, 4, source=OTHER_SOURCE)]
+    stage_apart(population, *items)
+    add_virus(population, items)
+    population.commit("Two series, one of them known")
+    offer = offer_species(population, "virus", "shared")
+    virus = population.one_species("virus", offer.commit)
+    assert set(virus.particles) == {"1" * 16, "4" * 16}
+    (new,) = (one for one in population.sources(offer.commit).values() if one.name == "grid_B")
+    assert (new.id, new.items) == (source_id(["4" * 16]), ["4" * 16])
+    assert population.item("4" * 16, offer.commit).source == new.id
+    assert not asked(population, offer.base, offer.commit)
+    branch(population, "offered", offer.commit)
+    assert verify(population).problems == []
 
 
 def test_other_names_of_the_same_id_are_mentioned(population: Population) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from offered import VIRUS, add_virus, branch, other_lab
+from offered import VIRUS, add_virus, branch, other_lab, spread
 
 from mpop.errors import NotFoundError, StateError
 from mpop.jobs.verify import verify
-from mpop.population import Population
+from mpop.population import Population, versioned
 from mpop.requests.chains import Requests
 from mpop.requests.offers import branch_tip, offer_branch, offer_species
+from mpop_hooks import Proposal, check, refusals
 
 RIBOSOME = "a" * 16
 
@@ -50,8 +51,12 @@ def test_a_species_that_was_refined_brings_its_ancestry_as_history(population: P
     assert offer.as_history == [f"series TS_1@{refined.version[:8]}"]
     base, beside = population.repository.show(offer.commit).parents
     assert base == offer.base
-    assert population.item("TS_1", beside) == refined
-    assert "From" in population.repository.show(beside).message
+    (taken_along,) = population.repository.show(beside).parents
+    assert population.item("TS_1", taken_along) == refined
+    assert "what the offered species was made from" in population.repository.show(taken_along).message
+    assert population.repository.changes(beside, offer.base) == {"population.json": "A"}, (
+        "the chain ends as it began"
+    )
 
 
 @pytest.mark.parametrize("name", ["virus", "ribosome"])
@@ -102,21 +107,55 @@ def test_a_species_is_offered_on_what_others_have(population: Population) -> Non
 def test_an_update_of_a_known_species_is_offered_as_a_change(population: Population) -> None:
     branch(population, "shared")
     virus = population.one_species("virus")
-    smaller = virus.model_copy(
-        update={
-            "particles": {"1" * 16: virus.particles["1" * 16]},
-            "n_particles": 4,
-            "parent": virus.version,
-        }
-    )
-    population.stage([smaller])
+    none_left = population.write_particles(spread(0, 0, 0.0))
+    smaller = {"particles": virus.particles | {"3" * 16: none_left}, "n_particles": 4, "parent": virus.version}
+    population.stage([virus.model_copy(update=smaller)])
     population.commit("Remove collisions")
     offer = offer_species(population, "virus", "shared")
-    assert population.one_species("virus", offer.commit).particles == smaller.particles
+    assert population.one_species("virus", offer.commit).particles == smaller["particles"]
     assert population.repository.changes("shared", offer.commit) == {
         f"species/{VIRUS}.json": "M",
-        f"species/{VIRUS}/33.json": "D",
+        f"species/{VIRUS}/33.json": "M",
     }
+
+
+def test_policies_have_nothing_against_what_travels_as_history(population: Population) -> None:
+    """Species and series that were only refined along come and go in the history; that is no loss."""
+    virus = population.one_species("virus")
+    item = population.item("TS_1")
+    refined = versioned(
+        item.model_copy(
+            update={
+                "parent": item.version,
+                "species_versions": {VIRUS: virus.version, RIBOSOME: population.one_species("ribosome").version},
+            }
+        )
+    )
+    ribosome = population.one_species("ribosome")
+    more = ribosome.particles | {"3" * 16: population.write_particles(spread(3, 4, 90.0))}
+    new = {
+        "particles": more,
+        "n_particles": 12,
+        "parent": ribosome.version,
+        "item_versions": {item.id: item.version},
+    }
+    wider = versioned(ribosome.model_copy(update=new))
+    population.stage([wider, refined])
+    population.commit("Refine the series against both")
+    again = {"species_versions": {RIBOSOME: wider.version}, "parent": refined.version}
+    last = versioned(refined.model_copy(update=again))
+    better = virus.model_copy(update={"item_versions": {item.id: last.version}, "parent": virus.version})
+    population.stage([last, better])
+    population.commit("Refine the virus")
+    offer = offer_species(population, "virus", "shared")
+    assert any(one.startswith("species ribosome") for one in offer.as_history)
+    history = population.repository
+    assert population.one_species("ribosome", offer.commit) == population.one_species("ribosome", "shared")
+    for parent in history.show(offer.commit).parents:
+        findings = check(Proposal.between(history, parent, offer.commit, "receive"))
+        assert refusals(findings) == []
+    branch(population, "main", offer.commit)
+    assert verify(population).problems == []
 
 
 def test_particles_of_a_new_species_on_known_series_need_nothing_else(population: Population) -> None:

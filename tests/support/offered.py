@@ -80,6 +80,12 @@ def add_series(
     return items
 
 
+def forged(population: Population, record: SpeciesRecord, at: str = "HEAD") -> str:
+    """A commit with a record that no policy was asked about, as a stranger makes it."""
+    head = population.repository.resolve(at)
+    return population.repository.write_commit(head, population.changes([record], head), [head], "Forged")
+
+
 def place_ribosome(population: Population, at_A: float = 20.0) -> SpeciesRecord:
     """Stage the ribosome as a ball with particles 40 A apart, and no claim of a resolution."""
     ribosome = population.one_species("ribosome")

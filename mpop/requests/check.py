@@ -1,0 +1,156 @@
+"""The check of a request: a merge that is not made, and everything that speaks for or against it.
+
+Nothing that is there already is changed: no reference moves, no record, no working state. Objects and commits that
+are made on the way lead nowhere and are collected one day.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+
+import mpop_hooks
+from mpop.collisions.finding import find_among
+from mpop.collisions.report import CollisionReport
+from mpop.collisions.search import Collision
+from mpop.jobs.progress import Progress, silent
+from mpop.merging.plan import plan
+from mpop.population import Population
+from mpop.records.species import head_path
+from mpop.requests.chains import Request
+from mpop.requests.claims import OfferedSpecies, offered_species
+from mpop.requests.matching import adapted
+from mpop.requests.offers import branch_tip
+from mpop.requests.verdict import Check, SeriesCollisions, Verdict, judge
+from mpop_hooks import BUILT_IN, Finding, Proposal, refusals
+from mpop_store.repository import ROOT_RECORD
+
+COLLISIONS_RULE = "collisions"
+"""The policy on collisions: a check lists them itself, with what can be done."""
+
+
+def check(
+    population: Population, request: Request, target: str | None = None, progress: Progress = silent
+) -> Check:
+    """Whether a request can be merged, and if not, why not and what to do. target: the commit to merge it into."""
+    record = request.record
+    target = target or target_of(population, request)
+    fitted = adapted(population, request.offered, target)
+    offered = fitted.commit
+    merge = plan(population, offered, ours=target, unrelated=True)
+    if merge.relation == "up to date" or record.state == "merged":
+        answer = Verdict("merged already", [f"{record.onto} has everything that it offers"])
+        return Check(record, record.onto, target, request.offered, answer, merge.relation)
+    species = [
+        offered_species(population, one, offered, target) for one in _touched(population, merge.base, offered)
+    ]
+    broken, notes = _asked(population, merge.base, offered)
+    if merge.relation == "unrelated":
+        broken.append(f"it shares no commit with {record.onto}; offer a species of it alone (--species)")
+    collisions: list[SeriesCollisions] = []
+    if not broken and not any(one.problems for one in species):
+        report = collisions_of(population, offered, target, species, progress)
+        collisions = list(summarised(report))
+    verdict = judge(broken, species, fitted.matching, merge.conflicts, collisions, record.author)
+    return Check(
+        request=record,
+        onto=record.onto,
+        target=target,
+        offered=offered,
+        verdict=verdict,
+        relation=merge.relation,
+        incoming=merge.incoming,
+        conflicts=merge.conflicts,
+        species=species,
+        matching=fitted.matching,
+        collisions=collisions,
+        refusals=broken,
+        notes=[*merge.notes, *notes, *_state_notes(record.state)],
+    )
+
+
+def _state_notes(state: str) -> list[str]:
+    return [] if state == "open" else [f"the request is {state}"]
+
+
+def target_of(population: Population, request: Request) -> str:
+    """The commit that a request would be merged into: our branch, or, where that is the one that the offer comes
+    from, the branch as others have it."""
+    ours = branch_tip(population, request.record.onto, remote_first=False)
+    if request.record.state == "open":
+        theirs = branch_tip(population, request.record.onto)
+        if _is_the_offerers(population, ours, request) and not _is_the_offerers(population, theirs, request):
+            return theirs
+    return ours
+
+
+def _is_the_offerers(population: Population, tip: str, request: Request) -> bool:
+    """Whether a commit has what is offered because the offer was made from it."""
+    repository = population.repository
+    if repository.leads_to(tip, request.offered):
+        return True
+    if request.record.species is None:
+        return False
+    path = head_path(request.record.species.id)
+    if repository.find(path, tip) is None or repository.find(path, request.offered) is None:
+        return False
+    offered = repository.read(path, request.offered)
+    return repository.read(path, tip).get("version") in (offered.get("version"), offered.get("parent"))
+
+
+def _touched(population: Population, base: str | None, offered: str) -> list[str]:
+    """Ids of the species that an offer adds or changes."""
+    changes = population.repository.changes(base, offered)
+    heads = [path for path, kind in changes.items() if path.startswith("species/") and kind != "D"]
+    return sorted(path.split("/")[1].removesuffix(".json") for path in heads if path.count("/") == 1)
+
+
+def _asked(population: Population, base: str | None, offered: str) -> tuple[list[str], list[str]]:
+    """What policies say to an offer: refusals and notes. Each of its commits must be sound, and the whole too."""
+    history = population.repository
+    findings: list[Finding] = []
+    for commit in history.ahead(offered, base) if base else ():
+        if history.find(ROOT_RECORD, commit.id) is None:
+            continue  # what something was made from; no state of a population
+        for parent in commit.parents or (None,):
+            step = Proposal.between(history, parent, commit.id, "receive")
+            findings += [finding for policy in BUILT_IN for finding in policy.check(step)]
+    if not refusals(findings):
+        findings = mpop_hooks.check(Proposal.between(history, base, offered, "receive"))
+    findings = [finding for finding in findings if finding.rule != COLLISIONS_RULE]
+    texts = {severity: [] for severity in ("refuse", "note")}
+    for finding in dict.fromkeys(findings):
+        texts[finding.severity].append(str(finding))
+    return texts["refuse"], texts["note"]
+
+
+def collisions_of(
+    population: Population, offered: str, target: str, species: list[OfferedSpecies], progress: Progress = silent
+) -> CollisionReport:
+    """Collisions of offered particles with each other and with those that are there, in the series they share."""
+    there = population.species(target)
+    coming = {one.id: population.one_species(one.id, offered) for one in species}
+    names: dict[str, str] = {one.item: one.name for offer in species for one in offer.series}
+    return find_among(population.objects, [*(there | coming).values()], names, there, progress=progress)
+
+
+def summarised(report: CollisionReport) -> Iterator[SeriesCollisions]:
+    """Per series and pair of species, of the collisions that an offer brings; others are not its fault."""
+    names = {identity: one.name for identity, one in report.species.items()}
+    for one in report.items:
+        groups: dict[tuple[str, str, str], list[Collision]] = defaultdict(list)
+        for hit in one.collisions:
+            if hit.first.incoming or hit.second.incoming:
+                coming, other = (hit.first, hit.second) if hit.first.incoming else (hit.second, hit.first)
+                groups[hit.kind, names[coming.species], names[other.species]].append(hit)
+        for (kind, offered, other), hits in sorted(groups.items()):
+            yield SeriesCollisions(
+                one.item,
+                one.name,
+                "duplicate" if kind == "duplicate" else "overlap",
+                offered,
+                other,
+                len(hits),
+                max(hit.overlap for hit in hits),
+                min(hit.distance_A for hit in hits),
+            )
