@@ -58,7 +58,7 @@ def test_a_stranger_can_read_a_population(tmp_path: Path) -> None:
     git = population.root / ".git"
     blob = ["git", "-C", str(population.root), "show", f"HEAD:species/{'a' * 16}.json"]
     species = json.loads(subprocess.run(blob, capture_output=True, check=True).stdout)
-    for name, expected in maps(1).items():
+    for name, expected in maps(1, 12.5).items():
         np.testing.assert_array_equal(read_array(git, species["maps_object"], name), expected)
     blob[-1] = f"HEAD:species/{'a' * 16}/11.json"
     part = json.loads(subprocess.run(blob, capture_output=True, check=True).stdout)

@@ -6,34 +6,54 @@ population (`mpop_hooks.executables`) or as a Python package (`mpop_hooks.plugin
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 from typing import Any
 
-from mpop_hooks import executables, halves_unmixed, objects_complete, plugins, versions_derive
+from mpop_hooks import (
+    arrays_bounded,
+    executables,
+    halves_unmixed,
+    nothing_lost,
+    objects_complete,
+    plugins,
+    records_plain,
+    resolution_claim,
+    versions_derive,
+)
 from mpop_hooks.findings import Finding, refusals
 from mpop_hooks.plugins import hookimpl
 from mpop_hooks.proposal import Proposal
-from mpop_store import ObjectStore
 
-BUILT_IN = (versions_derive, objects_complete, halves_unmixed)
+BUILT_IN = (
+    records_plain,
+    versions_derive,
+    objects_complete,
+    arrays_bounded,
+    nothing_lost,
+    halves_unmixed,
+    resolution_claim,
+)
 
-__all__ = ["BUILT_IN", "Finding", "Proposal", "check", "check_records", "hookimpl", "refusals"]
+STOP_AFTER = (records_plain, arrays_bounded, BUILT_IN[-1])
+"""When one of these refuses nothing more is asked: the policies that follow rely on it."""
+
+__all__ = ["BUILT_IN", "Finding", "Proposal", "check", "check_built_in", "hookimpl", "refusals"]
 
 
 def check(proposal: Proposal) -> list[Finding]:
-    """All findings about a change: of the built-in policies, of those plugged in, of the population's own.
+    """All findings about a change: of the built-in policies, of those plugged in, of the population's own."""
+    return _ask((*BUILT_IN, plugins, executables), proposal)
 
-    Policies that need sound records are asked only when the built-in ones have nothing against them.
-    """
-    findings = [finding for policy in BUILT_IN for finding in policy.check(proposal)]
-    if not refusals(findings):
-        findings += plugins.check(proposal)
-        findings += executables.check(proposal)
+
+def check_built_in(proposal: Proposal) -> list[Finding]:
+    """The findings of the built-in policies alone."""
+    return _ask(BUILT_IN, proposal)
+
+
+def _ask(policies: Iterable[Any], proposal: Proposal) -> list[Finding]:
+    findings: list[Finding] = []
+    for policy in policies:
+        findings += policy.check(proposal)
+        if policy in STOP_AFTER and refusals(findings):
+            break
     return findings
-
-
-def check_records(
-    records: Mapping[str, Mapping[str, Any]], before: Mapping[str, Mapping[str, Any]], objects: ObjectStore
-) -> list[Finding]:
-    """Findings of a commit of these records; `check` says more."""
-    return check(Proposal("commit", records, before, {}, objects))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -70,6 +70,7 @@ class Proposal:
     folder: the population's own policies (`mpop_hooks.executables`); None asks none.
     state: all records as they would be; None asks no policy that looks beyond the changed ones.
     settings: what the population's Git configuration says under `mpop.`, keys in lower case.
+    by_hand: a person put this together, saw it in `mpop status`, and commits it.
     """
 
     event: Event
@@ -80,6 +81,7 @@ class Proposal:
     folder: Path | None = None
     state: Snapshot | None = None
     settings: Mapping[str, str] = field(default_factory=dict)
+    by_hand: bool = False
 
     @classmethod
     def between(cls, history: History, old: str | None, new: str, event: Event) -> Proposal:
@@ -91,7 +93,8 @@ class Proposal:
     def staged(cls, repository: Repository) -> Proposal:
         """The step from HEAD to the working state."""
         changes = {path: kind for kind, path in repository.status()}
-        return cls._of(repository, "commit", changes, repository.head, Snapshot(repository, None))
+        proposal = cls._of(repository, "commit", changes, repository.head, Snapshot(repository, None))
+        return replace(proposal, by_hand=True)
 
     @classmethod
     def changing(cls, history: History, old: str, changes: Changes, event: Event) -> Proposal:

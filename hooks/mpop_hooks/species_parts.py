@@ -23,3 +23,8 @@ def particle_groups(record: Record) -> Mapping[str, str]:
 def head_path(part: str) -> str:
     """Where the head of a species is, from where one of its parts is."""
     return f"{part.rpartition('/')[0]}.json"
+
+
+def part_path(head: str, digits: str) -> str:
+    """Where a part of a species is, from where its head is."""
+    return f"{head.removesuffix('.json')}/{digits}.json"

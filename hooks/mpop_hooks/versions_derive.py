@@ -1,19 +1,51 @@
-"""Every record's version is the hash of its content: nobody can change a result and keep its version."""
+"""Every record's version is the hash of its content: nobody can change a result and keep its version.
+
+The head of a species names the version of each of its parts, so its version covers all particles.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from mpop_hooks.findings import Finding
-from mpop_hooks.proposal import Proposal
-from mpop_store import version_of
+from mpop_hooks.proposal import Proposal, Record
+from mpop_hooks.species_parts import HEAD, PART, head_path, part_path
+from mpop_store import InputError, version_of
 
 RULE = "versions-derive"
 ADVICE = "do not edit records by hand; let mpop write them"
 
 
 def check(proposal: Proposal) -> Iterator[Finding]:
-    """Findings for records whose version does not follow from their content."""
+    """Findings for versions that do not follow from content, and parts of species that do not fit their head."""
     for path, record in proposal.records.items():
-        if record.get("version") != version_of(record):
+        if record.get("version") != _version(record):
             yield Finding(RULE, path, "the version of this record is not the hash of its content", ADVICE)
+        if record.get("kind") == PART and not _is_named(proposal, path, record):
+            yield Finding(RULE, path, "the head of this species does not name this part", ADVICE)
+        if record.get("kind") == HEAD:
+            yield from _unfit_parts(proposal, path, record)
+
+
+def _version(record: Record) -> str | None:
+    try:
+        return version_of(record)
+    except InputError:
+        return None  # holds what no JSON of ours does
+
+
+def _is_named(proposal: Proposal, path: str, part: Record) -> bool:
+    """Whether a new part is the one that the head, new or as it stays, names."""
+    head = proposal.records.get(head_path(path))
+    if head is None and proposal.state is not None:
+        head = proposal.state.get(head_path(path))
+    return head is not None and head.get("parts", {}).get(path[-7:-5]) == part.get("version")
+
+
+def _unfit_parts(proposal: Proposal, path: str, head: Record) -> Iterator[Finding]:
+    """Parts that a head names anew and that do not come along, or that go although it names them still."""
+    old = proposal.before.get(path, {}).get("parts", {})
+    for digits, version in head.get("parts", {}).items():
+        part = part_path(path, digits)
+        if part in proposal.removed or (version != old.get(digits) and part not in proposal.records):
+            yield Finding(RULE, part, "the head of the species names this part, and it is not there", ADVICE)

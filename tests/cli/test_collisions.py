@@ -42,7 +42,7 @@ def species(population: Population, name: str, resolution_A: float | None, **set
         diameter_A=100.0,
         pixel_size_A=PIXEL_A,
         box=BOX,
-        maps_object=population.write_group(maps(0) | {"mask": mask}),
+        maps_object=population.write_group(maps(0, resolution_A or 25.0) | {"mask": mask}),
         resolution_A=resolution_A,
         particles={ITEMS[int(key[-1])]: population.write_particles(one) for key, one in sets.items()},
         n_particles=sum(len(one) for one in sets.values()),

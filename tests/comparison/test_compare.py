@@ -141,7 +141,7 @@ def test_parameters_against_the_job_before(population: Population) -> None:
     inputs = {f"species/{species.id}.json": species.version}
     update = {"id": "d" * 64, "parameters": {"image_warp": [3, 3]}, "inputs": inputs}
     again = versioned(job.model_copy(update=update))
-    newer = species.model_copy(update={"maps_object": population.write_group(maps(5)), "job": again.id})
+    newer = species.model_copy(update={"maps_object": population.write_group(maps(5, 12.5)), "job": again.id})
     head = population.repository.head
     assert head is not None
     population.commit_records([newer, again], "Refine again", since=head)

@@ -50,10 +50,17 @@ def particle_set(seed: int, n: int = 4) -> ParticleSet:
     )
 
 
-def maps(seed: int) -> dict[str, np.ndarray]:
-    """Volumes of 20^3 voxels, large enough not to be kept inside the manifest."""
+def maps(seed: int, resolution_A: float = 25.0) -> dict[str, np.ndarray]:
+    """Volumes of 20^3 voxels, large enough not to be kept inside the manifest, and an FSC of some resolution."""
     random = np.random.default_rng(seed)
-    return {name: random.normal(size=(20, 20, 20)).astype(np.float32) for name in ("half1", "half2", "mask")}
+    volumes = {name: random.normal(size=(20, 20, 20)).astype(np.float32) for name in ("half1", "half2", "mask")}
+    return volumes | {"fsc": fsc_rows(resolution_A)}
+
+
+def fsc_rows(resolution_A: float) -> np.ndarray:
+    """FSC curves (5, 11), straight lines that cross 0.143 at a resolution."""
+    frequency = np.linspace(0.0, 2 / resolution_A, 11)
+    return np.stack([frequency, *[1 - 0.857 * resolution_A * frequency] * 4])
 
 
 def make_population(folder: Path) -> Population:
@@ -143,7 +150,7 @@ def refine(population: Population) -> str:
     )
     new = species.model_copy(
         update={
-            "maps_object": population.write_group(maps(1)),
+            "maps_object": population.write_group(maps(1, 12.5)),
             "resolution_A": 12.5,
             "item_versions": {item.id: item.version},
             "parent": species.version,

@@ -1,0 +1,82 @@
+"""Arrays are as large as their record says, looked at before any is read into memory.
+
+A chunk of zeros takes no place in the store, so a few bytes can claim to be a volume of any size. Maps are cubes
+of their box, the columns of a particle table are equally long, everything else has a bound. Asked about what
+comes from others; what is committed here was written by mpop.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+from mpop_hooks.findings import Finding
+from mpop_hooks.objects_complete import references_of
+from mpop_hooks.proposal import Proposal, Record
+from mpop_hooks.species_parts import particle_groups
+from mpop_store import MpopError, ObjectStore
+from mpop_store.groups import METADATA, read_manifest, read_value
+from mpop_store.layout import Layout
+
+RULE = "arrays-bounded"
+ADVICE = "do not accept this from anybody who cannot explain it"
+
+VOLUMES = ("half1", "half2", "mask", "filtered")
+MAX_GROUP_BYTES = 2**35
+"""Of all arrays of a group in memory: four maps of 1024^3 voxels take half of it."""
+MAX_SAMPLES = 1000
+"""Along the trajectory of a particle."""
+
+
+def check(proposal: Proposal) -> Iterator[Finding]:
+    """Findings for new groups of arrays that cannot be what they are named as."""
+    if proposal.event == "commit":
+        return
+    for path, record in proposal.records.items():
+        before = set(references_of(proposal.before.get(path, {})).groups)
+        particles = set(particle_groups(record).values())
+        for name in sorted(set(references_of(record).groups) - before):
+            try:
+                layouts = _layouts(proposal.objects, name)
+            except MpopError:
+                continue  # objects_complete says so
+            except (TypeError, ValueError) as error:
+                yield Finding(RULE, path, f"group {name} holds something that is no array: {error}", ADVICE)
+                continue
+            if problem := _problem(layouts, record, name in particles, name == record.get("maps_object")):
+                yield Finding(RULE, path, f"group {name}: {problem}", ADVICE)
+
+
+def _layouts(objects: ObjectStore, name: str) -> dict[str, Layout]:
+    """Array name -> its layout, of all arrays of a group."""
+    entries = read_manifest(objects, name)
+    documents = {key: entry for key, entry in entries.items() if key.endswith(f"/{METADATA}")}
+    return {
+        key.removesuffix(f"/{METADATA}"): Layout.parse(json.loads(read_value(objects, entry)))
+        for key, entry in documents.items()
+    }
+
+
+def _problem(layouts: dict[str, Layout], record: Record, is_particles: bool, is_maps: bool) -> str | None:
+    if sum(layout.nbytes for layout in layouts.values()) > MAX_GROUP_BYTES:
+        return f"its arrays would take more than {MAX_GROUP_BYTES // 2**30} GiB"
+    shapes = {array: layout.shape for array, layout in layouts.items()}
+    if is_maps and (box := record.get("box")):
+        wrong = [array for array in VOLUMES if array in shapes and shapes[array] != (box,) * 3]
+        return f"{wrong[0]} is not a cube of {box} voxels" if wrong else None
+    return _table_problem(shapes) if is_particles else None
+
+
+def _table_problem(shapes: dict[str, tuple[int, ...]]) -> str | None:
+    """What is wrong with a table of particles."""
+    missing = [column for column in ("id", "half", "position_A", "angles_deg") if column not in shapes]
+    if missing:
+        return f"a table of particles without {missing[0]}"
+    rows = shapes["id"]
+    poses = {shapes["position_A"], shapes["angles_deg"]}
+    if len(rows) != 1 or shapes["half"] != rows or len(poses) != 1:
+        return "the columns of this table of particles are not equally long"
+    (pose,) = poses
+    if len(pose) != 3 or pose[::2] != (*rows, 3) or not 1 <= pose[1] <= MAX_SAMPLES:
+        return "particles need positions and angles as x, y, z and rot, tilt, psi"
+    return None

@@ -1,0 +1,76 @@
+"""No tilt series and no particles disappear without anybody saying so.
+
+What goes, goes by name: a tilt series with its whole source (`mpop source remove`), the particles of a species
+with the whole species (`mpop species remove`) or with their tilt series. Whatever else is missing, from a job or
+a merge that went wrong, is refused. Single particles may go; a series then keeps those that are left, or an
+empty table.
+
+Somebody who took a single series out of the working state has seen it in `mpop status` and may commit that, but
+others do not have to accept it. Of every source and species that goes in a merge or a push, people are told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from mpop_hooks.findings import Finding
+from mpop_hooks.proposal import Proposal, Record
+from mpop_hooks.species_parts import HEAD, PART, head_path, particle_groups
+
+RULE = "nothing-lost"
+RESTORE = "bring it back with `mpop restore`"
+
+
+def check(proposal: Proposal) -> Iterator[Finding]:
+    """Findings for series and particles that are gone while what they belong to is still there."""
+    for finding in _losses(proposal):
+        yield replace(finding, severity="note") if proposal.by_hand else finding
+
+
+def _losses(proposal: Proposal) -> Iterator[Finding]:
+    for path, record in proposal.removed.items():
+        match record.get("kind"):
+            case "population":
+                yield Finding(RULE, path, "the record of the population itself is gone", RESTORE)
+            case "item":
+                yield from _lost_item(proposal, path, record)
+            case "source" | "species" as kind if proposal.event != "commit":
+                message = f"{kind} {record.get('name')} is taken out"
+                yield Finding(RULE, path, message, "its history stays", severity="note")
+            case "species-part":
+                yield from _lost_particles(proposal, path, record, {})
+    for path, record in proposal.records.items():
+        old = proposal.before.get(path, {})
+        if record.get("kind") == "source":
+            yield from _unlisted(path, old, record)
+        elif record.get("kind") in (PART, HEAD):
+            yield from _lost_particles(proposal, path, old, record)
+
+
+def _lost_item(proposal: Proposal, path: str, item: Record) -> Iterator[Finding]:
+    source = f"sources/{item.get('source')}.json"
+    if source not in proposal.removed and (proposal.state is None or source in proposal.state):
+        advice = f"{RESTORE}, or take out the whole source with `mpop source remove`"
+        yield Finding(RULE, path, f"tilt series {item.get('name')} is gone, and its source is not", advice)
+
+
+def _unlisted(path: str, old: Record, new: Record) -> Iterator[Finding]:
+    gone = set(old.get("items", ())) - set(new.get("items", ()))
+    if gone:
+        message = f"source {new.get('name')} no longer lists {len(gone)} of its tilt series (first: {min(gone)})"
+        yield Finding(RULE, path, message, RESTORE)
+
+
+def _lost_particles(proposal: Proposal, path: str, old: Record, new: Record) -> Iterator[Finding]:
+    if head_path(path) in proposal.removed:
+        return
+    gone = [
+        item
+        for item in particle_groups(old)
+        if item not in particle_groups(new) and f"items/{item[:2]}/{item}.json" not in proposal.removed
+    ]
+    if gone:
+        message = f"the species no longer names its particles in {len(gone)} tilt series (first: {min(gone)})"
+        advice = f"{RESTORE}, or take out the whole species with `mpop species remove`"
+        yield Finding(RULE, path, message, advice)
