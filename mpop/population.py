@@ -37,7 +37,8 @@ from mpop.records.species import head_path, join, part_path, split
 from mpop.records.tilt_series import ParticleSet, TiltSeriesModel
 from mpop_hooks import Proposal, check, refusals
 from mpop_hooks.objects_complete import references_of
-from mpop_store import hash_file, version_of
+from mpop_store import version_of
+from mpop_store.filecache import FileCache
 from mpop_store.groups import read_group, write_group
 from mpop_store.repository import FORMAT_VERSION, ROOT_RECORD, Changes, Repository
 from mpop_store.transfer.lazily import read_lazily
@@ -97,6 +98,7 @@ class Population:
         repository.references_of = references_of
         self.repository = repository
         self.objects = repository.objects
+        self.files = FileCache(repository.private / "file-hashes")
         self._checked_files: set[Path] = set()
 
     @classmethod
@@ -223,7 +225,7 @@ class Population:
     def commit(self, message: str) -> str:
         """Commit the working state."""
         self.refuse_while_merging()
-        _refuse(Proposal.of_working_state(self.repository))
+        _refuse(Proposal.staged(self.repository))
         return self.repository.commit(message)
 
     def commit_records(self, records: Iterable[Record], message: str, since: str) -> str:
@@ -301,8 +303,8 @@ class Population:
     def tilt_image(self, item: ItemRecord, tilt: int) -> NDArray[np.float32]:
         """A raw image (y, x), protein dark, in file order of the tilts.
 
-        A linked file is compared with the hash in its record the first time this process reads it. Raises
-        InputError when it is gone or has changed.
+        A linked file is compared with the hash in its record the first time this process reads it; it is hashed
+        anew only if it may have changed since it last was. Raises InputError when it is gone or has changed.
         """
         raw = item.raw[tilt]
         if raw.stored_object is not None:
@@ -313,7 +315,7 @@ class Population:
                 f"{item.name}, tilt {tilt + 1}: {path} is gone; bring it back or add the source again"
             )
         if path not in self._checked_files:
-            if path.stat().st_size != raw.size or hash_file(path) != raw.hash:
+            if path.stat().st_size != raw.size or self.files.hash(path) != raw.hash:
                 raise InputError(f"{item.name}, tilt {tilt + 1}: {path} has changed since it was imported")
             self._checked_files.add(path)
         return read_image(path)

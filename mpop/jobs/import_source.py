@@ -25,6 +25,7 @@ from mpop.population import Population
 from mpop.records.models import ItemRecord, RawImage, SourceRecord
 from mpop.records.tilt_series import TiltSeriesModel
 from mpop_store import canonical_json, hash_bytes
+from mpop_store.filecache import FileState
 
 SIZE_TOLERANCE = 0.01
 """Relative difference up to which two statements of a size agree."""
@@ -253,7 +254,7 @@ def _read_raw(
     population: Population, path: Path, pixel_size_A: float, store_raw: bool
 ) -> tuple[RawImage, tuple[int, int]]:
     """Hash an image, check it, and put it into the store if wished. The bytes checked are the bytes hashed."""
-    content = path.read_bytes()
+    state, content = FileState.of(path), path.read_bytes()
     image, claimed = decode_image(content, path)
     if claimed is not None and abs(claimed / pixel_size_A - 1) > SIZE_TOLERANCE:
         raise InputError(
@@ -263,6 +264,7 @@ def _read_raw(
     # folders may be links, and `..` behind a link leads elsewhere than it reads: relative between real folders
     relative = Path(os.path.relpath(path.parent.resolve() / path.name, population.root.resolve())).as_posix()
     raw = RawImage(path=relative, hash=hash_bytes(content), size=len(content), stored_object=stored)
+    population.files.remember(path, state, raw.hash)
     return raw, (image.shape[0], image.shape[1])
 
 

@@ -12,6 +12,9 @@ from blake3 import blake3
 
 from mpop_store.errors import InputError
 
+PIECE = 2**20
+"""Bytes of a file read at a time. It is not mapped into memory: a mapped file that shrinks kills its reader."""
+
 UNVERSIONED = frozenset({"version", "derived"})
 """Keys that do not take part in a record's version: the version itself, and what can be computed again."""
 
@@ -22,9 +25,11 @@ def hash_bytes(data: bytes | memoryview) -> str:
 
 
 def hash_file(path: str | Path) -> str:
-    """BLAKE3 of a file's content, read through memory mapping."""
-    digest = blake3(max_threads=blake3.AUTO)
-    digest.update_mmap(path)
+    """BLAKE3 of a file's content. Raises OSError."""
+    digest, buffer = blake3(), memoryview(bytearray(PIECE))
+    with open(path, "rb", buffering=0) as file:
+        while count := file.readinto(buffer):
+            digest.update(buffer[:count])
     return digest.hexdigest()
 
 
