@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from mpop_store.packs import PackWriter
 
 
 class Quarantine:
-    """Damaged loose objects by name, and whole packs that held a damaged one."""
+    """Damaged objects by name, and the whole packs that some of them were in."""
 
     def __init__(self, folder: Path, loose: LooseObjects, packed: PackedObjects) -> None:
         self.folder = folder
@@ -22,7 +21,7 @@ class Quarantine:
         self._packed = packed
 
     def has(self, name: str) -> bool:
-        """Whether a damaged copy of an object is here; of those in packs it is not known."""
+        """Whether a damaged copy of an object is here."""
         return (self.folder / name).exists()
 
     def take(self, name: str) -> bool:
@@ -66,9 +65,12 @@ class Quarantine:
         writer = PackWriter(self._packed.folder)
         try:
             for name, offset, length in self._packed.rows(pack):
-                with contextlib.suppress(DamagedObjectError):
-                    blob = read_range(pack, offset, length)
+                blob = read_range(pack, offset, length)
+                try:
                     decode(blob, name)
+                except DamagedObjectError:
+                    (self.folder / name).write_bytes(blob)
+                else:
                     writer.add(name, blob)
             if not writer.is_empty:
                 return writer.finish()

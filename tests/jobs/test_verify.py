@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,8 @@ from mpop.jobs.verify import Problem, verify
 from mpop.population import Population
 from mpop_store import version_of
 from mpop_store.groups import group_objects
+from mpop_store.packing import pack
+from mpop_store.packs import read_table
 
 
 @pytest.fixture(scope="module")
@@ -148,3 +152,142 @@ def test_a_damaged_population_record_does_not_keep_verify_from_running(populatio
     blob.chmod(0o644)
     blob.write_bytes(blob.read_bytes()[:-4])
     assert list(problems(population)) == [oid]
+
+
+# --- packs, samples, repair --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def packed(population: Population) -> Population:
+    pack(population.repository)
+    return Population.open(population.root)
+
+
+def write(path: Path, data: bytes) -> None:
+    path.unlink(missing_ok=True)
+    path.write_bytes(data)
+
+
+def test_packed_objects_are_read_too(population: Population) -> None:
+    loose = verify(population)
+    pack(population.repository)
+    report = verify(Population.open(population.root))
+    assert report.ok and report.git_files == 2  # a pack and its index
+    assert (report.objects, report.bytes) == (loose.objects, loose.bytes)
+    assert (report.read_objects, report.read_bytes) == (loose.objects, loose.bytes)
+
+
+def test_a_flipped_byte_in_a_pack_names_who_needs_the_object(packed: Population) -> None:
+    (file,) = packed.objects.packed.packs()
+    good = file.read_bytes()
+    maps = group_objects(packed.objects, packed.one_species("ribosome").maps_object)[1]
+    rows = {name: (offset, length) for name, offset, length in read_table(file).rows()}
+    for name, (offset, length) in rows.items():
+        for one in packed.objects.packed.packs():
+            one.unlink()
+        write(file, good)
+        flip(file, offset + length // 2)
+        found = problems(packed)
+        assert set(found) == {name} and found[name].kind == "object"
+        if name == maps:
+            assert found[name].dependents[0].startswith("species ribosome, version")
+        assert (packed.objects.quarantine.folder / file.name).exists()
+
+
+@pytest.mark.parametrize("position", [0, -1, -33, -48, -60])
+def test_a_pack_with_a_damaged_table_is_made_whole(packed: Population, position: int) -> None:
+    (file,) = packed.objects.packed.packs()
+    good = file.read_bytes()
+    flip(file, position)
+    report = verify(Population.open(packed.root))
+    assert report.ok and report.repaired == [file.name]
+    assert file.read_bytes() == good
+    again = verify(Population.open(packed.root))
+    assert again.ok and again.repaired == []
+
+
+@pytest.mark.parametrize("keep", [0, 10, 0.5, -40])
+def test_a_truncated_pack_is_found(packed: Population, keep: float) -> None:
+    (file,) = packed.objects.packed.packs()
+    good = file.read_bytes()
+    write(file, good[: int(len(good) * keep) if 0 < keep < 1 else int(keep)])
+    (packed.objects.packed.folder / "index").unlink(missing_ok=True)
+    report = verify(Population.open(packed.root))
+    if keep == -40:  # only the table
+        assert report.ok and report.repaired == [file.name]
+    else:
+        kinds = {problem.kind for problem in report.problems}
+        assert "object" in kinds and all(one.dependents for one in report.problems if one.kind == "object")
+
+
+def test_quick_reads_no_object_but_misses_none(population: Population) -> None:
+    chunk = group_objects(population.objects, population.one_species("ribosome").maps_object)[1]
+    flip(population.objects.path(chunk), 40)
+    report = verify(population, sample=0.0)
+    assert report.ok and report.read_objects == 0
+    population.objects.path(chunk).unlink()
+    assert [problem.name for problem in verify(population, sample=0.0).problems] == [chunk]
+
+
+def test_a_sample_finds_damage_where_it_looks(population: Population) -> None:
+    chunk = group_objects(population.objects, population.one_species("ribosome").maps_object)[1]
+    good = population.objects.path(chunk).read_bytes()
+    found = 0
+    for seed in range(12):
+        write(population.objects.path(chunk), good[:-1] + b"x")
+        report = verify(Population.open(population.root), sample=0.5, seed=seed)
+        assert 0 < report.read_objects < report.objects + 1
+        found += not report.ok
+    assert 0 < found < 12
+
+
+@pytest.mark.parametrize("in_pack", [False, True], ids=["loose", "packed"])
+def test_repair_fetches_what_is_damaged(population: Population, tmp_path: Path, in_pack: bool) -> None:
+    shutil.copytree(population.root, tmp_path / "elsewhere")
+    elsewhere = Population.open(tmp_path / "elsewhere").objects
+    if in_pack:
+        pack(population.repository)
+    here = Population.open(population.root)
+    name = here.one_species("ribosome").maps_object
+    if in_pack:
+        (file,) = here.objects.packed.packs()
+        found = read_table(file).find(name)
+        assert found is not None
+        flip(file, found[0] + 40)
+    else:
+        flip(here.objects.path(name), 40)
+
+    def fetch(names: Sequence[str]) -> None:
+        with here.objects.receive() as incoming:
+            for one in names:
+                incoming.add(one, elsewhere.read_file(one))
+
+    for _ in range(2):
+        assert [problem.name for problem in verify(here).problems] == [name]
+        here.objects.fetch_missing = fetch
+    report = verify(here, repair=True)
+    assert report.ok and report.repaired == [name]
+    assert here.objects.get(name) == elsewhere.get(name)
+    assert verify(here).ok
+
+
+def test_what_can_be_fetched_is_not_missing(population: Population) -> None:
+    chunk = group_objects(population.objects, population.one_species("ribosome").maps_object)[1]
+    population.objects.path(chunk).unlink()
+    asked: list[str] = []
+    population.objects.fetch_missing = asked.extend
+    report = verify(population)
+    assert report.ok and report.elsewhere == 1 and asked == []
+
+
+def test_where_a_shallow_history_ends_older_versions_are_not_missing(population: Population) -> None:
+    head = str(population.repository.head)
+    (population.repository.git_directory / "shallow").write_text(head + "\n")
+    report = verify(Population.open(population.root))
+    assert report.ok and report.shallow and report.commits == 1
+
+
+def test_annotated_tags_lead_to_commits(population: Population) -> None:
+    git = ["git", "-C", str(population.root), "-c", "user.name=A", "-c", "user.email=a@example.org"]
+    subprocess.run([*git, "tag", "-a", "-m", "Deposited", "v1"], check=True)
+    assert problems(population) == {}
