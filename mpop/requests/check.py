@@ -22,7 +22,7 @@ from mpop.requests.claims import OfferedSpecies, offered_species
 from mpop.requests.matching import adapted
 from mpop.requests.offers import branch_tip
 from mpop.requests.verdict import Check, SeriesCollisions, Verdict, judge
-from mpop_hooks import BUILT_IN, Finding, Proposal, refusals
+from mpop_hooks import Finding, Proposal, refusals
 from mpop_store.repository import ROOT_RECORD
 
 COLLISIONS_RULE = "collisions"
@@ -114,7 +114,7 @@ def _asked(population: Population, base: str | None, offered: str) -> tuple[list
             continue  # what something was made from; no state of a population
         for parent in commit.parents or (None,):
             step = Proposal.between(history, parent, commit.id, "receive")
-            findings += [finding for policy in BUILT_IN for finding in policy.check(step)]
+            findings += mpop_hooks.check_built_in(step)
     if not refusals(findings):
         findings = mpop_hooks.check(Proposal.between(history, base, offered, "receive"))
     findings = [finding for finding in findings if finding.rule != COLLISIONS_RULE]
