@@ -28,8 +28,9 @@ ITERATIONS = 30
 CONVERGED_PX = 1e-3
 INSIDE = 0.1
 """Voxels where the mask is above this are compared."""
-TOLERANCE = 0.1
-"""Frames agree when no part of the particle lies farther off than this part of the resolution."""
+TOLERANCE = 0.5
+"""Frames agree when no part of the particle lies farther off than this part of the resolution: half a period, the
+most that maps of few particles are uncertain by. A frame that somebody turned or shifted is farther off."""
 
 
 @dataclass(frozen=True)
