@@ -21,7 +21,8 @@ class Finding:
 
     def __str__(self) -> str:
         advice = f"; {self.advice}" if self.advice else ""
-        return f"{self.message} ({self.path}; rule {self.rule}){advice}"
+        where = f"{self.path}; " if self.path else ""
+        return f"{self.message} ({where}rule {self.rule}){advice}"
 
 
 def refusals(findings: list[Finding]) -> list[Finding]:

@@ -1,0 +1,189 @@
+"""Records that no mpop writes: refused with the reason, whatever is in them, and never a crash."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from example_population import maps
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mpop.population import Population
+from mpop_hooks import Finding, Proposal, check, refusals
+from mpop_hooks.proposal import Record
+from mpop_store import InputError, canonical_json, version_of
+from mpop_store.groups import read_group, read_manifest, read_value, write_group, write_manifest, write_value
+
+SPECIES, ITEM_ID, SOURCE_ID = "a" * 16, "1" * 16, "5" * 16
+HEAD, PART = f"species/{SPECIES}.json", f"species/{SPECIES}/11.json"
+ITEM, SOURCE = f"items/11/{ITEM_ID}.json", f"sources/{SOURCE_ID}.json"
+PATHS = (HEAD, PART, ITEM, SOURCE, "population.json")
+Judge = Callable[..., list[Finding]]
+
+
+@pytest.fixture(scope="session")
+def records(template: Population) -> dict[str, Record]:
+    return {path: template.repository.read(path, "HEAD") for path in PATHS}
+
+
+@pytest.mark.parametrize(
+    ("path", "field", "value", "message"),
+    [
+        (HEAD, "kind", "virus", "records of kind virus are not known; update mpop"),
+        (HEAD, "kind", None, "records of kind None are not known; update mpop"),
+        (HEAD, "id", "b" * 16, f"a record of this kind and id belongs at species/{'b' * 16}.json"),
+        (HEAD, "id", "../../x", "its id is not an id"),
+        (PART, "species", "..", "its species is not an id"),
+        (ITEM, "source", "/etc", "its source is not an id"),
+        (HEAD, "name", "../../.bashrc", "its name is empty, too long, not printable or looks like a path"),
+        (HEAD, "name", "a\x1b[2Jb", "its name is empty, too long, not printable or looks like a path"),
+        (ITEM, "name", "n" * 201, "its name is empty, too long, not printable or looks like a path"),
+        (SOURCE, "name", 7, "its name is empty, too long, not printable or looks like a path"),
+        (HEAD, "maps_object", "../" * 21 + "x", "it names an object or a version by something that is not a hash"),
+        (ITEM, "model_object", 5, "it names an object or a version by something that is not a hash"),
+        (PART, "particles", {ITEM_ID: "x"}, "it names an object or a version by something that is not a hash"),
+        (PART, "particles", {"../x": "0" * 64}, "a record of this kind and id belongs at"),
+        (PART, "particles", [], "a field is missing or of the wrong kind"),
+        (SOURCE, "items", ["../x"], "its items are not ids"),
+        (HEAD, "box", 10**9, "its box is not between 1 and 1024"),
+        (HEAD, "box", True, "its box is not between 1 and 1024"),
+        (HEAD, "n_particles", -1, "its n_particles is not between 0 and 1e+10"),
+        (HEAD, "symmetry", "C100000000", "its symmetry is no point group"),
+        (
+            HEAD,
+            "derived",
+            {"sums": {"s": {"group": "x"}}},
+            "it names an object or a version by something that is not",
+        ),
+    ],
+)
+def test_what_no_mpop_writes_is_refused(
+    records: dict[str, Record], judge: Judge, path: str, field: str, value: Any, message: str
+) -> None:
+    found = judge({path: {**records[path], field: value}})
+    assert [finding.rule for finding in found] == ["records-plain"] * len(found)
+    assert found[0].message.startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("path", "", "a raw image has no path that could be printed"),
+        ("path", "a\nb", "a raw image has no path that could be printed"),
+        ("hash", "x", "a raw image is named by something that is not a hash"),
+        ("stored_object", "../x", "a raw image is named by something that is not a hash"),
+        ("size", -1, "a raw image has a size that no file has"),
+        ("size", 2**60, "a raw image has a size that no file has"),
+    ],
+)
+def test_raw_images_are_named_plainly(
+    records: dict[str, Record], judge: Judge, field: str, value: Any, message: str
+) -> None:
+    item = copy.deepcopy(dict(records[ITEM]))
+    item["raw"][0][field] = value
+    (found,) = judge({ITEM: item}, fit=value != 2**60)
+    assert (found.rule, found.message) == ("records-plain", message)
+
+
+@pytest.mark.parametrize("path", ["/etc/passwd", "~/x.mrc", "C:\\x.mrc", "\\\\server\\x.mrc"])
+def test_raw_images_somewhere_else_are_told(records: dict[str, Record], judge: Judge, path: str) -> None:
+    item = copy.deepcopy(dict(records[ITEM]))
+    item["raw"][0]["path"] = path
+    (found,) = judge({ITEM: item})
+    assert found.message == f"1 raw images are not named relative to the population ({path})"
+    assert found.severity == "note"
+
+
+def test_records_in_odd_places_are_refused(records: dict[str, Record], judge: Judge) -> None:
+    for path in (
+        "species/x.json",
+        "x.json",
+        f"species/{SPECIES}/ab.json",
+        f"items/{ITEM_ID}.json",
+        "a\x1b[1m.json",
+    ):
+        (found,) = judge({path: dict(records[ITEM])}, fit=False)
+        assert found.message == f"a record of this kind and id belongs at {ITEM}"
+        assert found.path.isprintable()
+
+
+def test_maps_that_claim_to_be_huge_are_refused_before_they_are_read(template: Population, judge: Judge) -> None:
+    group = template.write_group(maps(0))
+    entries = read_manifest(template.objects, group)
+    giant = write_group(template.objects, {"mask": np.zeros((64, 64, 64), np.float32)})
+    document = json.loads(read_value(template.objects, read_manifest(template.objects, giant)["mask/zarr.json"]))
+    document["shape"] = [1700] * 3
+    for name in ("half1", "mask"):
+        entries[f"{name}/zarr.json"] = write_value(template.objects, canonical_json(document))
+    head = template.repository.read(HEAD, "HEAD") | {"maps_object": write_manifest(template.objects, entries)}
+    (found,) = judge({HEAD: head})
+    assert found.rule == "arrays-bounded"
+    assert "would take more than 32 GiB" in found.message
+    (found,) = judge({HEAD: head | {"maps_object": group, "box": 24}})
+    assert found.message == f"group {group}: half1 is not a cube of 24 voxels"
+    document["shape"] = [10**6] * 3
+    entries["mask/zarr.json"] = write_value(template.objects, canonical_json(document))
+    (found,) = judge({HEAD: head | {"maps_object": write_manifest(template.objects, entries)}})
+    assert "holds something that is no array" in found.message
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "message"),
+    [
+        ("half", None, "a table of particles without half"),
+        ("half", np.ones(3, np.uint8), "the columns of this table of particles are not equally long"),
+        ("id", np.ones((2, 2), np.uint64), "the columns of this table of particles are not equally long"),
+        ("angles_deg", np.zeros((4, 2, 3)), "the columns of this table of particles are not equally long"),
+    ],
+)
+def test_tables_of_particles_are_tables(
+    template: Population, judge: Judge, column: str, values: np.ndarray | None, message: str
+) -> None:
+    part = template.repository.read(PART, "HEAD")
+    arrays, attributes = read_group(template.objects, part["particles"][ITEM_ID])
+    changed = {key: one for key, one in arrays.items() if key != column}
+    changed |= {} if values is None else {column: values}
+    group = write_group(template.objects, changed, attributes)
+    (found,) = judge({PART: part | {"particles": {ITEM_ID: group}}})
+    assert found.message == f"group {group}: {message}"
+
+
+def test_positions_have_three_coordinates(template: Population, judge: Judge) -> None:
+    part = template.repository.read(PART, "HEAD")
+    arrays, attributes = read_group(template.objects, part["particles"][ITEM_ID])
+    flat = {"position_A": np.zeros((4, 1, 2)), "angles_deg": np.zeros((4, 1, 2))}
+    group = write_group(template.objects, arrays | flat, attributes)
+    (found,) = judge({PART: part | {"particles": {ITEM_ID: group}}})
+    assert "particles need positions and angles" in found.message
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False) | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=300)
+@given(st.sampled_from(PATHS), st.data())
+def test_no_record_makes_the_policies_stumble(
+    template: Population, records: dict[str, Record], path: str, data: st.DataObject
+) -> None:
+    """Any field may be anything: what is not refused is a record that mpop could have written."""
+    record = copy.deepcopy(dict(records[path]))
+    field = data.draw(st.sampled_from(sorted(record)))
+    record[field] = data.draw(JSON)
+    if field != "version":
+        try:
+            record["version"] = version_of(record)
+        except InputError:
+            record["version"] = "0" * 64
+    proposal = Proposal("receive", {path: record}, {path: records[path]}, {}, template.objects)
+    if not refusals(check(proposal)):
+        assert len(str(record.get("name", ""))) <= 200
+        assert all(len(value) == 64 for key, value in record.items() if key.endswith("_object") and value)
