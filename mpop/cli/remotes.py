@@ -11,6 +11,7 @@ import typer
 
 from mpop.cli import context
 from mpop.cli.context import JsonOption, emit
+from mpop_store.errors import InputError
 
 if TYPE_CHECKING:
     from mpop.exchange.selection import Data
@@ -31,6 +32,8 @@ FarOption = Annotated[
     str | None, typer.Option("--far-mpop", metavar="COMMAND", help="What runs mpop on the other machine.")
 ]
 
+REQUESTS = "refs/mpop/requests/"
+
 remote_app = typer.Typer(help="Other copies of this population.", no_args_is_help=True)
 
 
@@ -46,7 +49,7 @@ def _data(no_data: bool, all_data: bool, species: list[str] | None, default: Dat
     from mpop.exchange.selection import ALL, NONE, SPECIES, Data
 
     if no_data + all_data + bool(species) > 1:
-        raise typer.BadParameter("--no-data, --all-data and --species exclude each other")
+        raise InputError("--no-data, --all-data and --species exclude each other")
     if species:
         return Data(SPECIES, tuple(species))
     return Data(NONE) if no_data else Data(ALL) if all_data else default
@@ -88,34 +91,29 @@ def fetch(
     context.options.json |= json
     repository, settings = _remote(remote)
     fetched = _fetch(repository, settings, _data(no_data, all_data, species, None), depth)
-    lines = [f"{settings.name}: {_received(fetched)}", *_move_lines(fetched, settings.name)]
+    lines = [f"{settings.name}: {_received(fetched)}", *_move_lines(fetched)]
     emit("fetch", {"remote": settings.name, **_fetched(fetched)}, "\n".join(lines))
 
 
 def pull(remote: RemoteArgument = None, json: JsonOption = False) -> None:
     """Fetch, then bring the branch up to date: forward if possible, by a merge if both sides have commits."""
-    from mpop.exchange.fetching import fast_forward, upstream
+    from mpop.cli.merge import UNDECIDED, merge_lines
+    from mpop.exchange.fetching import upstream
+    from mpop.merging import merge
+    from mpop.population import Population
 
     context.options.json |= json
     repository, settings = _remote(remote)
+    here = Population(repository)
+    here.refuse_while_merging()
     before = repository.head
     fetched = _fetch(repository, settings, None, None)
-    tip = upstream(repository, settings)
-    if not fast_forward(repository, tip):
-        _merge(settings, tip)
-        return
-    after = repository.head or ""
-    moved = f"{(before or 'nothing')[:10]} -> {after[:10]}" if after != before else "already up to date"
-    data = {"remote": settings.name, "before": before, "after": after, "merged": False, **_fetched(fetched)}
-    emit("pull", data, f"{settings.name}: {_received(fetched)}\n{moved}")
-
-
-def _merge(settings: RemoteSettings, tip: str) -> None:
-    from mpop.errors import StateError
-
-    raise StateError(
-        f"both sides have commits; `mpop merge {settings.name}/...` ({tip[:10]}) brings them together"
-    )
+    result = merge(here, upstream(repository, settings), threads=context.threads())
+    data = {"remote": settings.name, "before": before, "after": repository.head, "merge": result.summary()}
+    lines = [f"{settings.name}: {_received(fetched)}", *merge_lines(result)]
+    emit("pull", {**data, **_fetched(fetched)}, "\n".join(lines))
+    if result.status == "conflicts":
+        raise typer.Exit(UNDECIDED)
 
 
 def push(
@@ -126,17 +124,21 @@ def push(
         typer.Option("--force-with-lease", help="Drop commits there, if they are those last fetched from there."),
     ] = False,
     delete: Annotated[bool, typer.Option("--delete", help="Take the branch away there.")] = False,
+    requests: Annotated[bool, typer.Option("--requests", help="Send merge requests only, no branch.")] = False,
     json: JsonOption = False,
 ) -> None:
-    """Send a branch, the tags on it and new merge requests to a remote, which checks them before they count."""
+    """Send a branch, the tags on it and merge requests to a remote, which checks them before they count."""
     from mpop.exchange.pushing import PushOptions, push_to
 
     context.options.json |= json
     if delete and branch is None:
-        raise typer.BadParameter("--delete needs the name of the branch")
+        raise InputError("--delete needs the name of the branch: mpop push REMOTE BRANCH --delete")
+    if requests and (branch is not None or force_with_lease):
+        raise InputError("--requests sends no branch")
     repository, settings = _remote(remote)
+    options = PushOptions(branch, force_with_lease, delete, requests)
     with transfer_bar() as progress:
-        pushed = push_to(repository, settings, PushOptions(branch, force_with_lease, delete), progress)
+        pushed = push_to(repository, settings, options, progress)
     sent = f"{_size(pushed.bytes)} in {_count(pushed.objects, 'object')}"
     lines = [f"{settings.name}: {_count(pushed.commits, 'commit')}, {sent}"]
     lines += [f"  {_short(ref)}  {_arrow(old, new)}" for ref, (old, new) in pushed.moves.items()]
@@ -235,10 +237,18 @@ def _remote(name: str | None) -> tuple[Repository, RemoteSettings]:
 
 
 def _fetch(repository: Repository, settings: RemoteSettings, data: Data | None, depth: int | None) -> Fetched:
+    """Fetch, and bring together what was done apart to merge requests."""
     from mpop.exchange.fetching import fetch_from
 
     with transfer_bar() as progress:
-        return fetch_from(repository, settings, data, depth, progress)
+        fetched = fetch_from(repository, settings, data, depth, progress)
+    requests = {ref: oid for ref, oid in fetched.diverged.items() if ref.startswith(REQUESTS)}
+    if requests:
+        from mpop.requests.chains import Requests
+
+        for ref, oid in requests.items():
+            Requests(repository).unite(ref.removeprefix(REQUESTS), oid)
+    return fetched
 
 
 def _fetched(fetched: Fetched) -> dict[str, object]:
@@ -249,9 +259,12 @@ def _received(fetched: Fetched) -> str:
     return f"{_count(fetched.commits, 'commit')}, {_size(fetched.bytes)} of arrays"
 
 
-def _move_lines(fetched: Fetched, remote: str) -> list[str]:
+def _move_lines(fetched: Fetched) -> list[str]:
     lines = [f"  {_short(ref)}  {_arrow(old, new)}" for ref, (old, new) in fetched.moves.items()]
-    return [*lines, *(f"  {_short(ref)}  differs on the two sides, left alone" for ref in fetched.diverged)]
+    for ref in fetched.diverged:
+        what = "united with what was done here" if ref.startswith(REQUESTS) else "is another one here, and stays"
+        lines.append(f"  {_short(ref)}  {what}")
+    return lines
 
 
 def _short(ref: str) -> str:

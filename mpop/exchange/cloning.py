@@ -13,6 +13,8 @@ from mpop.errors import InputError, MpopError, StateError, StoreError
 from mpop.exchange.fetching import receive
 from mpop.exchange.selection import Data
 from mpop_hooks.objects_complete import references_of
+from mpop_store.creating import is_free
+from mpop_store.git_config import own_config
 from mpop_store.repository import Repository
 from mpop_store.transfer.accepting import HEADS
 from mpop_store.transfer.addresses import DirectoryAddress, parse_address
@@ -78,11 +80,14 @@ def _begin(target: Path, address: str, bare: bool, far_mpop: str | None) -> Repo
         config = pygit2.Config(str(git_directory / "config"))
         if next(iter(config.get_multivar(UNFINISHED)), None) == address:
             return _prepared(Repository(pygit2.Repository(str(git_directory))))
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+    if target.exists() and not (target.is_dir() and is_free(target, bare)):
         raise StateError(f"{target} is there already and is not empty; choose another folder")
     made = _prepared(Repository.init(target, bare=bare))
-    pygit2.Config(str(made.git_directory / "config"))[UNFINISHED] = address
-    Remotes(made).add(ORIGIN, address, far_mpop)
+    remotes = Remotes(made)
+    if ORIGIN in remotes.all():  # from a clone that was killed here
+        remotes.remove(ORIGIN)
+    remotes.add(ORIGIN, address, far_mpop)
+    own_config(made.git_directory)[UNFINISHED] = address
     return made
 
 
@@ -115,5 +120,5 @@ def _fill(repository: Repository, data: Data, depth: int | None, bare: bool, pro
     elif repository.head is None:
         repository.switch(branch, "clone", start=heads[branch])
     remotes.follow(branch, ORIGIN)
-    pygit2.Config(str(repository.git_directory / "config")).delete_multivar(UNFINISHED, ".*")
+    own_config(repository.git_directory).delete_multivar(UNFINISHED, ".*")
     return Cloned(repository.root, branch.removeprefix(HEADS), fetched)

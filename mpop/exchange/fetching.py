@@ -1,4 +1,4 @@
-"""`mpop fetch`, and the half of `mpop pull` that needs no merge."""
+"""`mpop fetch`: what is new at a remote, checked before it counts."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from mpop.errors import NotFoundError, StateError
 from mpop.exchange.rules import check_fetched
 from mpop.exchange.selection import Data, require_species
 from mpop_hooks.objects_complete import references_of
-from mpop_store.repository import EXCLUDE, ROOT_RECORD, Repository
-from mpop_store.transfer.accepting import HEADS, leads_to
+from mpop_store.creating import EXCLUDE
+from mpop_store.plain_git import install_hooks
+from mpop_store.repository import ROOT_RECORD, Repository
+from mpop_store.transfer.accepting import HEADS
 from mpop_store.transfer.fetching import Fetched, Plan, fetch
-from mpop_store.transfer.git_commands import environment
 from mpop_store.transfer.lazily import read_lazily
 from mpop_store.transfer.remote import Remote
 from mpop_store.transfer.remotes import Remotes, RemoteSettings
@@ -26,9 +27,10 @@ def open_to_fetch(path: Path) -> Repository:
     if found is not None and not (Path(found) / "mpop").is_dir():
         repository = Repository(pygit2.Repository(found))
         if repository.head is not None and repository.find(ROOT_RECORD, "HEAD") is not None:
-            repository.objects.root.mkdir(parents=True)
             (Path(found) / "info").mkdir(exist_ok=True)
             (Path(found) / "info" / "exclude").write_text(EXCLUDE)
+            install_hooks(Path(found))
+            repository.objects.root.mkdir(parents=True)
     repository = Repository.open(path)
     repository.references_of = references_of
     read_lazily(repository)
@@ -72,28 +74,11 @@ def receive(
 
 
 def upstream(repository: Repository, settings: RemoteSettings) -> str:
-    """The commit of a remote that belongs to the branch we are on, as last fetched. Raises StateError."""
+    """How a merge names the remote's branch that belongs to the one we are on. Raises StateError."""
     branch = repository.refs.branch
     if branch is None:
         raise StateError("you are on no branch; `mpop switch` to one first")
     short = branch.removeprefix(HEADS)
-    tip = repository.refs.get(f"refs/remotes/{settings.name}/{short}")
-    if tip is None:
+    if repository.refs.get(f"refs/remotes/{settings.name}/{short}") is None:
         raise NotFoundError(f"{settings.name} has no branch {short}; `mpop push` makes it")
-    return tip
-
-
-def fast_forward(repository: Repository, tip: str) -> bool:
-    """Move the branch that we are on to a commit that holds all of it; True if we are there then, or further.
-
-    False when both have commits of their own, so that they must be merged.
-    """
-    head, branch = repository.head, repository.refs.branch
-    assert branch is not None
-    variables = environment(repository.git_directory)
-    if head is not None and leads_to(variables, head, tip):
-        return True
-    if head is not None and not leads_to(variables, tip, head):
-        return False
-    repository.move({branch: (head, tip)}, "pull: fast-forward", tip)
-    return True
+    return f"{settings.name}/{short}"

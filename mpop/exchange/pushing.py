@@ -20,18 +20,19 @@ from mpop_store.transfer.walking import Commits
 @dataclass(frozen=True)
 class PushOptions:
     """What to push. branch: None is the one we are on. force: commits there may be dropped, if they are those that
-    were last fetched. delete: take the branch away."""
+    were last fetched. delete: take the branch away. requests_only: merge requests, and no branch."""
 
     branch: str | None = None
     force: bool = False
     delete: bool = False
+    requests_only: bool = False
 
 
 def push_to(
     repository: Repository, settings: RemoteSettings, options: PushOptions, progress: Progress = silent
 ) -> Pushed:
     """Push. Raises StateError when the other side refuses, or has commits that we have not."""
-    wanted = _wanted_branch(repository, options)
+    wanted = {} if options.requests_only else _wanted_branch(repository, options)
     tracking = {ref: repository.refs.get(local_name(ref, settings.name)) for ref in wanted}
     with Remotes(repository).connect(settings, RULES) as remote:
         if not options.delete:
