@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from mpop.cli.context import angstrom
 
 if TYPE_CHECKING:
-    from mpop.comparison import Difference, ParticleChange
+    from mpop.comparison import Difference, ParticleChange, Quantity
     from mpop.comparison.changes import (
         ItemDifference,
         JobDifference,
@@ -84,12 +84,16 @@ def _items(items: list[ItemDifference]) -> Iterator[str]:
         return
     for one in changed:
         yield f"tilt series {one.name}"
-        for quantity in one.quantities:
-            unit = f" {quantity.unit}".rstrip()
-            yield f"    {quantity.name}: RMS {quantity.rms:.3g}{unit}, at most {quantity.largest:.3g}{unit}"
+        yield from (f"    {quantity_in_words(quantity)}" for quantity in one.quantities)
         yield from (f"    {line}" for line in _settings(one.settings))
         if not one.quantities and not one.settings:
             yield "    a new version of the same model"
+
+
+def quantity_in_words(quantity: Quantity) -> str:
+    """`image warp: RMS 2.5 A, at most 3.1 A`."""
+    unit = f" {quantity.unit}".rstrip()
+    return f"{quantity.name}: RMS {quantity.rms:.3g}{unit}, at most {quantity.largest:.3g}{unit}"
 
 
 def _together(items: list[ItemDifference]) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""`mpop log`, `show`, `diff`: what happened, and what differs."""
+"""`mpop log`, `show`, `diff`, `reproduce`: what happened, what differs, and whether it comes out again."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ import typer
 
 from mpop.cli import context
 from mpop.cli.context import JsonOption, angstrom, emit
-from mpop.cli.differences import difference_lines, few
+from mpop.cli.differences import difference_lines, few, particles_in_words, quantity_in_words
 from mpop.cli.graph import Graph
 
 if TYPE_CHECKING:
     from mpop.jobs.history import HistoryEntry
+    from mpop.jobs.reproduce import Reproduction
 
 SpeciesOption = Annotated[str | None, typer.Option(metavar="NAME", help="Only what changed this species.")]
 ItemOption = Annotated[str | None, typer.Option(metavar="NAME", help="Only what changed this tilt series.")]
@@ -21,7 +22,7 @@ ItemOption = Annotated[str | None, typer.Option(metavar="NAME", help="Only what 
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the application."""
-    for command in (log, show, diff):
+    for command in (log, show, diff, reproduce):
         app.command()(command)
 
 
@@ -124,3 +125,52 @@ def diff(
     found = compare(here, before, after, species, item)
     words = after or ("HEAD" if here.repository.is_bare else "the working state")
     emit("diff", {"difference": found}, "\n".join(difference_lines(found, before, words)))
+
+
+def reproduce(
+    commit: Annotated[str, typer.Argument(help="Commit of a job.")] = "HEAD",
+    keep_sums: Annotated[
+        bool, typer.Option("--keep-sums", help="Use kept Fourier sums; their images are not read again.")
+    ] = False,
+    json: JsonOption = False,
+) -> None:
+    """Run the job of a commit again from its inputs, and say how far the result is from the recorded one.
+
+    Nothing in the population changes. Device and threads are those of the record unless --device or --threads say
+    otherwise.
+    """
+    from mpop.jobs.reproduce import reproduce as run_reproduce
+
+    context.options.json |= json
+    device = None if context.options.device == "auto" else context.options.device
+    here = context.population()
+    with context.progress_bars() as progress:
+        found = run_reproduce(here, commit, device, context.options.threads, keep_sums, progress)
+    emit("reproduce", {"reproduction": found}, "\n".join(_reproduce_lines(found)))
+
+
+def _reproduce_lines(found: Reproduction) -> Iterator[str]:
+    verdict = "identical" if found.is_identical else "not identical"
+    yield f"{found.job.verb} of {found.commit[:10]}, run again from {found.base[:10]}: {verdict}"
+    if not found.same_job:
+        yield "    its inputs, which earlier iterations made, came out otherwise"
+    for one in found.species:
+        if not one.is_identical:
+            yield (
+                f"species {one.name}: {angstrom(one.resolution_again_A)}, "
+                f"recorded {angstrom(one.resolution_recorded_A)}"
+            )
+            if not one.particles.is_none:
+                yield f"    particles: {particles_in_words(one.particles)}"
+        for name, maps in one.maps.items():
+            yield (
+                f"    {name}: differs by RMS {maps.rms:.3g} ({100 * maps.relative:.2g} % of the map's), at most "
+                f"{maps.largest:.3g}; FSC between them at least {maps.lowest_fsc:.4f}"
+            )
+    for item in found.items:
+        if not item.is_identical:
+            yield f"tilt series {item.name}"
+        yield from (f"    {quantity_in_words(quantity)}" for quantity in item.quantities)
+    yield from (f"failed this time: {failure.name}: {failure.reason}" for failure in found.failed)
+    for name, (recorded, now) in found.environment.items():
+        yield f"environment: {name} was {recorded}, is {now}"

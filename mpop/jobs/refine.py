@@ -89,8 +89,9 @@ def refine(
     device: str = "cpu",
     threads: int = 1,
     progress: Progress = silent,
+    until: int | None = None,
 ) -> RefineResult:
-    """Refine and commit, `parameters.iterations` times.
+    """Refine and commit, `parameters.iterations` times, or only the first of these iterations, until one of them.
 
     A series whose images cannot be read or scored is left as it is and named in the job's record. Raises
     RefinementError when no series is left, or when half-maps stop making sense.
@@ -99,7 +100,7 @@ def refine(
         raise InputError("nothing to refine: image warp, stage angles and poses are all switched off")
     result = RefineResult([], [], [])
     series: dict[str, _Series] = {}
-    for iteration in range(1, parameters.iterations + 1):
+    for iteration in range(1, (until or parameters.iterations) + 1):
         started = time.perf_counter()
         chosen = select(population, parameters.species, parameters.sources)
         for item in chosen.items:

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -18,6 +18,9 @@ from example_population import make_population, refine
 from mpop.cli import context
 from mpop.cli.main import app
 from mpop.population import Population
+
+if TYPE_CHECKING:
+    from conftest import TinyWorld
 
 Run = Callable[..., str]
 
@@ -213,6 +216,70 @@ def test_restore_revert_undo(population: Population, mpop: Run) -> None:
     assert [one["number"] for one in operations] == [5, 4, 3, 2, 1]
     shown = mpop("op", "log", "-n", "1").splitlines()
     assert len(shown) == 2 and re.fullmatch(r"      heads/main: [0-9a-f]{10} -> [0-9a-f]{10}", shown[1])
+
+
+def test_reproduce_says_identical_or_how_far_off(tiny_world: TinyWorld, mpop: Run) -> None:
+    from mpop.jobs.reconstruct import reconstruct_species
+
+    where = ("-C", str(tiny_world.folder / "population"))
+    done = reconstruct_species(tiny_world.population, threads=2)
+    imported = tiny_world.population.repository.resolve("HEAD~1")
+    text = mpop(*where, "reproduce")
+    assert text == f"reconstruct of {done.commit[:10]}, run again from {imported[:10]}: identical\n"
+    found = as_json(mpop(*where, "--threads", "1", "reproduce", "--json"), "reproduce")["reproduction"]
+    assert found["is_identical"] is True and found["environment"] == {"threads": [2, 1]}
+    assert "was not made by a job" in mpop(*where, "reproduce", "HEAD~1", code=4)
+
+
+def test_what_is_off_is_told_in_numbers() -> None:
+    from mpop.cli.history import _reproduce_lines
+    from mpop.comparison import MapDifference, ParticleChange, Quantity, Spread
+    from mpop.jobs.reproduce import ItemAgain, Reproduction, SpeciesAgain
+    from mpop.records import FailedSeries, JobRecord
+
+    job = JobRecord(
+        id="b" * 64,
+        verb="refine",
+        parameters={},
+        seed=0,
+        inputs={},
+        software={},
+        device="cpu",
+        threads=1,
+        wall_s=1.0,
+        peak_GiB=1.0,
+    )
+    maps = {"half1": MapDifference(0.5, 0.01, 0.002, 0.9987)}
+    moved = ParticleChange(4, 4, 0, 0, 3, 0, Spread(0.1, 0.2), Spread(0.3, 0.4))
+    lines = list(
+        _reproduce_lines(
+            Reproduction(
+                "c" * 40,
+                "d" * 40,
+                job,
+                is_identical=False,
+                same_job=False,
+                species=[SpeciesAgain("ribosome", False, 12.0, 12.5, maps, moved)],
+                items=[
+                    ItemAgain("TS_1", False, [Quantity("image warp", "A", 0.25, 0.5)]),
+                    ItemAgain("TS_2", True, []),
+                ],
+                failed=[FailedSeries(item="2" * 16, name="TS_3", reason="gone")],
+                environment={"numpy": ("1", "2")},
+            )
+        )
+    )
+    assert lines == [
+        "refine of cccccccccc, run again from dddddddddd: not identical",
+        "    its inputs, which earlier iterations made, came out otherwise",
+        "species ribosome: 12.50 A, recorded 12.00 A",
+        "    particles: 3 moved by 0.10 A (at most 0.20 A) and turned by 0.30 deg (at most 0.40 deg)",
+        "    half1: differs by RMS 0.01 (0.2 % of the map's), at most 0.5; FSC between them at least 0.9987",
+        "tilt series TS_1",
+        "    image warp: RMS 0.25 A, at most 0.5 A",
+        "failed this time: TS_3: gone",
+        "environment: numpy was 1, is 2",
+    ]
 
 
 @pytest.mark.parametrize(
