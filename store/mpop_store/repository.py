@@ -18,12 +18,13 @@ from pathlib import Path
 import pygit2
 from pygit2.enums import CheckoutStrategy, DeltaStatus, FileMode
 
+from mpop_store.creating import is_untouched, make
 from mpop_store.durable import fsync, fsync_all
 from mpop_store.errors import DamagedObjectError, NotFoundError, StateError, StoreError
 from mpop_store.history import Changes, Commit, History, readable_damage, readable_errors
 from mpop_store.integrity import Survey, survey
 from mpop_store.operations import Moves
-from mpop_store.plain_git import README, install_hooks, unsupported_format
+from mpop_store.plain_git import README, unsupported_format
 from mpop_store.reachable import named_anew
 from mpop_store.refs import HEAD, SYMBOLIC
 
@@ -32,11 +33,6 @@ __all__ = ["BRANCH", "FORMAT_VERSION", "ROOT_RECORD", "Changes", "Commit", "Repo
 ROOT_RECORD = "population.json"
 FORMAT_VERSION = 1
 BRANCH = "refs/heads/main"
-EXCLUDE = "/*\n" + "".join(
-    f"!/{name}\n" for name in (ROOT_RECORD, "README.md", "sources", "items", "species", "jobs")
-)
-"""Git looks at nothing else in the folder: raw data may lie beside the records."""
-
 KINDS = {DeltaStatus.ADDED: "A", DeltaStatus.DELETED: "D"}
 
 
@@ -56,21 +52,19 @@ class Repository(History):
     def init(cls, root: str | Path, bare: bool = False) -> Repository:
         """Make an empty repository; the folder may exist but must not be a repository yet."""
         root = Path(root).absolute()
-        if (root / ".git").exists() or (bare and root.exists() and any(root.iterdir())):
-            raise StateError(f"{root} is a Git repository already" if not bare else f"{root} is not empty")
         if (root / ROOT_RECORD).exists():
             raise StateError(f"{root / ROOT_RECORD} is there already; choose an empty folder")
+        place = root if bare else root / ".git"
         try:
-            git = pygit2.init_repository(root, bare=bare, initial_head="main")
-            git.config["core.logAllRefUpdates"] = True
-            repository = cls(git)
-            repository.objects.root.mkdir(parents=True)
-            (Path(git.path) / "info" / "exclude").write_text(EXCLUDE)
-            install_hooks(Path(git.path))
+            if not is_untouched(place):
+                if bare and root.exists() and any(root.iterdir()):
+                    raise StateError(f"{root} is not empty")
+                if not bare and place.exists():
+                    raise StateError(f"{root} is a Git repository already")
+                make(place, bare)
         except (pygit2.GitError, OSError) as error:
-            shutil.rmtree(root if bare else root / ".git", ignore_errors=True)
             raise StoreError(f"cannot create a repository at {root}: {error}") from error
-        return repository
+        return cls(pygit2.Repository(str(place)))
 
     @classmethod
     def open(cls, path: str | Path = ".") -> Repository:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pygit2
 
 from mpop_store.errors import NotFoundError, StateError
+from mpop_store.git_config import own_config
 from mpop_store.history import History
 from mpop_store.references import ReferencesOf
 from mpop_store.repository import Repository
@@ -52,6 +54,12 @@ class Remotes:
     @property
     def _file(self) -> pygit2.Config:
         return pygit2.Config(str(self._repository.git_directory / "config"))
+
+    @contextmanager
+    def _changing(self) -> Iterator[pygit2.Config]:
+        """The configuration of this population, to be changed."""
+        with self._repository.locked():
+            yield own_config(self._repository.git_directory)
 
     @property
     def _merged(self) -> pygit2.Config:
@@ -99,8 +107,7 @@ class Remotes:
         parse_address(address, self._base)
         if name in self.all():
             raise StateError(f"there is a remote {name!r} already; `mpop remote remove {name}` removes it")
-        config = self._file
-        with self._repository.locked():
+        with self._changing() as config:
             config[f"remote.{name}.url"] = address
             config[f"remote.{name}.fetch"] = f"+refs/heads/*:refs/remotes/{name}/*"
             if far_mpop is not None:
@@ -116,20 +123,19 @@ class Remotes:
                 repository.refs.update(
                     {ref: (oid, None) for ref, oid in branches.items()}, f"remove remote {name}"
                 )
-            config = self._file
+        with self._changing() as config:
             for key in [entry.name for entry in config if entry.name.startswith(f"remote.{name}.")]:
                 config.delete_multivar(key, ".*")
 
     def set_data(self, name: str, data: str) -> None:
         """Remember which data to fetch from a remote."""
-        with self._repository.locked():
-            self._file[f"remote.{name}.{DATA}"] = data
+        with self._changing() as config:
+            config[f"remote.{name}.{DATA}"] = data
 
     def follow(self, branch: str, name: str) -> None:
         """Let a branch follow the one of its name on a remote."""
         short = branch.removeprefix("refs/heads/")
-        with self._repository.locked():
-            config = self._file
+        with self._changing() as config:
             config[f"branch.{short}.remote"] = name
             config[f"branch.{short}.merge"] = branch
 
