@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from example_population import make_population
+from fault_scenarios import SCENARIOS
+from fault_trials import Trial
 from fault_world import AUTHOR, World
 from faults import Faults, compiler
 
@@ -29,3 +32,9 @@ def example(tmp_path_factory: pytest.TempPathFactory) -> World:
     folder = tmp_path_factory.mktemp("example")
     make_population(folder)
     return World(folder)
+
+
+@pytest.fixture(params=SCENARIOS)
+def trial(request: pytest.FixtureRequest, example: World, faults: Faults, tmp_path: Path) -> Trial:
+    """One action after the other."""
+    return Trial(SCENARIOS[request.param], example, faults, tmp_path / "trial")

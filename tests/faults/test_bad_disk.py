@@ -2,41 +2,22 @@
 
 from __future__ import annotations
 
-import shutil
-from pathlib import Path
-
 import pytest
-from fault_scenarios import SCENARIOS, Scenario
-from fault_world import World, place, points
-from faults import Faults, is_refusal, sample
+from fault_trials import Trial
+from fault_world import points
+from faults import is_refusal
 
-SAYS = {"full": "No space left on device", "read-only": "Read-only file system", "sync": "Input/output error"}
+SAYS = {"full": "no space left on device", "read-only": "read-only file system", "sync": "input/output error"}
 
 
 @pytest.mark.parametrize("fault", SAYS)
-@pytest.mark.parametrize("scenario", SCENARIOS.values(), ids=SCENARIOS.keys())
-def test_the_fault_is_named_and_the_next_command_works(
-    scenario: Scenario, fault: str, example: World, faults: Faults, tmp_path: Path
-) -> None:
-    before = example.copy(tmp_path / "before")
-    scenario.prepare(before)
-    after = before.copy(tmp_path / "after")
-    outcome = faults.run(scenario.words(after), after.folder)
-    assert outcome.code == 0, outcome.stderr
-    states = [before.state(), after.state()]
-    for number in sample(outcome.operations, points(8), place):
-        world = before.copy(tmp_path / "world")
-        ended = faults.run(scenario.words(world), world.folder, fault, number)
-        where = f"operation {number}, {outcome.operations[number - 1]}: {ended.stderr}"
-        world.check()
-        state = world.state()
-        if ended.code:
-            assert is_refusal(ended) and SAYS[fault].lower() in ended.stderr.lower(), where
-        else:
-            assert state == states[1], where
-        assert state in states, where
-        again = faults.run(scenario.words(world), world.folder)
-        if state == states[0]:
-            assert again.code == 0 and world.state() == states[1], f"{where}, then {again.stderr}"
-        world.check()
-        shutil.rmtree(world.folder)
+def test_the_fault_is_named_and_the_next_command_works(trial: Trial, fault: str) -> None:
+    for number in trial.points(points(5)):
+        with trial.world() as world:
+            ended = trial.run(world, fault, number)
+            where = f"{trial.where(number)}: {ended.stderr}"
+            if ended.code:
+                assert is_refusal(ended) and SAYS[fault] in ended.stderr.lower(), where
+            else:
+                assert trial.is_done(world), where
+            trial.settle(world, where)

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import example_population
 
+from mpop.exchange.pushing import PushOptions, push_to
 from mpop.population import Population
 from mpop_store import hash_bytes
+from mpop_store.collection import collect as collect_garbage
+from mpop_store.packing import pack
+from mpop_store.transfer.remotes import Remotes
 
 
 def refine(path: str) -> None:
@@ -14,12 +18,48 @@ def refine(path: str) -> None:
 
 
 def stage(path: str) -> None:
-    """Change a species, add another, and remove none, in the working state."""
+    """Change a species and add another in the working state."""
     population = Population.open(path)
     (species,) = population.species("HEAD").values()
     maps = population.write_group(example_population.maps(7))
     other = {"id": "c" * 16, "name": "proteasome", "maps_object": maps}
     population.stage([species.model_copy(update={"symmetry": "C2"}), species.model_copy(update=other)])
+
+
+def add_species(path: str) -> None:
+    """Commit another species."""
+    population = Population.open(path)
+    (species,) = population.species("HEAD").values()
+    maps = population.write_group(example_population.maps(8))
+    other = {"id": "d" * 16, "name": "synthase", "maps_object": maps}
+    population.stage([species.model_copy(update=other)])
+    population.commit("Another species")
+
+
+def switch(path: str, branch: str) -> None:
+    """Stand on another branch."""
+    Population.open(path).repository.switch(branch, "switch")
+
+
+def push(path: str) -> None:
+    """Push the current branch to origin."""
+    repository = Population.open(path).repository
+    push_to(repository, Remotes(repository).get("origin"), PushOptions())
+
+
+def litter(path: str) -> None:
+    """Leave objects about that nothing needs, loose ones and, beside good ones, in a pack."""
+    population = Population.open(path)
+    population.write_group(example_population.maps(20))
+    pack(population.repository)
+    example_population.refine(population)
+    population.write_group(example_population.maps(21))
+
+
+def collect(path: str) -> None:
+    """Collect garbage at once, however new it is, and empty the trash."""
+    repository = Population.open(path).repository
+    collect_garbage(repository, empty_trash=True, operations_days=0.0, trash_days=0.0, margin_s=-3600.0)
 
 
 def read(path: str) -> None:

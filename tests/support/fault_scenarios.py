@@ -8,13 +8,20 @@ from dataclasses import dataclass
 import fault_actions
 from fault_world import World
 
+from mpop.exchange.cloning import clone
+from mpop_store.transfer.remotes import Remotes
+
 
 @dataclass(frozen=True)
 class Scenario:
-    """An action, as `Faults.run` takes it; {root} stands for the population's folder, {folder} for the world's."""
+    """An action, as `Faults.run` takes it; {root} stands for the population's folder, {folder} for the world's.
+
+    makes: name of a population that the action makes, which may be anything until it is finished.
+    """
 
     prepare: Callable[[World], None]
     action: tuple[str, ...]
+    makes: str | None = None
 
     def words(self, world: World) -> list[str]:
         """The action in a world."""
@@ -29,8 +36,52 @@ def _staged(world: World) -> None:
     fault_actions.stage(str(world.root))
 
 
+def _branched(world: World) -> None:
+    """A branch `side` with another species, and a refinement on main."""
+    repository = world.population.repository
+    repository.switch("refs/heads/side", "switch", start=repository.resolve("HEAD"))
+    fault_actions.add_species(str(world.root))
+    repository.switch("refs/heads/main", "switch")
+    fault_actions.refine(str(world.root))
+
+
+def _shared(world: World) -> None:
+    """A bare population `shared`, and `other`, another lab's clone of it."""
+    clone(str(world.root), world.folder / "shared", bare=True)
+    clone("../shared", world.folder / "other", base=world.root)
+    Remotes(world.population.repository).add("origin", "../shared")
+
+
+def _to_push(world: World) -> None:
+    _shared(world)
+    fault_actions.refine(str(world.root))
+
+
+def _to_pull(world: World) -> None:
+    _to_push(world)
+    fault_actions.push(str(world.root))
+
+
+def _to_merge(world: World) -> None:
+    _to_pull(world)
+    fault_actions.add_species(str(world.folder / "other"))
+
+
+def _garbage(world: World) -> None:
+    """Loose objects and packed ones, of which some are needed by nothing."""
+    fault_actions.litter(str(world.root))
+
+
 SCENARIOS = {
     "stage": Scenario(_nothing, ("fault_actions:stage", "{root}")),
     "commit": Scenario(_staged, ("-C", "{root}", "commit", "-m", "Two species")),
     "refine": Scenario(_nothing, ("fault_actions:refine", "{root}")),
+    "switch": Scenario(_branched, ("fault_actions:switch", "{root}", "refs/heads/side")),
+    "merge": Scenario(_branched, ("-C", "{root}", "merge", "side")),
+    "pack": Scenario(_branched, ("-C", "{root}", "pack")),
+    "gc": Scenario(_garbage, ("fault_actions:collect", "{root}")),
+    "clone": Scenario(_shared, ("clone", "{folder}/shared", "{folder}/new"), makes="new"),
+    "push": Scenario(_to_push, ("-C", "{root}", "push")),
+    "pull": Scenario(_to_pull, ("-C", "{folder}/other", "pull")),
+    "pull with a merge": Scenario(_to_merge, ("-C", "{folder}/other", "pull")),
 }

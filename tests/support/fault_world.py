@@ -17,8 +17,8 @@ AUTHOR = {
     for key, value in (("NAME", "A. Biologist"), ("EMAIL", "a@example.org"), ("DATE", "1700000000 +0100"))
 }
 
-State = tuple[dict[str, str], list[tuple[str, str]]]
-"""Reference -> Git's id of its tree; what the working state changes."""
+State = tuple[dict[str, list[str]], list[tuple[str, str]]]
+"""Reference -> the files of its commit; what the working state changes."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,8 @@ class World:
     """A folder with `population`, its raw images, and what else a test puts beside it."""
 
     folder: Path
+    unfinished: str | None = None
+    """Name of a population that is being made, of which nothing is expected."""
 
     @property
     def root(self) -> Path:
@@ -42,13 +44,14 @@ class World:
         shutil.copytree(self.folder, folder, symlinks=True)
         return World(folder)
 
+    def without(self, unfinished: str | None) -> World:
+        """The same world, with one population left out."""
+        return World(self.folder, unfinished)
+
     def populations(self) -> list[Path]:
         """Every population in this world, bare ones too."""
-        return [
-            path
-            for path in sorted(self.folder.iterdir())
-            if any((path / one).is_dir() for one in ("mpop", ".git"))
-        ]
+        folders = [path for path in sorted(self.folder.iterdir()) if path.name not in ("images", self.unfinished)]
+        return [path for path in folders if path.is_dir()]
 
     def state(self) -> dict[str, State]:
         """State of every population, by its folder's name."""
@@ -68,9 +71,15 @@ class World:
 
 
 def _state(path: Path) -> State:
-    words = ["for-each-ref", "--format=%(refname) %(tree)", "refs/heads", "refs/mpop"]
-    trees = dict(line.split() for line in git(path, *words).splitlines() if " " in line)
-    return trees, Population.open(path).repository.status()
+    refs = git(path, "for-each-ref", "--format=%(refname)", "refs/heads", "refs/mpop").splitlines()
+    files = {ref: [_content(line) for line in git(path, "ls-tree", "-r", ref).splitlines()] for ref in refs}
+    return files, Population.open(path).repository.status()
+
+
+def _content(line: str) -> str:
+    """A file and its Git object; of a job only that it is there, since it records how long it took."""
+    _, oid, name = line.split(maxsplit=3)[1:]
+    return name if name.startswith("jobs/") else f"{oid} {name}"
 
 
 def git(root: Path, *words: str) -> str:
@@ -83,8 +92,3 @@ def git(root: Path, *words: str) -> str:
 def points(default: int) -> int:
     """How many places to fail at: $MPOP_FAULT_POINTS, or the default, which is made for CI."""
     return int(os.environ.get("MPOP_FAULT_POINTS", default))
-
-
-def place(path: str) -> str:
-    """What lies where, without the parts of its name that chance or content give."""
-    return "/".join(part for part in path.split("/") if not any(c.isdigit() for c in part))
