@@ -33,7 +33,8 @@ def check(proposal: Proposal) -> Iterator[Finding]:
     if proposal.event == "commit":
         return
     for path, record in proposal.records.items():
-        before = set(references_of(proposal.before.get(path, {})).groups)
+        old = proposal.before.get(path, {})
+        before = set(references_of(old).groups) if old.get("box") == record.get("box") else set()
         particles = set(particle_groups(record).values())
         for name in sorted(set(references_of(record).groups) - before):
             try:

@@ -40,26 +40,22 @@ def records(template: Population) -> dict[str, Record]:
         (HEAD, "id", "../../x", "its id is not an id"),
         (PART, "species", "..", "its species is not an id"),
         (ITEM, "source", "/etc", "its source is not an id"),
-        (HEAD, "name", "../../.bashrc", "its name is empty, too long, not printable or looks like a path"),
-        (HEAD, "name", "a\x1b[2Jb", "its name is empty, too long, not printable or looks like a path"),
-        (ITEM, "name", "n" * 201, "its name is empty, too long, not printable or looks like a path"),
-        (SOURCE, "name", 7, "its name is empty, too long, not printable or looks like a path"),
-        (HEAD, "maps_object", "../" * 21 + "x", "it names an object or a version by something that is not a hash"),
-        (ITEM, "model_object", 5, "it names an object or a version by something that is not a hash"),
-        (PART, "particles", {ITEM_ID: "x"}, "it names an object or a version by something that is not a hash"),
-        (PART, "particles", {"../x": "0" * 64}, "a record of this kind and id belongs at"),
-        (PART, "particles", [], "a field is missing or of the wrong kind"),
+        (HEAD, "name", "../../.bashrc", "its name is empty, too long or looks like a path"),
+        (HEAD, "name", "a\x1b[2Jb", "it holds characters that cannot be printed"),
+        (ITEM, "name", "n" * 201, "its name is empty, too long or looks like a path"),
+        (SOURCE, "name", 7, "its name is empty, too long or looks like a path"),
+        (HEAD, "maps_object", "../" * 21 + "x", "its maps_object is not a hash"),
+        (ITEM, "model_object", 5, "its model_object is not a hash"),
+        (PART, "particles", {ITEM_ID: "x"}, "its particles does not name groups by item id"),
+        (PART, "particles", {"../x": "0" * 64}, "its particles does not name groups by item id"),
+        (PART, "particles", [], "its particles does not name groups by item id"),
+        (PART, "particles", {"2" * 16: "0" * 64}, "a record of this kind and id belongs at"),
         (SOURCE, "items", ["../x"], "its items are not ids"),
         (HEAD, "box", 10**9, "its box is not between 1 and 1024"),
         (HEAD, "box", True, "its box is not between 1 and 1024"),
-        (HEAD, "n_particles", -1, "its n_particles is not between 0 and 1e+10"),
+        (HEAD, "n_particles", -1, "its n_particles is no number of particles"),
         (HEAD, "symmetry", "C100000000", "its symmetry is no point group"),
-        (
-            HEAD,
-            "derived",
-            {"sums": {"s": {"group": "x"}}},
-            "it names an object or a version by something that is not",
-        ),
+        (HEAD, "derived", {"sums": {"s": {"group": "x"}}}, "its derived does not describe"),
     ],
 )
 def test_what_no_mpop_writes_is_refused(
@@ -73,12 +69,13 @@ def test_what_no_mpop_writes_is_refused(
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
-        ("path", "", "a raw image has no path that could be printed"),
-        ("path", "a\nb", "a raw image has no path that could be printed"),
-        ("hash", "x", "a raw image is named by something that is not a hash"),
-        ("stored_object", "../x", "a raw image is named by something that is not a hash"),
-        ("size", -1, "a raw image has a size that no file has"),
-        ("size", 2**60, "a raw image has a size that no file has"),
+        ("path", "", "its raw does not describe raw images"),
+        ("path", "a\nb", "it holds characters that cannot be printed, or is nested too deeply"),
+        ("path", None, "its raw does not describe raw images"),
+        ("hash", "x", "its raw does not describe raw images"),
+        ("stored_object", "../x", "its raw does not describe raw images"),
+        ("size", -1, "its raw does not describe raw images"),
+        ("size", 2**60, "its raw does not describe raw images"),
     ],
 )
 def test_raw_images_are_named_plainly(
@@ -99,6 +96,23 @@ def test_raw_images_somewhere_else_are_told(records: dict[str, Record], judge: J
     assert found.severity == "note"
 
 
+def test_deeply_nested_records_are_refused(template: Population, judge: Judge) -> None:
+    nested: dict[str, Any] = {}
+    for _ in range(50):
+        nested = {"a": nested}
+    (found,) = judge({HEAD: template.repository.read(HEAD, "HEAD") | {"derived": nested}})
+    assert found.message == "it holds characters that cannot be printed, or is nested too deeply"
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_records_without_a_field_are_refused_or_read(
+    template: Population, records: dict[str, Record], path: str
+) -> None:
+    for field in records[path]:
+        record = {key: value for key, value in records[path].items() if key != field}
+        check(Proposal("receive", {path: record}, {}, {}, template.objects))
+
+
 def test_records_in_odd_places_are_refused(records: dict[str, Record], judge: Judge) -> None:
     for path in (
         "species/x.json",
@@ -117,8 +131,8 @@ def test_maps_that_claim_to_be_huge_are_refused_before_they_are_read(template: P
     entries = read_manifest(template.objects, group)
     giant = write_group(template.objects, {"mask": np.zeros((64, 64, 64), np.float32)})
     document = json.loads(read_value(template.objects, read_manifest(template.objects, giant)["mask/zarr.json"]))
-    document["shape"] = [1700] * 3
-    for name in ("half1", "mask"):
+    document["shape"] = [1580] * 3
+    for name in ("half1", "half2", "mask"):
         entries[f"{name}/zarr.json"] = write_value(template.objects, canonical_json(document))
     head = template.repository.read(HEAD, "HEAD") | {"maps_object": write_manifest(template.objects, entries)}
     (found,) = judge({HEAD: head})

@@ -1,0 +1,133 @@
+"""What the fields of records may hold: kinds of values, ids and hashes, sizes with bounds.
+
+The models of the science say it too, but whoever receives a record must be able to look at it without them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+ID = re.compile(r"[0-9a-f]{16}(?:[0-9a-f]{48})?")
+HASH = re.compile(r"[0-9a-f]{64}")
+DIGITS = re.compile(r"[0-9a-f]{2}")
+POINT_GROUP = re.compile(r"[CD][1-9]\d{0,2}|T|O|I[1-4]?")
+MAX_NAME = 200
+MAX_PATH = 4096
+MAX_DEPTH = 20
+
+Check = Callable[[Any], bool]
+
+
+def matches(pattern: re.Pattern[str]) -> Check:
+    """Text of a form."""
+    return lambda value: isinstance(value, str) and pattern.fullmatch(value) is not None
+
+
+def between(low: float, high: float) -> Check:
+    """A number."""
+    return lambda value: isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
+
+
+def a(kind: type) -> Check:
+    """Text, a dictionary..."""
+    return lambda value: isinstance(value, kind)
+
+
+def or_none(check: Check) -> Check:
+    """Nothing, or what a check accepts."""
+    return lambda value: value is None or check(value)
+
+
+def each(check: Check, length: int | None = None) -> Check:
+    """A list of what a check accepts."""
+    return lambda value: (
+        isinstance(value, list) and length in (None, len(value)) and all(check(one) for one in value)
+    )
+
+
+def by(key: Check, check: Check) -> Check:
+    """A dictionary from and to what checks accept."""
+    return lambda value: isinstance(value, dict) and all(key(one) and check(other) for one, other in value.items())
+
+
+def with_fields(**checks: Check) -> Check:
+    """A dictionary with fields that checks accept."""
+    return lambda value: isinstance(value, dict) and all(check(value.get(key)) for key, check in checks.items())
+
+
+def is_name(name: Any) -> bool:
+    """Names are for people; programs may still make file names of them."""
+    return (
+        isinstance(name, str)
+        and 0 < len(name) <= MAX_NAME
+        and name == name.strip()
+        and not name.startswith((".", "-"))
+        and not {"/", "\\"} & set(name)
+    )
+
+
+an_id, a_hash = matches(ID), matches(HASH)
+a_path: Check = lambda value: isinstance(value, str) and 0 < len(value) <= MAX_PATH  # noqa: E731
+a_raw_image = with_fields(path=a_path, hash=a_hash, size=between(0, 2**50), stored_object=or_none(a_hash))
+a_length = between(1e-3, 1e6)
+kept_sums = with_fields(sums=or_none(by(an_id, with_fields(key=a(str), group=a_hash))))
+
+CHECKS: Mapping[str, tuple[Check, str]] = {
+    "id": (an_id, "is not an id"),
+    "species": (an_id, "is not an id"),
+    "source": (an_id, "is not an id"),
+    "job": (or_none(an_id), "is not an id"),
+    "name": (is_name, "is empty, too long or looks like a path"),
+    "symmetry": (matches(POINT_GROUP), "is no point group"),
+    "version": (a_hash, "is not a hash"),
+    "parent": (or_none(a_hash), "is not a hash"),
+    "merged": (each(a_hash), "are not hashes"),
+    "box": (between(1, 1024), "is not between 1 and 1024"),
+    "n_particles": (between(0, 10**10), "is no number of particles"),
+    "n_items": (between(0, 10**8), "is no number of series"),
+    "pixel_size_A": (a_length, "is no length"),
+    "diameter_A": (a_length, "is no length"),
+    "resolution_A": (or_none(a_length), "is no length"),
+    "particles": (by(an_id, a_hash), "does not name groups by item id"),
+    "item_versions": (by(an_id, a_hash), "does not name versions by item id"),
+    "species_versions": (by(an_id, a_hash), "does not name versions by species id"),
+    "parts": (by(matches(DIGITS), a_hash), "does not name versions by two digits"),
+    "items": (each(an_id), "are not ids"),
+    "raw": (each(a_raw_image), "does not describe raw images"),
+    "derived": (kept_sums, "does not describe what can be computed again"),
+    "image_shape": (each(between(1, 10**6), 2), "are not rows and columns"),
+    "volume_dims_A": (each(a_length, 3), "are not three lengths"),
+    "verb": (a(str), "is no verb"),
+    "parameters": (a(dict), "are not by name"),
+    "inputs": (by(a(str), a_hash), "does not name versions by path"),
+    "software": (by(a(str), a(str)), "does not name versions by program"),
+    "series": (each(a(dict)), "does not list series"),
+    "failed": (each(with_fields(item=an_id, name=is_name, reason=a(str))), "does not list series"),
+    "warnings": (each(a(str)), "are not lines"),
+}
+"""Field -> what it must be, and what to say if it is not. Any field that ends in `_object` names an object."""
+
+
+def wrong_fields(record: Mapping[str, Any]) -> Iterator[str]:
+    """What is wrong with the fields of a record, in words."""
+    if not _is_printable(record):
+        yield "it holds characters that cannot be printed, or is nested too deeply"
+    for field, value in record.items():
+        check, complaint = CHECKS.get(field, (None, ""))
+        if check is None and field.endswith("_object"):
+            check, complaint = or_none(a_hash), "is not a hash"
+        if check is not None and not check(value):
+            yield f"its {field} {complaint}"
+
+
+def _is_printable(value: Any, depth: int = 0) -> bool:
+    """Whether all text could be shown on a terminal as it is."""
+    if depth > MAX_DEPTH:
+        return False
+    if isinstance(value, str):
+        return value.isprintable()
+    if isinstance(value, Mapping):
+        return all(_is_printable(one, depth + 1) for pair in value.items() for one in pair)
+    return not isinstance(value, list) or all(_is_printable(one, depth + 1) for one in value)
