@@ -25,6 +25,7 @@ def verify(
     sample: Annotated[str, typer.Option(metavar="PART", help="Read that part of the objects, as 5%.")] = "100%",
     seed: Annotated[int, typer.Option(help="Chooses the sample.")] = 0,
     repair: Annotated[bool, typer.Option("--repair", help="Fetch what is damaged from a remote.")] = False,
+    signatures: Annotated[bool, typer.Option("--signatures", help="Every commit must be signed.")] = False,
     json: JsonOption = False,
 ) -> None:
     """Re-hash every object and re-derive every version; exit code 5 when something is damaged.
@@ -37,7 +38,7 @@ def verify(
     part = 0.0 if quick else _part(sample)
     here = context.population()
     with context.progress_bars() as progress:
-        report = run_verify(here, progress, sample=part, seed=seed, repair=repair)
+        report = run_verify(here, progress, sample=part, seed=seed, repair=repair, signatures=signatures)
     emit("verify", {"ok": report.ok, **vars(report)}, "\n".join(_verify_lines(report)))
     if not report.ok:
         raise typer.Exit(5)

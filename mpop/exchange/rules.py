@@ -10,12 +10,15 @@ from mpop_hooks.objects_complete import references_of
 from mpop_store import InputError, StateError
 from mpop_store.history import History
 from mpop_store.repository import FORMAT_VERSION, ROOT_RECORD
+from mpop_store.signing import is_required, refuse_unsigned
 from mpop_store.transfer.remotes import Rules
 from mpop_store.transfer.walking import NewCommit
 
 
 def check_pushed(history: History, commits: Sequence[NewCommit]) -> None:
     """Ask all policies about every step that a push brings. Raises StateError with the first that refuses."""
+    if is_required(history):
+        refuse_unsigned(history, [commit.id for commit in commits])
     for commit in _states(history, commits):
         with _as_refusal(commit):
             for parent in commit.parents or (None,):

@@ -16,6 +16,7 @@ from mpop.population import Population
 from mpop_store import MpopError, ObjectStore
 from mpop_store.packs import read_table
 from mpop_store.scrub import Looked, scrub
+from mpop_store.signing import unsigned
 
 __all__ = ["Problem", "VerifyReport", "edges", "verify"]
 
@@ -63,12 +64,13 @@ def verify(
     sample: float = 1.0,
     seed: int = 0,
     repair: bool = False,
+    signatures: bool = False,
 ) -> VerifyReport:
     """Check everything that is here. Derived objects may be missing, but not damaged.
 
     sample: part of the objects whose content is read, from 0 to 1, chosen by the seed; of the others only the
     existence is checked. Damaged objects are put into quarantine; with repair they are fetched, if they are
-    anywhere else.
+    anywhere else. signatures: every commit must be signed by a known key.
     """
     if not 0.0 <= sample <= 1.0:
         raise InputError(f"a sample must be between 0 and 100 %, not {100 * sample:g} %")
@@ -97,6 +99,9 @@ def verify(
         for version, message in graph.unreadable
     ]
     problems += _problems(reader, graph, bad, set() if shallow else graph.targets - graph.known)
+    if signatures:
+        sound = (commit for commit in git.commits if commit not in git.broken)
+        problems += [Problem("signature", name, message) for name, message in unsigned(repository, sound)]
     read = [found for found in looked.values() if found.read]
     return VerifyReport(
         len(here),

@@ -51,7 +51,7 @@ class Signature:
         return {
             "good": f"signed by {by}",
             "unknown": f"signed by {by}, which gpg.ssh.allowedSignersFile does not name",
-            "bad": "its signature does not fit it",
+            "bad": "not what its signature signs",
             "none": "not signed",
         }[self.status]
 
@@ -105,6 +105,17 @@ def check_tag(history: History, name: str) -> Signature:
     return verify(history.config, text[at:], text[:at], tag.tagger.time if tag.tagger else 0)
 
 
+def unsigned(history: History, commits: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Name, and what is the matter, of commits without a good signature, and of tags with one that is not good."""
+    for commit in commits:
+        if (found := check(history, commit)).status != "good":
+            yield commit, f"commit {commit[:10]}: {found}"
+    for name in sorted(history.refs.all("refs/tags/")):
+        short = name.removeprefix("refs/tags/")
+        if (found := check_tag(history, short)).status not in ("good", "none"):
+            yield name, f"tag {short}: {found}"
+
+
 def is_required(history: History) -> bool:
     """Whether the population accepts only signed commits."""
     return _flag(history.config, REQUIRED)
@@ -116,8 +127,8 @@ def refuse_unsigned(history: History, commits: Iterable[str]) -> None:
         found = check(history, commit)
         if found.status != "good":
             raise StateError(
-                f"commit {commit[:10]}: {found}, and this population takes only signed commits; set "
-                "commit.gpgSign, gpg.format and user.signingKey, and have your key put among its allowed signers"
+                f"refused (rule signed): commit {commit[:10]} is {found}, and this population takes signed "
+                "commits only; set commit.gpgSign, gpg.format and user.signingKey, and have your key allowed there"
             )
 
 

@@ -136,7 +136,7 @@ def test_signatures_can_be_required(signed: Signed) -> None:
     signed.repository.config["commit.gpgSign"] = "false"
     second = signed.commit("second")
     assert signing.check(signed.repository, second).status == "none"
-    with pytest.raises(StateError, match=f"^commit {second[:10]}: not signed, and this population takes only"):
+    with pytest.raises(StateError, match=rf"^refused \(rule signed\): commit {second[:10]} is not signed, and"):
         signing.refuse_unsigned(signed.repository, [first, second])
 
 
