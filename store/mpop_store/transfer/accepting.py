@@ -7,7 +7,8 @@ the rule, what breaks it, and what to do; then nothing has changed but objects t
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import NoReturn
 
 from mpop_store.errors import DamagedObjectError, InputError, MissingObjectError, StateError, StoreError
@@ -43,9 +44,12 @@ def accept(history: Repository, push: Push, check: Check) -> None:
         commits = inspect(waiting, [new for _, new in push.moves.values() if new is not None])
         if not push.force:
             _refuse_rewriting(waiting, push.moves)
-        _refuse_what_does_not_read(waiting, commits, check)
+        with _as_refusal("records-read"):
+            check(waiting.history, commits)
+            needed = objects_named_by(waiting.history, commits, history.references_of)
         with history.locked():
-            history.objects.recheck(objects_named_by(waiting.history, commits, history.references_of))
+            with _as_refusal("objects-complete"):
+                history.objects.recheck(needed)
             waiting.release()
             history.refs.update(push.moves, "push")
 
@@ -106,11 +110,13 @@ def leads_to(variables: dict[str, str], descendant: str, ancestor: str) -> bool:
     return succeeds(["merge-base", "--is-ancestor", ancestor, descendant], variables)
 
 
-def _refuse_what_does_not_read(waiting: Quarantine, commits: Sequence[NewCommit], check: Check) -> None:
+@contextmanager
+def _as_refusal(rule: str) -> Iterator[None]:
+    """What is damaged or missing is a reason to refuse."""
     try:
-        check(waiting.history, commits)
+        yield
     except (DamagedObjectError, MissingObjectError) as error:
-        refuse("records-read", str(error), "push from a population that passes `mpop verify`")
+        refuse(rule, str(error), "push again, from a population that passes `mpop verify`")
 
 
 def refuse(rule: str, what: str, advice: str) -> NoReturn:

@@ -29,7 +29,11 @@ class ConnectedRemote(Remote):
     def __init__(self, channel: Channel, address: str) -> None:
         self.address = address
         self._channel = channel
-        self._description = self._greet()
+        try:
+            self._description = self._greet()
+        except MpopError:
+            channel.close()
+            raise
 
     def _greet(self) -> Description:
         hello = self._channel.receive()

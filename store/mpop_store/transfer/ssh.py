@@ -20,6 +20,7 @@ NOT_FOUND = 127
 """What a shell ends with when there is no such command."""
 SSH_FAILED = 255
 BUFFER = 2**20
+ENDS_WITHIN_S = 5.0
 
 
 class SshRemote(ConnectedRemote):
@@ -38,20 +39,23 @@ class SshRemote(ConnectedRemote):
         try:
             super().__init__(channel, str(address))
         except (ConnectionCutError, ProtocolError) as error:
-            channel.close()
-            raise _unreachable(address, far_mpop, self._process.wait(), error) from error
+            raise _unreachable(address, far_mpop, self._end(), error) from error
         except BaseException:
             channel.close()
-            self._process.wait()
+            self._end()
             raise
 
     def close(self) -> None:
         super().close()
+        self._end()
+
+    def _end(self) -> int:
+        """Wait for ssh, whose streams are closed, but not for ever; returns its exit code."""
         try:
-            self._process.wait(timeout=5)
+            return self._process.wait(ENDS_WITHIN_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
-            self._process.wait()
+            return self._process.wait()
 
 
 def ssh_command(address: SshAddress, far_mpop: str, ssh: str | None) -> Sequence[str]:
@@ -68,8 +72,8 @@ def ssh_command(address: SshAddress, far_mpop: str, ssh: str | None) -> Sequence
 def _unreachable(address: SshAddress, far_mpop: str, code: int, error: StoreError) -> StoreError:
     if code == NOT_FOUND:
         return StoreError(
-            f"there is no {far_mpop!r} on {address.host}; install mpop there, or say where it is with "
-            "`git config remote.<name>.mpop /path/to/mpop`"
+            f"there is no {far_mpop!r} on {address.host}; install mpop there, or say where it is: "
+            "`--far-mpop PATH` to clone, else `git config remote.<name>.mpop PATH`"
         )
     if code == SSH_FAILED:
         return StoreError(f"ssh cannot reach {address}; `ssh {address.destination}` must work first")

@@ -1,0 +1,320 @@
+"""Whoever is on the other side means harm: nothing odd gets in, nothing breaks, refusals name their rule."""
+
+from __future__ import annotations
+
+import io
+import os
+import struct
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+import pytest
+from exchange_world import CURRENT, allow, assert_complete, connected, directory, empty, populated
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from mpop_store import DamagedObjectError, MpopError, StateError
+from mpop_store.encoding import encode
+from mpop_store.hashing import canonical_json
+from mpop_store.repository import Repository
+from mpop_store.transfer.connected import ConnectedRemote
+from mpop_store.transfer.directory import DirectoryRemote
+from mpop_store.transfer.fetching import fetch
+from mpop_store.transfer.git_packs import make_pack
+from mpop_store.transfer.pushing import push
+from mpop_store.transfer.remote import HistoryRequest, Proof, Push
+from mpop_store.transfer.serving import ANSWERS, PROTOCOL, serve
+from mpop_store.transfer.wire import Channel, ProtocolError
+
+MAIN = "refs/heads/main"
+
+
+def git(repository: Repository, *arguments: str, content: bytes = b"") -> str:
+    """What plain Git says, in a repository that is being prepared."""
+    environment = os.environ | {
+        "GIT_DIR": str(repository.git_directory),
+        **{f"GIT_{role}_{key}": "x" for role in ("AUTHOR", "COMMITTER") for key in ("NAME", "EMAIL")},
+    }
+    done = subprocess.run(["git", *arguments], input=content, env=environment, capture_output=True, check=True)
+    return done.stdout.decode().strip()
+
+
+def commit_of(repository: Repository, entries: Sequence[tuple[str, str, str]]) -> str:
+    """A commit on top of HEAD whose tree holds (mode, name, object) and nothing else, as no mpop would make it."""
+    raw = b"".join(f"{mode} {name}\0".encode() + bytes.fromhex(oid) for mode, name, oid in entries)
+    tree = git(repository, "hash-object", "-t", "tree", "-w", "--stdin", "--literally", content=raw)
+    return git(repository, "commit-tree", tree, "-p", str(repository.head), "-m", "evil")
+
+
+def send(repository: Repository, reach, there: Repository, commit: str, ref: str = "refs/heads/evil") -> None:
+    pack = make_pack(repository, HistoryRequest((commit,))).pieces
+    with reach(there) as remote:
+        remote.push(Push({ref: (None, commit)}, pack))
+
+
+@pytest.mark.parametrize(
+    ("mode", "name", "kind"),
+    [
+        ("120000", "link.json", "blob"),
+        ("100755", "run.sh", "blob"),
+        ("160000", "module", "commit"),
+        ("100644", "two words.json", "blob"),
+        ("100644", "new\nline.json", "blob"),
+        ("100644", "c:evil.json", "blob"),
+        ("100644", "ä.json", "blob"),
+        ("100644", "x" * 301, "blob"),
+        ("100644", "..", "blob"),
+        ("100644", ".git", "blob"),
+        ("40000", "..", "tree"),
+        ("100644", "a\\b", "blob"),
+    ],
+)
+def test_odd_files_are_refused(
+    here: Repository, there: Repository, reach, mode: str, name: str, kind: str
+) -> None:
+    oids = {
+        "blob": git(here, "hash-object", "-w", "--stdin", content=b"/etc/passwd"),
+        "commit": str(here.head),
+        "tree": git(here, "rev-parse", "HEAD^{tree}"),
+    }
+    with pytest.raises(MpopError, match=r"rule plain-files|index-pack failed"):
+        send(here, reach, there, commit_of(here, [(mode, name, oids[kind])]))
+    assert_untouched(there)
+
+
+def assert_untouched(repository: Repository) -> None:
+    assert repository.refs.all() == {}
+    assert list(repository.private.glob("incoming-*")) == []
+    assert list((repository.git_directory / "objects" / "pack").glob("*")) == []
+
+
+def test_a_deep_tree_is_refused(here: Repository, there: Repository, reach) -> None:
+    tree = git(here, "hash-object", "-w", "--stdin", content=b"{}")
+    mode = "100644"
+    for _ in range(12):
+        raw = f"{mode} a\0".encode() + bytes.fromhex(tree)
+        tree, mode = git(here, "hash-object", "-t", "tree", "-w", "--stdin", content=raw), "40000"
+    with pytest.raises(StateError, match="rule plain-files"):
+        send(here, reach, there, git(here, "commit-tree", tree, "-m", "deep"))
+    assert_untouched(there)
+
+
+def test_a_record_of_absurd_size_is_refused(here: Repository, there: Repository, reach) -> None:
+    blob = git(here, "hash-object", "-w", "--stdin", content=b" " * (33 * 2**20))
+    with pytest.raises(StateError, match=r"rule too-large\): blob .* has 34603008 bytes"):
+        send(here, reach, there, commit_of(here, [("100644", "population.json", blob)]))
+    assert_untouched(there)
+
+
+def test_what_is_not_a_record_is_refused(here: Repository, there: Repository, reach) -> None:
+    for content in (b"not json", b"[1, 2]", b'{"groups": 5}', b'{"groups": ["../../etc"]}', b"[" * 100_000):
+        blob = git(here, "hash-object", "-w", "--stdin", content=content)
+        with pytest.raises(MpopError, match=r"is not a record|which is not an object"):
+            send(here, reach, there, commit_of(here, [("100644", "evil.json", blob)]))
+    assert_untouched(there)
+
+
+def test_commits_without_their_objects_are_refused(here: Repository, there: Repository, reach) -> None:
+    with pytest.raises(MpopError, match=r"refused \(rule .*object .* is not in the store at .*; push again"):
+        send(here, reach, there, str(here.head))
+    assert_untouched(there)
+
+
+@pytest.mark.parametrize("pack", [b"", b"PACK", b"\0" * 5000, b"PACK\0\0\0\2\xff\xff\xff\xff" + b"x" * 100])
+def test_a_pack_that_is_none_is_refused(here: Repository, there: Repository, reach, pack: bytes) -> None:
+    with reach(there) as remote, pytest.raises(MpopError, match="index-pack failed"):
+        remote.push(Push({MAIN: (None, here.head)}, iter([pack])))
+    assert_untouched(there)
+
+
+def test_a_pack_that_is_not_whole_is_refused(here: Repository, there: Repository, reach) -> None:
+    whole = b"".join(make_pack(here, HistoryRequest((str(here.head),))).pieces)
+    with reach(there) as remote, pytest.raises(MpopError, match="index-pack failed"):
+        remote.push(Push({MAIN: (None, here.head)}, iter([whole[: len(whole) // 2]])))
+    thin = b"".join(make_pack(here, HistoryRequest((str(here.head),), (here.resolve("HEAD~1"),))).pieces)
+    with reach(there) as remote, pytest.raises(MpopError, match=r"index-pack failed|history-complete"):
+        remote.push(Push({MAIN: (None, here.head)}, iter([thin])))
+    with reach(there) as remote, pytest.raises(MpopError, match="history-complete"):
+        remote.push(Push({MAIN: (None, here.head)}))
+    assert_untouched(there)
+
+
+@pytest.mark.parametrize(
+    "ref",
+    [
+        "HEAD",
+        "refs/remotes/origin/main",
+        "refs/mpop/other",
+        "refs/heads/../../config",
+        "refs/heads/a..b",
+        "refs/heads/new\nline",
+        "refs/heads/ä",
+        "refs/heads/x.lock",
+        "refs/heads/",
+        "refs/heads/" + "x" * 300,
+        "objects/ab",
+        "",
+    ],
+)
+def test_odd_references_are_refused(here: Repository, there: Repository, reach, ref: str) -> None:
+    with pytest.raises(MpopError, match="rule odd-reference"):
+        send(here, reach, there, str(here.head), ref)
+    assert_untouched(there)
+
+
+def test_objects_under_wrong_names_and_bombs_are_refused(there: Repository, reach) -> None:
+    blob = encode(b"x" * 1000, 1)
+    for name, file in [("0" * 64, blob), ("0" * 64, b""), ("0" * 64, blob[:-1]), ("0" * 64, os.urandom(500))]:
+        with reach(there) as remote, pytest.raises(DamagedObjectError):
+            remote.put_objects([(name, file)])
+    assert list(there.objects.names()) == []
+
+
+def test_a_refusal_leaves_the_next_push_free(here: Repository, there: Repository, reach) -> None:
+    with pytest.raises(MpopError):
+        send(here, reach, there, str(here.head))
+    with reach(there) as remote:
+        push(here, remote, {MAIN: here.head})
+    assert_complete(there, MAIN)
+
+
+@pytest.fixture(scope="module")
+def target(tmp_path_factory: pytest.TempPathFactory) -> Repository:
+    """A population that everything is thrown at."""
+    return populated(tmp_path_factory.mktemp("target") / "population")
+
+
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-5, 2**40)
+    | st.text(max_size=5)
+    | st.sampled_from(["a" * 40, "b" * 64]),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5) | st.just(MAIN), inner, max_size=3)
+    ),
+    max_leaves=6,
+)
+KEYS = st.sampled_from(["proof", "wants", "haves", "shallow", "depth", "moves", "pack", "force"])
+REQUESTS = st.builds(
+    lambda verb, fields: {**fields, "do": verb},
+    st.sampled_from([*ANSWERS, "bye", "nothing"]) | VALUES,
+    st.dictionaries(KEYS, VALUES | st.sampled_from([proof.value for proof in Proof]), max_size=4),
+)
+TAILS = st.sampled_from([b"", b"E", b"D", b"O"]).flatmap(
+    lambda kind: st.binary(max_size=80).map(
+        lambda body: struct.pack("<cI", kind, len(body)) + body if kind else b""
+    )
+)
+
+
+def framed(message: Mapping[str, Any]) -> bytes:
+    text = canonical_json(message)
+    return struct.pack("<cI", b"J", len(text)) + text
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@given(requests=st.lists(st.tuples(REQUESTS, TAILS), max_size=3), hello=st.just({"mpop": PROTOCOL}) | REQUESTS)
+def test_whatever_a_client_sends_the_server_ends_in_order(target: Repository, requests, hello) -> None:
+    before = target.refs.all()
+    said = framed(hello) + b"".join(framed(request) + tail for request, tail in requests)
+    answers = io.BytesIO()
+    serve(DirectoryRemote(target, allow, "here"), Channel(io.BytesIO(said), answers, "the client"))
+    assert target.refs.all() == before
+    assert list(target.private.glob("incoming-*")) == []
+    reader = Channel(io.BytesIO(answers.getvalue()), io.BytesIO(), "the server")
+    assert reader.receive()["mpop"] == PROTOCOL  # and everything after it is frames, too
+
+
+def answering(said: bytes) -> ConnectedRemote:
+    """A server that says what it likes."""
+    hello = framed({"mpop": PROTOCOL, "bare": True, "branch": MAIN})
+    return ConnectedRemote(
+        Channel(cast(BinaryIO, io.BytesIO(hello + said)), io.BytesIO(), "the server"), "the server"
+    )
+
+
+@settings(max_examples=60)
+@given(said=st.lists(REQUESTS.map(framed) | TAILS | st.binary(max_size=40), max_size=4).map(b"".join))
+def test_whatever_a_server_says_only_errors_come_of_it(said: bytes) -> None:
+    asks = [
+        lambda remote: remote.refs(),
+        lambda remote: remote.have(["0" * 64] * 9),
+        lambda remote: list(remote.objects(["0" * 64]).objects),
+        lambda remote: list(remote.history(HistoryRequest(("a" * 40,))).pieces),
+        lambda remote: remote.push(Push({MAIN: (None, "a" * 40)})),
+        lambda remote: remote.put_objects([]),
+    ]
+    for ask in asks:
+        try:
+            ask(answering(said))
+        except MpopError as error:
+            assert str(error).isprintable()
+
+
+@pytest.mark.parametrize(
+    "hello",
+    [b"", b"Last login: Saturday\n", framed({"mpop": 99}), framed({}), framed({"error": {"message": "no"}})],
+)
+def test_a_server_that_is_none_is_named(hello: bytes) -> None:
+    with pytest.raises(MpopError) as caught:
+        ConnectedRemote(Channel(cast(BinaryIO, io.BytesIO(hello)), io.BytesIO(), "the server"), "the server")
+    assert str(caught.value).isprintable() and "\n" not in str(caught.value)
+
+
+def test_references_that_a_server_may_not_set_are_left_out(here: Repository, tmp_path: Path) -> None:
+    class Inventive(DirectoryRemote):
+        def refs(self) -> dict[str, str]:
+            odd = ["HEAD", "refs/heads/../../config", "refs/remotes/x/y", "refs/heads/a b", "refs/mpop/x"]
+            return {**super().refs(), **dict.fromkeys(odd, str(here.head))}
+
+    clone = empty(tmp_path / "clone")
+    fetch(clone, Inventive(here, allow, "there"), "origin", CURRENT, allow)
+    assert list(clone.refs.all()) == ["refs/remotes/origin/main"]
+
+
+def test_a_server_that_sends_other_commits_than_it_promised_is_refused(here: Repository, tmp_path: Path) -> None:
+    class Promising(DirectoryRemote):
+        def refs(self) -> dict[str, str]:
+            return {MAIN: "1" * 40}
+
+        def history(self, request: HistoryRequest):
+            return super().history(HistoryRequest((str(here.head),)))
+
+    clone = empty(tmp_path / "clone")
+    with pytest.raises(MpopError, match="history-complete"):
+        fetch(clone, Promising(here, allow, "there"), "origin", CURRENT, allow)
+    assert clone.refs.all() == {}
+
+
+def test_an_object_that_nobody_asked_for_is_refused(here: Repository) -> None:
+    name = next(here.objects.names())
+
+    def frames() -> Iterator[bytes]:
+        blob = here.objects.read_file(name)
+        payload = bytes.fromhex(name) + struct.pack("<Q", len(blob)) + blob
+        yield framed({"size": 1})
+        yield struct.pack("<cI", b"O", len(payload)) + payload
+
+    with pytest.raises(ProtocolError, match="which nobody asked for"):
+        list(answering(b"".join(frames())).objects(["0" * 64]).objects)
+    with pytest.raises(ProtocolError, match="does not send object 0000"):
+        list(answering(framed({"size": 1}) + struct.pack("<cI", b"E", 0)).objects(["0" * 64]).objects)
+
+
+def test_a_population_that_may_only_be_read(here: Repository, there: Repository) -> None:
+    remote = DirectoryRemote(there, allow, "there", read_only=True)
+    with pytest.raises(StateError, match="may be read but not changed"):
+        push(here, remote, {MAIN: here.head})
+    assert list(there.objects.names()) == []
+
+
+def test_both_ways_of_reaching_refuse_with_the_same_words(here: Repository, there: Repository) -> None:
+    said = []
+    for way in (directory, connected):
+        with pytest.raises(MpopError) as caught:
+            send(here, way, there, str(here.head), "refs/heads/x.lock")
+        said.append((type(caught.value), str(caught.value)))
+    assert said[0] == said[1]
