@@ -35,7 +35,7 @@ def item_numbers(population: Population, side: Snapshot, item: str, known: Maker
     if record is None:
         return Numbers(None)
     job = None if record.job is None else side.job(record.job)
-    groups = [side.part(one.id, item[:2]).particles.get(item) for one in side.all_species()]
+    groups = [side.part(one.id, item[:2]).particles.get(item) for one in side.all_species]
     who, when = known.get(item_path(item), (None, None))
     return Numbers(
         version=record.version,

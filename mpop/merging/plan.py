@@ -135,7 +135,7 @@ def _clashing_names(three: Three, parts: Parts) -> list[str]:
     """Names that two different things would share afterwards: nothing is wrong, but commands will ask for ids."""
     notes = []
     new = {species for path in parts.taken if (species := species_of(path)) is not None}
-    ours = three.ours.all_species()
+    ours = three.ours.all_species
     heads = [head for head in map(three.theirs.species, sorted(new)) if head is not None]
     kept = [head for head in ours if head.id not in {one.id for one in heads}]
     for name, count in sorted(Counter(head.name for head in [*kept, *heads]).items()):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
@@ -40,12 +41,15 @@ class Snapshot:
     def __init__(self, population: Population, commit: str | None) -> None:
         self.commit = commit
         self._repository = population.repository
+        self._raw: dict[str, dict[str, Any] | None] = {}
         self._kept: dict[str, Record | None] = {}
 
     def raw(self, path: str) -> dict[str, Any] | None:
         """A record as JSON; None where there is none."""
-        oid = None if self.commit is None else self._repository.find(path, self.commit)
-        return None if oid is None else self._repository.load(oid)
+        if path not in self._raw:
+            oid = None if self.commit is None else self._repository.find(path, self.commit)
+            self._raw[path] = None if oid is None else self._repository.load(oid)
+        return self._raw[path]
 
     def _typed(self, kind: type[R], path: str) -> R | None:
         if path not in self._kept:
@@ -94,6 +98,7 @@ class Snapshot:
             return None
         return join(head, [self.part(species, digits).model_dump() for digits in head.parts])
 
+    @cached_property
     def all_species(self) -> list[SpeciesHead]:
         """Every species, in the order of their ids."""
         if self.commit is None:
