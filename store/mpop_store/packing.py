@@ -20,6 +20,8 @@ from mpop_store.packs import TARGET_SIZE, PackWriter, read_table
 
 MANY_SMALL = 8
 """So many packs below half the usual size are made into one."""
+MANY_LOOSE = 6400
+"""So many loose objects are worth packing without being asked."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,14 @@ def pack(history: History) -> Packing:
         return Packing(packed, size, len(objects.packed.packs()), united, damaged, pack_git(history.git_directory))
     except OSError as error:
         raise StoreError(f"cannot write to {objects.root.parent}: {error.strerror or error}") from error
+
+
+def has_many_loose(objects: ObjectStore) -> bool:
+    """Whether there are so many loose objects that they should be packed; judged by one folder of 256."""
+    try:
+        return 256 * len(os.listdir(objects.root / "17")) > MANY_LOOSE
+    except FileNotFoundError:
+        return False
 
 
 def _pack_loose(objects: ObjectStore) -> tuple[int, int, list[str]]:
