@@ -75,9 +75,9 @@ class Sshd:
         (self._folder / "config").write_text(self._config())
         if os.geteuid() == 0:
             Path("/run/sshd").mkdir(exist_ok=True)  # where sshd locks itself in before anybody has logged in
-        log = (self._folder / "log").open("wb")
         arguments = [program, "-D", "-e", "-f", str(self._folder / "config")]
-        self._process = subprocess.Popen(arguments, stdout=log, stderr=log, start_new_session=True)
+        with (self._folder / "log").open("wb") as log:
+            self._process = subprocess.Popen(arguments, stdout=log, stderr=log, start_new_session=True)
         self._wait()
         return self
 
