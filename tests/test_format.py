@@ -15,13 +15,30 @@ from example_population import make_population, maps, refine
 from numcodecs import Blosc
 
 from mpop.records import ItemRecord, JobRecord, PopulationRecord, Record, SourceRecord, SpeciesHead, SpeciesPart
+from mpop_store.packing import pack
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "format.md"
 
 
+def packed_files(git: Path) -> dict[str, bytes]:
+    """The files of all objects in packs, by name, as the page says."""
+    found: dict[str, bytes] = {}
+    for path in (git / "mpop" / "packs").glob("pack-*.mpack"):
+        data = path.read_bytes()
+        table, count = (int.from_bytes(data[-48 + at :][:8], "little") for at in (0, 8))
+        assert data[:8] == b"MPOPPAK\x01" and data[table:][:8] == b"MPOPTAB\x01"
+        assert path.name == f"pack-{data[-32:].hex()}.mpack" and blake3(data[table:-32]).digest() == data[-32:]
+        names = [data[table + 8 + 32 * n :][:32].hex() for n in range(count)]
+        offsets, lengths = (np.frombuffer(data, "<u8", count, table + 8 + at * count) for at in (32, 40))
+        for name, offset, length in zip(names, offsets.tolist(), lengths.tolist(), strict=True):
+            found[name] = data[offset : offset + length]
+    return found
+
+
 def read_object(git: Path, name: str) -> bytes:
     """An object, as the page says."""
-    file = (git / "mpop" / "objects" / name[:2] / name[2:]).read_bytes()
+    loose = git / "mpop" / "objects" / name[:2] / name[2:]
+    file = loose.read_bytes() if loose.exists() else packed_files(git)[name]
     assert file[:8] == b"MPOPOBJ\x01" and file[10:16] == bytes(6)
     assert blake3(file[:-32]).digest() == file[-32:]
     payload = file[24:-32]
@@ -52,9 +69,13 @@ def read_array(git: Path, group: str, array: str) -> np.ndarray:
     return out
 
 
-def test_a_stranger_can_read_a_population(tmp_path: Path) -> None:
+@pytest.mark.parametrize("packed", [False, True], ids=["loose", "packed"])
+def test_a_stranger_can_read_a_population(tmp_path: Path, packed: bool) -> None:
     population = make_population(tmp_path)
     refine(population)
+    if packed:
+        pack(population.repository)
+        assert list(population.objects.loose.names()) == []
     git = population.root / ".git"
     blob = ["git", "-C", str(population.root), "show", f"HEAD:species/{'a' * 16}.json"]
     species = json.loads(subprocess.run(blob, capture_output=True, check=True).stdout)
