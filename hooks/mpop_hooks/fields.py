@@ -84,6 +84,8 @@ CHECKS: Mapping[str, tuple[Check, str]] = {
     "version": (a_hash, "is not a hash"),
     "parent": (or_none(a_hash), "is not a hash"),
     "merged": (each(a_hash), "are not hashes"),
+    "model_object": (a_hash, "is not a hash"),
+    "maps_object": (a_hash, "is not a hash"),
     "box": (between(1, 1024), "is not between 1 and 1024"),
     "n_particles": (between(0, 10**10), "is no number of particles"),
     "n_items": (between(0, 10**8), "is no number of series"),
@@ -107,7 +109,7 @@ CHECKS: Mapping[str, tuple[Check, str]] = {
     "failed": (each(with_fields(item=an_id, name=is_name, reason=a(str))), "does not list series"),
     "warnings": (each(a(str)), "are not lines"),
 }
-"""Field -> what it must be, and what to say if it is not. Any field that ends in `_object` names an object."""
+"""Field -> what it must be, and what to say if it is not. Other fields that end in `_object` may name an object."""
 
 
 def wrong_fields(record: Mapping[str, Any]) -> Iterator[str]:

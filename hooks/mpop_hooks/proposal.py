@@ -43,18 +43,17 @@ class Snapshot(Mapping[str, Record]):
             raise KeyError(path) from error
 
     def __iter__(self) -> Iterator[str]:
-        yield from (path for path in self._history.entries(self._at) if path not in self._changes)
-        yield from (path for path, record in self._changes.items() if record is not None)
+        return self.paths()
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
 
-    def below(self, prefix: str) -> dict[str, Record]:
-        """The records whose path begins with a prefix; looks into no other folder."""
-        kept = self._history.records(prefix, self._at)
-        found = {path: record for path, record in kept.items() if path not in self._changes}
-        mine = {path: record for path, record in self._changes.items() if path.startswith(prefix)}
-        return found | {path: record for path, record in mine.items() if record is not None}
+    def paths(self, prefix: str = "") -> Iterator[str]:
+        """Paths of the records whose path begins with a prefix; no record is read."""
+        there = self._history.entries(self._at, prefix)
+        yield from (path for path in there if path not in self._changes)
+        changed = (path for path, record in self._changes.items() if record is not None)
+        yield from (path for path in changed if path.startswith(prefix))
 
 
 @dataclass(frozen=True)

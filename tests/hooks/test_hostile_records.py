@@ -14,8 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mpop.population import Population
+from mpop.records import ItemRecord, JobRecord, PopulationRecord, SourceRecord, SpeciesHead, SpeciesPart
 from mpop_hooks import Finding, Proposal, check, refusals
 from mpop_hooks.proposal import Record
+from mpop_hooks.records_plain import REQUIRED
 from mpop_store import InputError, canonical_json, version_of
 from mpop_store.groups import read_group, read_manifest, read_value, write_group, write_manifest, write_value
 
@@ -111,6 +113,14 @@ def test_records_without_a_field_are_refused_or_read(
     for field in records[path]:
         record = {key: value for key, value in records[path].items() if key != field}
         check(Proposal("receive", {path: record}, {}, {}, template.objects))
+
+
+def test_every_kind_of_record_is_known_and_no_more_is_asked_of_it_than_it_has() -> None:
+    models = (PopulationRecord, SourceRecord, ItemRecord, SpeciesHead, SpeciesPart, JobRecord)
+    assert {model.model_fields["kind"].default for model in models} == set(REQUIRED)
+    for model in models:
+        must = {name for name, field in model.model_fields.items() if field.is_required()}
+        assert set(REQUIRED[model.model_fields["kind"].default]) - must <= {"format"}
 
 
 def test_records_in_odd_places_are_refused(records: dict[str, Record], judge: Judge) -> None:
