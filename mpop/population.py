@@ -49,6 +49,8 @@ if TYPE_CHECKING:
 R = TypeVar("R", bound=Record)
 
 ID = re.compile("[0-9a-f]{16}")
+SOME_NAMES = 10
+"""So many names are listed when one is not known."""
 
 
 def versioned(record: R) -> R:
@@ -171,8 +173,10 @@ class Population:
         if named:
             ids = ", ".join(sorted(i for i, record in known.items() if record in named))
             raise InputError(f"several {kind} are called {wanted!r}; give an id instead: {ids}")
-        names = ", ".join(sorted(str(getattr(record, "name", "")) for record in known.values())) or "none yet"
-        raise NotFoundError(f"no {kind} {wanted!r} in this population (there are: {names})")
+        names = sorted(str(getattr(record, "name", "")) for record in known.values())
+        more = f" and {len(names) - SOME_NAMES} more" if len(names) > SOME_NAMES else ""
+        there = ", ".join(names[:SOME_NAMES]) + more or "none yet"
+        raise NotFoundError(f"no {kind} {wanted!r} in this population (there are: {there})")
 
     def source(self, name: str, at: str | None = None) -> SourceRecord:
         """A source by name or id."""

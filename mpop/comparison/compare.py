@@ -57,16 +57,17 @@ def compare(
             first,
             second,
             both.name(),
-            list(both.species(None, None)),
-            list(both.items(None)),
-            list(both.sources()),
+            sorted(both.species(None, None), key=_by_name),
+            sorted(both.items(None), key=_by_name),
+            sorted(both.sources(), key=_by_name),
             list(both.jobs()),
             both.missing,
         )
     only_item = None if item is None else both.in_either(lambda at: population.item(item, at)).id
     only_species = None if species is None else both.in_either(lambda at: population.one_species(species, at)).id
     series = list(both.items(only_item)) if species is None else []
-    return Difference(first, second, {}, list(both.species(only_species, only_item)), series, missing=both.missing)
+    kinds = sorted(both.species(only_species, only_item), key=_by_name)
+    return Difference(first, second, {}, kinds, series, missing=both.missing)
 
 
 @dataclass
@@ -231,6 +232,10 @@ class _Both:
 
     def _particle_set(self, group: str | None) -> ParticleSet | None:
         return None if group is None else particles_from_arrays(*read_group(self.population.objects, group))
+
+
+def _by_name(one: SpeciesDifference | ItemDifference | SourceDifference) -> tuple[str, str]:
+    return one.name, one.id
 
 
 def _kind(was: Mapping[str, Any], now: Mapping[str, Any]) -> Kind:

@@ -192,4 +192,5 @@ def _require_new(repository: Repository, reference: str, noun: str) -> None:
 
 def _standing(repository: Repository) -> str:
     """Where HEAD is, for the operation log."""
-    return (repository.refs.branch or repository.head or "nothing").removeprefix(HEADS)
+    branch, head = repository.refs.branch, repository.head
+    return branch.removeprefix(HEADS) if branch else (head or "nothing")[:10]
