@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 MAX_ROWS = 20
 """Series that a table shows; the page and --json have them all."""
+ALONG = {"items": "tilt series", "sources": "of their sources", "jobs": "of the jobs that made it"}
 WORDS = {"open": "opened", "update": "updated", "merge": "merged", "close": "closed"}
 
 
@@ -25,11 +27,9 @@ def offer_lines(request: Request, offer: Offer) -> list[str]:
     """What was offered, and what goes along."""
     what = f"species {offer.species.name}" if offer.species else "everything that is here"
     lines = [f"  offers {what}, commit {offer.commit[:10]}, for {request.record.onto} at {offer.base[:10]}"]
-    kinds: dict[str, int] = {}
-    for path in offer.along:
-        kinds[path.split("/")[0]] = kinds.get(path.split("/")[0], 0) + 1
+    kinds = Counter(path.split("/")[0] for path in offer.along)
     if kinds:
-        lines.append("  with " + ", ".join(f"{count} {kind}" for kind, count in kinds.items()))
+        lines.append("  with " + ", ".join(f"{count} {ALONG[kind]}" for kind, count in kinds.items()))
     if offer.as_history:
         lines.append(f"  as history, because it was made from them: {_few(offer.as_history)}")
     return [*lines, *matching_lines(offer.matching), "  `mpop push` brings it to the others"]

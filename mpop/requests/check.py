@@ -13,6 +13,7 @@ import mpop_hooks
 from mpop.collisions.finding import find_among
 from mpop.collisions.report import CollisionReport
 from mpop.collisions.search import Collision
+from mpop.errors import MpopError
 from mpop.jobs.progress import Progress, silent
 from mpop.merging.plan import plan
 from mpop.population import Population
@@ -47,10 +48,11 @@ def check(
     broken, notes = _asked(population, merge.base, offered)
     if merge.relation == "unrelated":
         broken.append(f"it shares no commit with {record.onto}; offer a species of it alone (--species)")
-    collisions: list[SeriesCollisions] = []
-    if not broken and not any(one.problems for one in species):
-        report = collisions_of(population, offered, target, species, progress)
-        collisions = list(summarised(report))
+    collisions = None
+    try:
+        collisions = list(summarised(collisions_of(population, offered, target, species, progress)))
+    except MpopError as error:
+        broken.append(f"collisions cannot be looked for: {error}")
     verdict = judge(broken, species, fitted.matching, merge.conflicts, collisions, record.author)
     return Check(
         request=record,

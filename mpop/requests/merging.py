@@ -147,7 +147,7 @@ def _cleaned(
         planned.ours, changes, [planned.ours, planned.theirs], "Merge, not yet cleaned"
     )
     species = population.species(merged)
-    items = {one.item: one.series for one in found.collisions}
+    items = {one.item: one.series for one in found.collisions or ()}
     before = population.species(planned.ours)
     report = find_among(population.objects, species.values(), items, before, progress=progress)
     gone = losers(report, choice)

@@ -53,7 +53,8 @@ class Check:
     """Everything that the check of a request found.
 
     target, offered: commits that would be joined; offered is the request's own or, where series had to be matched,
-    one made from it. refusals: broken rules, in words; notes: what else a person should know.
+    one made from it. collisions: None where they could not be looked for. refusals: broken rules, in words; notes:
+    what else a person should know.
     """
 
     request: RequestRecord
@@ -66,7 +67,7 @@ class Check:
     conflicts: list[Conflict] = field(default_factory=list)
     species: list[OfferedSpecies] = field(default_factory=list)
     matching: Matching = field(default_factory=Matching)
-    collisions: list[SeriesCollisions] = field(default_factory=list)
+    collisions: list[SeriesCollisions] | None = None
     refusals: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -76,21 +77,22 @@ def judge(
     species: list[OfferedSpecies],
     matching: Matching,
     conflicts: list[Conflict],
-    collisions: list[SeriesCollisions],
+    collisions: list[SeriesCollisions] | None,
     author: str,
 ) -> Verdict:
     """The verdict of findings: what breaks a rule stops the merge, what people may decide waits for them."""
+    who = author.partition(" <")[0]
     reasons = [*refusals, *matching.problems]
     reasons += [f"{one.name}: {problem}" for one in species for problem in one.problems]
     if reasons:
-        return Verdict("cannot be merged", reasons, [f"{author} corrects it and runs `mpop request update`"])
+        return Verdict("cannot be merged", reasons, [f"{who} corrects it and runs `mpop request update`"])
     steps = [f"--resolve {one.label}={'|'.join(one.ways)}" for one in conflicts]
     if conflicts:
         reasons.append(counted(len(conflicts), "conflict"))
     if collisions:
         reasons.append(counted(sum(one.count for one in collisions), "collision"))
         steps.append("--collisions keep-better|drop-incoming|keep-both")
-        steps.append(f"or {author} removes them and runs `mpop request update`")
+        steps.append(f"or {who} removes them and runs `mpop request update`")
     return Verdict("can be merged after", reasons, steps) if reasons else Verdict("can be merged")
 
 

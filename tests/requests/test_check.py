@@ -119,7 +119,7 @@ def test_a_false_resolution_is_refused(lab: Population) -> None:
     found = check(lab, Requests(lab.repository).open("Offer", "shared", None, commit))
     assert found.verdict.answer == "cannot be merged"
     assert "virus: the record claims 8.00 A, but its half-maps agree nowhere" in found.verdict.reasons
-    assert found.verdict.steps == ["B. Biologist <b@example.org> corrects it and runs `mpop request update`"]
+    assert found.verdict.steps == ["B. Biologist corrects it and runs `mpop request update`"]
 
 
 def test_modest_claims_are_believed(lab: Population) -> None:
