@@ -255,7 +255,14 @@ def _child(folder: Path, library: Any, order: dict[str, Any]) -> None:
 
 def serve(library: Any, folder: Path) -> None:
     """Fork a child for each line of standard input, and answer with its exit code."""
-    for module in ("mpop.cli.main", "mpop.population", "mpop.jobs.history", "example_population", "pygit2.enums"):
+    for module in (
+        "mpop.cli.main",
+        "mpop.population",
+        "mpop.merging",
+        "mpop.jobs.history",
+        "example_population",
+        "pygit2.enums",
+    ):
         importlib.import_module(module)
     for line in sys.stdin:
         process = os.fork()
