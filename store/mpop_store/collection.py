@@ -21,14 +21,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mpop_store.encoding import check_file
 from mpop_store.errors import DamagedObjectError, StoreError
 from mpop_store.history import History
 from mpop_store.leases import Lease
 from mpop_store.locking import Lock
 from mpop_store.objects import ObjectStore
-from mpop_store.packed import read_range
-from mpop_store.packs import TARGET_SIZE, PackWriter, read_table
+from mpop_store.pack_stream import PackStream
+from mpop_store.packs import read_table
 from mpop_store.reachable import Reachable
 from mpop_store.references import no_references
 from mpop_store.trash import Generation
@@ -182,27 +181,12 @@ def _find(objects: ObjectStore, needed: set[str], cutoff: float) -> _Garbage:
 
 def _copy_live(objects: ObjectStore, garbage: _Garbage) -> None:
     """Write what is not garbage to new packs; a pack in which something is damaged is left to `mpop verify`."""
-    writer: PackWriter | None = None
-    try:
-        for pack in list(garbage.packs):
+    with PackStream(objects.packed.folder) as stream:
+        for pack, inside in list(garbage.packs.items()):
             try:
-                for name, offset, length in read_table(pack).rows():
-                    if name in garbage.packs[pack]:
-                        continue
-                    blob = read_range(pack, offset, length)
-                    check_file(blob, name)
-                    writer = writer or PackWriter(objects.packed.folder)
-                    writer.add(name, blob)
-                    if writer.size >= TARGET_SIZE:
-                        writer.finish()
-                        writer = None
+                stream.copy(pack, lambda name, inside=inside: name not in inside)
             except (DamagedObjectError, FileNotFoundError):
                 garbage.left += len(garbage.packs.pop(pack))
-        if writer is not None:
-            writer.finish()
-    finally:
-        if writer is not None:
-            writer.abandon()
 
 
 def _move(objects: ObjectStore, garbage: _Garbage, needed: set[str], cutoff: float, now: float) -> _Garbage:

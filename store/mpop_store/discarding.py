@@ -6,13 +6,12 @@ from collections.abc import Set
 from contextlib import suppress
 from pathlib import Path
 
-from mpop_store.encoding import check_file
 from mpop_store.errors import DamagedObjectError, StoreError
 from mpop_store.history import History
 from mpop_store.locking import Lock
 from mpop_store.objects import ObjectStore
-from mpop_store.packed import read_range
-from mpop_store.packs import TARGET_SIZE, PackWriter, read_table
+from mpop_store.pack_stream import PackStream
+from mpop_store.packs import read_table
 
 
 def discard(history: History, names: Set[str]) -> int:
@@ -47,27 +46,10 @@ def _discard_loose(objects: ObjectStore, names: Set[str]) -> int:
 
 def _discard_packed(objects: ObjectStore, pack: Path, names: Set[str]) -> int:
     """Replace a pack by one without these objects. Raises DamagedObjectError, and then leaves it as it is."""
-    rows = list(read_table(pack).rows())
-    freed = sum(length for name, _, length in rows if name in names)
+    freed = sum(length for name, _, length in read_table(pack).rows() if name in names)
     if not freed:
         return 0
-    writer: PackWriter | None = None
-    try:
-        for name, offset, length in rows:
-            if name in names:
-                continue
-            blob = read_range(pack, offset, length)
-            check_file(blob, name)
-            writer = writer or PackWriter(objects.packed.folder)
-            writer.add(name, blob)
-            if writer.size >= TARGET_SIZE:
-                writer.finish()
-                writer = None
-        if writer is not None:
-            writer.finish()
-            writer = None
-    finally:
-        if writer is not None:
-            writer.abandon()
+    with PackStream(objects.packed.folder) as stream:
+        stream.copy(pack, lambda name: name not in names)
     pack.unlink()
     return freed

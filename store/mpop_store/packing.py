@@ -6,7 +6,7 @@ import contextlib
 import os
 import shutil
 import subprocess
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,8 +15,8 @@ from mpop_store.errors import DamagedObjectError, StoreError
 from mpop_store.history import History
 from mpop_store.locking import Lock
 from mpop_store.objects import ObjectStore
-from mpop_store.packed import read_range
-from mpop_store.packs import TARGET_SIZE, PackWriter, read_table
+from mpop_store.pack_stream import PackStream
+from mpop_store.packs import TARGET_SIZE
 
 MANY_SMALL = 8
 """So many packs below half the usual size are made into one."""
@@ -65,27 +65,20 @@ def _pack_loose(objects: ObjectStore) -> tuple[int, int, list[str]]:
     damaged: list[str] = []
     count = size = 0
     for batch in _batches(objects):
-        writer: PackWriter | None = None
         done: list[str] = []
-        try:
+        with PackStream(objects.packed.folder) as stream:
             for name in batch:
-                blob = objects.loose.read(name)
-                if blob is None:
-                    continue
                 try:
+                    blob = objects.loose.read(name)
+                    if blob is None:  # somebody else has moved it
+                        continue
                     check_file(blob, name)
                 except DamagedObjectError:
                     damaged.append(name)
                     continue
-                writer = writer or PackWriter(objects.packed.folder)
-                writer.add(name, blob)
+                stream.add(name, blob)
                 done.append(name)
                 size += len(blob)
-            if writer is not None:
-                writer.finish()
-        finally:
-            if writer is not None:
-                writer.abandon()
         for name in done:
             objects.path(name).unlink(missing_ok=True)
         count += len(done)
@@ -114,36 +107,19 @@ def _batches(objects: ObjectStore) -> Iterator[list[str]]:
 
 def _unite_small(objects: ObjectStore) -> int:
     """Copy many small packs into few; returns how many there were."""
-    small = list(_sound(pack for pack in objects.packed.packs() if pack.stat().st_size < TARGET_SIZE // 2))
+    small = [one for one in objects.packed.packs() if one.stat().st_size < TARGET_SIZE // 2]
     if len(small) < MANY_SMALL:
         return 0
-    new: set[Path] = set()
-    writer: PackWriter | None = None
-    try:
+    copied: list[Path] = []
+    with PackStream(objects.packed.folder) as stream:
         for one in small:
-            for name, offset, length in read_table(one).rows():
-                writer = writer or PackWriter(objects.packed.folder)
-                writer.add(name, read_range(one, offset, length))
-                if writer.size >= TARGET_SIZE:
-                    new.add(writer.finish())
-                    writer = None
-        if writer is not None:
-            new.add(writer.finish())
-    finally:
-        if writer is not None:
-            writer.abandon()
-    for one in small:
-        if one not in new:
+            with contextlib.suppress(DamagedObjectError):  # which is for `mpop verify`
+                stream.copy(one)
+                copied.append(one)
+    for one in copied:
+        if one not in stream.finished:
             one.unlink(missing_ok=True)
-    return len(small)
-
-
-def _sound(packs: Iterable[Path]) -> Iterator[Path]:
-    """Packs whose tables are whole."""
-    for one in packs:
-        with contextlib.suppress(DamagedObjectError):
-            read_table(one)
-            yield one
+    return len(copied)
 
 
 def pack_git(directory: Path) -> bool:

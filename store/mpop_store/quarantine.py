@@ -8,8 +8,8 @@ from pathlib import Path
 from mpop_store.encoding import decode
 from mpop_store.errors import DamagedObjectError, StoreError
 from mpop_store.loose import LooseObjects
+from mpop_store.pack_stream import PackStream
 from mpop_store.packed import PackedObjects, read_range
-from mpop_store.packs import PackWriter
 
 
 class Quarantine:
@@ -56,14 +56,13 @@ class Quarantine:
     def take_pack(self, pack: Path) -> None:
         """Copy what is sound in a pack to a new one, and move the pack here. Raises OSError or StoreError."""
         self.folder.mkdir(exist_ok=True)
-        if self._rescue(pack) != pack:  # else only its table was damaged, and it has been written anew
+        if pack not in self._rescue(pack):  # else only its table was damaged, and it has been written anew
             os.replace(pack, self.folder / pack.name)
         self._packed.refresh()
 
-    def _rescue(self, pack: Path) -> Path | None:
-        """Copy what is sound in a pack to a new one, if there is anything, and return that."""
-        writer = PackWriter(self._packed.folder)
-        try:
+    def _rescue(self, pack: Path) -> set[Path]:
+        """Copy what is sound in a pack to a new one, and what is not to this folder; returns the new one."""
+        with PackStream(self._packed.folder) as stream:
             for name, offset, length in self._packed.rows(pack):
                 blob = read_range(pack, offset, length)
                 try:
@@ -71,9 +70,5 @@ class Quarantine:
                 except DamagedObjectError:
                     (self.folder / name).write_bytes(blob)
                 else:
-                    writer.add(name, blob)
-            if not writer.is_empty:
-                return writer.finish()
-        finally:
-            writer.abandon()
-        return None
+                    stream.add(name, blob)
+        return stream.finished

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Self
 
 from mpop_store.encoding import decode
 from mpop_store.errors import StoreError
-from mpop_store.packs import TARGET_SIZE, PackWriter
+from mpop_store.pack_stream import PackStream
 
 if TYPE_CHECKING:
     from mpop_store.objects import ObjectStore
@@ -25,7 +25,7 @@ class Receiver:
         self._store = store
         self._few: dict[str, bytes] = {}
         self._few_bytes = 0
-        self._pack: PackWriter | None = None
+        self._packs = PackStream(store.packed.folder)
         self._names: set[str] = set()
         self.bytes = 0
         """Bytes of the files that were new."""
@@ -44,45 +44,36 @@ class Receiver:
             return
         decode(blob, name)
         try:
-            if self._pack is None:
+            if self._few_bytes <= FEW_BYTES:
                 self._few[name] = blob
                 self._few_bytes += len(blob)
                 if self._few_bytes > FEW_BYTES:
-                    self._begin_pack()
+                    self._begin_packs()
             else:
-                self._pack.add(name, blob)
-            if self._pack is not None and self._pack.size >= TARGET_SIZE:
-                self._finish_pack()
+                self._packs.add(name, blob)
         except OSError as error:
             raise self._failed(error) from error
         self._names.add(name)
         self.bytes += len(blob)
 
-    def _begin_pack(self) -> None:
-        self._pack = PackWriter(self._store.packed.folder)
+    def _begin_packs(self) -> None:
         for name, blob in self._few.items():
-            self._pack.add(name, blob)
+            self._packs.add(name, blob)
         self._few.clear()
-        self._few_bytes = 0
-
-    def _finish_pack(self) -> None:
-        if self._pack is not None:
-            self._pack.finish()
-            self._pack = None
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            self._finish_pack()
+            self._packs.finish()
             for name, blob in self._few.items():
                 self._store.put_file(name, blob)
             self._store.sync()
         except (OSError, StoreError) as failure:
-            if self._pack is not None:
-                self._pack.abandon()
             if error is None:
                 raise self._failed(failure) from failure
+        finally:
+            self._packs.abandon()
 
     def _failed(self, error: OSError | StoreError) -> StoreError:
         if isinstance(error, StoreError):

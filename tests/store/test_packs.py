@@ -14,7 +14,15 @@ from blake3 import blake3
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mpop_store import DamagedObjectError, MissingObjectError, ObjectStore, StoreError, encoding, hash_bytes
+from mpop_store import (
+    DamagedObjectError,
+    MissingObjectError,
+    ObjectStore,
+    StoreError,
+    encoding,
+    hash_bytes,
+    pack_stream,
+)
 from mpop_store import receiving as receiving_module
 from mpop_store.packs import FOOTER, MAGIC, ROW_SIZE, TABLE_MAGIC, TRAILER_SIZE, PackWriter, read_table
 
@@ -326,7 +334,7 @@ def test_numbers_out_of_all_proportion_take_no_memory(store: ObjectStore) -> Non
 @pytest.mark.parametrize("how", ["to the end", "interrupted"])
 def test_what_has_arrived_is_kept(store: ObjectStore, monkeypatch: pytest.MonkeyPatch, few: int, how: str) -> None:
     monkeypatch.setattr(receiving_module, "FEW_BYTES", few)
-    monkeypatch.setattr(receiving_module, "TARGET_SIZE", 3000)
+    monkeypatch.setattr(pack_stream, "TARGET_SIZE", 3000)
     files = files_of(CONTENTS)
     known = store.put(CONTENTS[1])
     try:
