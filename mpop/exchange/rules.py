@@ -4,24 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 
 from mpop_hooks import Finding, Proposal, check, refusals, versions_derive
 from mpop_hooks.objects_complete import references_of
+from mpop_hooks.proposal import POLICIES_FOLDER, Snapshot, settings_of
 from mpop_store import InputError, StateError
 from mpop_store.history import History
 from mpop_store.repository import FORMAT_VERSION, ROOT_RECORD
 from mpop_store.signing import is_required, refuse_unsigned
+from mpop_store.transfer.naming import is_record
 from mpop_store.transfer.remotes import Rules
 from mpop_store.transfer.walking import NewCommit
+
+CACHED_RECORDS = 4096
 
 
 def check_pushed(history: History, commits: Sequence[NewCommit]) -> None:
     """Ask all policies about every step that a push brings. Raises StateError with the first that refuses."""
     if is_required(history):
         refuse_unsigned(history, [commit.id for commit in commits])
+    steps = _Steps(history)
     for commit in _states(history, commits):
         with _as_refusal(commit):
-            for parent in commit.parents or (None,):
+            _refuse(check(steps.from_first_parent(commit)), commit)
+            for parent in commit.parents[1:]:
                 _refuse(check(Proposal.between(history, parent, commit.id, "receive")), commit)
 
 
@@ -30,10 +37,35 @@ def check_fetched(history: History, commits: Sequence[NewCommit]) -> None:
 
     Its arrays may stay where they are, so nothing is asked that would need them.
     """
+    steps = _Steps(history)
     for commit in _states(history, commits):
         with _as_refusal(commit):
-            step = Proposal.between(history, next(iter(commit.parents), None), commit.id, "receive")
-            _refuse(versions_derive.check(step), commit)
+            _refuse(versions_derive.check(steps.from_first_parent(commit)), commit)
+
+
+class _Steps:
+    """What commits change, for policies; records that follow each other are read once."""
+
+    def __init__(self, history: History) -> None:
+        self._history = history
+        self._settings = settings_of(history)
+        self._load = lru_cache(CACHED_RECORDS)(history.load)
+
+    def from_first_parent(self, commit: NewCommit) -> Proposal:
+        """The step from the first parent of a commit to it."""
+        changes = [change for change in commit.changes if is_record(change.path)]
+        return Proposal(
+            "receive",
+            records={one.path: self._load(one.new) for one in changes if one.new is not None},
+            before={
+                one.path: self._load(one.old) for one in changes if one.old is not None and one.new is not None
+            },
+            removed={one.path: self._load(one.old) for one in changes if one.old is not None and one.new is None},
+            objects=self._history.objects,
+            folder=self._history.private / POLICIES_FOLDER,
+            state=Snapshot(self._history, commit.id),
+            settings=self._settings,
+        )
 
 
 def _states(history: History, commits: Sequence[NewCommit]) -> Iterator[NewCommit]:

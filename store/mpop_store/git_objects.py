@@ -47,8 +47,10 @@ class GitObjects:
 
     def check(self, oid: str) -> None:
         """Raise DamagedObjectError if an object lies here in a file of its own and is damaged."""
+        if oid in self._sound:
+            return
         path = self.loose_path(oid)
-        if oid not in self._sound and path.exists() and not loose_object_is_intact(path, oid):
+        if path.exists() and not loose_object_is_intact(path, oid):
             raise DamagedObjectError(f"Git object {oid} is damaged or missing; run `mpop verify`")
         self._sound.add(oid)
 

@@ -108,9 +108,9 @@ def _wanted(
     refs = waiting.history.refs
     done = EMPTY_TREE
     for ref, tip in sorted(targets.items(), key=lambda pair: (not pair[0].startswith("refs/remotes/"), pair)):
-        if ref.startswith(TAGS):
-            continue
         old = None if plan.again else refs.get(ref)
+        if ref.startswith(TAGS) or old == tip:
+            continue
         for state in _states(waiting, tip, old):
             tree = waiting.commits.tree(state)
             base = done if old is None or state != tip else waiting.commits.tree(old)

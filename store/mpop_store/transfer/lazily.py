@@ -5,7 +5,7 @@ from __future__ import annotations
 import atexit
 from collections.abc import Sequence
 
-from mpop_store.errors import MissingObjectError, MpopError, StoreError
+from mpop_store.errors import MissingObjectError, MpopError, NotFoundError, StoreError
 from mpop_store.repository import Repository
 from mpop_store.transfer.remote import Remote
 from mpop_store.transfer.remotes import Remotes, RemoteSettings
@@ -22,13 +22,13 @@ class LazyObjects:
         self._open: dict[str, Remote] = {}
 
     def fetch(self, names: Sequence[str]) -> None:
-        """Bring objects. Raises StoreError when a remote that may have one cannot be reached."""
+        """Bring objects. Raises MissingObjectError when a remote that may have one cannot be reached."""
         missing = list(names)
-        unreachable: StoreError | None = None
+        unreachable: MpopError | None = None
         for settings in self._settings:
             try:
                 missing = self._fetch_from(settings, missing)
-            except StoreError as error:
+            except (NotFoundError, StoreError) as error:
                 self._forget(settings.name)
                 unreachable = error
             if not missing:
