@@ -36,6 +36,37 @@ def add_species(path: str) -> None:
     population.commit("Another species")
 
 
+def refine_series(path: str, item: str, number: str) -> str:
+    """Commit a new model of a series; returns its group."""
+    population = Population.open(path)
+    head = population.repository.resolve("HEAD")
+    old = population.item(item)
+    group = population.write_tilt_series(example_population.model(float(number)))
+    new = old.model_copy(update={"model_object": group, "parent": old.version})
+    population.commit_records([new], f"Refine {item}", since=head)
+    return group
+
+
+def put_species(path: str, identity: str, number: str) -> str:
+    """Commit new maps of a species, which may itself be new; returns their group."""
+    population = Population.open(path)
+    known = population.species("HEAD")
+    group = population.write_group(example_population.maps(int(number)))
+    old = known.get(identity)
+    if old is None:
+        new = known["a" * 16].model_copy(update={"id": identity, "name": identity, "maps_object": group})
+    else:
+        new = old.model_copy(update={"maps_object": group, "parent": old.version})
+    population.stage([new])
+    population.commit(f"Species {identity}")
+    return group
+
+
+def pack_all(path: str) -> None:
+    """Pack objects."""
+    pack(Population.open(path).repository)
+
+
 def switch(path: str, branch: str) -> None:
     """Stand on another branch."""
     Population.open(path).repository.switch(branch, "switch")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import fault_actions
-from fault_world import World
+from fault_world import World, git
 
 from mpop.exchange.cloning import clone
 from mpop_store.transfer.remotes import Remotes
@@ -49,6 +49,7 @@ def _shared(world: World) -> None:
     """A bare population `shared`, and `other`, another lab's clone of it."""
     clone(str(world.root), world.folder / "shared", bare=True)
     clone("../shared", world.folder / "other", base=world.root)
+    git(world.folder / "other", "config", "remote.origin.url", "../shared")  # wherever the world is copied
     Remotes(world.population.repository).add("origin", "../shared")
 
 
