@@ -23,12 +23,15 @@ from typing import Any
 
 import psutil
 
-from mpop_store.errors import InputError, StoreError
+from mpop_store.errors import DamagedObjectError, InputError, StoreError
 from mpop_store.hashing import canonical_json, version_of
+from mpop_store.loose import open_regular
 
 HEARTBEAT_S = 60.0
 SILENCE_S = 3600.0
 """A lease of another machine that has not been touched for so long belongs to a dead process."""
+LARGEST = 2**16
+"""Bytes of a lease's file that are read."""
 SAME_START_S = 60.0
 """By how much the start of one process may seem to move, when the clock is set."""
 
@@ -102,11 +105,15 @@ class Leases:
         """
         found: list[Lease] = []
         for path in sorted(self.folder.glob("*.json")):
+            touched = 0.0
             try:
-                touched = path.stat().st_mtime
-                content = path.read_bytes()
+                touched = path.lstat().st_mtime
+                with open_regular(path) as file:
+                    content = file.read(LARGEST)
             except FileNotFoundError:
                 continue
+            except DamagedObjectError:
+                content = b""
             lease, dead = _read(path.stem, content)
             if dead is None:
                 dead = now - touched > SILENCE_S

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
 import time
 import uuid
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from mpop_store.durable import TEMPORARY, fsync_all
 from mpop_store.encoding import MAX_CONTENT, check_file
@@ -40,7 +42,7 @@ class LooseObjects:
     def read(self, name: str) -> bytes | None:
         """The file of an object, None if there is none. Raises DamagedObjectError for one of absurd size."""
         try:
-            with self.path(name).open("rb") as file:
+            with open_regular(self.path(name)) as file:
                 if os.fstat(file.fileno()).st_size > LARGEST_FILE:
                     raise DamagedObjectError(f"object {name} is damaged: its file is larger than any object")
                 return file.read()
@@ -101,6 +103,23 @@ class LooseObjects:
 
 def _is_synced(path: Path) -> bool:
     return not path.stat().st_mode & stat.S_IWUSR
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a file to read.
+
+    Raises OSError, and DamagedObjectError for a link, a pipe or whatever else a stranger may have put there.
+    """
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENXIO):
+            raise DamagedObjectError(f"{path} is not a regular file") from error
+        raise
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise DamagedObjectError(f"{path} is not a regular file")
+    return os.fdopen(handle, "rb")
 
 
 def remove_leftovers(folder: Path, pattern: str, older_than_s: float) -> None:

@@ -27,7 +27,17 @@ from numpy.typing import NDArray
 
 from mpop_store.durable import TEMPORARY
 from mpop_store.errors import DamagedObjectError
-from mpop_store.packs import NAME_SIZE, TRAILER_SIZE, Names, Table, find_name, read_table, recover_table
+from mpop_store.loose import open_regular
+from mpop_store.packs import (
+    NAME_SIZE,
+    TRAILER_SIZE,
+    Names,
+    Table,
+    find_name,
+    make_table,
+    read_table,
+    recover_table,
+)
 
 MAGIC = b"MPOPIDX\x01"
 COUNTS = struct.Struct("<QQ")
@@ -92,14 +102,20 @@ def table_of(path: Path) -> Table:
     try:
         return read_table(path)
     except DamagedObjectError:
-        return recover_table(path)
+        try:
+            return recover_table(path)
+        except DamagedObjectError:  # not even a file
+            return make_table({})
 
 
 def read_index(path: Path) -> PackIndex | None:
     """The index in a file, None if there is none that is sound."""
     try:
-        content = path.read_bytes()
-    except OSError:
+        with open_regular(path) as file:
+            if os.fstat(file.fileno()).st_size > _largest(path.parent):
+                return None
+            content = file.read()
+    except (OSError, DamagedObjectError):
         return None
     body = memoryview(content)[:-TRAILER_SIZE]
     if len(body) < len(MAGIC) + COUNTS.size or blake3(body).digest() != content[-TRAILER_SIZE:]:
@@ -117,6 +133,11 @@ def read_index(path: Path) -> PackIndex | None:
     if count and int(numbers.max()) >= n_packs:
         return None
     return PackIndex(packs, names, numbers, offsets, lengths)
+
+
+def _largest(folder: Path) -> int:
+    """Bytes of an index are fewer than those of its packs, every entry of which has a row in the pack as well."""
+    return sum((folder / pack).stat().st_size for pack in list_packs(folder)) + COUNTS.size
 
 
 def write_index(path: Path, index: PackIndex) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
@@ -12,7 +13,7 @@ import numpy as np
 
 from mpop_store.durable import TEMPORARY
 from mpop_store.errors import DamagedObjectError, StoreError
-from mpop_store.loose import ABANDONED_AFTER_S, remove_leftovers
+from mpop_store.loose import ABANDONED_AFTER_S, open_regular, remove_leftovers
 from mpop_store.pack_index import PackIndex, list_packs, merge, read_index, update, write_index
 from mpop_store.packs import raw_name, read_table, recover_table
 
@@ -129,7 +130,8 @@ class PackedObjects:
             return
         except DamagedObjectError:
             index = self.index
-        yield from recover_table(pack).rows()
+        with contextlib.suppress(DamagedObjectError):
+            yield from recover_table(pack).rows()
         if pack.name in index.packs:
             yield from index.of_pack(pack.name).rows()
 
@@ -158,14 +160,11 @@ class PackedObjects:
 
 
 def read_range(path: Path, offset: int, length: int) -> bytes:
-    """Part of a file; shorter where the file ends. Raises FileNotFoundError or StoreError."""
+    """Part of a pack; shorter where the file ends. Raises FileNotFoundError or StoreError."""
     try:
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            size = os.fstat(handle).st_size
-            return b"" if offset >= size else os.pread(handle, min(length, size - offset), offset)
-        finally:
-            os.close(handle)
+        with open_regular(path) as file:
+            size = os.fstat(file.fileno()).st_size
+            return b"" if offset >= size else os.pread(file.fileno(), min(length, size - offset), offset)
     except FileNotFoundError:
         raise
     except OSError as error:

@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from mpop_store import encoding
 from mpop_store.durable import TEMPORARY, fsync
 from mpop_store.errors import DamagedObjectError
-from mpop_store.loose import LARGEST_FILE
+from mpop_store.loose import LARGEST_FILE, open_regular
 
 MAGIC = b"MPOPPAK\x01"
 TABLE_MAGIC = b"MPOPTAB\x01"
@@ -81,7 +81,7 @@ def find_name(names: Names, name: str) -> int | None:
 
 def read_table(path: Path) -> Table:
     """The table of a pack. Raises DamagedObjectError, or OSError when the file cannot be read."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         size = os.fstat(file.fileno()).st_size
         if size < len(MAGIC) + FOOTER.size + TRAILER_SIZE or file.read(len(MAGIC)) != MAGIC:
             raise DamagedObjectError(f"{path} is damaged: it is not a pack")
@@ -110,7 +110,7 @@ def read_table(path: Path) -> Table:
 def recover_table(path: Path) -> Table:
     """The table of a pack as its entries tell it, for when its own is lost; what is damaged is left out."""
     rows: dict[bytes, tuple[int, int]] = {}
-    with path.open("rb") as file, _mapped(file.fileno()) as content:
+    with open_regular(path) as file, _mapped(file.fileno()) as content:
         start = content.find(encoding.MAGIC)
         while start >= 0:
             end = start + len(encoding.MAGIC)

@@ -327,6 +327,32 @@ def test_numbers_out_of_all_proportion_take_no_memory(store: ObjectStore) -> Non
     assert ROW_SIZE == 48
 
 
+@pytest.mark.parametrize("kind", ["link", "pipe", "folder"])
+@pytest.mark.parametrize("what", ["object", "pack", "index"])
+def test_what_is_not_a_file_of_its_own_is_never_read(
+    store: ObjectStore, tmp_path: Path, what: str, kind: str
+) -> None:
+    """A stranger's population may hold links out of it, and pipes that never end."""
+    pack, loose = write_pack(store, CONTENTS), store.put(b"loose" * 100)
+    assert store.has(hash_bytes(CONTENTS[0]))
+    path = {"object": store.path(loose), "pack": pack, "index": store.packed.folder / "index"}[what]
+    path.rename(tmp_path / "outside")
+    if kind == "link":
+        path.symlink_to(tmp_path / "outside")
+    elif kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.mkdir()
+    again = reopened(store, keep_index=True) if what == "index" else reopened(store)
+    for name, content in ((hash_bytes(CONTENTS[3]), CONTENTS[3]), (loose, b"loose" * 100)):
+        if what == {loose: "object"}.get(name, "pack"):
+            with pytest.raises(StoreError):
+                again.get(name)
+        else:
+            assert again.get(name) == content
+    assert (tmp_path / "outside").exists()
+
+
 # --- receiving ---------------------------------------------------------------------------------------------------
 
 
