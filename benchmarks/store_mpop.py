@@ -2,8 +2,8 @@
 
     python -m benchmarks.store_mpop STEP FOLDER [OTHER]
 
-Arrays are kept as mpop keeps them: the maps of a species in one group, the particles and the grid of each tilt
-series in groups of their own, and a record for each series.
+Arrays are kept as mpop keeps them: the maps of a species in one group, what belongs to a tilt series in a group
+and a record of its own.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Record = dict[str, Any]
 
 def references_of(record: Mapping[str, Any]) -> References:
     """What a record names: the groups under these keys."""
-    return References(tuple(record[key] for key in ("maps", "grid", "particles") if key in record))
+    return References(tuple(record[key] for key in ("maps", "arrays") if key in record))
 
 
 def open_repository(folder: Path) -> Repository:
@@ -72,19 +72,15 @@ def _changed_records(
         yield SPECIES, {"maps": write_group(repository.objects, {name: load(f"{name}.npy") for name in MAPS})}
     else:
         yield SPECIES, {"maps": maps}
-    table = load("particles.npy") if "particles.npy" in changed else None
-    ends = None if table is None else np.searchsorted(table[:, SERIES_COLUMN], np.arange(SERIES + 1))
-    for path in sorted((data / "grids").glob("*.npy")):
-        record_path, number = f"items/{path.stem}.json", int(path.stem)
-        old = _record(repository, record_path)
-        new = dict(old)
-        if table is not None and ends is not None:
-            rows = table[ends[number] : ends[number + 1]]
-            new["particles"] = write_group(repository.objects, {"particles": rows})
-        if f"grids/{path.name}" in changed:
-            new["grid"] = write_group(repository.objects, {"grid": load(f"grids/{path.name}")})
-        if new != old:
-            yield record_path, new
+    table = load("particles.npy")
+    ends = np.searchsorted(table[:, SERIES_COLUMN], np.arange(SERIES + 1))
+    for number in range(SERIES):
+        grid = f"grids/{number:03d}.npy"
+        if not changed.isdisjoint({"particles.npy", grid}):
+            path, rows = f"items/{number:03d}.json", table[ends[number] : ends[number + 1]]
+            new = {"arrays": write_group(repository.objects, {"grid": load(grid), "particles": rows})}
+            if new != _record(repository, path):
+                yield path, new
 
 
 def save_again(folder: Path, data: Path) -> None:

@@ -114,7 +114,8 @@ class FileCache:
 
         connection = sqlite3.connect(self._path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
         weakref.finalize(self, connection.close)
-        connection.execute("PRAGMA synchronous = OFF")  # rows have checksums, and may be lost
+        connection.execute("PRAGMA synchronous = OFF")  # rows have checksums, and all of it may be lost
+        connection.execute("PRAGMA journal_mode = MEMORY")
         connection.execute(
             "CREATE TABLE IF NOT EXISTS files"
             " (path BLOB PRIMARY KEY, state TEXT, hash TEXT, checksum TEXT) WITHOUT ROWID"

@@ -23,13 +23,12 @@ CHUNK = 64
 MAX_AXES = 32
 MAX_BYTES = 2**34
 """Of one array in memory. Chunks of zeros take no place in the store, so that a few bytes can claim any size."""
-TYPES = {
-    str(dtype): dtype.newbyteorder("<")
-    for dtype in map(
-        np.dtype, ("?", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8", "c8", "c16")
-    )
+NAMES = {
+    np.dtype(code).newbyteorder("<"): np.dtype(code).name
+    for code in ("?", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8", "c8", "c16")
 }
-"""Zarr's name of a data type -> NumPy's type."""
+"""NumPy's type -> Zarr's name for it."""
+TYPES = {name: dtype for dtype, name in NAMES.items()}
 
 Place = tuple[slice, ...]
 
@@ -51,10 +50,11 @@ class Layout:
     @classmethod
     def of(cls, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Layout:
         """The layout that a new array gets. Raises InputError for what is not numbers."""
-        if dtype.name not in TYPES:
+        little = dtype.newbyteorder("<")
+        if little not in NAMES:
             raise InputError(f"arrays of {dtype} cannot be stored; numbers and truth values can")
         chunks = tuple(max(1, min(size, CHUNK) if len(shape) >= 3 else size) for size in shape)
-        return cls(shape, chunks, TYPES[dtype.name])
+        return cls(shape, chunks, little)
 
     def document(self) -> bytes:
         """The metadata document, canonical JSON."""
@@ -127,7 +127,7 @@ def _document(shape: Sequence[int], chunks: Sequence[int], dtype: np.dtype[Any])
         "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": list(chunks)}},
         "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
         "codecs": [{"name": "bytes", **endian}],
-        "data_type": dtype.name,
+        "data_type": NAMES[dtype],
         "fill_value": zero,
         "node_type": "array",
         "shape": list(shape),
