@@ -39,7 +39,9 @@ def switch(
     context.options.json |= json
     if start != "HEAD" and not create:
         raise InputError(f"{branch} is where to go; a second revision is for making a branch with -c")
-    commit = run_switch(context.population().repository, branch, create, start)
+    here = context.population()
+    here.refuse_while_merging()
+    commit = run_switch(here.repository, branch, create, start)
     data = {"branch": branch, "commit": commit, "created": create}
     emit("switch", data, f"On {'new ' if create else ''}branch {branch}, at {commit[:10]}")
 
@@ -52,6 +54,7 @@ def checkout(
 
     context.options.json |= json
     here = context.population()
+    here.refuse_while_merging()
     commit = run_checkout(here.repository, revision)
     subject = here.repository.show(commit).subject
     text = (
@@ -171,7 +174,9 @@ def undo(
     from mpop_store.undoing import undo as run_undo
 
     context.options.json |= json
-    repository = context.population().repository
+    here = context.population()
+    here.refuse_while_merging()
+    repository = here.repository
     undone = run_undo(repository, operation, keep)
     head = repository.head
     where = f"HEAD is at {head[:10]} ({repository.show(head).subject})" if head else "HEAD is on no commit"

@@ -33,8 +33,10 @@ def difference_lines(found: Difference, before: str, after: str) -> list[str]:
     lines += _items(found.items)
     for source in found.sources:
         lines += _source(source)
-    for job in found.jobs:
+    for job in found.jobs[:IN_DETAIL]:
         lines += _job(job)
+    if len(found.jobs) > IN_DETAIL:
+        lines.append(f"and {len(found.jobs) - IN_DETAIL} more jobs; `mpop log` lists them")
     lines += _missing(found.missing)
     return lines
 
@@ -86,7 +88,7 @@ def _items(items: list[ItemDifference]) -> Iterator[str]:
         yield f"tilt series {one.name}"
         yield from (f"    {quantity_in_words(quantity)}" for quantity in one.quantities)
         yield from (f"    {line}" for line in _settings(one.settings))
-        if not one.quantities and not one.settings:
+        if not one.model_changed and not one.settings:
             yield "    a new version of the same model"
 
 

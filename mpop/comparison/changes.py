@@ -49,6 +49,7 @@ class ItemDifference:
     kind: Kind
     version_before: str | None
     version_after: str | None
+    model_changed: bool
     quantities: list[Quantity]
     settings: Settings
 

@@ -6,6 +6,7 @@ Git's trees say which records differ; only those are read, and of the arrays onl
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, TypeVar
@@ -24,10 +25,11 @@ from mpop.comparison.models import compare_models
 from mpop.comparison.particles import Displacements, compare_particles, summarise
 from mpop.errors import MissingObjectError, NotFoundError
 from mpop.population import Population
-from mpop.records.arrays import particles_from_arrays
-from mpop.records.models import ItemRecord, JobRecord, SpeciesHead
+from mpop.records.arrays import particles_from_arrays, tilt_series_from_arrays
+from mpop.records.models import JobRecord, SpeciesHead
 from mpop.records.tilt_series import ParticleSet
-from mpop_store.groups import read_group
+from mpop_store import ObjectStore
+from mpop_store.groups import group_objects, read_group
 
 T = TypeVar("T")
 
@@ -53,6 +55,7 @@ def compare(
     second = repository.resolve(after or "HEAD") if after is not None or repository.is_bare else None
     both = _Both(population, first, second)
     if species is None and item is None:
+        both.fetch(None, None)
         return Difference(
             first,
             second,
@@ -65,6 +68,7 @@ def compare(
         )
     only_item = None if item is None else both.in_either(lambda at: population.item(item, at)).id
     only_species = None if species is None else both.in_either(lambda at: population.one_species(species, at)).id
+    both.fetch(only_species, only_item)
     series = list(both.items(only_item)) if species is None else []
     kinds = sorted(both.species(only_species, only_item), key=_by_name)
     return Difference(first, second, {}, kinds, series, missing=both.missing)
@@ -78,6 +82,33 @@ class _Both:
     before: str
     after: str | None
     missing: list[str] = field(default_factory=list)
+
+    @cached_property
+    def objects(self) -> ObjectStore:
+        """The store as it is here: nothing is asked for one by one."""
+        return self.population.objects.offline()
+
+    def fetch(self, species: str | None, item: str | None) -> None:
+        """In a clone without all data: bring what is to be compared, in two requests."""
+        online = self.population.objects
+        if online.fetch_missing is not None:
+            groups = list(self._groups(species, item))
+            with suppress(MissingObjectError):
+                online.prefetch(groups)
+                here = (name for name in groups if self.objects.has(name))
+                online.prefetch(part for name in here for part in group_objects(self.objects, name))
+
+    def _groups(self, species: str | None, item: str | None) -> Iterator[str]:
+        """The groups of arrays that differ."""
+        for _, was, now in self.changed("items", 2):
+            if was and now and species is None and item in (None, now["id"]):
+                yield from (was["model_object"], now["model_object"])
+        for path in self.paths:
+            if path.startswith(f"species/{species or ''}") and path.count("/") == 2:
+                old, new = (record.get("particles", {}) for record in self.records(path))
+                for one in set(old) | set(new):
+                    if old.get(one) != new.get(one) and item in (None, one):
+                        yield from (groups[one] for groups in (old, new) if one in groups)
 
     @cached_property
     def paths(self) -> list[str]:
@@ -159,9 +190,16 @@ class _Both:
             if only is None or known["id"] == only:
                 settings = _settings(was, now, ITEM_SETTINGS) | self._raw(was, now)
                 quantities, more = self._models(was, now)
-                versions = was.get("version"), now.get("version")
-                name = known["name"]
-                yield ItemDifference(known["id"], name, _kind(was, now), *versions, quantities, settings | more)
+                yield ItemDifference(
+                    known["id"],
+                    known["name"],
+                    _kind(was, now),
+                    was.get("version"),
+                    now.get("version"),
+                    bool(was and now) and was["model_object"] != now["model_object"],
+                    quantities,
+                    settings | more,
+                )
 
     @staticmethod
     def _raw(was: Mapping[str, Any], now: Mapping[str, Any]) -> Settings:
@@ -174,7 +212,9 @@ class _Both:
         if not was or not now or was["model_object"] == now["model_object"]:
             return [], {}
         try:
-            models = [self.population.tilt_series(ItemRecord.model_validate(one)) for one in (was, now)]
+            models = [
+                tilt_series_from_arrays(*read_group(self.objects, one["model_object"])) for one in (was, now)
+            ]
         except MissingObjectError:
             self.missing.append(f"the model of {now['name']}")
             return [], {}
@@ -231,7 +271,7 @@ class _Both:
         return parts
 
     def _particle_set(self, group: str | None) -> ParticleSet | None:
-        return None if group is None else particles_from_arrays(*read_group(self.population.objects, group))
+        return None if group is None else particles_from_arrays(*read_group(self.objects, group))
 
 
 def _by_name(one: SpeciesDifference | ItemDifference | SourceDifference) -> tuple[str, str]:

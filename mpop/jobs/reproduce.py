@@ -91,8 +91,12 @@ def _again_refine(
     values: dict[str, Any] = {
         key: tuple(value) if isinstance(value, list) else value for key, value in job.parameters.items()
     }
-    iteration = values.pop("iteration")
-    return refine(population, RefineParameters(**values), device, threads, progress, until=iteration).jobs[-1]
+    try:
+        iteration = int(values.pop("iteration"))
+        parameters = RefineParameters(**values)
+    except (KeyError, TypeError, ValueError) as error:
+        raise StateError(f"job {job.id[:10]} has parameters that this mpop does not know; update mpop?") from error
+    return refine(population, parameters, device, threads, progress, until=iteration).jobs[-1]
 
 
 def _again_reconstruct(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 from example_population import make_population, maps, model, refine
 
 from mpop.comparison import Difference, compare
-from mpop.errors import NotFoundError
+from mpop.errors import MissingObjectError, NotFoundError
 from mpop.population import Population, versioned
 from mpop.records import ParticleSet, SplineGrid
 from mpop_store.groups import group_objects
@@ -206,3 +207,48 @@ def test_only_what_differs_is_read(population: Population, monkeypatch: pytest.M
     monkeypatch.setattr(population.objects, "get", lambda name: asked.append(name) or get(name))
     compare(population, "HEAD")
     assert asked and not same & set(asked)
+
+
+class Elsewhere:
+    """The objects of a population in another place, which counts how often it is asked."""
+
+    def __init__(self, population: Population, folder: Path) -> None:
+        self._home = population.objects.root
+        self._store = shutil.move(self._home, folder)
+        self._home.mkdir()
+        self.requests = 0
+        population.objects.fetch_missing = self.fetch
+
+    def fetch(self, names: Sequence[str]) -> None:
+        self.requests += 1
+        for name in names:
+            place = self._home / name[:2] / name[2:]
+            place.parent.mkdir(exist_ok=True)
+            shutil.copyfile(Path(self._store) / name[:2] / name[2:], place)
+
+
+def test_arrays_that_are_elsewhere_come_in_two_requests(population: Population, tmp_path: Path) -> None:
+    for number in (1, 2):
+        move(population, f"TS_{number}", lambda p: replace(p, position_A=p.position_A + 2.0))
+        group = population.write_tilt_series(model(float(number)))
+        change_item(population, f"TS_{number}", model_object=group)
+    expected = compare(population, "HEAD")
+    elsewhere = Elsewhere(population, tmp_path / "elsewhere")
+    assert compare(population, "HEAD") == expected and not expected.missing
+    assert 1 <= elsewhere.requests <= 2
+
+
+def test_a_remote_that_is_not_there_is_asked_once(population: Population, tmp_path: Path) -> None:
+    move(population, "TS_1", lambda p: replace(p, position_A=p.position_A + 2.0))
+    change_item(population, "TS_2", model_object=population.write_tilt_series(model(1.0)))
+    Elsewhere(population, tmp_path / "elsewhere")
+    asked: list[int] = []
+
+    def gone(names: Sequence[str]) -> None:
+        asked.append(len(names))
+        raise MissingObjectError("nobody answers")
+
+    population.objects.fetch_missing = gone
+    found = compare(population, "HEAD")
+    assert len(asked) == 1 and found.items[0].model_changed and found.items[0].quantities == []
+    assert sorted(found.missing) == ["the model of TS_2", "the particles of ribosome in TS_1"]

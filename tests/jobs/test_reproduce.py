@@ -134,6 +134,8 @@ def test_commits_that_cannot_be_run_again(tmp_path: Path) -> None:
     with pytest.raises(StateError, match=r"\(Import\) was not made by a job"):
         reproduce(population, "HEAD")
     pretend_to_refine(population)
+    with pytest.raises(StateError, match="has parameters that this mpop does not know"):
+        reproduce(population, "HEAD")
     (job,) = population.jobs().values()
     head = population.repository.resolve("HEAD")
     two = [versioned(job.model_copy(update={"id": letter * 64})) for letter in "cd"]
