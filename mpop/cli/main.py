@@ -10,6 +10,7 @@ import typer
 import typer.core
 
 from mpop.cli import (
+    branches,
     collisions,
     context,
     demo,
@@ -61,6 +62,7 @@ def main_options(
 for module in (
     population,
     history,
+    branches,
     merge,
     source,
     species,
