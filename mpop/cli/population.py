@@ -10,6 +10,7 @@ import typer
 from mpop.cli import context
 from mpop.cli.context import JsonOption, emit
 from mpop.cli.differences import few
+from mpop_store.errors import InputError
 
 if TYPE_CHECKING:
     from mpop.population import Population
@@ -45,7 +46,7 @@ def _init_bare(directory: Path, name: str | None) -> None:
     from mpop_store.repository import Repository
 
     if name is not None:
-        raise typer.BadParameter("--bare takes no --name; the population that is pushed to it brings its own")
+        raise InputError("--bare takes no --name; the population that is pushed to it brings its own")
     root = Repository.init(directory, bare=True).root
     emit("init", {"root": root, "name": None}, f"Initialised bare population in {root}; `mpop push` to it")
 

@@ -9,7 +9,9 @@ from mpop_store.repository import Repository
 
 
 def undo(repository: Repository, number: int | None = None, keep: bool = False) -> Operation:
-    """Take back one operation, the last one if none is named; returns it.
+    """Take back one operation, the last one of ours if none is named; returns it.
+
+    What a fetch or a push noted about a remote (refs/remotes/) is the remote's and is skipped.
 
     keep: leave the working state as it is, so that what a commit held shows up as changes. Otherwise it becomes
     that of the commit where HEAD will stand. Raises NotFoundError for an operation that is not in the log,
@@ -40,10 +42,10 @@ def undo(repository: Repository, number: int | None = None, keep: bool = False) 
 
 def _operation(repository: Repository, number: int | None) -> Operation:
     if number is None:
-        last = repository.operations.last()
-        if last is None:
-            raise NotFoundError("there is nothing to undo: the operation log is empty")
-        return last
+        for operation in reversed(repository.operations.all()):
+            if not all(name.startswith("refs/remotes/") for name in operation.moves):
+                return operation
+        raise NotFoundError("there is nothing to undo: the operation log is empty")
     for operation in repository.operations.all():
         if operation.number == number:
             return operation
