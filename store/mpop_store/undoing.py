@@ -32,12 +32,19 @@ def undo(repository: Repository, number: int | None = None, keep: bool = False) 
         head = _head_after(repository, moves)
         if head is None:
             raise StateError(f"operation {operation.number} cannot be undone: HEAD would stand on no commit")
-        reason = f"undo: operation {operation.number} ({operation.reason})"
         if keep or repository.is_bare:
-            repository.refs.update(moves, reason)
+            repository.refs.update(moves, _reason(operation))
         else:
-            repository.move(moves, reason, head)
+            repository.move(moves, _reason(operation), head)
         return operation
+
+
+def _reason(operation: Operation) -> str:
+    """What the log says of undoing an operation, also when that was undoing or doing again."""
+    for done, undone in (("undo: ", "redo: "), ("redo: ", "undo: ")):
+        if operation.reason.startswith(done):
+            return undone + operation.reason.removeprefix(done)
+    return f"undo: operation {operation.number} ({operation.reason})"
 
 
 def _operation(repository: Repository, number: int | None) -> Operation:

@@ -182,8 +182,10 @@ def test_undo_takes_back_a_commit_and_undo_again_brings_it_back(repository: Repo
     second = commit(repository, "a")
     assert undo(repository).reason == "commit: Add a"
     assert repository.head == first and repository.is_clean and "sources/a.json" not in repository.entries()
-    assert undo(repository).reason.startswith("undo: operation 2")
+    assert undo(repository).reason == "undo: operation 2 (commit: Add a)"
     assert repository.head == second and repository.is_clean and "sources/a.json" in repository.entries()
+    assert undo(repository).reason == "redo: operation 2 (commit: Add a)"
+    assert repository.head == first
 
 
 def test_undo_can_keep_the_working_state(repository: Repository) -> None:

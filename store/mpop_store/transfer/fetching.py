@@ -157,5 +157,8 @@ def _moves(
         moves[ref] = (old, new)
     if plan.branches is None:
         known = history.refs.all(f"refs/remotes/{name}/")
+        known.pop(
+            f"refs/remotes/{name}/HEAD", None
+        )  # a plain `git clone` makes it: the branch that is default there
         moves |= {ref: (old, None) for ref, old in known.items() if ref not in targets}
     return moves, diverged
