@@ -29,7 +29,8 @@ def signature(role: str, config: pygit2.Config) -> pygit2.Signature:
 
 
 def _configured(config: pygit2.Config, key: str) -> str | None:
-    return next(iter(config.get_multivar(key)), None)
+    """The value that counts: of a population's own configuration, the user's and the machine's, the nearest."""
+    return next(iter([*config.get_multivar(key)][::-1]), None)
 
 
 def _login() -> str:
