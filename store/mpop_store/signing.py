@@ -89,7 +89,7 @@ def check(history: History, revision: str) -> Signature:
     signed, text = commit.gpg_signature
     if signed is None or text is None:
         return Signature("none")
-    return verify(history.config, signed, text, commit.commit_time)
+    return verify(history, signed, text, commit.commit_time)
 
 
 def check_tag(history: History, name: str) -> Signature:
@@ -102,7 +102,7 @@ def check_tag(history: History, name: str) -> Signature:
     at = text.find(BEGIN)
     if tag is None or at < 0:
         return Signature("none")
-    return verify(history.config, text[at:], text[:at], tag.tagger.time if tag.tagger else 0)
+    return verify(history, text[at:], text[:at], tag.tagger.time if tag.tagger else 0)
 
 
 def unsigned(history: History, commits: Iterable[str]) -> Iterator[tuple[str, str]]:
@@ -132,24 +132,24 @@ def refuse_unsigned(history: History, commits: Iterable[str]) -> None:
             )
 
 
-def verify(config: pygit2.Config, signature: bytes, text: bytes, time: int) -> Signature:
-    """Check the signature of a text that was made at a time (seconds since 1970)."""
+def verify(history: History, signature: bytes, text: bytes, time: int) -> Signature:
+    """Check the signature of a text that was made at a time (seconds since 1970) by the keys allowed here."""
     if not signature.lstrip().startswith(BEGIN):
         return Signature("unknown", key="something other than an ssh key")
-    program = _program(config)
+    program = _program(history.config)
     with _temporary(signature) as file:
         about = ["-n", NAMESPACE, "-s", str(file)]
         plain = _run([program, "-Y", "check-novalidate", *about], text)
         if plain.returncode != 0:
             return Signature("bad")
         key = _fingerprint(plain.stdout)
-        known = _path(config, "gpg.ssh.allowedSignersFile")
+        known = _path(history, "gpg.ssh.allowedSignersFile")
         if known is None or not known.is_file():
             return Signature("unknown", key=key)
         when = f"-Overify-time={datetime.datetime.fromtimestamp(time):%Y%m%d%H%M%S}"
         found = _run([program, "-Y", "find-principals", "-f", str(known), "-s", str(file), when])
         for name in found.stdout.decode(errors="replace").splitlines() if found.returncode == 0 else ():
-            revoked = _path(config, "gpg.ssh.revocationFile")
+            revoked = _path(history, "gpg.ssh.revocationFile")
             options = ["-r", str(revoked)] if revoked is not None and revoked.is_file() else []
             words = [program, "-Y", "verify", "-f", str(known), "-I", name, *about, when, *options]
             if _run(words, text).returncode == 0:
@@ -185,9 +185,11 @@ def _program(config: pygit2.Config) -> str:
     return _value(config, "gpg.ssh.program") or "ssh-keygen"
 
 
-def _path(config: pygit2.Config, key: str) -> Path | None:
-    value = _value(config, key)
-    return Path(value).expanduser() if value else None
+def _path(history: History, key: str) -> Path | None:
+    """A file that Git is told of; as for Git, relative ones count from the top of the work tree."""
+    value = _value(history.config, key)
+    folder = history.git_directory
+    return (folder.parent if folder.name == ".git" else folder) / Path(value).expanduser() if value else None
 
 
 def _value(config: pygit2.Config, key: str) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -82,6 +83,10 @@ def test_verify_asks_for_signatures(tmp_path: Path) -> None:
     repository.config["gpg.ssh.allowedSignersFile"] = str(allowed)
     rename(population, "signed")
     assert verify(population).ok
+    code = "import sys; from mpop.cli.main import main; sys.argv[0] = 'mpop'; main()"
+    words = [sys.executable, "-c", code, "-C", str(population.root), "verify", "--signatures"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 5 and f"commit {first[:10]}: not signed\n" in done.stdout
     report = verify(population, signatures=True)
     assert [(one.kind, one.message) for one in report.problems] == [
         ("signature", f"commit {first[:10]}: not signed"),

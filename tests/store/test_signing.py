@@ -110,6 +110,17 @@ def test_unknown_and_revoked_keys_are_not_good(signed: Signed, tmp_path: Path) -
     assert signing.check(signed.repository, commit).status == "unknown"
 
 
+def test_relative_files_count_from_the_top_of_the_work_tree(
+    signed: Signed, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    commit = signed.commit("first")
+    signed.repository.config["gpg.ssh.allowedSignersFile"] = "../allowed_signers"
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert signing.check(signed.repository, commit).status == "good"
+    assert signed.git("verify-commit", commit).returncode == 0
+
+
 def test_a_key_is_judged_by_when_it_signed(signed: Signed, monkeypatch: pytest.MonkeyPatch) -> None:
     public = signed.key.with_suffix(".pub").read_text()
     signed.allowed.write_text(f'{MAIL} valid-before="20200101" {public}')
