@@ -75,8 +75,9 @@ class Tool:
 
 
 def mpop() -> Tool:
-    """mpop, through the Python interface of its store."""
-    step = f"PYTHONPATH={ROOT} {sys.executable} -m benchmarks.store_mpop"
+    """The mpop of this checkout, through the Python interface of its store."""
+    here = f"{ROOT}:{ROOT / 'store'}:{ROOT / 'hooks'}"
+    step = f"PYTHONPATH={here} {sys.executable} -m benchmarks.store_mpop"
     commit = f"{step} commit wc wc/data"
     return Tool(
         "mpop",
