@@ -35,7 +35,7 @@ from mpop.records.models import (
 )
 from mpop.records.species import head_path, join, part_path, split
 from mpop.records.tilt_series import ParticleSet, TiltSeriesModel
-from mpop_hooks import Proposal, check, refusals
+from mpop_hooks import Proposal, check, refusals, tell
 from mpop_hooks.objects_complete import references_of
 from mpop_store import version_of
 from mpop_store.filecache import FileCache
@@ -87,10 +87,11 @@ def _typed(kind: type[R], path: str, record: Mapping[str, Any]) -> R:
 
 def _refuse(proposal: Proposal) -> None:
     """Raise StateError when a policy does not agree."""
-    findings = refusals(check(proposal))
-    if findings:
-        more = f" and {len(findings) - 1} more findings" if len(findings) > 1 else ""
-        raise StateError(f"refused to commit: {findings[0]}{more}")
+    findings = check(proposal)
+    if refused := refusals(findings):
+        more = f" and {len(refused) - 1} more findings" if len(refused) > 1 else ""
+        raise StateError(f"refused to commit: {refused[0]}{more}")
+    tell(findings)
 
 
 class Population:

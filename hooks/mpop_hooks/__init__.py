@@ -20,7 +20,7 @@ from mpop_hooks import (
     resolution_claim,
     versions_derive,
 )
-from mpop_hooks.findings import Finding, refusals
+from mpop_hooks.findings import Finding, refusals, tell
 from mpop_hooks.plugins import hookimpl
 from mpop_hooks.proposal import Proposal
 
@@ -37,7 +37,17 @@ BUILT_IN = (
 STOP_AFTER = (records_plain, arrays_bounded, BUILT_IN[-1])
 """When one of these refuses nothing more is asked: the policies that follow rely on it."""
 
-__all__ = ["BUILT_IN", "Finding", "Proposal", "check", "check_built_in", "hookimpl", "refusals"]
+__all__ = [
+    "BUILT_IN",
+    "Finding",
+    "Proposal",
+    "check",
+    "check_built_in",
+    "check_records",
+    "hookimpl",
+    "refusals",
+    "tell",
+]
 
 
 def check(proposal: Proposal) -> list[Finding]:
@@ -48,6 +58,11 @@ def check(proposal: Proposal) -> list[Finding]:
 def check_built_in(proposal: Proposal) -> list[Finding]:
     """The findings of the built-in policies alone."""
     return _ask(BUILT_IN, proposal)
+
+
+def check_records(proposal: Proposal) -> list[Finding]:
+    """The findings of the policies that look at records alone, for when the arrays have not come along."""
+    return _ask((records_plain, versions_derive), proposal)
 
 
 def _ask(policies: Iterable[Any], proposal: Proposal) -> list[Finding]:

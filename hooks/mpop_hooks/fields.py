@@ -109,7 +109,7 @@ CHECKS: Mapping[str, tuple[Check, str]] = {
     "failed": (each(with_fields(item=an_id, name=is_name, reason=a(str))), "does not list series"),
     "warnings": (each(a(str)), "are not lines"),
 }
-"""Field -> what it must be, and what to say if it is not. Other fields that end in `_object` may name an object."""
+"""Field -> what it must be, and what to say if it is not. Other fields ending in `_object` may name an object."""
 
 
 def wrong_fields(record: Mapping[str, Any]) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import Literal
 
@@ -23,6 +24,13 @@ class Finding:
         advice = f"; {self.advice}" if self.advice else ""
         where = f"{self.path}; " if self.path else ""
         return f"{self.message} ({where}rule {self.rule}){advice}"
+
+
+def tell(findings: list[Finding]) -> None:
+    """Log the notes; on the command line they end up on standard error, also from the far side of ssh."""
+    for finding in findings:
+        if finding.severity == "note":
+            logging.getLogger("mpop").warning("mpop: note: %s", finding)
 
 
 def refusals(findings: list[Finding]) -> list[Finding]:

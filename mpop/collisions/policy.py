@@ -95,16 +95,17 @@ def _species(head: Record, groups: Mapping[str, str]) -> SpeciesRecord:
 
 
 def _findings(report: CollisionReport, severity: Literal["refuse", "note"]) -> Iterator[Finding]:
-    found: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
+    found: defaultdict[tuple[str, str], set[tuple[str, int]]] = defaultdict(set)
     for one in report.items:
         for hit in one.collisions:
             if hit.first.incoming or hit.second.incoming:
                 new, other = (hit.first, hit.second) if hit.first.incoming else (hit.second, hit.first)
-                found[new.species, other.species].append(one.name)
-    for (new, other), series in sorted(found.items()):
+                found[new.species, other.species].add((one.name, new.particle))
+    for (new, other), particles in sorted(found.items()):
+        series = {name for name, _ in particles}
         names = report.species[new].name, report.species[other].name
         message = (
-            f"{len(series)} new particles of {names[0]} stand where particles of {names[1]} are, "
-            f"in {len(set(series))} tilt series (first: {min(series)})"
+            f"{len(particles)} new particles of {names[0]} stand where particles of {names[1]} are, "
+            f"in {len(series)} tilt series (first: {min(series)})"
         )
         yield Finding(RULE, f"species/{new}.json", message, ADVICE, severity)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 
-from mpop_hooks import Finding, Proposal, check, refusals, versions_derive
+from mpop_hooks import Finding, Proposal, check, check_records, refusals, tell
 from mpop_hooks.objects_complete import references_of
 from mpop_hooks.proposal import POLICIES_FOLDER, Snapshot, settings_of
 from mpop_store import InputError, StateError
@@ -33,14 +33,14 @@ def check_pushed(history: History, commits: Sequence[NewCommit]) -> None:
 
 
 def check_fetched(history: History, commits: Sequence[NewCommit]) -> None:
-    """Make sure that every record can be read and has the version of its content. Raises StateError.
+    """Make sure that every record is one that mpop writes and has the version of its content. Raises StateError.
 
     Its arrays may stay where they are, so nothing is asked that would need them.
     """
     steps = _Steps(history)
     for commit in _states(history, commits):
         with _as_refusal(commit):
-            _refuse(versions_derive.check(steps.from_first_parent(commit)), commit)
+            _refuse(check_records(steps.from_first_parent(commit)), commit)
 
 
 class _Steps:
@@ -83,11 +83,12 @@ def _states(history: History, commits: Sequence[NewCommit]) -> Iterator[NewCommi
         yield commit
 
 
-def _refuse(findings: Iterable[Finding], commit: NewCommit) -> None:
-    found = refusals(list(findings))
+def _refuse(findings: list[Finding], commit: NewCommit) -> None:
+    found = refusals(findings)
     if found:
         more = f" (and {len(found) - 1} more findings)" if len(found) > 1 else ""
         raise StateError(f"refused: {found[0]}{more}, in commit {commit.id[:10]}")
+    tell(findings)
 
 
 @contextmanager

@@ -124,3 +124,11 @@ def test_a_commit_that_a_program_refuses_is_not_made(population: Population) -> 
     with pytest.raises(StateError, match=r"refused to commit: this population is frozen .*rule commit/frozen"):
         population.commit("Rename")
     assert population.repository.head == head
+
+
+def test_notes_of_a_commit_are_logged(population: Population, caplog: pytest.LogCaptureFixture) -> None:
+    put(population, "commit", "greet", "echo mind the vacuum")
+    population.stage([population.item("TS_1").model_copy(update={"name": "other"})])
+    population.commit("Rename")
+    (record,) = caplog.records
+    assert record.getMessage().startswith("mpop: note: mind the vacuum (rule commit/greet)")
