@@ -74,11 +74,16 @@ class SpeciesMerge:
 
     @property
     def maps_side(self) -> Side | None:
-        """The side whose half-maps are taken; None when both made new ones."""
-        values = [
+        """The side whose half-maps are taken; None when both made new ones.
+
+        When both made the same, either would do; which it is must not depend on who merges.
+        """
+        base, ours, theirs = (
             head and tuple(getattr(head, field) for field in MAPS) for head in (self.base, self.ours, self.theirs)
-        ]
-        return side_taken(*values)
+        )
+        if ours == theirs:
+            return "ours" if self.head("ours").version <= self.head("theirs").version else "theirs"
+        return side_taken(base, ours, theirs)
 
     def denoiser(self, maps: Side) -> str | None:
         """The denoiser that the merge takes; that of the maps' side where both changed it."""

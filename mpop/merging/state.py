@@ -6,7 +6,6 @@ import json
 import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 from mpop.errors import StateError, StoreError
 from mpop.merging.conflicts import WAYS, Way
@@ -36,7 +35,7 @@ def waiting_merge(population: Population) -> MergeState | None:
     """The merge that waits, if one does. One whose branch has moved on is over."""
     if not population.merging:
         return None
-    return _parse(population.merge_file, json.loads(population.merge_file.read_bytes()))
+    return _parse(population.merge_file)
 
 
 def keep(population: Population, state: MergeState) -> None:
@@ -57,13 +56,14 @@ def forget(population: Population) -> None:
     population.merge_file.unlink(missing_ok=True)
 
 
-def _parse(path: Path, values: dict[str, Any]) -> MergeState:
+def _parse(path: Path) -> MergeState:
     try:
+        values = json.loads(path.read_bytes())
         if values.pop("format") != FORMAT:
             raise ValueError("format")
         state = MergeState(**values)
         if not set(state.resolutions.values()) <= set(WAYS):
             raise ValueError("resolutions")
         return state
-    except (TypeError, ValueError, KeyError) as error:
+    except (TypeError, ValueError, KeyError, AttributeError) as error:
         raise StateError(f"{path} is not a merge that this mpop wrote; `mpop merge --abort` removes it") from error

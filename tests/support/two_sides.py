@@ -11,11 +11,17 @@ import numpy as np
 from example_population import maps, model, particle_set
 
 from mpop.population import Population
-from mpop.records.models import JobRecord, PopulationRecord, SpeciesRecord
+from mpop.records.models import ItemRecord, JobRecord, PopulationRecord, SpeciesRecord
 from mpop.records.tilt_series import ParticleSet
 
 Edit = Callable[[Population], None]
 SPECIES = "a" * 16
+
+
+def _committed(population: Population, item: ItemRecord) -> str | None:
+    """Version of a series in HEAD, the parent of what is committed next."""
+    known = population.items("HEAD").get(item.id)
+    return known.version if known else None
 
 
 def _species(population: Population) -> SpeciesRecord:
@@ -44,8 +50,8 @@ def refine_item(name: str, bend_A: float, against: str | None = None) -> Edit:
         new = item.model_copy(
             update={
                 "model_object": population.write_tilt_series(model(bend_A)),
-                "species_versions": {SPECIES: against or _species(population).version},
-                "parent": item.version,
+                "species_versions": {SPECIES: against or population.one_species(SPECIES, "HEAD").version},
+                "parent": _committed(population, item),
                 "merged": [],
                 "job": job.id,
             }
@@ -60,7 +66,7 @@ def edit_item(series: str, **changes: Any) -> Edit:
 
     def edit(population: Population) -> None:
         item = population.item(series)
-        population.stage([item.model_copy(update={**changes, "parent": item.version})])
+        population.stage([item.model_copy(update={**changes, "parent": _committed(population, item)})])
 
     return edit
 
@@ -76,7 +82,7 @@ def store_raw(name: str) -> Edit:
             )
             for i, one in enumerate(item.raw)
         ]
-        population.stage([item.model_copy(update={"raw": raw, "parent": item.version})])
+        population.stage([item.model_copy(update={"raw": raw, "parent": _committed(population, item)})])
 
     return edit
 
@@ -185,7 +191,7 @@ def remove_species(population: Population) -> None:
 
 def remove_source(population: Population) -> None:
     """Take the source out, with its series, and the species that is in them."""
-    source, items = population.source("grid1"), population.items()
+    source, items = population.source("5" * 16), population.items()
     gone = [items[item] for item in source.items]
     population.stage([], remove=[source, *gone, _species(population)])
 
@@ -200,18 +206,18 @@ def link_elsewhere(population: Population) -> None:
         path = population.raw_path(one)
         shutil.copy(path, folder)
         raw.append(one.model_copy(update={"path": f"../elsewhere/{path.name}"}))
-    population.stage([item.model_copy(update={"raw": raw, "parent": item.version})])
+    population.stage([item.model_copy(update={"raw": raw, "parent": _committed(population, item)})])
 
 
 def add_source(identity: str, name: str, item: str) -> Edit:
     """A new source of one series."""
 
     def edit(population: Population) -> None:
-        old = population.item("TS_1")
+        old = population.item("1" * 16)
         new = old.model_copy(
             update={"id": item, "name": f"{name}_1", "source": identity, "parent": None, "merged": []}
         )
-        source = population.source("grid1").model_copy(update={"id": identity, "name": name, "items": [item]})
+        source = population.source("5" * 16).model_copy(update={"id": identity, "name": name, "items": [item]})
         population.stage([source, new])
 
     return edit
@@ -221,7 +227,7 @@ def add_to_source(item: str, name: str) -> Edit:
     """One more series of the source."""
 
     def edit(population: Population) -> None:
-        old, source = population.item("TS_1"), population.source("grid1")
+        old, source = population.item("1" * 16), population.source("5" * 16)
         new = old.model_copy(update={"id": item, "name": name, "parent": None, "merged": []})
         population.stage([new, source.model_copy(update={"items": sorted([*source.items, item])})])
 
@@ -232,7 +238,7 @@ def edit_source(**changes: Any) -> Edit:
     """Change fields of the source."""
 
     def edit(population: Population) -> None:
-        population.stage([population.source("grid1").model_copy(update=changes)])
+        population.stage([population.source("5" * 16).model_copy(update=changes)])
 
     return edit
 
