@@ -24,10 +24,12 @@ UNREADABLE = (pygit2.GitError, KeyError, ValueError, OSError)
 
 
 def loose_object_is_intact(file: Path, oid: str) -> bool:
-    """Whether a file holds the object of that id and nothing else."""
+    """Whether a file holds the object of that id and nothing else; True if it is gone, into a pack."""
     stream = zlib.decompressobj()
     try:
         content = stream.decompress(file.read_bytes())
+    except FileNotFoundError:
+        return True
     except (zlib.error, OSError):
         return False
     return stream.eof and not stream.unused_data and hashlib.sha1(content).hexdigest() == oid
@@ -49,8 +51,7 @@ class GitObjects:
         """Raise DamagedObjectError if an object lies here in a file of its own and is damaged."""
         if oid in self._sound:
             return
-        path = self.loose_path(oid)
-        if path.exists() and not loose_object_is_intact(path, oid):
+        if not loose_object_is_intact(self.loose_path(oid), oid):
             raise DamagedObjectError(f"Git object {oid} is damaged or missing; run `mpop verify`")
         self._sound.add(oid)
 
@@ -227,8 +228,8 @@ class GitObjects:
         """Write an object; libgit2 would leave one of that name alone that a power cut has torn."""
         oid = str(write())
         path = self.loose_path(oid)
-        if path.exists() and not loose_object_is_intact(path, oid):
-            path.unlink()
+        if not loose_object_is_intact(path, oid):
+            path.unlink(missing_ok=True)
             write()
         self._unsynced.add(oid)
         return oid
@@ -236,5 +237,8 @@ class GitObjects:
     def sync(self, more: Iterable[str] = ()) -> None:
         """Make everything written here, and the given objects, survive a power cut. Raises OSError."""
         loose = [self.loose_path(oid) for oid in self._unsynced | set(more)]
-        fsync_all(path for path in loose if path.exists())  # the others are in a pack
+        try:
+            fsync_all(path for path in loose if path.exists())  # the others are in a pack
+        except FileNotFoundError:
+            self.sync(more)  # one was packed at this moment
         self._unsynced.clear()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import example_population
 
+from mpop.exchange.fetching import fetch_from, upstream
 from mpop.exchange.pushing import PushOptions, push_to
+from mpop.merging import merge
 from mpop.population import Population
 from mpop_store import hash_bytes
 from mpop_store.collection import collect as collect_garbage
@@ -62,6 +64,25 @@ def put_species(path: str, identity: str, number: str) -> str:
     return group
 
 
+def put_species_at_once(path: str, identity: str, number: str) -> None:
+    """As `put_species`, as a job does it: without touching the working state."""
+    population = Population.open(path)
+    head = population.repository.resolve("HEAD")
+    group = population.write_group(example_population.maps(int(number)))
+    new = population.one_species("ribosome", head)
+    new = new.model_copy(update={"id": identity, "name": identity, "maps_object": group})
+    population.commit_records([new], f"Species {identity}", since=head)
+
+
+def pull(path: str) -> None:
+    """Fetch from origin and merge."""
+    population = Population.open(path)
+    repository = population.repository
+    settings = Remotes(repository).get("origin")
+    fetch_from(repository, settings)
+    merge(population, upstream(repository, settings), default="ours")
+
+
 def pack_all(path: str) -> None:
     """Pack objects."""
     pack(Population.open(path).repository)
@@ -87,10 +108,10 @@ def litter(path: str) -> None:
     population.write_group(example_population.maps(21))
 
 
-def collect(path: str) -> None:
+def collect(path: str, margin_s: str = "-3600") -> None:
     """Collect garbage at once, however new it is, and empty the trash."""
     repository = Population.open(path).repository
-    collect_garbage(repository, empty_trash=True, operations_days=0.0, trash_days=0.0, margin_s=-3600.0)
+    collect_garbage(repository, empty_trash=True, operations_days=0.0, trash_days=0.0, margin_s=float(margin_s))
 
 
 def read(path: str) -> None:

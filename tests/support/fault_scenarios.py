@@ -45,7 +45,7 @@ def _branched(world: World) -> None:
     fault_actions.refine(str(world.root))
 
 
-def _shared(world: World) -> None:
+def share(world: World) -> None:
     """A bare population `shared`, and `other`, another lab's clone of it."""
     clone(str(world.root), world.folder / "shared", bare=True)
     clone("../shared", world.folder / "other", base=world.root)
@@ -54,7 +54,7 @@ def _shared(world: World) -> None:
 
 
 def _to_push(world: World) -> None:
-    _shared(world)
+    share(world)
     fault_actions.refine(str(world.root))
 
 
@@ -81,7 +81,7 @@ SCENARIOS = {
     "merge": Scenario(_branched, ("-C", "{root}", "merge", "side")),
     "pack": Scenario(_branched, ("-C", "{root}", "pack")),
     "gc": Scenario(_garbage, ("fault_actions:collect", "{root}")),
-    "clone": Scenario(_shared, ("clone", "{folder}/shared", "{folder}/new"), makes="new"),
+    "clone": Scenario(share, ("clone", "{folder}/shared", "{folder}/new"), makes="new"),
     "push": Scenario(_to_push, ("-C", "{root}", "push")),
     "pull": Scenario(_to_pull, ("-C", "{folder}/other", "pull")),
     "pull with a merge": Scenario(_to_merge, ("-C", "{folder}/other", "pull")),
