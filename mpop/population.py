@@ -77,7 +77,8 @@ def record_path(record: Record) -> str:
     raise TypeError(f"no path for a {type(record).__name__}")
 
 
-def _typed(kind: type[R], path: str, record: Mapping[str, Any]) -> R:
+def typed(kind: type[R], path: str, record: Mapping[str, Any]) -> R:
+    """A record as its model; path: where it is. Raises StateError for one that this mpop does not read."""
     try:
         return kind.model_validate(record)
     except ValidationError as error:
@@ -131,11 +132,11 @@ class Population:
     @property
     def name(self) -> str:
         """Name of the population."""
-        return _typed(PopulationRecord, ROOT_RECORD, self.repository.read(ROOT_RECORD)).name
+        return typed(PopulationRecord, ROOT_RECORD, self.repository.read(ROOT_RECORD)).name
 
     def _all(self, prefix: str, kind: type[R], at: str | None) -> dict[str, R]:
         found = self.repository.records(prefix, at)
-        records = [_typed(kind, path, record) for path, record in found.items()]
+        records = [typed(kind, path, record) for path, record in found.items()]
         return {record.id: record for record in records}  # pyright: ignore[reportAttributeAccessIssue]
 
     def sources(self, at: str | None = None) -> dict[str, SourceRecord]:
@@ -153,12 +154,12 @@ class Population:
     def species_heads(self, at: str | None = None) -> dict[str, SpeciesHead]:
         """Species by id, without their particles."""
         paths = [path for path in self.repository.entries(at, "species/") if path.count("/") == 1]
-        heads = [_typed(SpeciesHead, path, self.repository.read(path, at)) for path in sorted(paths)]
+        heads = [typed(SpeciesHead, path, self.repository.read(path, at)) for path in sorted(paths)]
         return {head.id: head for head in heads}
 
     def _whole(self, head: SpeciesHead, at: str | None) -> SpeciesRecord:
         found = self.repository.records(f"species/{head.id}/", at)
-        return join(head, [_typed(SpeciesPart, path, part).model_dump() for path, part in found.items()])
+        return join(head, [typed(SpeciesPart, path, part).model_dump() for path, part in found.items()])
 
     def jobs(self, at: str | None = None) -> dict[str, JobRecord]:
         """Job records by id."""
@@ -187,7 +188,7 @@ class Population:
         """A tilt series by name or id."""
         path = f"items/{name[:2]}/{name}.json"
         if ID.fullmatch(name) and self.repository.find(path, at) is not None:
-            return _typed(ItemRecord, path, self.repository.read(path, at))
+            return typed(ItemRecord, path, self.repository.read(path, at))
         return self._one("tilt series", self.items(at), name)
 
     def one_species(self, name: str, at: str | None = None) -> SpeciesRecord:

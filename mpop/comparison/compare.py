@@ -24,9 +24,9 @@ from mpop.comparison.changes import (
 from mpop.comparison.models import compare_models
 from mpop.comparison.particles import Displacements, compare_particles, summarise
 from mpop.errors import MissingObjectError, NotFoundError
-from mpop.population import Population
+from mpop.population import Population, typed
 from mpop.records.arrays import particles_from_arrays, tilt_series_from_arrays
-from mpop.records.models import JobRecord, SpeciesHead
+from mpop.records.models import ItemRecord, JobRecord, Record, SourceRecord, SpeciesHead, SpeciesPart
 from mpop.records.tilt_series import ParticleSet
 from mpop_store import ObjectStore
 from mpop_store.groups import group_objects, read_group
@@ -100,7 +100,7 @@ class _Both:
 
     def _groups(self, species: str | None, item: str | None) -> Iterator[str]:
         """The groups of arrays that differ."""
-        for _, was, now in self.changed("items", 2):
+        for _, was, now in self.changed(ItemRecord, "items", 2):
             if was and now and species is None and item in (None, now["id"]):
                 yield from (was["model_object"], now["model_object"])
         for path in self.paths:
@@ -134,11 +134,17 @@ class _Both:
             found.append({} if oid is None else self.population.repository.load(oid))
         return found[0], found[1]
 
-    def changed(self, folder: str, depth: int) -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
+    def changed(
+        self, kind: type[Record], folder: str, depth: int
+    ) -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
         """Path and both records of what differs in a folder, at a depth of so many slashes."""
         for path in self.paths:
             if path.startswith(f"{folder}/") and path.count("/") == depth:
-                yield path, *self.records(path)
+                was, now = self.records(path)
+                for record in (was, now):
+                    if record:
+                        typed(kind, path, record)  # or StateError
+                yield path, was, now
 
     def name(self) -> Settings:
         """The name of the population."""
@@ -148,9 +154,9 @@ class _Both:
 
     def jobs(self) -> Iterator[JobDifference]:
         """The jobs that only the second state knows."""
-        for _, was, now in self.changed("jobs", 2):
+        for path, was, now in self.changed(JobRecord, "jobs", 2):
             if now and not was:
-                job = JobRecord.model_validate(now)
+                job = typed(JobRecord, path, now)
                 earlier = self._job_before(job)
                 changed = {} if earlier is None else _settings(earlier.parameters, job.parameters)
                 yield JobDifference(job.id, job.verb, job.parameters, job.seed, changed)
@@ -161,14 +167,15 @@ class _Both:
             if path.startswith("species/"):
                 was, now = self.records(path)
                 made_by = str(was.get("job"))
-                record, _ = self.records(f"jobs/{made_by[:2]}/{made_by}.json")
+                at = f"jobs/{made_by[:2]}/{made_by}.json"
+                record, _ = self.records(at)
                 if now.get("job") == job.id and record.get("verb") == job.verb:
-                    return JobRecord.model_validate(record)
+                    return typed(JobRecord, at, record)
         return None
 
     def sources(self) -> Iterator[SourceDifference]:
         """Sources, and the series that came and went."""
-        for _, was, now in self.changed("sources", 1):
+        for _, was, now in self.changed(SourceRecord, "sources", 1):
             known = now or was
             old, new = set(was.get("items", ())), set(now.get("items", ()))
             yield SourceDifference(
@@ -185,7 +192,7 @@ class _Both:
 
     def items(self, only: str | None) -> Iterator[ItemDifference]:
         """Tilt series, their models by what changed in them."""
-        for _, was, now in self.changed("items", 2):
+        for _, was, now in self.changed(ItemRecord, "items", 2):
             known = now or was
             if only is None or known["id"] == only:
                 settings = _settings(was, now, ITEM_SETTINGS) | self._raw(was, now)
@@ -223,16 +230,17 @@ class _Both:
 
     def species(self, only: str | None, item: str | None) -> Iterator[SpeciesDifference]:
         """Species; with an item, only what happened to their particles in it."""
-        for _, was, now in self.changed("species", 1):
-            known = now or was
-            if only is None or known["id"] == only:
-                difference = self._one_species(was, now, item)
+        for path, was, now in self.changed(SpeciesHead, "species", 1):
+            known = typed(SpeciesHead, path, now or was)
+            if only is None or known.id == only:
+                difference = self._one_species(known, was, now, item)
                 if item is None or difference.series:
                     yield difference
 
-    def _one_species(self, was: dict[str, Any], now: dict[str, Any], item: str | None) -> SpeciesDifference:
-        known = now or was
-        parts = self._parts(SpeciesHead.model_validate(known), item) if item or (was and now) else {}
+    def _one_species(
+        self, known: SpeciesHead, was: dict[str, Any], now: dict[str, Any], item: str | None
+    ) -> SpeciesDifference:
+        parts = self._parts(known, item) if item or (was and now) else {}
         series = [
             SeriesParticles(one, self.in_either(lambda at, one=one: self._item_name(one, at)), change)
             for one, part in parts.items()
@@ -242,8 +250,8 @@ class _Both:
         if not (was and now):
             counts |= {"added": counts["after"], "removed": counts["before"]}
         return SpeciesDifference(
-            known["id"],
-            known["name"],
+            known.id,
+            known.name,
             _kind(was, now),
             was.get("resolution_A"),
             now.get("resolution_A"),
@@ -258,7 +266,7 @@ class _Both:
     def _parts(self, species: SpeciesHead, item: str | None) -> dict[str, Displacements]:
         """By item id, of the series in which the particles are not the same group of arrays."""
         parts: dict[str, Displacements] = {}
-        for _, was, now in self.changed(f"species/{species.id}", 2):
+        for _, was, now in self.changed(SpeciesPart, f"species/{species.id}", 2):
             old, new = was.get("particles", {}), now.get("particles", {})
             for one in sorted(set(old) | set(new)):
                 if old.get(one) != new.get(one) and item in (None, one):

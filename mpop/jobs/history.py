@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from itertools import chain, repeat
 
 from mpop.errors import NotFoundError
-from mpop.population import Population, record_path
+from mpop.population import Population, record_path, typed
 from mpop.records.models import ItemRecord, JobRecord, SpeciesHead
 from mpop_store.repository import Commit, Repository
 
@@ -61,9 +61,9 @@ def describe(population: Population, commit: Commit) -> HistoryEntry:
             continue
         folder = path.split("/")[0]
         if folder == "jobs":
-            job = JobRecord.model_validate(repository.read(path, commit.id))
+            job = typed(JobRecord, path, repository.read(path, commit.id))
         elif folder == "species" and path.count("/") == 1:
-            new = SpeciesHead.model_validate(repository.read(path, commit.id))
+            new = typed(SpeciesHead, path, repository.read(path, commit.id))
             old = repository.read(path, parent) if parent and kind == "M" else {}
             species.append(
                 SpeciesChange(
@@ -76,7 +76,7 @@ def describe(population: Population, commit: Commit) -> HistoryEntry:
                 )
             )
         elif folder == "items":
-            item = ItemRecord.model_validate(repository.read(path, commit.id))
+            item = typed(ItemRecord, path, repository.read(path, commit.id))
             items.append(item.name)
             uses |= set(item.species_versions.items())
     names = {one.id: one.name for one in population.species_heads(commit.id).values()} if uses else {}

@@ -20,7 +20,7 @@ from mpop.jobs.environment import choose_device, software_versions, use_threads
 from mpop.jobs.progress import Progress, silent
 from mpop.jobs.reconstruct import reconstruct_species
 from mpop.jobs.refine import RefineParameters, refine
-from mpop.population import Population
+from mpop.population import Population, typed
 from mpop.records.models import FailedSeries, JobRecord, SpeciesHead, SpeciesRecord
 from mpop.records.tilt_series import ParticleSet
 from mpop_hooks.objects_complete import references_of
@@ -162,7 +162,7 @@ def _job_of(population: Population, commit: Commit) -> JobRecord:
     if len(paths) != 1:
         many = f"brought {len(paths)} jobs; give the commit of one of them" if paths else "was not made by a job"
         raise StateError(f"{short} {many}")
-    job = JobRecord.model_validate(population.repository.read(paths[0], commit.id))
+    job = typed(JobRecord, paths[0], population.repository.read(paths[0], commit.id))
     if job.verb not in RUN_AGAIN:
         raise StateError(
             f"{short}: a {job.verb} cannot be run again by itself; reproduce the commits it came from"
@@ -180,7 +180,7 @@ def _base(population: Population, commit: Commit, job: JobRecord) -> str:
         if job.parameters.get("iteration", 1) > 1:
             earlier = job.parameters | {"iteration": job.parameters["iteration"] - 1}
             for path in _changed(before, "jobs", 2):
-                found = JobRecord.model_validate(repository.read(path, before.id))
+                found = typed(JobRecord, path, repository.read(path, before.id))
                 if (found.verb, found.parameters) == (job.verb, earlier):
                     return _base(population, before, found)
         elif all(_version(repository, path, before.id) == version for path, version in job.inputs.items()):

@@ -13,7 +13,7 @@ import pytest
 from example_population import make_population, maps, model, refine
 
 from mpop.comparison import Difference, compare
-from mpop.errors import MissingObjectError, NotFoundError
+from mpop.errors import MissingObjectError, NotFoundError, StateError
 from mpop.population import Population, versioned
 from mpop.records import ParticleSet, SplineGrid
 from mpop_store.groups import group_objects
@@ -252,3 +252,10 @@ def test_a_remote_that_is_not_there_is_asked_once(population: Population, tmp_pa
     found = compare(population, "HEAD")
     assert len(asked) == 1 and found.items[0].model_changed and found.items[0].quantities == []
     assert sorted(found.missing) == ["the model of TS_2", "the particles of ribosome in TS_1"]
+
+
+@pytest.mark.parametrize("path", [f"species/{'a' * 16}.json", f"items/11/{'1' * 16}.json"])
+def test_a_record_of_a_newer_mpop_is_said_to_be_one(population: Population, path: str) -> None:
+    population.repository.stage({path: population.repository.read(path) | {"charge": 3}})
+    with pytest.raises(StateError, match=rf"{path} is not a record that this mpop reads \(field charge\)"):
+        compare(population, "HEAD")
