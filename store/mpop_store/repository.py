@@ -33,6 +33,8 @@ __all__ = ["BRANCH", "FORMAT_VERSION", "ROOT_RECORD", "Changes", "Commit", "Repo
 ROOT_RECORD = "population.json"
 FORMAT_VERSION = 1
 BRANCH = "refs/heads/main"
+NOT_OURS = "is not owned by current user"
+"""What libgit2 says, with the path in quotes, about a folder that Git's `safe.directory` would have to allow."""
 KINDS = {DeltaStatus.ADDED: "A", DeltaStatus.DELETED: "D"}
 
 
@@ -78,6 +80,12 @@ class Repository(History):
         try:
             git = pygit2.Repository(found)
         except (pygit2.GitError, ValueError) as error:
+            if NOT_OURS in str(error):
+                path = str(error).split("'")[1]
+                raise StateError(
+                    f"{path} belongs to another user; if you trust whoever can write there: "
+                    f"`git config --global --add safe.directory {path}`"
+                ) from error
             reason = unsupported_format(Path(found)) or error
             raise StateError(f"{found}: a kind of Git repository that mpop cannot use: {reason}") from error
         repository = cls(git)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pygit2
 import pytest
 
 from mpop.errors import MpopError, NotFoundError, StateError
@@ -297,3 +299,20 @@ def test_every_version_can_be_brought_at_once(
     assert fetch_origin(here, Data("all")).bytes > 0
     assert all(here.objects.offline().has(name) for name in old)
     assert fetch_origin(here).bytes == 0
+
+
+def test_a_folder_of_another_user_must_be_trusted_first(
+    shared: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if os.geteuid() == 0:
+        for path in (shared.root, *shared.root.rglob("*")):
+            os.chown(path, 65534, 65534)
+    else:  # only root can give a folder away
+
+        def refuse(path: str) -> None:
+            raise pygit2.GitError(f"repository path '{shared.root}' is not owned by current user")
+
+        monkeypatch.setattr(pygit2, "Repository", refuse)
+    advice = rf"{shared.root} belongs to another user; .* `git config --global --add safe.directory {shared.root}`"
+    with pytest.raises(StateError, match=advice):
+        Repository.open(shared.root)
