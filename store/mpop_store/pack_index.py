@@ -70,31 +70,37 @@ class PackIndex:
         return Table(self.names[rows], self.offsets[rows], self.lengths[rows])
 
 
-def merge(parts: Sequence[tuple[str, Table]]) -> PackIndex:
-    """The index of packs, given by file name and table."""
-    names = np.concatenate([table.names for _, table in parts]) if parts else np.zeros(0, "S32")
-    numbers = np.repeat(np.arange(len(parts), dtype="<u4"), [len(table.names) for _, table in parts])
-    offsets = np.concatenate([table.offsets for _, table in parts]) if parts else np.zeros(0, "<u8")
-    lengths = np.concatenate([table.lengths for _, table in parts]) if parts else np.zeros(0, "<u8")
-    order = np.argsort(names, kind="stable")
-    return PackIndex(
-        tuple(pack for pack, _ in parts), names[order], numbers[order], offsets[order], lengths[order]
-    )
+EMPTY = PackIndex((), np.zeros(0, "S32"), np.zeros(0, "<u4"), np.zeros(0, "<u8"), np.zeros(0, "<u8"))
 
 
-def update(folder: Path, packs: Sequence[str], known: PackIndex | None) -> PackIndex:
-    """The index of the packs that are there now, from what is known of them and from the packs themselves."""
-    if known is not None and list(known.packs) == list(packs):
+def update(folder: Path, packs: Sequence[str], known: PackIndex) -> PackIndex:
+    """The index of the packs that are there now, from what is known of them, or else from the packs themselves.
+
+    Raises OSError.
+    """
+    if list(known.packs) == list(packs):
         return known
-    old = set() if known is None else set(known.packs)
-    parts: list[tuple[str, Table]] = []
-    for pack in packs:
-        if known is not None and pack in old:
-            parts.append((pack, known.of_pack(pack)))
-        else:
-            with contextlib.suppress(FileNotFoundError):  # has been replaced since it was listed
-                parts.append((pack, table_of(folder / pack)))
-    return merge(parts)
+    place = {pack: number for number, pack in enumerate(packs)}
+    renumbered = np.array([place.get(pack, -1) for pack in known.packs], np.int64)[known.numbers]
+    kept = renumbered >= 0
+    names, numbers, offsets, lengths = [EMPTY.names], [EMPTY.numbers], [EMPTY.offsets], [EMPTY.lengths]
+    for pack in set(packs) - set(known.packs):
+        with contextlib.suppress(FileNotFoundError):  # has been replaced since it was listed
+            table = table_of(folder / pack)
+            names.append(table.names)
+            numbers.append(np.full(len(table.names), place[pack], "<u4"))
+            offsets.append(table.offsets)
+            lengths.append(table.lengths)
+    added = np.concatenate(names)
+    order = np.argsort(added)
+    at = np.searchsorted(known.names[kept], added[order])
+    return PackIndex(
+        tuple(packs),
+        np.insert(known.names[kept], at, added[order]),
+        np.insert(renumbered[kept].astype("<u4"), at, np.concatenate(numbers)[order]),
+        np.insert(known.offsets[kept], at, np.concatenate(offsets)[order]),
+        np.insert(known.lengths[kept], at, np.concatenate(lengths)[order]),
+    )
 
 
 def table_of(path: Path) -> Table:

@@ -14,7 +14,7 @@ import numpy as np
 from mpop_store.durable import TEMPORARY
 from mpop_store.errors import DamagedObjectError, StoreError
 from mpop_store.loose import ABANDONED_AFTER_S, open_regular, remove_leftovers
-from mpop_store.pack_index import PackIndex, list_packs, merge, read_index, update, write_index
+from mpop_store.pack_index import EMPTY, PackIndex, list_packs, read_index, update, write_index
 from mpop_store.packs import raw_name, read_table, recover_table
 
 INDEX = "index"
@@ -63,12 +63,12 @@ class PackedObjects:
 
     def _up_to_date(self, packs: list[str]) -> PackIndex:
         if not packs:
-            return merge([])
+            return EMPTY
         file = self.folder / INDEX
         kept = read_index(file) if self._keep_index else None
         known = self._index if kept is None else kept
         try:
-            index = update(self.folder, packs, known)
+            index = update(self.folder, packs, known or EMPTY)
         except OSError as error:
             raise StoreError(f"the packs in {self.folder} cannot be read: {error}") from error
         if self._keep_index and index is not kept:
@@ -147,9 +147,9 @@ class PackedObjects:
         columns = ((known.names, told.names), (known.offsets, told.offsets), (known.lengths, told.lengths))
         if all(np.array_equal(one, other) for one, other in columns):
             return False
-        others = [(name, index.of_pack(name)) for name in index.packs if name != pack.name]
+        others = update(self.folder, [name for name in index.packs if name != pack.name], index)
         with self._lock:
-            self._index = merge(sorted([*others, (pack.name, told)], key=lambda part: part[0]))
+            self._index = update(self.folder, index.packs, others)
         if self._keep_index:
             write_index(self.folder / INDEX, self._index)
         return True
