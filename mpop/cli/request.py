@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -46,7 +47,7 @@ def open_(
     onto: Annotated[str, typer.Option(metavar="BRANCH", help="The branch that it is meant for.")] = "main",
     json: JsonOption = False,
 ) -> None:
-    """Offer what is committed here; `mpop push` brings the request to others."""
+    """Offer what is committed here; `mpop push --requests` brings it to others."""
     from mpop.requests.updating import open_request
 
     context.options.json |= json
@@ -117,7 +118,8 @@ def check(
     if html is not None:
         from mpop.reports.request import write_page
 
-        lines.append(f"page: {write_page(context.relative(html), here, found)}")
+        page = write_page(context.relative(html), here, found)
+        lines.append(f"page: {os.path.normpath(page)}")
     emit("request-check", plain(found), "\n".join(lines))
     if found.verdict.answer not in ("can be merged", "merged already"):
         raise typer.Exit(NOT_YET)

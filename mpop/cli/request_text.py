@@ -32,7 +32,7 @@ def offer_lines(request: Request, offer: Offer) -> list[str]:
         lines.append("  with " + ", ".join(f"{count} {ALONG[kind]}" for kind, count in kinds.items()))
     if offer.as_history:
         lines.append(f"  as history, because it was made from them: {_few(offer.as_history)}")
-    return [*lines, *matching_lines(offer.matching), "  `mpop push` brings it to the others"]
+    return [*lines, *matching_lines(offer.matching), "  `mpop push --requests` brings it to the others"]
 
 
 def matching_lines(matching: Matching) -> Iterator[str]:

@@ -45,7 +45,7 @@ def test_open_and_list(lab: Population) -> None:
     assert lines[0] == f"Opened request {name}: A virus"
     assert lines[1].startswith("  offers species virus, commit ") and " for main at " in lines[1]
     assert "  with 1 tilt series, 1 of their sources" in lines
-    assert lines[-1] == "  `mpop push` brings it to the others"
+    assert lines[-1] == "  `mpop push --requests` brings it to the others"
     listed = mpop("request", "list")
     assert listed == f"{name}  open    A virus  for main, by B. Biologist <b@example.org>, 2026-11-21 12:00\n"
     data = as_json("request", "list")
