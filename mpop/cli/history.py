@@ -15,6 +15,7 @@ from mpop.cli.graph import Graph
 if TYPE_CHECKING:
     from mpop.jobs.history import HistoryEntry
     from mpop.jobs.reproduce import Reproduction
+    from mpop_store.signing import Signature
 
 SpeciesOption = Annotated[str | None, typer.Option(metavar="NAME", help="Only what changed this species.")]
 ItemOption = Annotated[str | None, typer.Option(metavar="NAME", help="Only what changed this tilt series.")]
@@ -68,17 +69,21 @@ def _entry_lines(entry: HistoryEntry, edges: bool) -> Iterator[str]:
 def show(
     revision: Annotated[str, typer.Argument(help="Commit to show.")] = "HEAD", json: JsonOption = False
 ) -> None:
-    """Show one commit: the job, its parameters, and what it gave."""
+    """Show one commit: who signed it, the job, its parameters, and what it gave."""
     from mpop.jobs.history import describe
+    from mpop_store.signing import check
 
     context.options.json |= json
     here = context.population()
     entry = describe(here, here.repository.show(revision))
-    emit("show", {"commit": entry}, "\n".join(_show_lines(entry)))
+    signature = check(here.repository, entry.id)
+    emit("show", {"commit": entry, "signature": signature}, "\n".join(_show_lines(entry, signature)))
 
 
-def _show_lines(entry: HistoryEntry) -> Iterator[str]:
+def _show_lines(entry: HistoryEntry, signature: Signature) -> Iterator[str]:
     yield f"commit {entry.id}"
+    if signature.status != "none":
+        yield f"       {signature}"
     if len(entry.parents) > 1:
         yield f"merge  {' '.join(parent[:10] for parent in entry.parents)}"
     yield from (f"author {entry.author}", f"date   {entry.time}", "")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -201,6 +202,23 @@ def test_switching_branching_tagging(population: Population, mpop: Run) -> None:
     assert "on no branch" in mpop("checkout", "v1")
     assert "(HEAD, trunk, tag: v1)" in mpop("log")
     assert mpop("tag", "-d", "v1").startswith("Deleted tag v1") and mpop("tag") == "no tags yet\n"
+
+
+def test_show_says_who_signed(population: Population, mpop: Run, tmp_path: Path) -> None:
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / "key")], check=True)
+    (tmp_path / "allowed").write_text(f"ada@lab.example {(tmp_path / 'key.pub').read_text()}")
+    settings = {
+        "gpg.format": "ssh",
+        "commit.gpgSign": "true",
+        "user.signingKey": str(tmp_path / "key"),
+        "gpg.ssh.allowedSignersFile": str(tmp_path / "allowed"),
+    }
+    for key, value in settings.items():
+        population.repository.config[key] = value
+    commit = rename(population, "TS_1", "one")
+    assert mpop("show").splitlines()[:2] == [f"commit {commit}", "       signed by ada@lab.example"]
+    found = as_json(mpop("show", "HEAD~1", "--json"), "show")
+    assert found["signature"]["status"] == "none" and "signed" not in mpop("show", "HEAD~1")
 
 
 def test_restore_revert_undo(population: Population, mpop: Run) -> None:

@@ -56,6 +56,9 @@ def test_a_branch_and_back(repository: Repository) -> None:
     ]
     switch(repository, "try/it")
     assert (repository.root / "sources" / "a.json").exists() and repository.is_clean
+    status = ["git", "-C", str(repository.root), "status", "--porcelain", "--branch"]
+    said = subprocess.run(status, capture_output=True, text=True, check=True).stdout
+    assert said == "## try/it\n"  # Git sees the same
 
 
 def test_a_commit_without_a_branch(repository: Repository) -> None:
