@@ -89,7 +89,6 @@ def check_lines(check: Check) -> list[str]:
         lines += species_lines(one, hits)
     lines += matching_lines(check.matching)
     lines += [f"  conflict: {one.label}: {one.reason}" for one in check.conflicts]
-    lines += [f"  refused: {reason}" for reason in check.refusals]
     lines += [f"  note: {note}" for note in check.notes]
     return lines + _next_lines(check)
 
@@ -101,7 +100,8 @@ def _next_lines(check: Check) -> list[str]:
         case "can be merged after":
             return [f"next: mpop request merge {check.request.id}", *(f"  {one}" for one in check.verdict.steps)]
         case "cannot be merged":
-            return [*(f"  because {one}" for one in check.verdict.reasons), f"next: {check.verdict.steps[0]}"]
+            reasons = [f"  because {one}" for one in check.verdict.reasons]
+            return [*reasons, *(f"next: {one}" for one in check.verdict.steps)]
     return []
 
 
@@ -123,6 +123,8 @@ def species_lines(one: OfferedSpecies, collisions: list[SeriesCollisions] | None
         yield f"    {row.name:{width}}  {numbers}  {'; '.join(hits) or none}"
     if len(one.series) > len(rows):
         yield f"    and {len(one.series) - len(rows)} more series"
+    if one.unchanged:
+        yield f"    and {one.unchanged} series in which its particles are as before"
 
 
 def _collision_words(hit: SeriesCollisions) -> str:

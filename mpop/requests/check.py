@@ -36,6 +36,9 @@ def check(
     """Whether a request can be merged, and if not, why not and what to do. target: the commit to merge it into."""
     record = request.record
     target = target or target_of(population, request)
+    if population.repository.find(ROOT_RECORD, request.offered) is None:
+        nothing = Verdict("cannot be merged", [f"commit {request.offered[:10]} is no state of a population"])
+        return Check(record, record.onto, target, request.offered, nothing, refusals=nothing.reasons)
     fitted = adapted(population, request.offered, target)
     offered = fitted.commit
     merge = plan(population, offered, ours=target, unrelated=True)

@@ -40,6 +40,7 @@ class OfferedSpecies:
     """One species of an offer.
 
     claimed_A, derived_A: resolution in its record, and from its half-maps; None where they nowhere agree.
+    series: those in which its particles are not what they were before; unchanged: how many others it is in.
     problems: what is wrong with it, in words.
     """
 
@@ -56,6 +57,7 @@ class OfferedSpecies:
     before_A: float | None
     particles: int
     series: list[SeriesCount] = field(default_factory=list)
+    unchanged: int = 0
     problems: list[str] = field(default_factory=list)
 
 
@@ -83,7 +85,7 @@ def offered_species(population: Population, species: str, at: str, before: str) 
     else:
         problems += _false_claim(record, derived)
     series = _series(population, record, old, (at, before), problems)
-    counted = sum(one.particles for one in series)
+    counted = (0 if old is None else old.n_particles) + sum(one.particles - one.before for one in series)
     if counted != record.n_particles and not problems:
         problems.append(f"the record says {record.n_particles} particles, and there are {counted}")
     return OfferedSpecies(
@@ -99,7 +101,8 @@ def offered_species(population: Population, species: str, at: str, before: str) 
         derived_A=derived,
         before_A=None if old is None else old.resolution_A,
         particles=counted,
-        series=series,
+        series=[one for one in series if one.item in record.particles],
+        unchanged=sum(1 for item, group in record.particles.items() if old and old.particles.get(item) == group),
         problems=problems,
     )
 
@@ -137,19 +140,32 @@ def _series(
     commits: tuple[str, str],
     problems: list[str],
 ) -> list[SeriesCount]:
-    """Particles by series, in the order of the series' names. commits: one of them knows the series."""
+    """Particles by series, in the order of the series' names; of series in which they were changed, added or lost.
+
+    commits: one of them knows the series.
+    """
     found: list[SeriesCount] = []
-    for item in record.particles:
+    was = {} if old is None else old.particles
+    for item in sorted(record.particles.keys() | was.keys()):
+        if record.particles.get(item) == was.get(item):
+            continue
         try:
-            particles = population.particles(record, item)
-            before = 0 if old is None or item not in old.particles else len(population.particles(old, item))
+            halves = _halves(population, record, item)
+            before = 0 if old is None else len(_halves(population, old, item))
             name = _name(population, item, commits)
         except MpopError as error:
             problems.append(str(error))
             continue
-        in_half1 = int(np.count_nonzero(particles.half == 1))
-        found.append(SeriesCount(item, name, len(particles), before, in_half1, len(particles) - in_half1))
+        in_half1 = int(np.count_nonzero(halves == 1))
+        found.append(SeriesCount(item, name, len(halves), before, in_half1, len(halves) - in_half1))
     return sorted(found, key=lambda one: (one.name, one.item))
+
+
+def _halves(population: Population, species: SpeciesRecord, item: str) -> NDArray[np.uint8]:
+    """(p,) the half of every particle of a species in a series."""
+    if item not in species.particles:
+        return np.zeros(0, np.uint8)
+    return population.particles(species, item).half
 
 
 def _name(population: Population, item: str, commits: tuple[str, str]) -> str:

@@ -107,6 +107,13 @@ def test_what_was_not_looked_for_is_not_called_clean(population: Population, fou
     assert "All rules hold" not in seen
 
 
+def test_what_is_merged_is_not_judged_again(population: Population, found: Check) -> None:
+    done = Check(found.request, "shared", found.target, found.offered, Verdict("merged already", ["all is there"]))
+    seen = words(page(population, done))
+    assert "Merged already all is there" in seen
+    assert "All rules hold" not in seen and "Opened" in seen
+
+
 def test_series_that_were_matched_are_shown(population: Population, found: Check) -> None:
     moved = Match("7" * 16, "grid_B_007", "3" * 16, "TS_3", "raw images", (-20.0, 0.0, 5.0))
     seen = words(page(population, replace(found, matching=Matching(mapped=[moved]), offered="HEAD")))

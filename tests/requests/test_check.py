@@ -106,10 +106,9 @@ def test_collisions_that_were_there_before_are_not_held_against_an_offer(lab: Po
     lab.commit("More of it, elsewhere")
     found = check(lab, request(lab))
     assert (found.collisions, str(found.verdict)) == ([], "can be merged")
-    assert [(one.name, one.particles, one.before) for one in found.species[0].series] == [
-        ("TS_1", 4, 4),
-        ("TS_2", 4, 0),
-    ]
+    (virus_found,) = found.species
+    assert [(one.name, one.particles, one.before) for one in virus_found.series] == [("TS_2", 4, 0)]
+    assert (virus_found.particles, virus_found.unchanged) == (8, 1)
 
 
 def test_a_false_resolution_is_refused(lab: Population) -> None:
@@ -139,6 +138,14 @@ def test_a_wrong_number_of_particles_is_refused(lab: Population) -> None:
     lab.stage([virus.model_copy(update={"n_particles": 9})])
     lab.commit("Boast")
     assert "says 9 particles, and there are 4" in check(lab, request(lab)).verdict.reasons[0]
+
+
+def test_what_is_no_population_is_refused(lab: Population) -> None:
+    add_virus(lab, [lab.item("TS_1")])
+    lab.commit("Add a virus")
+    tip = request(lab).tip
+    found = check(lab, Requests(lab.repository).open("Offer", "shared", None, tip))
+    assert str(found.verdict) == f"cannot be merged, because commit {tip[:10]} is no state of a population"
 
 
 def test_mixed_halves_are_refused(lab: Population) -> None:
