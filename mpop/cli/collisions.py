@@ -36,7 +36,7 @@ def collisions(
     ] = None,
     threshold: Annotated[
         float, typer.Option(help="Report pairs that share this part of the smaller body's volume.")
-    ] = 0.2,
+    ] = 0.05,
     policy: Annotated[
         str | None, typer.Option(help="Say which particles go: keep-better, drop-incoming or keep-both.")
     ] = None,

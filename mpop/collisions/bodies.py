@@ -1,4 +1,4 @@
-"""The space that a molecule takes: where its mask is at least one half.
+"""The space that a molecule surely takes: its mask, from one half up, without the margin that masks have to spare.
 
 A body is kept twice, coarse enough to stay in a processor's cache: as voxels, to ask whether a point is inside,
 and as points that fill it evenly, to ask how much of it is inside another.
@@ -10,11 +10,14 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import distance_transform_edt
 
 from mpop.errors import InputError
 
 INSIDE = 0.5
 """Value of the soft mask from where on a voxel belongs to the molecule."""
+MARGIN_A = 10.0
+"""Of a mask all around: soft edge, dilation, error of poses. In a thin mask, half of the way to its middle."""
 MAX_EDGE = 64
 """Voxels along an edge of the coarse volume, at most."""
 POINTS = 2048
@@ -27,6 +30,7 @@ class Body:
 
     inside (z, y, x) bool, voxels of pixel_size_A; origin (3,) index (x, y, z) of the map's origin in it;
     points (n, 3) float32 that fill the solid, in random order; radius_A: of the sphere about the origin around it.
+    mask_A3: volume of the whole mask, margin included.
     """
 
     inside: NDArray[np.bool_]
@@ -35,16 +39,18 @@ class Body:
     points: NDArray[np.float32]
     volume_A3: float
     radius_A: float
+    mask_A3: float
 
     @classmethod
-    def of(cls, mask: NDArray[np.floating], pixel_size_A: float) -> Body:
+    def of(cls, mask: NDArray[np.floating], pixel_size_A: float, margin_A: float = MARGIN_A) -> Body:
         """The body of a mask (z, y, x). Raises InputError when no voxel is inside."""
         factor = -(-max(mask.shape) // MAX_EDGE)
-        inside = _block_means(mask, factor) >= INSIDE
+        pixel = pixel_size_A * factor
+        whole = _block_means(mask, factor) >= INSIDE
+        inside = _without_margin(whole, margin_A / pixel)
         voxels = np.argwhere(inside)
         if not len(voxels):
             raise InputError(f"the mask is nowhere above {INSIDE:g}; there is no body that could collide")
-        pixel = pixel_size_A * factor
         centre = np.array([size // 2 for size in mask.shape])[::-1]
         origin = (centre - (factor - 1) / 2) / factor
         first, last = voxels.min(axis=0), voxels.max(axis=0) + 1
@@ -57,7 +63,14 @@ class Body:
             _fill(offsets, pixel),
             len(voxels) * pixel**3,
             float(np.linalg.norm(np.abs(offsets) + pixel / 2, axis=1).max()),
+            int(np.count_nonzero(whole)) * pixel**3,
         )
+
+
+def _without_margin(inside: NDArray[np.bool_], margin: float) -> NDArray[np.bool_]:
+    """Voxels that are at least so many voxels below the surface, or half as deep as the deepest."""
+    depth = np.asarray(distance_transform_edt(np.pad(inside, 1)))[1:-1, 1:-1, 1:-1] - 0.5
+    return inside & (depth >= min(margin, depth.max() / 2))
 
 
 def _block_means(mask: NDArray[np.floating], factor: int) -> NDArray[np.floating]:

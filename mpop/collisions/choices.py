@@ -1,7 +1,7 @@
 """Which of two particles in one place goes.
 
 keep-better: particles are taken from the best on, and one that collides with a particle taken already goes. Better
-is, between species, the better map (FSC), then the larger body; within a species, the higher score if the imported
+is, between species, the better map (FSC), then the larger mask; within a species, the higher score if the imported
 table has one, then fewer collisions, then the one listed first.
 drop-incoming: what is offered goes where it collides with what was there; other collisions stay.
 keep-both: nothing goes.
@@ -75,7 +75,7 @@ def _worse(item: str, collisions: list[Collision], species: Mapping[str, Species
         score = partners[key].score
         return (
             math.inf if kind.resolution_A is None else kind.resolution_A,
-            -kind.volume_A3,
+            -kind.mask_A3,
             0.0 if score is None else -score,
             len(met[key]),
         )
@@ -101,7 +101,7 @@ def _because(winner: Partner, loser: Partner, species: Mapping[str, SpeciesSeen]
     if better.resolution_A != worse.resolution_A:
         its = "no resolution" if worse.resolution_A is None else f"{worse.resolution_A:.1f} A"
         return f"its map has {its}, that of {better.name} {better.resolution_A:.1f} A"
-    return f"{better.name} is the larger body, and the maps are equally good"
+    return f"{better.name} has the larger mask, and the maps are equally good"
 
 
 def _incoming(item: str, collisions: list[Collision]) -> list[Loser]:

@@ -72,7 +72,7 @@ def find_among(
             found.append(ItemCollisions(item, items[item], collisions))
         if progress:
             progress("collisions", number, len(held))
-    seen = {one.id: SpeciesSeen(one.id, one.name, one.resolution_A, one.body.volume_A3) for one in shapes.values()}
+    seen = {one.id: SpeciesSeen(one.id, one.name, one.resolution_A, one.body.mask_A3) for one in shapes.values()}
     return CollisionReport(threshold, seen, len(held), particles, found)
 
 

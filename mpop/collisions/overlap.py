@@ -18,7 +18,7 @@ from mpop.projection.kernels import FAST, Floats
 
 GLANCE = 128
 """After every so many points a pair is given up if it is clearly below the threshold..."""
-SURE_SIGMA = 5.0
+SURE_SIGMA = 4.0
 """...which is so many standard deviations of the count at the threshold."""
 
 

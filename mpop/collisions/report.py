@@ -30,12 +30,12 @@ class PairOfSpecies:
 
 @dataclass(frozen=True)
 class SpeciesSeen:
-    """A species that took part. resolution_A: None when it is not known."""
+    """A species that took part. resolution_A: None when it is not known; mask_A3: volume of its mask."""
 
     id: str
     name: str
     resolution_A: float | None
-    volume_A3: float
+    mask_A3: float
 
 
 @dataclass(frozen=True)

@@ -19,10 +19,9 @@ from mpop.collisions.overlap import Placed, overlaps
 from mpop.comparison.particles import rotation_between
 from mpop.errors import InputError
 
-THRESHOLD = 0.2
-"""Masks are wider than molecules: flat neighbours in an array share 2 d / (L + 2 d) of theirs, a fifth for a
-molecule of L = 64 A with a margin of d = 8 A. See docs/decisions/008-collisions.md."""
-SAME_PLACE = 0.1
+THRESHOLD = 0.05
+"""Of the smaller body. See docs/decisions/008-collisions.md."""
+SAME_PLACE = 0.2
 """Duplicates are nearer than this part of the body's radius..."""
 SAME_ANGLE_DEG = 20.0
 """...and turned by less, modulo the point group."""

@@ -90,11 +90,12 @@ def test_one_more_particle_of_a_known_species_is_looked_at(population: Populatio
     virus = population.one_species("virus")
     item = population.item("TS_1").id
     particles = population.particles(virus, item)
-    one_more = replace(particles, id=np.append(particles.id[:-1], np.uint64(5)))
+    away = np.concatenate([particles.position_A[:-1], particles.position_A[-1:] + 5000.0])
+    one_more = replace(particles, id=np.append(particles.id[:-1], np.uint64(5)), position_A=away)
     virus.particles[item] = population.write_particles(one_more)
     population.stage([virus])
     population.commit("Exchange one")
-    assert ask(population, old="HEAD~1") == []  # 140 A away from the ribosome
+    assert ask(population, old="HEAD~1") == []
     closer = replace(one_more, id=np.append(np.uint64(7), one_more.id[1:]))
     virus.particles[item] = population.write_particles(closer)
     population.stage([virus])
