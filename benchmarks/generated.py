@@ -18,7 +18,7 @@ from mpop.population import Population
 from mpop.records import ItemRecord, JobRecord, ParticleSet, RawImage, SourceRecord, SpeciesRecord, TiltSeriesModel
 from mpop.records.species import head_path, part_path, split
 from mpop_store import canonical_json, version_of
-from mpop_store.groups import FORMAT, read_manifest
+from mpop_store.manifests import FORMAT, read_manifest
 
 SPECIES = 5
 PARTICLES = 20

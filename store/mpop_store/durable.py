@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 TEMPORARY = "tmp-"
@@ -16,6 +15,8 @@ PARALLEL = 16
 
 def fsync_all(files: Iterable[Path]) -> None:
     """Write files, and then the folders that name them, through to the disk. Raises OSError."""
+    from concurrent.futures import ThreadPoolExecutor  # takes longer to import than most commands need to run
+
     files = list(files)
     with ThreadPoolExecutor(PARALLEL) as pool:
         list(pool.map(fsync, files))

@@ -1,17 +1,14 @@
 """Groups: named arrays and attributes as a Zarr v3 hierarchy of objects.
 
-A group is written in one go and never changes; its name is that of its manifest, canonical JSON that maps every
-Zarr key to an object, or holds the bytes themselves where they are few. Content is hashed first, and compressed
-only if the store does not have it. Zarr itself is not needed here; `mpop_store.zarr_store` shows it a group.
+A group is written in one go and never changes; its name is that of its manifest (`mpop_store.manifests`). Content
+is hashed first, and compressed only if the store does not have it. Zarr itself is not needed here;
+`mpop_store.zarr_store` shows it a group.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
 import os
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -22,23 +19,27 @@ from numpy.typing import NDArray
 from mpop_store.errors import DamagedObjectError, NotFoundError
 from mpop_store.hashing import canonical_json
 from mpop_store.layout import Layout, Place, check_name
+from mpop_store.manifests import (
+    METADATA,
+    Entries,
+    group_objects,
+    read_manifest,
+    read_value,
+    write_manifest,
+    write_value,
+)
 from mpop_store.objects import ObjectStore
 
 if TYPE_CHECKING:
     import zarr
 
-FORMAT = "mpop-group/1"
-INLINE_BELOW = 4096
-METADATA = "zarr.json"
+__all__ = ["group_objects", "open_group", "read_array", "read_group", "read_manifest", "write_group"]
+
 THREADS = 4
 """At most so many chunks are packed or unpacked at a time: more than a disk can follow."""
 MANY_BYTES = 8 * 2**20
 """From here on it is worth starting threads."""
 
-Entry = dict[str, Any]
-"""{"object": name, "size": bytes} or {"inline": base64}."""
-Entries = dict[str, Entry]
-"""Zarr key -> where its value is."""
 Job = TypeVar("Job")
 
 
@@ -94,60 +95,6 @@ class _NewChunk:
             buffers[layout][self.inside] = part
             part = buffers[layout]
         return part.reshape(-1).view(np.uint8)
-
-
-def write_value(objects: ObjectStore, content: bytes | memoryview, itemsize: int = 1) -> Entry:
-    """Store the value of a key, in an object or, where it is small, in what will be the manifest."""
-    if len(content) < INLINE_BELOW:
-        return {"inline": base64.b64encode(content).decode()}
-    return {"object": objects.put(content, itemsize), "size": len(content)}
-
-
-def write_manifest(objects: ObjectStore, entries: Entries) -> str:
-    """Store the manifest of a group; returns its name, which is the group's."""
-    return objects.put(canonical_json({"format": FORMAT, "entries": entries}))
-
-
-def read_manifest(objects: ObjectStore, name: str) -> Entries:
-    """Zarr key -> {"object", "size"} or {"inline"}. Raises DamagedObjectError when it is no manifest."""
-    try:
-        manifest = json.loads(objects.get(name))
-    except (ValueError, RecursionError):
-        manifest = None
-    if (
-        not isinstance(manifest, dict)
-        or manifest.get("format") != FORMAT
-        or not _are_entries(manifest.get("entries"))
-    ):
-        raise DamagedObjectError(f"object {name} is not a group of arrays that this mpop can read")
-    return manifest["entries"]
-
-
-def _are_entries(entries: Any) -> bool:
-    return isinstance(entries, dict) and all(
-        isinstance(entry, dict)
-        and (
-            isinstance(entry.get("inline"), str)
-            or (isinstance(entry.get("object"), str) and re.fullmatch("[0-9a-f]{64}", entry["object"]) is not None)
-        )
-        for entry in entries.values()
-    )
-
-
-def group_objects(objects: ObjectStore, name: str) -> list[str]:
-    """Names of all objects that a group consists of, its manifest first."""
-    entries = read_manifest(objects, name).values()
-    return [name, *(entry["object"] for entry in entries if "object" in entry)]
-
-
-def read_value(objects: ObjectStore, entry: Entry) -> bytes:
-    """The value of a key. Raises MissingObjectError or DamagedObjectError."""
-    if "inline" not in entry:
-        return objects.get(entry["object"])
-    try:
-        return base64.b64decode(entry["inline"], validate=True)
-    except binascii.Error as error:
-        raise DamagedObjectError("a group is damaged: a value in its manifest is not base64") from error
 
 
 def read_group(objects: ObjectStore, name: str) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:

@@ -13,8 +13,9 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pygit2
 from pygit2.enums import SortMode
@@ -25,11 +26,13 @@ from mpop_store.git_objects import UNREADABLE, GitObjects
 from mpop_store.hashing import canonical_json
 from mpop_store.integrity import Survey, survey
 from mpop_store.locking import Lock
-from mpop_store.objects import ObjectStore
 from mpop_store.operations import OperationLog
 from mpop_store.references import ReferencesOf, no_references
 from mpop_store.refs import HEAD, Refs
 from mpop_store.signing import signer
+
+if TYPE_CHECKING:
+    from mpop_store.objects import ObjectStore
 
 Changes = Mapping[str, Mapping[str, Any] | None]
 """Record path -> new content, or None to remove it."""
@@ -65,11 +68,17 @@ class History:
         self._git = git
         self._objects = GitObjects(git)
         self.private = Path(git.path) / "mpop"
-        self.objects = ObjectStore(self.private / "objects")
         self._lock = Lock(self.private / "lock")
         self.operations = OperationLog(self.private / "operations.jsonl")
         self.refs = Refs(git, self.operations, self._lock)
         self.references_of: ReferencesOf = no_references
+
+    @cached_property
+    def objects(self) -> ObjectStore:
+        """The arrays and files that records name; loaded when first asked for, which many commands never do."""
+        from mpop_store.objects import ObjectStore
+
+        return ObjectStore(self.private / "objects")
 
     @property
     def git_directory(self) -> Path:

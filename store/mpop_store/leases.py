@@ -21,8 +21,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from mpop_store.errors import DamagedObjectError, InputError, StoreError
 from mpop_store.hashing import canonical_json, version_of
 from mpop_store.loose import open_regular
@@ -150,6 +148,8 @@ def _beat(path: Path, done: threading.Event) -> None:
 
 def _start_of(pid: int) -> float | None:
     """When a process of this machine began, None if there is none: numbers of processes are used again."""
+    import psutil  # not what every command needs
+
     try:
         return psutil.Process(pid).create_time()
     except psutil.NoSuchProcess:

@@ -8,8 +8,8 @@ import pygit2
 
 from mpop_store.errors import DamagedObjectError, MissingObjectError
 from mpop_store.git_objects import GitObjects
-from mpop_store.groups import group_objects
 from mpop_store.history import History
+from mpop_store.manifests import group_objects
 from mpop_store.references import References
 
 

@@ -17,9 +17,9 @@ from zarr.abc.store import ByteRequest, OffsetByteRequest, RangeByteRequest, Sto
 from zarr.core.buffer import Buffer, BufferPrototype, cpu
 
 from mpop_store.errors import InputError
-from mpop_store.groups import METADATA, Entries, Entry, read_manifest, read_value, write_manifest, write_value
 from mpop_store.hashing import canonical_json, hash_bytes
 from mpop_store.layout import Layout, check_name
+from mpop_store.manifests import METADATA, Entries, Entry, read_manifest, read_value, write_manifest, write_value
 from mpop_store.objects import ObjectStore
 
 FOLDER: Entry = {

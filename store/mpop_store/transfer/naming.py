@@ -8,6 +8,7 @@ from typing import Any
 
 from mpop_store.errors import DamagedObjectError
 from mpop_store.history import History
+from mpop_store.manifests import group_objects
 from mpop_store.objects import ObjectStore
 from mpop_store.references import References, ReferencesOf
 from mpop_store.transfer.walking import FileChange, NewCommit
@@ -86,7 +87,5 @@ def objects_named_by(history: History, commits: Sequence[NewCommit], references_
 
 def group_parts(objects: ObjectStore, group: str) -> list[str]:
     """A group and the objects that it consists of, its manifest last. Raises DamagedObjectError."""
-    from mpop_store.groups import group_objects  # loads zarr
-
     manifest, *parts = group_objects(objects, group)
     return [*parts, manifest]

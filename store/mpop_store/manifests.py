@@ -1,0 +1,82 @@
+"""Manifests of groups of arrays: canonical JSON that maps every Zarr key to an object, or to the bytes themselves.
+
+The name of a manifest in the object store is the name of its group.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+from mpop_store.errors import DamagedObjectError
+from mpop_store.hashing import canonical_json
+
+if TYPE_CHECKING:
+    from mpop_store.objects import ObjectStore
+
+FORMAT = "mpop-group/1"
+INLINE_BELOW = 4096
+METADATA = "zarr.json"
+"""Last part of the key of every metadata document."""
+
+Entry = dict[str, Any]
+"""{"object": name, "size": bytes} or {"inline": base64}."""
+Entries = dict[str, Entry]
+"""Zarr key -> where its value is."""
+
+
+def write_value(objects: ObjectStore, content: bytes | memoryview, itemsize: int = 1) -> Entry:
+    """Store the value of a key, in an object or, where it is small, in what will be the manifest."""
+    if len(content) < INLINE_BELOW:
+        return {"inline": base64.b64encode(content).decode()}
+    return {"object": objects.put(content, itemsize), "size": len(content)}
+
+
+def write_manifest(objects: ObjectStore, entries: Entries) -> str:
+    """Store the manifest of a group; returns its name, which is the group's."""
+    return objects.put(canonical_json({"format": FORMAT, "entries": entries}))
+
+
+def read_manifest(objects: ObjectStore, name: str) -> Entries:
+    """Zarr key -> {"object", "size"} or {"inline"}. Raises DamagedObjectError when it is no manifest."""
+    try:
+        manifest = json.loads(objects.get(name))
+    except (ValueError, RecursionError):
+        manifest = None
+    if (
+        not isinstance(manifest, dict)
+        or manifest.get("format") != FORMAT
+        or not _are_entries(manifest.get("entries"))
+    ):
+        raise DamagedObjectError(f"object {name} is not a group of arrays that this mpop can read")
+    return manifest["entries"]
+
+
+def _are_entries(entries: Any) -> bool:
+    return isinstance(entries, dict) and all(
+        isinstance(entry, dict)
+        and (
+            isinstance(entry.get("inline"), str)
+            or (isinstance(entry.get("object"), str) and re.fullmatch("[0-9a-f]{64}", entry["object"]) is not None)
+        )
+        for entry in entries.values()
+    )
+
+
+def group_objects(objects: ObjectStore, name: str) -> list[str]:
+    """Names of all objects that a group consists of, its manifest first."""
+    entries = read_manifest(objects, name).values()
+    return [name, *(entry["object"] for entry in entries if "object" in entry)]
+
+
+def read_value(objects: ObjectStore, entry: Entry) -> bytes:
+    """The value of a key. Raises MissingObjectError or DamagedObjectError."""
+    if "inline" not in entry:
+        return objects.get(entry["object"])
+    try:
+        return base64.b64decode(entry["inline"], validate=True)
+    except binascii.Error as error:
+        raise DamagedObjectError("a group is damaged: a value in its manifest is not base64") from error
