@@ -5,6 +5,7 @@ The models of the science say it too, but whoever receives a record must be able
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -114,7 +115,7 @@ CHECKS: Mapping[str, tuple[Check, str]] = {
 
 def wrong_fields(record: Mapping[str, Any]) -> Iterator[str]:
     """What is wrong with the fields of a record, in words."""
-    if not _is_printable(record):
+    if not _is_readable(record):
         yield "it holds characters that cannot be printed, or is nested too deeply"
     for field, value in record.items():
         check, complaint = CHECKS.get(field, (None, ""))
@@ -124,12 +125,27 @@ def wrong_fields(record: Mapping[str, Any]) -> Iterator[str]:
             yield f"its {field} {complaint}"
 
 
-def _is_printable(value: Any, depth: int = 0) -> bool:
-    """Whether all text could be shown on a terminal as it is."""
+def _is_readable(record: Mapping[str, Any]) -> bool:
+    """Whether all text could be shown on a terminal as it is, and nothing is nested too deeply."""
+    try:
+        text = json.dumps(record, ensure_ascii=False)
+    except (RecursionError, TypeError, ValueError):
+        return False
+    if "\\" not in text:  # nothing had to be escaped, so the whole shows what its parts hold
+        return text.isprintable() and _is_shallow(record)
+    return _is_shallow(record) and _is_printable(record)
+
+
+def _is_shallow(value: Any, depth: int = 0) -> bool:
     if depth > MAX_DEPTH:
         return False
+    inside = value.values() if isinstance(value, Mapping) else value
+    return all(_is_shallow(one, depth + 1) for one in inside if isinstance(one, dict | list))
+
+
+def _is_printable(value: Any) -> bool:
     if isinstance(value, str):
         return value.isprintable()
     if isinstance(value, Mapping):
-        return all(_is_printable(one, depth + 1) for pair in value.items() for one in pair)
-    return not isinstance(value, list) or all(_is_printable(one, depth + 1) for one in value)
+        return all(_is_printable(one) for pair in value.items() for one in pair)
+    return not isinstance(value, list) or all(_is_printable(one) for one in value)

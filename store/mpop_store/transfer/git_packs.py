@@ -21,6 +21,7 @@ from mpop_store.durable import fsync, fsync_all
 from mpop_store.errors import InputError, StoreError
 from mpop_store.history import History
 from mpop_store.transfer.git_commands import PIECE, environment, failed, lines_of, running
+from mpop_store.transfer.incoming import IncomingHistory
 from mpop_store.transfer.remote import HistoryPack, HistoryRequest
 from mpop_store.transfer.walking import Commits
 
@@ -88,8 +89,7 @@ class Quarantine:
         self._shallow: Path | None = None
         self.commits = Commits(history)
         self.commits.git.odb.add_disk_alternate(str(folder))
-        self.history = History(self.commits.git)
-        self.history.objects = history.objects
+        self.history = IncomingHistory(history, folder, self.variables)
 
     @property
     def variables(self) -> dict[str, str]:
@@ -169,7 +169,11 @@ def quarantine(history: History) -> Iterator[Quarantine]:
         (folder / "info").mkdir()
         with (folder / "lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            yield Quarantine(history, folder)
+            waiting = Quarantine(history, folder)
+            try:
+                yield waiting
+            finally:
+                waiting.history.close()
     except OSError as error:
         raise StoreError(f"cannot receive into {history.git_directory}: {error.strerror or error}") from error
     finally:
