@@ -334,6 +334,15 @@ def test_bad_input_is_one_line(
     assert (population.repository.refs.all(), population.repository.entries()) == before
 
 
+@pytest.mark.parametrize("words", [("switch", "-c", "x"), ("checkout", "HEAD"), ("undo",), ("revert", "HEAD")])
+def test_nothing_moves_while_a_merge_waits(population: Population, mpop: Run, words: tuple[str, ...]) -> None:
+    rename(population, "TS_1", "one")
+    population.merge_file.write_text(json.dumps({"ours": population.repository.head}))
+    before = population.repository.refs.all(), population.repository.refs.branch
+    assert "a merge is in progress" in mpop(*words, code=4)
+    assert (population.repository.refs.all(), population.repository.refs.branch) == before
+
+
 def test_a_checkout_copies_no_array(population: Population, mpop: Run) -> None:
     refine(population)
     objects = {path: path.stat().st_ino for path in population.objects.root.rglob("*") if path.is_file()}
