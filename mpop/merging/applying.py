@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from mpop.errors import StateError
+from mpop.errors import InputError, StateError
 from mpop.jobs.environment import peak_GiB, software_versions
 from mpop.jobs.recording import job_id
 from mpop.merging.due import Due, refinement_due
@@ -119,8 +119,11 @@ def _pooled(
     from mpop.merging.pooling import plan_pool, pool
 
     population = merge.three.population
-    pooling = plan_pool(merge, lambda item: parts.item(item, item_sides), item_sides, write=True)
-    pooled = pool(pooling, threads)
+    try:
+        pooling = plan_pool(merge, lambda item: parts.item(item, item_sides), item_sides, write=True)
+        pooled = pool(pooling, threads)
+    except (InputError, StateError) as error:
+        raise InputError(f"species/{merge.name} cannot be pooled: {error}") from error
     sums = {
         source: {"key": key, "group": population.write_group(sums_as_arrays(halves))}
         for source, (key, halves) in pooled.sums.items()

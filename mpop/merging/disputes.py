@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mpop.merging.conflicts import Better, Conflict, Numbers, Way
+from mpop.merging.conflicts import Better, Conflict, Numbers, PoolPreview, Way
 from mpop.merging.numbers import Makers, better_item, better_species, item_numbers, makers, species_numbers
 from mpop.merging.parts import Parts
 from mpop.merging.snapshots import item_path
@@ -83,11 +83,9 @@ def _of_species(
         reasons = [REMOVED]
         ways = ("ours", "theirs")
     elif merge.maps_side is None:
-        from mpop.merging.previews import preview_pool  # brings torch, which few merges need
-
         reasons.insert(0, "half-maps made on both sides")
-        pool = preview_pool(merge, lambda item: parts.item(item, sides), parts.item_sides(sides), preview)
-        ways = (*ways, "pool") if pool.possible else ways
+        pool = _preview(parts, merge, sides) if preview else None
+        ways = ways if pool and not pool.possible else (*ways, "pool")
     return Conflict(
         key=f"species/{merge.id}",
         name=head.name,
@@ -99,6 +97,12 @@ def _of_species(
         better=better_species(ours, theirs),
         pool=pool,
     )
+
+
+def _preview(parts: Parts, merge: SpeciesMerge, sides: dict[str, Side]) -> PoolPreview:
+    from mpop.merging.previews import preview_pool  # brings torch, which few merges need
+
+    return preview_pool(merge, lambda item: parts.item(item, sides), parts.item_sides(sides))
 
 
 def _of_sources(parts: Parts) -> list[Conflict]:

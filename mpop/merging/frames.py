@@ -1,8 +1,9 @@
 """Do two maps of one species lie alike? The rigid motion between them, by correlation at limited resolution.
 
-Where both descend from a common ancestor the frames are the same but for what refinement drifted, and a local
-search measures that. Otherwise rotations are tried on a coarse grid, each with all shifts at once, before the
-best few are refined (Gauss-Newton on the difference of the maps inside of the mask).
+Two versions of one species descend from one import, so their frames are the same but for what refinement drifted,
+and a search near by measures that (Gauss-Newton on the difference of the maps inside of the mask). Where somebody
+turned or moved the map, rotations are tried on a coarse grid, each with all shifts at once, before the best few
+are refined.
 """
 
 from __future__ import annotations
@@ -68,20 +69,24 @@ def find_frame(
     pixel_size_A: float,
     resolution_A: float,
     radius_A: float,
-    anywhere: bool = False,
+    symmetry: Array | None = None,
 ) -> Frame:
     """How the map `theirs` (z, y, x) lies in the frame of `ours`; `mask` is in ours.
 
-    resolution_A: up to which they are compared. anywhere: search all rotations and shifts, not only near by.
+    resolution_A: up to which they are compared. symmetry: (g, 3, 3) rotations that leave the map as it is; if
+    given, all rotations and shifts are tried, and the smallest of equivalent rotations is returned. Otherwise the
+    search stays near by.
     """
     here, there, pixel = _limited(ours, theirs, pixel_size_A, resolution_A)
     weight = np.clip(resample(mask, len(here)), 0.0, 1.0)
     starts = [(np.eye(3), np.zeros(3))]
-    if anywhere:
+    if symmetry is not None:
         blurred = _limited(ours * mask, theirs, pixel_size_A, max(resolution_A, BLUR * radius_A))
-        starts = [(turn, shift * blurred[2] / pixel) for turn, shift in _coarse(*blurred[:2])]
+        starts += [(turn, shift * blurred[2] / pixel) for turn, shift in _coarse(*blurred[:2])]
     found = [_refine(here, there, weight, *start) for start in starts]
     rotation, shift, correlation = max(found, key=lambda one: one[2])
+    if symmetry is not None:
+        rotation = min((rotation @ mate for mate in symmetry), key=lambda one: -np.trace(one))
     displacement = _displacement(rotation, shift * pixel, radius_A)
     return Frame(rotation, shift * pixel, correlation, displacement)
 

@@ -10,7 +10,7 @@ from mpop.merging.items import ItemMerge, SourceMerge
 from mpop.merging.snapshots import item_path
 from mpop.merging.species import SpeciesMerge, Three
 from mpop.merging.three_way import Side
-from mpop.records.models import ItemRecord
+from mpop.records.models import ItemRecord, SpeciesHead
 from mpop_store.repository import ROOT_RECORD
 
 
@@ -64,9 +64,18 @@ def compare(three: Three) -> Parts:
             _add_changed_on_both(parts, path)
     for species in sorted(both):
         ours, theirs = three.ours.species(species), three.theirs.species(species)
-        if (ours and ours.version) != (theirs and theirs.version):
+        if (ours and ours.version) == (theirs and theirs.version) or _follows(ours, theirs):
+            continue
+        if _follows(theirs, ours):
+            parts.taken |= {path for path in there if species_of(path) == species}
+        else:
             parts.species[species] = SpeciesMerge(three, species)
     return parts
+
+
+def _follows(newer: ItemRecord | SpeciesHead | None, older: ItemRecord | SpeciesHead | None) -> bool:
+    """Whether a version was made from another, so that nothing of that one is lost with it."""
+    return newer is not None and older is not None and older.version in (newer.parent, *newer.merged)
 
 
 def _items(changed: Mapping[str, str]) -> set[str]:
@@ -88,7 +97,11 @@ def _add_changed_on_both(parts: Parts, path: str) -> None:
     three = parts.three
     snapshots = (three.base, three.ours, three.theirs)
     if folder == "items":
-        parts.items[identity] = ItemMerge(*(one.item(identity) for one in snapshots))
+        base, ours, theirs = (one.item(identity) for one in snapshots)
+        if _follows(theirs, ours):
+            parts.taken.add(path)
+        elif not _follows(ours, theirs):
+            parts.items[identity] = ItemMerge(base, ours, theirs)
     elif folder == "sources":
         parts.sources[identity] = SourceMerge(*(one.source(identity) for one in snapshots))
     elif folder == "jobs":

@@ -70,7 +70,7 @@ def plan(
 
     base: the commit to merge from; their best common ancestor if not given. unrelated: allow two populations
     without a common commit; tilt series meet by the content of their raw images. preview: compute what pooling
-    each species in conflict would give. Raises NotFoundError or StateError.
+    each species in conflict would give, and whether it can be done. Raises NotFoundError or StateError.
     """
     repository = population.repository
     if population.repository.head is None and ours == "HEAD":
@@ -122,12 +122,16 @@ def _incoming(three: Three, parts: Parts) -> Incoming:
 
 def _renamed(parts: Parts) -> list[str]:
     """What both sides gave a new name."""
-    notes = []
     merges = [*parts.items.values(), *parts.sources.values(), *parts.species.values()]
-    for one in merges:
-        names = [record and record.name for record in (one.base, one.ours, one.theirs)]
-        if None not in names[1:] and side_taken(*names) is None:
-            notes.append(f"{names[1]} is called {names[2]} on the other side; {names[1]} is kept")
+    triples = [(one.base, one.ours, one.theirs) for one in merges]
+    if parts.root:
+        three = parts.three
+        triples.append((three.base.root(), three.ours.root(), three.theirs.root()))
+    notes = []
+    for triple in triples:
+        base, ours, theirs = (record and record.name for record in triple)
+        if ours and theirs and side_taken(base, ours, theirs) is None:
+            notes.append(f"{ours} is called {theirs} on the other side; {ours} is kept")
     return notes
 
 

@@ -13,10 +13,12 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
 from mpop.errors import InputError, MissingObjectError, StateError
+from mpop.geometry.symmetry import symmetry_matrices
 from mpop.jobs.halfmaps import divide, empty_target, stored_sums, sums_key
 from mpop.maps.fsc import FSCReport
 from mpop.merging.frames import Frame, find_frame
@@ -130,15 +132,12 @@ def _frame(merge: SpeciesMerge, ours: SpeciesRecord, theirs: SpeciesRecord) -> F
         raise StateError("one side's half-maps agree at no resolution; there is nothing to align them by")
     maps = [population.maps(one) for one in (ours, theirs)]
     means = [((one["half1"] + one["half2"]) / 2).astype(np.float32) for one in maps]
-    frame = find_frame(
-        means[0],
-        means[1],
-        maps[0]["mask"],
-        ours.pixel_size_A,
-        max(resolutions),
-        ours.diameter_A / 2,
-        anywhere=merge.base is None,
+    find = partial(
+        find_frame, means[0], means[1], maps[0]["mask"], ours.pixel_size_A, max(resolutions), ours.diameter_A / 2
     )
+    frame = find()
+    if not frame.agrees(min(resolutions)):
+        frame = find(symmetry_matrices(ours.symmetry))
     if not frame.agrees(min(resolutions)):
         raise StateError(
             f"their map lies {frame.angle_deg:.2f} degrees and {frame.distance_A:.2f} A from ours, up to "
@@ -277,7 +276,7 @@ def _read_again(merge: SpeciesMerge, head: SpeciesHead, contribution: Contributi
         )
     except InputError as error:
         raise InputError(
-            f"pooling {head.name} needs the raw images of {record.name}, as no kept sums give its part: {error}"
+            f"no kept sums give the part of {record.name}, and its images are needed: {error}"
         ) from error
     return target.halves
 

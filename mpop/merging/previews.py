@@ -13,10 +13,8 @@ from mpop.merging.species import UNWRITTEN, SpeciesMerge
 from mpop.merging.three_way import Side
 
 
-def preview_pool(
-    merge: SpeciesMerge, item_of: ItemOf, item_sides: Mapping[str, Side], compute: bool
-) -> PoolPreview:
-    """Whether a species can be pooled, and what comes out. compute: make the half-maps to know their FSC.
+def preview_pool(merge: SpeciesMerge, item_of: ItemOf, item_sides: Mapping[str, Side]) -> PoolPreview:
+    """Whether a species can be pooled, and what comes out: its half-maps are made, to know their FSC.
 
     Nothing is written. Where raw images must be read again, the half-maps are left to the merge itself.
     """
@@ -34,8 +32,6 @@ def preview_pool(
         )
         return replace(found, reason=reason, reread=len(plan.reread))
     reason = f"the two maps lie alike to {plan.frame.displacement_A:.2f} A; no raw image is needed"
-    if not compute:
-        return replace(found, reason=reason, particles=_particles(plan))
     try:
         report = pool(plan).report
     except MpopError as error:

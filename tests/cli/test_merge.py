@@ -49,7 +49,7 @@ def test_decide_and_continue(population: Population) -> None:
     assert "conflict: species/ribosome: half-maps made on both sides" in text
     assert "better   theirs: resolution 8.00 A against 9.00 A" in text
     assert "better   theirs: score 2 against 1, with the same references" in text
-    assert "pool     not possible" in text
+    assert "pool     the raw images of 2 tilt series must be read again" in text
     assert text.splitlines()[-1].startswith("2 conflicts to decide: `mpop merge --resolve KIND/NAME=WAY`")
     status = run(population, "status")
     assert "A merge of theirs is in progress, with 2 conflicts" in status
@@ -142,7 +142,6 @@ def test_fast_forward_and_no_ff(tmp_path: Path) -> None:
         (("theirs", "--resolve", "species/ribosome=maybe"), 2, "ways are ours, theirs, better, both, pool"),
         (("theirs", "--resolve", "species/nope=ours"), 2, "no conflict is called species/nope"),
         (("theirs", "--resolve", "item/TS_1=both"), 2, "item/TS_1 cannot be resolved by both, only by ours"),
-        (("theirs", "--resolve", "species/ribosome=pool"), 2, "species/ribosome cannot be pooled: "),
         (("theirs", "--ours", "--theirs"), 2, "--ours and --theirs cannot both win"),
         (("theirs", "--abort"), 2, "give a revision to merge, or --continue, or --abort"),
         ((), 4, "no merge is in progress; start one with `mpop merge REVISION`"),

@@ -197,7 +197,7 @@ def test_sums_that_are_gone_are_read_again_from_images(labs: Population) -> None
     assert (pool.possible, pool.reread, pool.pooled_A) == (True, 1, None)
     with (
         without_images(labs, "TS_02"),
-        pytest.raises(InputError, match=r"pooling asymmetric needs the raw images of TS_02.*is gone"),
+        pytest.raises(InputError, match=r"species/asymmetric cannot be pooled: no kept sums .* TS_02.*is gone"),
     ):
         merge(labs, "lab-b", {"species/*": "pool"})
     assert labs.repository.is_clean

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from example_population import maps, model, particle_set
 
+from mpop.maps.masks import soft_sphere
 from mpop.population import Population
 from mpop.records.models import ItemRecord, JobRecord, PopulationRecord, SpeciesRecord
 from mpop.records.tilt_series import ParticleSet
@@ -102,7 +103,11 @@ def new_maps(seed: int, resolution_A: float | None) -> Edit:
 
     def edit(population: Population) -> None:
         versions = {item.id: item.version for item in population.items().values()}
-        group = population.write_group(maps(seed, resolution_A or 25.0))
+        random = np.random.default_rng(seed)
+        arrays = maps(0, resolution_A or 25.0)
+        arrays |= {half: arrays[half] + random.normal(scale=0.1, size=(20,) * 3) for half in ("half1", "half2")}
+        arrays["mask"] = soft_sphere(20, 10.0, 60.0, 20.0)
+        group = population.write_group({name: array.astype(np.float32) for name, array in arrays.items()})
         edit_species(maps_object=group, resolution_A=resolution_A, item_versions=versions)(population)
 
     return edit
