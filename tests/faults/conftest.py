@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from example_population import make_population
@@ -34,7 +33,9 @@ def example(tmp_path_factory: pytest.TempPathFactory) -> World:
     return World(folder)
 
 
-@pytest.fixture(params=SCENARIOS)
-def trial(request: pytest.FixtureRequest, example: World, faults: Faults, tmp_path: Path) -> Trial:
+@pytest.fixture(scope="session", params=SCENARIOS)
+def trial(
+    request: pytest.FixtureRequest, example: World, faults: Faults, tmp_path_factory: pytest.TempPathFactory
+) -> Trial:
     """One action after the other."""
-    return Trial(SCENARIOS[request.param], example, faults, tmp_path / "trial")
+    return Trial(SCENARIOS[request.param], example, faults, tmp_path_factory.mktemp("trial"))

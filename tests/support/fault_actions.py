@@ -24,7 +24,7 @@ def stage(path: str) -> None:
     population = Population.open(path)
     (species,) = population.species("HEAD").values()
     maps = population.write_group(example_population.maps(7))
-    other = {"id": "c" * 16, "name": "proteasome", "maps_object": maps}
+    other = {"id": "c" * 16, "name": "proteasome", "maps_object": maps, "resolution_A": 25.0}
     population.stage([species.model_copy(update={"symmetry": "C2"}), species.model_copy(update=other)])
 
 
@@ -33,7 +33,7 @@ def add_species(path: str) -> None:
     population = Population.open(path)
     (species,) = population.species("HEAD").values()
     maps = population.write_group(example_population.maps(8))
-    other = {"id": "d" * 16, "name": "synthase", "maps_object": maps}
+    other = {"id": "d" * 16, "name": "synthase", "maps_object": maps, "resolution_A": 25.0}
     population.stage([species.model_copy(update=other)])
     population.commit("Another species")
 
@@ -56,9 +56,11 @@ def put_species(path: str, identity: str, number: str) -> str:
     group = population.write_group(example_population.maps(int(number)))
     old = known.get(identity)
     if old is None:
-        new = known["a" * 16].model_copy(update={"id": identity, "name": identity, "maps_object": group})
+        new = known["a" * 16].model_copy(
+            update={"id": identity, "name": identity, "maps_object": group, "resolution_A": 25.0}
+        )
     else:
-        new = old.model_copy(update={"maps_object": group, "parent": old.version})
+        new = old.model_copy(update={"maps_object": group, "resolution_A": 25.0, "parent": old.version})
     population.stage([new])
     population.commit(f"Species {identity}")
     return group
@@ -70,7 +72,7 @@ def put_species_at_once(path: str, identity: str, number: str) -> None:
     head = population.repository.resolve("HEAD")
     group = population.write_group(example_population.maps(int(number)))
     new = population.one_species("ribosome", head)
-    new = new.model_copy(update={"id": identity, "name": identity, "maps_object": group})
+    new = new.model_copy(update={"id": identity, "name": identity, "maps_object": group, "resolution_A": 25.0})
     population.commit_records([new], f"Species {identity}", since=head)
 
 

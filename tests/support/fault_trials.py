@@ -19,7 +19,6 @@ class Trial:
         self._scenario = scenario
         self._faults = faults
         self._folder = folder
-        folder.mkdir()
         self._before = example.copy(folder / "before")
         scenario.prepare(self._before)
         after = self._before.copy(folder / "after")
