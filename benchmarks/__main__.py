@@ -1,11 +1,14 @@
 """All benchmarks, one after the other."""
 
 import argparse
+from pathlib import Path
 
-from benchmarks import projection, reconstruction
+from benchmarks import projection, reconstruction, store
 
 parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
 parser.add_argument("--quick", action="store_true", help="a small part of the data")
-quick = parser.parse_args().quick
-reconstruction.run(quick)
-projection.run(quick)
+parser.add_argument("--peers-python", type=Path, help="a Python with icechunk and dvc; see docs/benchmarks.md")
+arguments = parser.parse_args()
+reconstruction.run(arguments.quick)
+projection.run(arguments.quick)
+store.run(arguments.quick, arguments.peers_python)
