@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import subprocess
@@ -123,12 +124,14 @@ def _unite_small(objects: ObjectStore) -> int:
 
 
 def pack_git(directory: Path) -> bool:
-    """Pack all of Git's objects, needed or not; False where there is no `git`. Raises StoreError."""
+    """Pack all of Git's objects, needed or not; False where there is no `git`. Raises StoreError or OSError."""
     if shutil.which("git") is None:
         return False
     command = ["git", f"--git-dir={directory}", "repack", "-a", "-d", "-k", "-q"]
     environment = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    if "diskspace" in done.stderr:  # as Git calls it
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     if done.returncode:
         raise StoreError(f"git could not pack its objects: {' '.join(done.stderr.split()) or done.returncode}")
     return True

@@ -309,6 +309,31 @@ def test_no_pack_makes_a_wrong_object(tmp_path_factory: pytest.TempPathFactory, 
             assert "\n" not in str(error)
 
 
+@settings(max_examples=50, deadline=None)
+@given(data=st.data())
+def test_no_index_makes_a_wrong_object(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+    """Also one whose checksum is right: what it says is checked by the content, and in the end the packs count."""
+    store = ObjectStore(tmp_path_factory.mktemp("fuzz") / "objects")
+    write_pack(store, CONTENTS[:3])
+    write_pack(store, CONTENTS[2:])
+    assert store.has(hash_bytes(CONTENTS[0]))
+    index = store.packed.folder / "index"
+    body = bytearray(data.draw(mutated(index.read_bytes()))[:-32])
+    for _ in range(data.draw(st.integers(0, 4))):
+        at = data.draw(st.integers(0, max(0, len(body) - 8)))
+        body[at : at + 8] = struct.pack("<Q", data.draw(st.sampled_from([0, 1, 2**31, 2**63, 2**64 - 8])))
+    place(index, bytes(body) + blake3(bytes(body)).digest())
+    for name, blob in files_of(CONTENTS).items():
+        again = ObjectStore(store.root)
+        try:
+            assert hash_bytes(again.get(name)) == name and again.read_file(name) == blob
+        except StoreError as error:
+            assert "\n" not in str(error)
+    index.unlink(missing_ok=True)
+    fresh = ObjectStore(store.root)
+    assert [fresh.get(hash_bytes(one)) for one in CONTENTS] == CONTENTS
+
+
 def test_numbers_out_of_all_proportion_take_no_memory(store: ObjectStore) -> None:
     path = write_pack(store, CONTENTS[:1])
     good = path.read_bytes()
