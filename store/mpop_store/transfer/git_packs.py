@@ -28,6 +28,8 @@ from mpop_store.transfer.walking import Commits
 MAX_PACK = 2**32
 """Bytes of the largest Git pack that is let in; records are small, so this is a great many of them."""
 QUARANTINE = "incoming-"
+OUR_FAULTS = (b"No space left", b"quota exceeded", b"Read-only file system", b"Permission denied", b"error: write")
+"""Parts of what Git says when it is not the pack that is wrong, but the place where it is to go."""
 PACK_FILES = (".pack", ".rev", ".idx")
 """In the order in which they are moved: Git looks at a pack once it has an index."""
 
@@ -117,7 +119,9 @@ class Quarantine:
             code = process.wait()
             listener.join()
         if code:
-            raise failed(arguments, b"".join(said), InputError)
+            reason = b"".join(said)
+            ours = any(words in reason for words in OUR_FAULTS)
+            raise failed(arguments, reason, StoreError if ours else InputError)
         if self._shallow is not None:
             self._shallow.write_text(_lines({oid for oid in edges if self._is_cut_off(oid)}))
 
@@ -132,6 +136,8 @@ class Quarantine:
 
     def sizes(self) -> Iterator[tuple[str, str, int]]:
         """Id, type and size in bytes of every Git object that came, none of them read."""
+        if not any((self._folder / "pack").iterdir()):
+            return
         variables = environment(self._real, self._folder)
         for line in lines_of(["cat-file", "--batch-all-objects", "--batch-check"], variables).splitlines():
             oid, kind, size = line.split()
@@ -189,16 +195,24 @@ def _remove_abandoned(private: Path) -> None:
 
 
 def known_commits(history: History, most: int = 1000) -> tuple[str, ...]:
-    """Commits here that another side may have too: what references lead to, and back from there in steps."""
+    """Commits here that another side may have too: what references lead to, and back from branches in steps."""
     commits = Commits(history)
-    tips = dict.fromkeys(history.refs.all().values())
-    sampled = dict.fromkeys(oid for tip in tips for oid in _growing_steps(commits, commits.peeled(tip)))
-    return tuple(dict.fromkeys([*tips, *sampled]))[:most]
+    tips = history.refs.all()
+    seen: set[str] = set()
+    sampled = [
+        oid
+        for name, tip in tips.items()
+        if name.startswith(("refs/heads/", "refs/remotes/"))
+        for oid in _growing_steps(commits, tip, seen)
+    ]
+    return tuple(dict.fromkeys([*tips.values(), *sampled]))[:most]
 
 
-def _growing_steps(commits: Commits, start: str) -> Iterator[str]:
+def _growing_steps(commits: Commits, start: str, seen: set[str]) -> Iterator[str]:
+    """First parents of a commit, the further back the fewer; ends at what has been seen from elsewhere."""
     oid, step, number = start, 1, 0
-    while parents := commits.parents(oid):
+    while oid not in seen and (parents := commits.parents(oid)):
+        seen.add(oid)
         oid, number = parents[0], number + 1
         if number == step:
             yield oid

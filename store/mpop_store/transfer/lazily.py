@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 from collections.abc import Sequence
+from threading import Lock
 
 from mpop_store.errors import MissingObjectError, MpopError, NotFoundError, StoreError
 from mpop_store.repository import Repository
@@ -20,12 +21,16 @@ class LazyObjects:
         self._remotes = Remotes(repository)
         self._settings = settings
         self._open: dict[str, Remote] = {}
+        self._one_at_a_time = Lock()
 
     def fetch(self, names: Sequence[str]) -> None:
         """Bring objects. Raises MissingObjectError when a remote that may have one cannot be reached."""
-        missing = list(names)
+        with self._one_at_a_time:  # arrays are read by several threads, and a connection serves one
+            self._fetch([name for name in names if not self._objects.has(name)])
+
+    def _fetch(self, missing: list[str]) -> None:
         unreachable: MpopError | None = None
-        for settings in self._settings:
+        for settings in self._settings if missing else ():
             try:
                 missing = self._fetch_from(settings, missing)
             except (NotFoundError, StoreError) as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,9 @@ from exchange_world import (
     allow,
     assert_complete,
     change,
+    connected,
     current,
+    directory,
     empty,
     item,
     opened,
@@ -25,8 +28,10 @@ from mpop_store.groups import group_objects, read_group
 from mpop_store.history import History
 from mpop_store.repository import ROOT_RECORD, Repository
 from mpop_store.transfer.fetching import Plan, fetch
+from mpop_store.transfer.lazily import read_lazily
 from mpop_store.transfer.pushing import push
 from mpop_store.transfer.remote import HistoryRequest, ObjectFile, ObjectStream, Proof, Push, Remote
+from mpop_store.transfer.remotes import Remotes
 from mpop_store.transfer.walking import NewCommit
 
 MAIN = "refs/heads/main"
@@ -418,3 +423,28 @@ def test_two_populations_with_nothing_in_common_can_be_fetched(here: Repository,
     other = populated(tmp_path / "other")
     fetch_all(here, reach, other)
     assert here.refs.get(ORIGIN) == other.head
+
+
+def test_several_threads_share_one_connection(
+    here: Repository, there: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    push_main(here, connected, there)
+    clone = empty(tmp_path / "clone")
+    remotes = Remotes(clone)
+    remotes.add("origin", str(there.root))
+    remotes.set_data("origin", "none")
+    fetch_all(clone, directory, there, Plan(None))
+    opened_connections: list[Remote] = []
+    with connected(there) as remote:
+
+        def connect(self: Remotes, settings: object) -> Remote:
+            opened_connections.append(remote)
+            return remote
+
+        monkeypatch.setattr(Remotes, "connect", connect)
+        read_lazily(clone)
+        groups = [record["groups"][0] for path, record in clone.records("items/", ORIGIN).items()]
+        with ThreadPoolExecutor(8) as pool:
+            arrays = list(pool.map(lambda group: read_group(clone.objects, group)[0], groups * 4))
+    assert len(opened_connections) == 1
+    assert all(set(one) == {"one", "two"} for one in arrays)
