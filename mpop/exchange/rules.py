@@ -71,9 +71,15 @@ class _Steps:
 def _states(history: History, commits: Sequence[NewCommit]) -> Iterator[NewCommit]:
     """The commits that are states of a population; those of a merge request's chain are not."""
     for commit in commits:
+        is_new = any(change.path == ROOT_RECORD for change in commit.changes)
         if history.find(ROOT_RECORD, commit.id) is None:
+            if is_new:
+                raise StateError(
+                    f"refused (rule nothing-lost): commit {commit.id[:10]} takes away {ROOT_RECORD}, "
+                    "and with it the population; bring it back"
+                )
             continue
-        if any(change.path == ROOT_RECORD for change in commit.changes):
+        if is_new:
             version = history.read(ROOT_RECORD, commit.id).get("format")
             if version != FORMAT_VERSION:
                 raise StateError(

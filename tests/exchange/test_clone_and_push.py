@@ -192,6 +192,21 @@ def test_policies_refuse_a_push_with_the_same_words_everywhere(
     assert shared.refs.get("refs/heads/main") == head
 
 
+def test_a_push_cannot_take_the_population_away(
+    original: Population, shared: Repository, address_of: AddressOf
+) -> None:
+    history = original.repository
+    head = str(history.head)
+    gone = history.write_commit(
+        head, {"population.json": None, "items/11/" + "1" * 16 + ".json": None}, [head], "x"
+    )
+    history.refs.update({"refs/heads/main": (head, gone)}, "test")
+    Remotes(history).add("there", address_of(shared.root), FAR_MPOP)
+    with pytest.raises(StateError, match=r"rule nothing-lost.*takes away population\.json"):
+        push_to(history, Remotes(history).get("there"), PushOptions())
+    assert shared.refs.get("refs/heads/main") == head
+
+
 def test_forged_records_are_not_fetched(original: Population, address_of: AddressOf, tmp_path: Path) -> None:
     path = "items/11/" + "1" * 16 + ".json"
     record = original.repository.read(path) | {"name": "forged"}
