@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -49,12 +50,19 @@ def address_of(request: pytest.FixtureRequest) -> Callable[[Path], str]:
     return str if request.param == "directory" else request.getfixturevalue("ssh_address")
 
 
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a population of an import and a refinement, to be copied."""
+    folder = tmp_path_factory.mktemp("template")
+    refine(make_population(folder))
+    return folder
+
+
 @pytest.fixture
-def original(tmp_path: Path) -> Population:
+def original(template: Path, tmp_path: Path) -> Population:
     """A population of an import and a refinement."""
-    made = make_population(tmp_path)
-    refine(made)
-    return made
+    shutil.copytree(template, tmp_path, dirs_exist_ok=True)
+    return Population.open(tmp_path / "population")
 
 
 @pytest.fixture

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
-from exchange_world import connected, directory, empty, populated
+from exchange_world import connected, directory, empty, opened, populated
 
 from mpop_store.repository import Repository
 from mpop_store.transfer.remote import Remote
@@ -21,10 +22,16 @@ def reach(request: pytest.FixtureRequest) -> Reach:
     return request.param
 
 
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A population of two commits, to be copied."""
+    return populated(tmp_path_factory.mktemp("template") / "here").root
+
+
 @pytest.fixture
-def here(tmp_path: Path) -> Repository:
+def here(template: Path, tmp_path: Path) -> Repository:
     """A population of two commits."""
-    return populated(tmp_path / "here")
+    return opened(Path(shutil.copytree(template, tmp_path / "here")))
 
 
 @pytest.fixture
