@@ -114,8 +114,10 @@ def _show_lines(entry: HistoryEntry, signature: Signature) -> Iterator[str]:
 def diff(
     before: Annotated[str, typer.Argument(help="Revision to compare from.")] = "HEAD",
     after: Annotated[str | None, typer.Argument(help="Revision to compare with; else the working state.")] = None,
-    species: SpeciesOption = None,
-    item: ItemOption = None,
+    species: Annotated[str | None, typer.Option(metavar="NAME", help="Only this species.")] = None,
+    item: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Only this tilt series, and the particles in it.")
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Say what differs between two commits, or a commit and the working state.
