@@ -19,7 +19,7 @@ from mpop_store.undoing import undo
 ARCHIVE = Path(__file__).parent / "fixtures" / "format-1" / "population.tar.gz"
 
 COMMITS = {
-    "Merge side": "f831cff5ca481afba8756b2060434b14ab1da32e",
+    "Merge side": "3456a2e5bf94378fd4b9714063b9b6753cd9c9b3",
     "Refine": "ecfe8cdbec169c12c1c665832943cdcf3cbc60a2",
     "Find proteasomes": "e98d930cbe353c71abac1e4becbe02830b8fe479",
     "Import": "2f8abe65788199974123537c686b295e2f65c294",
