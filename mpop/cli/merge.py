@@ -170,7 +170,7 @@ def _numbers_line(numbers: Numbers) -> str:
     if numbers.particles is not None:
         words.append(f"{numbers.particles} particles")
     if numbers.series is not None:
-        words.append(f"{numbers.series} tilt series")
+        words.append(f"half-maps from {numbers.series} tilt series")
     if numbers.parent is not None:
         words.append(f"parent {numbers.parent[:8]}")
     if numbers.who is not None:

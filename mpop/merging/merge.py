@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from mpop.errors import StateError
+from mpop.jobs.leasing import leased
 from mpop.jobs.recording import in_angstrom
 from mpop.merging.applying import Outcome, apply
 from mpop.merging.conflicts import Conflict, Way
@@ -159,6 +160,7 @@ def _fast_forward(population: Population, planned: MergePlan, revision: str) -> 
     return MergeResult("fast-forward", planned, planned.theirs)
 
 
+@leased("merge")
 def _commit(
     population: Population,
     planned: MergePlan,

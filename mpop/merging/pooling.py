@@ -170,19 +170,20 @@ def _wanted(
 def _known(merge: SpeciesMerge, snapshot: Snapshot) -> dict[str, Known]:
     """Source -> what the sums that a commit keeps of it hold; only where that can be told for certain."""
     species = snapshot.whole(merge.id)
+    if species is None:
+        return {}
     found: dict[str, dict[str, tuple[str, str]]] = defaultdict(dict)
     unknown: set[str] = set()
-    for item, version in species.item_versions.items() if species else ():
+    for item, version in species.item_versions.items():
         here = snapshot.item(item)
         candidates = [here, *(one.item(item) for one in _snapshots(merge).values())]
         record = next((one for one in candidates if one is not None and one.version == version), None)
-        if record is None or item not in species.particles:  # pyright: ignore[reportOptionalMemberAccess]
+        if record is None or item not in species.particles:
             unknown.add(here.source if here else "")
         else:
-            found[record.source][item] = (record.model_object, species.particles[item])  # pyright: ignore[reportOptionalMemberAccess]
+            found[record.source][item] = (record.model_object, species.particles[item])
     known: dict[str, Known] = {}
     for source, contributions in found.items():
-        assert species is not None
         key = sums_key(species, contributions)
         kept = species.derived.get("sums", {}).get(source, {})
         if source not in unknown and kept.get("key") == key and _is_here(merge, kept["group"]):
