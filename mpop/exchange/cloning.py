@@ -14,7 +14,7 @@ from mpop.exchange.fetching import receive
 from mpop.exchange.selection import Data
 from mpop_hooks.objects_complete import references_of
 from mpop_store.creating import is_free
-from mpop_store.git_config import own_config
+from mpop_store.git_config import changing_config
 from mpop_store.repository import Repository
 from mpop_store.transfer.accepting import HEADS
 from mpop_store.transfer.addresses import DirectoryAddress, parse_address
@@ -87,7 +87,8 @@ def _begin(target: Path, address: str, bare: bool, far_mpop: str | None) -> Repo
     if ORIGIN in remotes.all():  # from a clone that was killed here
         remotes.remove(ORIGIN)
     remotes.add(ORIGIN, address, far_mpop)
-    own_config(made.git_directory)[UNFINISHED] = address
+    with changing_config(made.git_directory) as config:
+        config[UNFINISHED] = address
     return made
 
 
@@ -120,5 +121,6 @@ def _fill(repository: Repository, data: Data, depth: int | None, bare: bool, pro
     elif repository.head is None:
         repository.switch(branch, "clone", start=heads[branch])
     remotes.follow(branch, ORIGIN)
-    own_config(repository.git_directory).delete_multivar(UNFINISHED, ".*")
+    with changing_config(repository.git_directory) as config:
+        config.delete_multivar(UNFINISHED, ".*")
     return Cloned(repository.root, branch.removeprefix(HEADS), fetched)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pygit2
 
 from mpop_store.errors import NotFoundError, StateError
-from mpop_store.git_config import own_config
+from mpop_store.git_config import changing_config
 from mpop_store.history import History
 from mpop_store.references import ReferencesOf
 from mpop_store.repository import Repository
@@ -58,8 +58,8 @@ class Remotes:
     @contextmanager
     def _changing(self) -> Iterator[pygit2.Config]:
         """The configuration of this population, to be changed."""
-        with self._repository.locked():
-            yield own_config(self._repository.git_directory)
+        with self._repository.locked(), changing_config(self._repository.git_directory) as config:
+            yield config
 
     @property
     def _merged(self) -> pygit2.Config:
