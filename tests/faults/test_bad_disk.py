@@ -12,7 +12,7 @@ SAYS = {"full": "no space left on device", "read-only": "read-only file system",
 
 @pytest.mark.parametrize("fault", SAYS)
 def test_the_fault_is_named_and_the_next_command_works(trial: Trial, fault: str) -> None:
-    for number in trial.points(points(5)):
+    for number in trial.points(points(4)):
         with trial.world() as world:
             ended = trial.run(world, fault, number)
             where = f"{trial.where(number)}: {ended.stderr}"

@@ -10,7 +10,7 @@ from fault_world import points
 
 
 def test_killed_at_any_change_of_the_disk(trial: Trial) -> None:
-    for number in trial.points(points(12)):
+    for number in trial.points(points(10)):
         with trial.world() as world:
             died = trial.run(world, "kill", number)
             assert died.killed or number > len(died.operations), trial.where(number)

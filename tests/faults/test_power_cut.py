@@ -17,7 +17,7 @@ from faults import after_power_cut
 
 @pytest.mark.parametrize("names_survive", [True, False], ids=["names survive", "names are lost"])
 def test_nothing_committed_is_lost(trial: Trial, names_survive: bool, tmp_path: Path) -> None:
-    for number in [*trial.points(points(6)), 0]:
+    for number in [*trial.points(points(4)), 0]:
         shadow, left = tmp_path / "shadow", World(tmp_path / "left")
         with trial.world() as world:
             trial.run(world, "kill", number, shadow)

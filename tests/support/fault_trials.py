@@ -42,8 +42,10 @@ class Trial:
     def world(self, name: str = "world") -> Iterator[World]:
         """A world as it was before the action."""
         world = self._before.copy(self._folder / name)
-        yield world
-        shutil.rmtree(world.folder)
+        try:
+            yield world
+        finally:
+            shutil.rmtree(world.folder)
 
     def run(self, world: World, fault: str = "none", at: int = 0, shadow: Path | None = None) -> Outcome:
         """Do it."""

@@ -56,8 +56,8 @@ class Outcome:
 
 
 def is_refusal(outcome: Outcome) -> bool:
-    """Whether mpop ended on purpose, with one line."""
-    lines = outcome.stderr.splitlines()
+    """Whether mpop ended on purpose, with one line; policies may have had something to note before."""
+    lines = [line for line in outcome.stderr.splitlines() if not line.startswith("mpop: note: ")]
     return 1 <= outcome.code <= 5 and len(lines) == 1 and "internal error" not in lines[0]
 
 
