@@ -381,7 +381,7 @@ class Repository(History):
             except BaseException:
                 pending.unlink(missing_ok=True)
                 raise
-            self._swap(pending, changed)
+            self._swap(pending, self._with_new_readme(changed))
 
     def _changed_files(self, old: str | None, new: str | None) -> dict[str, str | None]:
         """Path -> Git object in the new commit of every file in which two commits differ."""
