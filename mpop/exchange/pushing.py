@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -72,4 +73,9 @@ def _extras(repository: Repository, theirs: Mapping[str, str], tips: list[str]) 
         there = theirs.get(ref)
         if there is None or (there != oid and commits.contains(there) and leads_to(variables, oid, there)):
             found[ref] = oid
+        elif there != oid and not (commits.contains(there) and leads_to(variables, there, oid)):
+            logging.getLogger("mpop").warning(
+                "mpop: note: %s went on elsewhere and is not pushed; `mpop fetch` brings both together, push then",
+                ref.removeprefix("refs/mpop/"),
+            )
     return found

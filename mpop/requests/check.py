@@ -24,6 +24,8 @@ from mpop.requests.matching import adapted
 from mpop.requests.offers import branch_tip
 from mpop.requests.verdict import Check, SeriesCollisions, Verdict, judge
 from mpop_hooks import Finding, Proposal, refusals
+from mpop_hooks.objects_complete import references_of
+from mpop_store.manifests import group_objects
 from mpop_store.repository import ROOT_RECORD
 
 COLLISIONS_RULE = "collisions"
@@ -111,22 +113,41 @@ def _touched(population: Population, base: str | None, offered: str) -> list[str
 
 
 def _asked(population: Population, base: str | None, offered: str) -> tuple[list[str], list[str]]:
-    """What policies say to an offer: refusals and notes. Each of its commits must be sound, and the whole too."""
+    """What policies say to an offer: refusals and notes. Each of its commits must be sound, and the whole too.
+
+    Where arrays are read from elsewhere when they are asked for, those of the whole are brought, and those of the
+    commits on the way may stay.
+    """
     history = population.repository
+    lazy = population.objects.fetch_missing is not None
+    ask = mpop_hooks.check_records if lazy else mpop_hooks.check_built_in
     findings: list[Finding] = []
     for commit in history.ahead(offered, base) if base else ():
         if history.find(ROOT_RECORD, commit.id) is None:
             continue  # what something was made from; no state of a population
         for parent in commit.parents or (None,):
             step = Proposal.between(history, parent, commit.id, "receive")
-            findings += mpop_hooks.check_built_in(step)
+            findings += ask(step)
+    whole = Proposal.between(history, base, offered, "receive")
     if not refusals(findings):
-        findings = mpop_hooks.check(Proposal.between(history, base, offered, "receive"))
+        _bring(population, whole)
+        findings = mpop_hooks.check(whole)
     findings = [finding for finding in findings if finding.rule != COLLISIONS_RULE]
     texts = {severity: [] for severity in ("refuse", "note")}
     for finding in dict.fromkeys(findings):
         texts[finding.severity].append(str(finding))
     return texts["refuse"], texts["note"]
+
+
+def _bring(population: Population, proposal: Proposal) -> None:
+    """Fetch what the records of a proposal name and is not here, in two requests: groups, then their parts."""
+    objects = population.objects
+    if objects.fetch_missing is None:
+        return
+    named = [references_of(record) for record in proposal.records.values()]
+    groups = [group for one in named for group in one.groups]
+    objects.prefetch([*groups, *(file for one in named for file in one.files)])
+    objects.prefetch(part for group in groups if objects.has(group) for part in group_objects(objects, group))
 
 
 def collisions_of(
