@@ -50,13 +50,19 @@ def _reason(operation: Operation) -> str:
 def _operation(repository: Repository, number: int | None) -> Operation:
     if number is None:
         for operation in reversed(repository.operations.all()):
-            if not all(name.startswith("refs/remotes/") for name in operation.moves):
+            if _has_happened(repository, operation):
                 return operation
         raise NotFoundError("there is nothing to undo: the operation log is empty")
     for operation in repository.operations.all():
         if operation.number == number:
             return operation
     raise NotFoundError(f"there is no operation {number}; see `mpop op log`")
+
+
+def _has_happened(repository: Repository, operation: Operation) -> bool:
+    """Whether anything of ours moved: not what others have, and not where a process died before it moved it."""
+    ours = {name: move for name, move in operation.moves.items() if not name.startswith("refs/remotes/")}
+    return any(_value(repository, name) != old for name, (old, new) in ours.items() if old != new)
 
 
 def _value(repository: Repository, name: str) -> str | None:
