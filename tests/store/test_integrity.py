@@ -101,7 +101,8 @@ def test_what_needs_a_broken_object_is_named(repository: Repository, name: str, 
 
 def test_other_branches_are_looked_at_too(repository: Repository) -> None:
     git(repository, "branch", "side")
-    git(repository, "-c", "user.name=x", "-c", "user.email=x", "commit", "-q", "--no-verify", "--allow-empty", "-m", "on main")
+    author = ("-c", "user.name=x", "-c", "user.email=x")
+    git(repository, *author, "commit", "-q", "--no-verify", "--allow-empty", "-m", "on main")
     git(repository, "update-ref", "refs/heads/side", git(repository, "rev-parse", "HEAD"))
     git(repository, "update-ref", "refs/heads/main", git(repository, "rev-parse", "HEAD~1"))
     assert len(repository.survey().commits) == 3
