@@ -5,6 +5,7 @@ What is not brought is read from the remote when it is asked for.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -32,12 +33,15 @@ class Data:
 
     def __str__(self) -> str:
         """As it is kept in Git's configuration."""
-        return " ".join([self.kind, *self.species])
+        return shlex.join([self.kind, *self.species])
 
     @classmethod
     def parse(cls, text: str | None) -> Data:
         """What `str` gave; the default for None. Raises InputError."""
-        kind, *species = (text or CURRENT).split(" ")
+        try:
+            kind, *species = shlex.split(text or CURRENT)
+        except ValueError:
+            kind, species = "", []
         if kind not in (CURRENT, ALL, NONE, SPECIES) or bool(species) != (kind == SPECIES):
             raise InputError(
                 f"{text!r} in Git's configuration (remote.<name>.mpopData) says not which data to fetch"
