@@ -20,6 +20,8 @@ from mpop_store.packs import raw_name, read_table, recover_table
 INDEX = "index"
 RACY_S = 2.0
 """A folder that was changed so shortly before it was listed may change again within one tick of its clock."""
+NEVER = (-1, 0.0)
+"""Instead of the time of the folder, in ns, and the time at which it was listed, in seconds."""
 
 
 class PackedObjects:
@@ -32,7 +34,7 @@ class PackedObjects:
         self.folder = folder
         self._keep_index = keep_index
         self._index: PackIndex | None = None
-        self._listed_at: tuple[int, float] = (-1, 0.0)
+        self._listed_at = NEVER
         self._lock = threading.Lock()
 
     @property
@@ -89,7 +91,7 @@ class PackedObjects:
                 try:
                     return read_range(self.folder / pack, offset, length)
                 except FileNotFoundError:
-                    pass
+                    self._listed_at = NEVER  # whatever the folder's time says: network file systems remember it
             if not self.refresh():
                 return None
         raise StoreError(f"the packs in {self.folder} change faster than they can be read")
