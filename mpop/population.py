@@ -40,6 +40,7 @@ from mpop_hooks.objects_complete import references_of
 from mpop_store import version_of
 from mpop_store.filecache import FileCache
 from mpop_store.groups import read_group, write_group
+from mpop_store.manifests import group_objects
 from mpop_store.repository import FORMAT_VERSION, ROOT_RECORD, Changes, Repository
 from mpop_store.transfer.lazily import read_lazily
 
@@ -243,8 +244,18 @@ class Population:
 
     def commit_merge(self, changes: Changes, message: str, since: str, theirs: str) -> str:
         """Commit records by path on top of HEAD, as a merge with the commit `theirs`."""
+        self._bring_data_of(changes)
         _refuse(Proposal.changing(self.repository, "HEAD", changes, "merge"))
+        _refuse(Proposal.joining(self.repository, "HEAD", theirs, changes))
         return self.repository.commit_changes(changes, message, since, also=(theirs,))
+
+    def _bring_data_of(self, changes: Changes) -> None:
+        """Fetch what records name, all at once, in a population that reads arrays when they are asked for."""
+        if self.objects.fetch_missing is not None:
+            named = [references_of(record) for record in changes.values() if record is not None]
+            groups = [group for one in named for group in one.groups]
+            self.objects.prefetch([*groups, *(file for one in named for file in one.files)])
+            self.objects.prefetch(part for group in groups for part in group_objects(self.objects, group))
 
     def changes(self, records: Iterable[Record], at: str | None) -> dict[str, dict[str, Any] | None]:
         """Records by path; of a species only the parts that are not in `at` already."""

@@ -108,7 +108,7 @@ def pull(remote: RemoteArgument = None, json: JsonOption = False) -> None:
     here.refuse_while_merging()
     before = repository.head
     fetched = _fetch(repository, settings, None, None)
-    result = merge(here, upstream(repository, settings), threads=context.threads())
+    result = merge(here, upstream(repository, settings))
     data = {"remote": settings.name, "before": before, "after": repository.head, "merge": result.summary()}
     lines = [f"{settings.name}: {_received(fetched)}", *merge_lines(result)]
     emit("pull", {**data, **_fetched(fetched)}, "\n".join(lines))

@@ -17,7 +17,7 @@ class Numbers:
 
     resolution_A: of a species, its own. score: of a tilt series, what its refinement ended with; scores compare
     only when both sides refined against the same references. against_A: species name -> resolution of the
-    half-maps that the series was refined against. particles: how many; of a tilt series those of all species. series:
+    half-maps that the series was refined against. particles: how many; of a tilt series of all species. series:
     how many made the half-maps of a species.
     who, when: of the commit that made this version.
     """

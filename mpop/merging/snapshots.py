@@ -5,10 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Any, TypeVar
 
-from pydantic import ValidationError
-
-from mpop.errors import StateError
-from mpop.population import Population
+from mpop.population import Population, typed
 from mpop.records.models import (
     ItemRecord,
     JobRecord,
@@ -54,14 +51,8 @@ class Snapshot:
     def _typed(self, kind: type[R], path: str) -> R | None:
         if path not in self._kept:
             found = self.raw(path)
-            try:
-                self._kept[path] = None if found is None else kind.model_validate(found)
-            except ValidationError as error:
-                where = ".".join(str(part) for part in error.errors()[0]["loc"])
-                raise StateError(
-                    f"{path} in commit {str(self.commit)[:10]} is not a record that this mpop reads "
-                    f"(field {where}); update mpop?"
-                ) from error
+            where = f"{path} in commit {str(self.commit)[:10]}"
+            self._kept[path] = None if found is None else typed(kind, where, found)
         kept = self._kept[path]
         assert kept is None or isinstance(kept, kind)
         return kept

@@ -20,10 +20,14 @@ from two_sides import (
 )
 
 from mpop.errors import NotFoundError, StateError
+from mpop.exchange.cloning import clone
+from mpop.exchange.fetching import fetch_from
+from mpop.exchange.selection import Data
 from mpop.jobs.verify import verify
 from mpop.merging import merge, plan
 from mpop.population import Population
 from mpop_store.repository import Repository
+from mpop_store.transfer.remotes import Remotes
 
 
 @pytest.fixture
@@ -112,6 +116,22 @@ def fetch(source: Population, target: Population) -> None:
     again.refs.update({"refs/heads/other": (None, head)}, "fetch")
     target.repository = again
     target.objects = again.objects
+
+
+def test_a_clone_without_data_fetches_what_it_merges_and_no_more(population: Population) -> None:
+    """The arrays of what the other side changed come, for the commit must not name what is nowhere near."""
+    folder = population.root.parent
+    clone("population", folder / "lazy", base=folder, data=Data.parse("none"))
+    lazy = Population.open(folder / "lazy")
+    commit_edits(population, [refine_item("TS_1", 1.0)], "There")
+    commit_edits(lazy, [add_job("8" * 64, 1.0)], "Here")
+    fetch_from(lazy.repository, Remotes(lazy.repository).get("origin"))
+    here = set(lazy.objects.names())
+    assert merge(lazy, "origin/main").status == "merged"
+    item = lazy.item("TS_1")
+    came = set(lazy.objects.names()) - here
+    assert item.model_object in came
+    assert not came & {one.maps_object for one in lazy.species_heads().values()}
 
 
 def test_any_two_commits_can_be_planned(population: Population) -> None:
