@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import fault_actions
 import pytest
 from fault_trials import Trial
-from fault_world import points
-from faults import is_refusal
+from fault_world import World, points
+from faults import Faults, is_refusal
 
 SAYS = {"full": "no space left on device", "read-only": "read-only file system", "sync": "input/output error"}
 
@@ -21,3 +22,19 @@ def test_the_fault_is_named_and_the_next_command_works(trial: Trial, fault: str)
             else:
                 assert trial.is_done(world), where
             trial.settle(world, where)
+
+
+@pytest.fixture(scope="module")
+def refined(example: World, tmp_path_factory: pytest.TempPathFactory) -> World:
+    """A population with two commits. Read only."""
+    world = example.copy(tmp_path_factory.mktemp("refined") / "world")
+    fault_actions.refine(str(world.root))
+    return world
+
+
+@pytest.mark.parametrize("command", ["status", "log", "show", "diff HEAD~1", "verify", "branch", "op log"])
+def test_a_population_on_a_read_only_disk_can_be_read(command: str, refined: World, faults: Faults) -> None:
+    words = ["-C", str(refined.root), *command.split()]
+    expected = faults.run(words, refined.folder)
+    ended = faults.run(words, refined.folder, "read-only", 1)
+    assert (ended.code, ended.stdout, ended.stderr) == (0, expected.stdout, "")
