@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
-# Programs that the tests talk to and that are not Python packages: Git, and an ssh server. Installs what is missing
-# where that is possible (Debian, as root); elsewhere says what to install.
+# Programs that the tests need and that are not Python packages: Git, an ssh server, and a C compiler for the library
+# that makes disks fail. Installs what is missing where that is possible (Debian, as root); elsewhere says what to
+# install.
 set -euo pipefail
 
 missing=()
 command -v git >/dev/null || missing+=(git)
 command -v ssh >/dev/null || missing+=(openssh-client)
 command -v sshd >/dev/null || [ -x /usr/sbin/sshd ] || missing+=(openssh-server)
+command -v cc >/dev/null || command -v gcc >/dev/null || command -v clang >/dev/null || missing+=(gcc libc6-dev)
 [ ${#missing[@]} -eq 0 ] && exit 0
 
 if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then
