@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 from mpop.errors import NotFoundError, StateError
@@ -45,7 +46,8 @@ def push_to(
         if (local := local_name(ref, settings.name)) != ref and (was := repository.refs.get(local)) != oid
     }
     if moves:
-        repository.refs.update(moves, f"push {settings.name}")
+        with suppress(StateError):  # a fetch was quicker to note it
+            repository.refs.update(moves, f"push {settings.name}")
     return pushed
 
 

@@ -59,7 +59,10 @@ class DirectoryRemote(Remote):
         return False
 
     def objects(self, names: Sequence[str]) -> ObjectStream:
-        return ObjectStream(self._files(names), sum(map(self._objects.size, names)))
+        try:
+            return ObjectStream(self._files(names), sum(map(self._objects.size, names)))
+        except MissingObjectError as error:
+            raise MissingObjectError(f"{error}; `mpop fetch --all-data` there, if it is itself a clone") from error
 
     def _files(self, names: Sequence[str]) -> Iterator[ObjectFile]:
         for name in names:

@@ -51,15 +51,12 @@ class Channel:
         self._reader = reader
         self._writer = writer
         self.peer = peer
-        self.sent = 0
-        self.received = 0
 
     def _write(self, kind: bytes, *parts: bytes | memoryview) -> None:
         try:
             self._writer.write(FRAME.pack(kind, sum(map(len, parts))))
             for part in parts:
                 self._writer.write(part)
-                self.sent += len(part)
         except (OSError, ValueError) as error:  # ValueError: closed by us, after an earlier error
             raise self._cut() from error
 
@@ -82,7 +79,6 @@ class Channel:
             raise self._cut() from error
         if len(data) != count:
             raise self._cut()
-        self.received += count
         return data
 
     def _frame(self) -> tuple[bytes, bytes]:
