@@ -109,7 +109,10 @@ def _wanted(
     done = EMPTY_TREE
     for ref, tip in sorted(targets.items(), key=lambda pair: (not pair[0].startswith("refs/remotes/"), pair)):
         old = None if plan.again else refs.get(ref)
-        if ref.startswith(TAGS) or old == tip:
+        if ref.startswith(TAGS):
+            continue
+        if old == tip:
+            done = waiting.commits.tree(tip) if done == EMPTY_TREE and ref.startswith("refs/remotes/") else done
             continue
         for state in _states(waiting, tip, old):
             tree = waiting.commits.tree(state)
@@ -157,8 +160,6 @@ def _moves(
         moves[ref] = (old, new)
     if plan.branches is None:
         known = history.refs.all(f"refs/remotes/{name}/")
-        known.pop(
-            f"refs/remotes/{name}/HEAD", None
-        )  # a plain `git clone` makes it: the branch that is default there
+        known.pop(f"refs/remotes/{name}/HEAD", None)  # made by a plain `git clone`: the default branch there
         moves |= {ref: (old, None) for ref, old in known.items() if ref not in targets}
     return moves, diverged

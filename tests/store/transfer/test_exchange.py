@@ -448,3 +448,17 @@ def test_several_threads_share_one_connection(
             arrays = list(pool.map(lambda group: read_group(clone.objects, group)[0], groups * 4))
     assert len(opened_connections) == 1
     assert all(set(one) == {"one", "two"} for one in arrays)
+
+
+def test_a_new_branch_costs_what_it_changes(here: Repository, there: Repository, reach, tmp_path: Path) -> None:
+    push_main(here, reach, there)
+    clone = empty(tmp_path / "clone")
+    fetch_all(clone, reach, there)
+    (file,) = clone.read("items/01.json", ORIGIN)["files"]
+    clone.objects.path(file).unlink()
+    side = here.write_commit(here.head, {"items/07.json": item(here, "new", 800)}, [here.head], "Side")
+    with reach(there) as remote:
+        push(here, remote, {"refs/heads/side": side})
+    assert fetch_all(clone, reach, there).commits == 1
+    assert not clone.objects.has(file)  # of a record that main has too: nobody looked at it
+    assert all(clone.objects.has(name) for name in objects_of(here, side) - objects_of(here))
