@@ -123,8 +123,6 @@ def _asked(population: Population, base: str | None, offered: str) -> tuple[list
     ask = mpop_hooks.check_records if lazy else mpop_hooks.check_built_in
     findings: list[Finding] = []
     for commit in history.ahead(offered, base) if base else ():
-        if history.find(ROOT_RECORD, commit.id) is None:
-            continue  # what something was made from; no state of a population
         for parent in commit.parents or (None,):
             step = Proposal.between(history, parent, commit.id, "receive")
             findings += ask(step)

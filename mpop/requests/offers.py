@@ -4,8 +4,8 @@ One species is offered as a commit that adds its records, and the series, source
 branch lacks, to the tip of the branch; whatever else happened here stays here. What it was made from (older
 versions of it, versions of series that made its half-maps, versions of species that those were refined against)
 travels as history: the offered commit has a second parent, a chain that holds exactly these versions, so that
-every version hash can be derived again on the other side. The commits of the chain are no states of a population,
-and have no `population.json`: other species appear in them, and go again, as the versions need it.
+every version hash can be derived again on the other side. The chain begins and ends as the branch is; other
+species appear in it as the versions need, and are taken out again.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from mpop.records.species import head_path
 from mpop.requests.matching import Matching, adapted
 from mpop.requests.records import SpeciesOffer
 from mpop_store.history import Commit
-from mpop_store.repository import ROOT_RECORD
 
 STAYS = ("item", "source", "job")
 """Kinds of records that a species takes along into the branch where that does not have them."""
@@ -93,7 +92,7 @@ def offer_species(population: Population, name: str, onto: str) -> Offer:
     if not changes:
         raise StateError(f"there is nothing to offer: {onto} has {species.name} as it is here")
     rest = [one for one in needed if changes.get(one.path) != one.record]
-    parents = [base, *_as_history(population, rest, base)]
+    parents = [base, *_as_history(population, _up_to_the_last(needed, rest), base)]
     commit = population.repository.write_commit(base, changes, parents, f"Offer species {species.name}")
     fitted = adapted(population, commit, base)
     return Offer(
@@ -161,10 +160,19 @@ def _added(population: Population, needed: list[_Version], species: str, base: s
     return changes
 
 
+def _up_to_the_last(needed: list[_Version], rest: list[_Version]) -> list[_Version]:
+    """The versions of all commits up to the last of which something is not offered: states that make sense."""
+    commits = list(dict.fromkeys(one.commit.id for one in needed))
+    with_rest = {one.commit.id for one in rest}
+    last = max((number for number, commit in enumerate(commits) if commit in with_rest), default=-1)
+    return [one for one in needed if one.commit.id in commits[: last + 1]]
+
+
 def _as_history(population: Population, versions: list[_Version], base: str) -> list[str]:
     """A chain of commits on the base that holds the versions, one for each commit that they came in.
 
-    It ends as it began, so that the offered commit adds to it just what it adds to the base.
+    It ends as it began, so that the offered commit adds to it just what it adds to the base. Species are taken out
+    as a whole before they are what they were: no step loses some of their particles.
     """
     if not versions:
         return []
@@ -172,11 +180,30 @@ def _as_history(population: Population, versions: list[_Version], base: str) -> 
     by_commit: dict[str, list[_Version]] = defaultdict(list)
     for one in versions:
         by_commit[one.commit.id].append(one)
-    tip, without_root = base, {ROOT_RECORD: None}
+    tip = base
     for group in by_commit.values():
         commit = group[0].commit
         origin = f"From {commit.id} by {commit.author}: what the offered species was made from."
-        records = {one.path: one.record for one in group} | without_root
+        records: dict[str, Any] = {one.path: one.record for one in group}
+        for one in group:
+            if one.record.get("kind") == "species":
+                records |= _parts(population, _species_of(one.path), commit.id, tip)
         tip = repository.write_commit(tip, records, [tip], f"{commit.subject}\n\n{origin}")
-    back = {one.path: repository.records(one.path, base).get(one.path) for one in versions}
+    species = {_species_of(one.path) for one in versions if one.path.startswith("species/")}
+    if species:
+        gone = [path for path in repository.entries(tip, "species/") if _species_of(path) in species]
+        tip = repository.write_commit(tip, dict.fromkeys(gone), [tip], "Take out what was there as history")
+    changed = repository.changes(base, tip)
+    back = {path: None if kind == "A" else repository.read(path, base) for path, kind in changed.items()}
     return [repository.write_commit(tip, back, [tip], "Back to what is there, for what is offered")]
+
+
+def _parts(population: Population, species: str, at: str, tip: str) -> dict[str, Any]:
+    """What gives a species in one commit the parts that it has in another: a head and its parts go together."""
+    folder = f"species/{species}/"
+    there = population.repository.records(folder, at)
+    return dict.fromkeys(population.repository.entries(tip, folder)) | there
+
+
+def _species_of(path: str) -> str:
+    return path.split("/")[1].removesuffix(".json")

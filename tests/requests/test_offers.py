@@ -51,12 +51,10 @@ def test_a_species_that_was_refined_brings_its_ancestry_as_history(population: P
     assert offer.as_history == [f"series TS_1@{refined.version[:8]}"]
     base, beside = population.repository.show(offer.commit).parents
     assert base == offer.base
-    (taken_along,) = population.repository.show(beside).parents
-    assert population.item("TS_1", taken_along) == refined
-    assert "what the offered species was made from" in population.repository.show(taken_along).message
-    assert population.repository.changes(beside, offer.base) == {"population.json": "A"}, (
-        "the chain ends as it began"
-    )
+    taken_along = population.repository.ahead(beside, offer.base)[0]
+    assert population.item("TS_1", taken_along.id) == refined
+    assert "what the offered species was made from" in taken_along.message
+    assert population.repository.changes(beside, offer.base) == {}, "it ends as it began"
 
 
 @pytest.mark.parametrize("name", ["virus", "ribosome"])
@@ -151,9 +149,10 @@ def test_policies_have_nothing_against_what_travels_as_history(population: Popul
     assert any(one.startswith("species ribosome") for one in offer.as_history)
     history = population.repository
     assert population.one_species("ribosome", offer.commit) == population.one_species("ribosome", "shared")
-    for parent in history.show(offer.commit).parents:
-        findings = check(Proposal.between(history, parent, offer.commit, "receive"))
-        assert refusals(findings) == []
+    for commit in history.ahead(offer.commit, offer.base):
+        for parent in commit.parents:
+            findings = check(Proposal.between(history, parent, commit.id, "receive"))
+            assert refusals(findings) == [], commit.subject
     branch(population, "main", offer.commit)
     assert verify(population).problems == []
 
