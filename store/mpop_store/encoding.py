@@ -16,7 +16,7 @@ from typing import Literal, cast
 import imagecodecs
 from blake3 import blake3
 
-from mpop_store.errors import DamagedObjectError
+from mpop_store.errors import DamagedObjectError, TooLargeError
 from mpop_store.hashing import hash_bytes
 
 MAGIC = b"MPOPOBJ\x01"
@@ -60,9 +60,12 @@ def _compress(data: memoryview, itemsize: int) -> bytes:
     )
 
 
-def decode(blob: bytes, name: str) -> bytes:
-    """The content of the object of that name in its file. Raises DamagedObjectError."""
-    data = _content(blob, name)
+def decode(blob: bytes, name: str, at_most: int = MAX_CONTENT) -> bytes:
+    """The content of the object of that name in its file.
+
+    Raises DamagedObjectError or, before any memory is taken, TooLargeError for more than `at_most` bytes.
+    """
+    data = _content(blob, name, at_most)
     if hash_bytes(data) != name:
         raise DamagedObjectError(f"object {name} is damaged: its content does not match its name")
     return data
@@ -80,11 +83,13 @@ def check_file(blob: bytes, name: str) -> None:
         raise DamagedObjectError(f"object {name} is damaged: its file does not match its checksum")
 
 
-def _content(blob: bytes, name: str) -> bytes:
+def _content(blob: bytes, name: str, at_most: int = MAX_CONTENT) -> bytes:
     check_file(blob, name)
     magic, codec, _itemsize, length = HEADER.unpack_from(blob)
     if magic != MAGIC or codec not in (RAW, BLOSC) or length > MAX_CONTENT:
         raise DamagedObjectError(f"object {name} is damaged or was written by a newer mpop: unknown header")
+    if length > at_most:
+        raise TooLargeError(f"object {name} holds {length} bytes, and no more than {at_most} are expected")
     payload = memoryview(blob)[HEADER.size : -TRAILER_SIZE]
     data = bytes(payload) if codec == RAW else _decompress(payload, length, name)
     if len(data) != length:

@@ -50,3 +50,7 @@ class MissingObjectError(StoreError):
 
 class DamagedObjectError(StoreError):
     """The bytes of an object do not match its name."""
+
+
+class TooLargeError(StoreError):
+    """An object that is in order, but holds more than was expected of it."""

@@ -7,7 +7,6 @@ is hashed first, and compressed only if the store does not have it. Zarr itself 
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from mpop_store.manifests import (
     METADATA,
     Entries,
     group_objects,
+    read_document,
     read_manifest,
     read_value,
     write_manifest,
@@ -101,7 +101,7 @@ def read_group(objects: ObjectStore, name: str) -> tuple[dict[str, NDArray[Any]]
     """All arrays of a group in memory, and its attributes. Raises MissingObjectError or DamagedObjectError."""
     entries = read_manifest(objects, name)
     objects.prefetch(entry["object"] for entry in entries.values() if "object" in entry)
-    attributes = _document(objects, name, entries, METADATA).get("attributes", {})
+    attributes = read_document(objects, name, entries, METADATA).get("attributes", {})
     names = [key.removesuffix(f"/{METADATA}") for key in entries if key.endswith(f"/{METADATA}")]
     return {array: _read(objects, name, entries, array, ()) for array in names}, attributes
 
@@ -123,7 +123,9 @@ def _read(objects: ObjectStore, name: str, entries: Entries, array: str, box: Se
 
     def read(share: Sequence[tuple[str, Place, Place]]) -> None:
         for key, there, inside in share:
-            content = read_value(objects, entries[f"{array}/{key}"])
+            entry = entries[f"{array}/{key}"]
+            whole = entry.get("size", layout.chunk_bytes) == layout.chunk_bytes  # looked at before memory is taken
+            content = read_value(objects, entry) if whole else b""
             if len(content) != layout.chunk_bytes:
                 raise DamagedObjectError(
                     f"group {name} is damaged: a chunk of its array {array} has the wrong size"
@@ -138,22 +140,11 @@ def _layout(objects: ObjectStore, name: str, entries: Entries, array: str) -> La
     if f"{array}/{METADATA}" not in entries:
         raise NotFoundError(f"group {name} has no array {array}")
     try:
-        return Layout.parse(_document(objects, name, entries, f"{array}/{METADATA}"))
+        return Layout.parse(read_document(objects, name, entries, f"{array}/{METADATA}"))
     except ValueError as error:
         raise DamagedObjectError(
             f"group {name}: its array {array} is not one that this mpop can read: {error}"
         ) from error
-
-
-def _document(objects: ObjectStore, name: str, entries: Entries, key: str) -> dict[str, Any]:
-    """A metadata document."""
-    try:
-        document = json.loads(read_value(objects, entries[key]))
-    except (KeyError, ValueError, RecursionError):
-        document = None
-    if not isinstance(document, dict):
-        raise DamagedObjectError(f"group {name} is damaged: its {key} does not describe anything")
-    return document
 
 
 def _share_out(work: Callable[[Sequence[Job]], None], jobs: Sequence[Job], nbytes: int) -> None:

@@ -11,7 +11,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
-from mpop_store.errors import DamagedObjectError
+from mpop_store.errors import DamagedObjectError, TooLargeError
 from mpop_store.hashing import canonical_json
 
 if TYPE_CHECKING:
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 FORMAT = "mpop-group/1"
 INLINE_BELOW = 4096
+MAX_JSON = 2**28
+"""Bytes of a manifest, or of a metadata document with its attributes, that are read."""
 METADATA = "zarr.json"
 """Last part of the key of every metadata document."""
 
@@ -43,8 +45,8 @@ def write_manifest(objects: ObjectStore, entries: Entries) -> str:
 def read_manifest(objects: ObjectStore, name: str) -> Entries:
     """Zarr key -> {"object", "size"} or {"inline"}. Raises DamagedObjectError when it is no manifest."""
     try:
-        manifest = json.loads(objects.get(name))
-    except (ValueError, RecursionError):
+        manifest = json.loads(objects.get(name, MAX_JSON))
+    except (ValueError, RecursionError, TooLargeError):
         manifest = None
     if (
         not isinstance(manifest, dict)
@@ -60,7 +62,11 @@ def _are_entries(entries: Any) -> bool:
         isinstance(entry, dict)
         and (
             isinstance(entry.get("inline"), str)
-            or (isinstance(entry.get("object"), str) and re.fullmatch("[0-9a-f]{64}", entry["object"]) is not None)
+            or (
+                isinstance(entry.get("object"), str)
+                and re.fullmatch("[0-9a-f]{64}", entry["object"]) is not None
+                and type(entry.get("size")) is int
+            )
         )
         for entry in entries.values()
     )
@@ -74,9 +80,24 @@ def group_objects(objects: ObjectStore, name: str) -> list[str]:
 
 def read_value(objects: ObjectStore, entry: Entry) -> bytes:
     """The value of a key. Raises MissingObjectError or DamagedObjectError."""
-    if "inline" not in entry:
-        return objects.get(entry["object"])
     try:
-        return base64.b64decode(entry["inline"], validate=True)
-    except binascii.Error as error:
-        raise DamagedObjectError("a group is damaged: a value in its manifest is not base64") from error
+        if "inline" in entry:
+            return base64.b64decode(entry["inline"], validate=True)
+        content = objects.get(entry["object"], max(0, entry["size"]))
+    except (binascii.Error, TooLargeError) as error:
+        raise DamagedObjectError(f"a group is damaged: {error}") from error
+    if len(content) != entry["size"]:
+        raise DamagedObjectError(f"a group is damaged: object {entry['object']} is not as long as it should be")
+    return content
+
+
+def read_document(objects: ObjectStore, name: str, entries: Entries, key: str) -> dict[str, Any]:
+    """A metadata document of the group of that name. Raises MissingObjectError or DamagedObjectError."""
+    try:
+        entry = entries[key]
+        document = None if entry.get("size", 0) > MAX_JSON else json.loads(read_value(objects, entry))
+    except (KeyError, ValueError, RecursionError):
+        document = None
+    if not isinstance(document, dict):
+        raise DamagedObjectError(f"group {name} is damaged: its {key} does not describe anything")
+    return document

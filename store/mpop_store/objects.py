@@ -91,12 +91,12 @@ class ObjectStore:
             self._unsynced.add(path)  # who wrote it may have died before its sync
         return path is not None or self.packed.freshen(name)
 
-    def get(self, name: str) -> bytes:
+    def get(self, name: str, at_most: int = MAX_CONTENT) -> bytes:
         """The content of an object, checked against its name; fetched if it is not here, or damaged.
 
-        Raises MissingObjectError or DamagedObjectError.
+        at_most: bytes that it may hold. Raises MissingObjectError, DamagedObjectError or TooLargeError.
         """
-        return self._load(name, decode)
+        return self._load(name, lambda blob, name: decode(blob, name, at_most))
 
     def read_file(self, name: str) -> bytes:
         """An object in its encoded form, for another store to receive. Raises as `get` does."""

@@ -204,7 +204,7 @@ def test_only_what_differs_is_read(population: Population, monkeypatch: pytest.M
     }
     asked: list[str] = []
     get = population.objects.get
-    monkeypatch.setattr(population.objects, "get", lambda name: asked.append(name) or get(name))
+    monkeypatch.setattr(population.objects, "get", lambda name, *limit: asked.append(name) or get(name))
     compare(population, "HEAD")
     assert asked and not same & set(asked)
 

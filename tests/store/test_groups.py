@@ -7,6 +7,7 @@ import base64
 import json
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -175,7 +176,7 @@ def test_reading_is_lazy(objects: ObjectStore, volume: np.ndarray, monkeypatch: 
     assert isinstance(array, zarr.Array)
     fetched: list[str] = []
     get = objects.get
-    monkeypatch.setattr(objects, "get", lambda name: fetched.append(name) or get(name))
+    monkeypatch.setattr(objects, "get", lambda name, *limit: fetched.append(name) or get(name))
     np.testing.assert_array_equal(array[:10, 70:80, :10], volume[:10, 70:80, :10])
     assert len(fetched) == 1
 
@@ -205,7 +206,7 @@ def test_a_box_reads_only_its_chunks(
     name = write_group(objects, {"half1": volume, "half2": volume + 1})
     fetched: list[str] = []
     get = objects.get
-    monkeypatch.setattr(objects, "get", lambda name: fetched.append(name) or get(name))
+    monkeypatch.setattr(objects, "get", lambda name, *limit: fetched.append(name) or get(name))
     box = np.s_[60:70, 10:20, 70:80]
     np.testing.assert_array_equal(read_array(objects, name, "half2", box), volume[box] + 1)
     assert len(fetched) == 1 + 2  # the manifest and two chunks
@@ -338,9 +339,35 @@ def test_a_chunk_of_the_wrong_size_is_refused(objects: ObjectStore, chunk: bytes
         read_group(objects, forge(objects, DESCRIPTION, chunk))
 
 
+def test_an_object_that_is_larger_than_its_group_says_takes_no_memory(objects: ObjectStore) -> None:
+    bomb = objects.put(bytes(10**7))
+    for key in ("a/zarr.json", "a/c/0/0"):
+        entries = read_manifest(objects, forge(objects, DESCRIPTION)) | {key: {"object": bomb, "size": 48}}
+        name = objects.put(canonical_json({"format": "mpop-group/1", "entries": entries}))
+        tracemalloc.start()
+        with pytest.raises(DamagedObjectError, match=r"holds 10000000 bytes, and no more than 48"):
+            read_group(objects, name)
+        assert tracemalloc.get_traced_memory()[1] < 10**6
+        tracemalloc.stop()
+    assert objects.get(bomb) == bytes(10**7)  # nothing is wrong with that one
+    for size in (10**7, 10**7 + 1, -1):
+        entries["a/c/0/0"] = {"object": bomb, "size": size}
+        with pytest.raises(DamagedObjectError, match="wrong size"):
+            read_group(objects, objects.put(canonical_json({"format": "mpop-group/1", "entries": entries})))
+
+
 @pytest.mark.parametrize(
     "entries",
-    [None, [], {"zarr.json": []}, {"zarr.json": {}}, {"a": {"inline": 5}}, {"a": {"object": "../../etc/passwd"}}],
+    [
+        None,
+        [],
+        {"a": {"object": "0" * 64}},
+        {"a": {"object": "0" * 64, "size": "1"}},
+        {"zarr.json": []},
+        {"zarr.json": {}},
+        {"a": {"inline": 5}},
+        {"a": {"object": "../../etc/passwd"}},
+    ],
 )
 def test_a_manifest_with_odd_entries_is_refused(objects: ObjectStore, entries: object) -> None:
     name = objects.put(json.dumps({"format": "mpop-group/1", "entries": entries}).encode())
