@@ -105,6 +105,21 @@ class Proposal:
         return cls._of(history, event, kinds, old, Snapshot(history, old, changes))
 
     @classmethod
+    def joining(cls, history: History, ours: str, theirs: str, changes: Changes) -> Proposal:
+        """The step from `theirs` to a merge that is made of `ours` and these changes."""
+        state = Snapshot(history, ours, changes)
+        kinds = {path: kind for path, kind in history.changes(theirs, ours).items() if path not in changes}
+        for path, record in changes.items():
+            old = history.find(path, theirs)
+            if old is None:
+                kinds |= {} if record is None else {path: "A"}
+            elif record is None:
+                kinds[path] = "D"
+            elif history.load(old) != record:
+                kinds[path] = "M"
+        return cls._of(history, "merge", kinds, theirs, state)
+
+    @classmethod
     def _of(
         cls, history: History, event: Event, kinds: Mapping[str, str], old: str | None, state: Snapshot
     ) -> Proposal:

@@ -32,7 +32,7 @@ def collisions(
         list[str] | None, typer.Option(help="Search this series only (name or id); may be given again.")
     ] = None,
     since: Annotated[
-        str | None, typer.Option(metavar="REVISION", help="Particles that it does not hold count as incoming.")
+        str | None, typer.Option(metavar="REVISION", help="Only collisions with particles that it does not hold.")
     ] = None,
     threshold: Annotated[
         float, typer.Option(help="Report pairs that share this part of the smaller body's volume.")

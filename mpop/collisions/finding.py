@@ -33,7 +33,7 @@ def find(
 ) -> CollisionReport:
     """Collisions among species in series, given by name or id; none given means all.
 
-    at: a revision, None is the working state. since: a revision; particles that it does not hold are incoming.
+    at: a revision, None is the working state. since: a revision; what was in one place then is not reported.
     """
     known = population.species(at)
     chosen = [population.one_species(name, at) for name in species] or list(known.values())
@@ -54,7 +54,8 @@ def find_among(
 ) -> CollisionReport:
     """Collisions among species, whose arrays must be in the store, in series (id -> name).
 
-    before: species by id as they were; particles that they do not hold are incoming. None: none is.
+    before: species by id as they were. Particles that they do not hold are incoming, and only collisions with
+    these are reported. None: all are, and no particle is incoming.
     """
     present = [one for one in species if not items.keys().isdisjoint(one.particles)]
     shapes = {one.id: shape_of(objects, one) for one in present}
@@ -68,6 +69,8 @@ def find_among(
             collisions = search(occupants, threshold)
         except InputError as error:
             raise InputError(f"{items[item]}: {error}") from error
+        if before is not None:
+            collisions = [hit for hit in collisions if hit.first.incoming or hit.second.incoming]
         if collisions:
             found.append(ItemCollisions(item, items[item], collisions))
         if progress:

@@ -98,9 +98,8 @@ def _findings(report: CollisionReport, severity: Literal["refuse", "note"]) -> I
     found: defaultdict[tuple[str, str], set[tuple[str, int]]] = defaultdict(set)
     for one in report.items:
         for hit in one.collisions:
-            if hit.first.incoming or hit.second.incoming:
-                new, other = (hit.first, hit.second) if hit.first.incoming else (hit.second, hit.first)
-                found[new.species, other.species].add((one.name, new.particle))
+            new, other = (hit.first, hit.second) if hit.first.incoming else (hit.second, hit.first)
+            found[new.species, other.species].add((one.name, new.particle))
     for (new, other), particles in sorted(found.items()):
         series = {name for name, _ in particles}
         names = report.species[new].name, report.species[other].name

@@ -129,6 +129,13 @@ def test_policies_say_who_goes_and_why(population: Population) -> None:
     assert as_json(population, "--policy", "keep-both")["remove"] == []
 
 
+def test_what_was_in_one_place_before_is_not_reported_since(population: Population) -> None:
+    data = as_json(population, "--since", "HEAD~1")
+    (hit,) = data["items"][0]["collisions"]
+    assert {hit["first"]["incoming"], hit["second"]["incoming"]} == {True, False}
+    assert as_json(population, "--since", "HEAD")["n_collisions"] == 0
+
+
 def test_the_better_map_wins_between_species(population: Population) -> None:
     better = population.one_species("apoferritin").model_copy(update={"resolution_A": 8.0})
     population.stage([better])

@@ -197,3 +197,40 @@ def test_a_job_that_forgets_a_series_is_stopped(population: Population) -> None:
     changes: dict[str, Any] = {ITEM: None}
     (found,) = check(Proposal.changing(population.repository, "HEAD", changes, "commit"))
     assert (found.rule, found.severity) == ("nothing-lost", "refuse")
+
+
+def _fork_with_a_new_particle(population: Population, halves: tuple[int, int]) -> tuple[str, str, str]:
+    """Add particle 9 on two branches, each with its half-set; the ids of base, ours and theirs."""
+    repository = population.repository
+    base, tips = str(repository.head), []
+    for half in halves:
+        species = population.one_species("ribosome", base)
+        arrays, attributes = read_group(population.objects, species.particles[ITEMS[0]])
+        more = {name: np.concatenate([values, values[:1]]) for name, values in arrays.items()}
+        more["id"][-1], more["half"][-1] = 9, half
+        group = write_group(population.objects, more, attributes)
+        particles = {**species.particles, ITEMS[0]: group}
+        changes = population.changes([species.model_copy(update={"particles": particles})], base)
+        tips.append(repository.write_commit(base, changes, [base], f"Half {half}"))
+    return base, tips[0], tips[1]
+
+
+@pytest.mark.parametrize(("halves", "moved"), [((1, 1), False), ((1, 2), True)])
+def test_a_merge_does_not_mix_half_sets(population: Population, halves: tuple[int, int], moved: bool) -> None:
+    """Taking our side of what both added is one step from us, and another one from them."""
+    _, ours, theirs = _fork_with_a_new_particle(population, halves)
+    repository = population.repository
+    assert check(Proposal.changing(repository, ours, {}, "merge")) == []
+    found = check(Proposal.joining(repository, ours, theirs, {}))
+    message = f"halves-unmixed: 1 particles have moved to the other half-set in item {ITEMS[0]}"
+    assert said(found) == ([message] if moved else [])
+
+
+def test_a_merge_loses_nothing_of_either_side(population: Population) -> None:
+    repository = population.repository
+    base, ours, theirs = _fork_with_a_new_particle(population, (1, 1))
+    gone: dict[str, Any] = {ITEM: None}
+    found = check(Proposal.joining(repository, base, theirs, gone))
+    assert said(found) == ["nothing-lost: tilt series TS_1 is gone, and its source is not"]
+    as_theirs = {path: repository.read(path, theirs) for path in repository.changes(ours, theirs)}
+    assert Proposal.joining(repository, ours, theirs, as_theirs).records == {}
