@@ -18,7 +18,8 @@ from mpop.population import Population
 from mpop.records import ItemRecord, JobRecord, ParticleSet, RawImage, SourceRecord, SpeciesRecord, TiltSeriesModel
 from mpop.records.species import head_path, part_path, split
 from mpop_store import canonical_json, version_of
-from mpop_store.manifests import FORMAT, read_manifest
+from mpop_store.manifests import read_manifest, write_manifest
+from mpop_store.packing import pack
 
 SPECIES = 5
 PARTICLES = 20
@@ -67,7 +68,7 @@ class Generator:
         size = len(base64.b64decode(entries[key]["inline"]))
         numbers = self.random.uniform(0, 100, size // 8).astype("<f8").tobytes()
         entries = entries | {key: {"inline": base64.b64encode(numbers).decode()}}
-        return self.population.objects.put(canonical_json({"format": FORMAT, "entries": entries}))
+        return write_manifest(self.population.objects, entries)
 
 
 def generate(folder: Path, series: int, commits: int) -> None:
@@ -97,7 +98,7 @@ def generate(folder: Path, series: int, commits: int) -> None:
     if history.wait():
         raise RuntimeError("git fast-import failed")
     subprocess.run(["git", "-C", str(folder), "reset", "--quiet", "--hard", "main"], check=True)
-    population.objects.sync()
+    pack(population.repository)  # as mpop does it by itself when there are so many objects
 
 
 def _send(
