@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from benchmarks import projection, reconstruction, scale, store
+from benchmarks import collisions, projection, reconstruction, scale, store
 
 parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
 parser.add_argument("--quick", action="store_true", help="a small part of the data")
@@ -13,3 +13,4 @@ reconstruction.run(arguments.quick)
 projection.run(arguments.quick)
 store.run(arguments.quick, arguments.peers_python)
 scale.run(arguments.quick)
+collisions.run(arguments.quick)  # last, as it keeps to one core

@@ -174,6 +174,9 @@ def _item(made: Generator, number: int) -> Json:
 def _species(made: Generator, number: int) -> Records:
     """The records of a species that has particles in every series."""
     box = made.random.normal(size=(32, 32, 32)).astype(np.float32)
+    frequency = np.linspace(0.0, 0.1, 11)
+    fsc = np.stack([frequency, *[1 - 17.14 * frequency] * 4])  # crosses 0.143 at 20 A
+    volumes = {"half1": box, "half2": box + 1, "mask": box, "filtered": box}
     whole = SpeciesRecord(
         id=made.hash()[:16],
         name=f"species {number + 1}",
@@ -181,7 +184,7 @@ def _species(made: Generator, number: int) -> Records:
         diameter_A=200.0,
         pixel_size_A=4.0,
         box=32,
-        maps_object=made.population.write_group({"half1": box, "half2": box + 1, "mask": box, "filtered": box}),
+        maps_object=made.population.write_group({**volumes, "fsc": fsc}),
         resolution_A=20.0,
         particles={item: made.particles() for item in made.items},
         n_particles=len(made.items) * PARTICLES,
