@@ -101,7 +101,8 @@ def _show_lines(entry: HistoryEntry, signature: Signature) -> Iterator[str]:
         yield f"refined against: {', '.join(entry.uses)}"
     if entry.job is not None:
         job = entry.job
-        settings = ", ".join(f"{key}={value}" for key, value in job.parameters.items())
+        plain = {key: value for key, value in job.parameters.items() if not isinstance(value, dict)}
+        settings = ", ".join(f"{key}={value}" for key, value in plain.items())
         yield f"job {job.id[:10]}: {job.verb} ({settings}; seed {job.seed})"
         yield f"    {job.device}, {job.threads} threads, {job.wall_s:.0f} s, {job.peak_GiB:.1f} GiB"
         if job.score_before is not None and job.score_after is not None:

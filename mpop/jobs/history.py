@@ -61,7 +61,8 @@ def describe(population: Population, commit: Commit) -> HistoryEntry:
             continue
         folder = path.split("/")[0]
         if folder == "jobs":
-            job = typed(JobRecord, path, repository.read(path, commit.id))
+            found = typed(JobRecord, path, repository.read(path, commit.id))
+            job = found if job is None or found.verb == "merge" else job  # the others came with what was merged
         elif folder == "species" and path.count("/") == 1:
             new = typed(SpeciesHead, path, repository.read(path, commit.id))
             old = repository.read(path, parent) if parent and kind == "M" else {}

@@ -64,6 +64,11 @@ def test_decide_and_continue(population: Population) -> None:
     assert "resolved: species/ribosome: better (theirs: resolution 8.00 A against 9.00 A)" in text
     assert "refinement is due: 1 tilt series with ribosome" in text
     assert "in progress" not in run(population, "status")
+    shown = run(population, "show")
+    assert ": merge (base=" in shown
+    assert "species/ribosome: better (theirs: resolution 8.00 A against 9.00 A)" in shown
+    conflicts = as_json(population, "show")["commit"]["job"]["parameters"]["resolutions"]
+    assert conflicts[f"item/{'1' * 16}"] == {"way": "ours", "side": "ours"}
     assert run(population, "merge", "theirs") == "already up to date\n"
 
 
