@@ -194,6 +194,8 @@ def _as_history(population: Population, versions: list[_Version], base: str) -> 
         gone = [path for path in repository.entries(tip, "species/") if _species_of(path) in species]
         tip = repository.write_commit(tip, dict.fromkeys(gone), [tip], "Take out what was there as history")
     changed = repository.changes(base, tip)
+    if not changed:
+        return [tip]
     back = {path: None if kind == "A" else repository.read(path, base) for path, kind in changed.items()}
     return [repository.write_commit(tip, back, [tip], "Back to what is there, for what is offered")]
 
