@@ -123,7 +123,9 @@ class Sshd:
 
 
 def main() -> None:
-    """Run a server until Ctrl-C."""
+    """Run a server until Ctrl-C, or until asked to end."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)  # a shell lets what it puts aside ignore the first
     with Sshd(Path(sys.argv[1])) as server:
         print(f"ssh://{server.host}:{server.port}/", f'GIT_SSH_COMMAND="{server.command}"', sep="\n", flush=True)
         with suppress(KeyboardInterrupt):
