@@ -71,5 +71,5 @@ def test_of_equivalent_frames_the_nearest_is_told() -> None:
 
 def test_the_grid_leaves_no_hole() -> None:
     grid = Rotation.from_matrix(np.stack(rotation_grid(15.0)))
-    for one in Rotation.random(50, random_state=4):
+    for one in Rotation.random(50, rng=4):
         assert np.rad2deg((grid * one.inv()).magnitude().min()) < 15.0
