@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pygit2
 
+from mpop_store.durable import fsync, fsync_all
 from mpop_store.plain_git import install_hooks
 
 EXCLUDE = "/*\n" + "".join(
@@ -47,4 +48,6 @@ def make(place: Path, bare: bool) -> None:
         (made / "mpop" / "objects").mkdir(parents=True)
         (made / "info" / "exclude").write_text(EXCLUDE)
         install_hooks(made)
+        fsync_all(path for path in made.rglob("*") if path.is_file())
         made.rename(place)
+        fsync(place.parent)
