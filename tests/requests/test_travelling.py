@@ -114,3 +114,20 @@ def test_nobody_loses_an_event_in_a_race(labs: tuple[Population, Population, str
     for who in ("one", "two"):
         mine = [message for message in messages if message.startswith(who)]
         assert mine == sorted(mine), "each sees its own in order"
+
+
+def test_a_shallow_clone_brings_requests_whole(labs: tuple[Population, Population, str]) -> None:
+    """Depth counts commits of the population, and not the steps of a request, which is read from all of them."""
+    _, b, name = labs
+    virus = b.one_species("virus")
+    b.stage([virus.model_copy(update={"name": "phage", "parent": virus.version})])
+    b.commit("Call it what it is")
+    mpop("-C", "b", "request", "update", name)
+    mpop("-C", "b", "push", "--requests")
+    mpop("clone", "--depth", "1", "shared", "shallow")
+    assert kinds("shallow", name) == ["open", "update"]
+    assert len(as_json("-C", "shallow", "log")["commits"]) == 1
+    mpop("-C", "shallow", "verify")
+    mpop("-C", "shallow", "request", "close", name)
+    mpop("-C", "shallow", "push", "--requests")
+    assert kinds("shared", name) == ["open", "update", "close"]

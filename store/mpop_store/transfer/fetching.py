@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from mpop_store.errors import StateError
 from mpop_store.history import History
-from mpop_store.repository import ROOT_RECORD
 from mpop_store.transfer.accepting import HEADS, REQUESTS, TAGS, Check, inspect, is_shared, leads_to
 from mpop_store.transfer.git_packs import Quarantine, known_commits, quarantine, shallow_commits
 from mpop_store.transfer.naming import Named, Select, named_in
@@ -114,7 +113,7 @@ def _wanted(
         if old == tip:
             done = waiting.commits.tree(tip) if done == EMPTY_TREE and ref.startswith("refs/remotes/") else done
             continue
-        for state in _states(waiting, tip, old):
+        for state in waiting.commits.states(tip, old):
             tree = waiting.commits.tree(state)
             base = done if old is None or state != tip else waiting.commits.tree(old)
             changes = list(differences(waiting.variables, base, tree))
@@ -125,20 +124,6 @@ def _wanted(
         for commit in history:
             found.join(named_in(waiting.history, commit.changes, select_at(waiting.history, commit.id)))
     return found
-
-
-def _states(waiting: Quarantine, tip: str, old: str | None) -> Iterator[str]:
-    """The commit itself if it is a state of the population; of a merge request, those that it offers newly."""
-    pending, seen = [waiting.commits.peeled(tip)], {old}
-    while pending:
-        oid = pending.pop()
-        if oid in seen:
-            continue
-        seen.add(oid)
-        if waiting.commits.objects.find(waiting.commits.tree(oid), ROOT_RECORD) is not None:
-            yield oid
-        else:
-            pending += waiting.commits.parents(oid)
 
 
 def _moves(

@@ -60,10 +60,14 @@ def _packed(variables: dict[str, str], lines: list[str]) -> Iterator[bytes]:
 
 
 def _shallow_edges(commits: Commits, request: HistoryRequest, shallow: set[str]) -> list[str]:
-    """The commits that the other side will have without their parents."""
+    """The commits that the other side will have without their parents.
+
+    Depth counts from states of the population. What leads to a state is a step of a merge request; these are read
+    from the first to the last, and travel whole.
+    """
     if request.depth is None:
         return sorted(shallow)
-    level = {commits.peeled(oid) for oid in request.wants}
+    level = {state for oid in request.wants for state in commits.states(oid)}
     seen = set(level)
     for _ in range(request.depth - 1):
         level = {parent for oid in level for parent in commits.parents(oid)} - seen

@@ -10,6 +10,7 @@ import pygit2
 from mpop_store.errors import DamagedObjectError
 from mpop_store.git_objects import UNREADABLE, GitObjects
 from mpop_store.history import History
+from mpop_store.repository import ROOT_RECORD
 from mpop_store.transfer.git_commands import lines_of
 
 NOTHING = "0" * 40
@@ -62,6 +63,22 @@ class Commits:
     def tree(self, oid: str) -> str:
         """The tree of a commit, or of what a tag leads to."""
         return str(self.objects.commit(self.peeled(oid)).tree_id)
+
+    def states(self, oid: str, known: str | None = None) -> Iterator[str]:
+        """The commit itself if it is a state of the population; of a merge request, the states that it offers.
+
+        known: a commit of the same request, behind which nothing is looked for.
+        """
+        pending, seen = [self.peeled(oid)], {known}
+        while pending:
+            one = pending.pop()
+            if one in seen:
+                continue
+            seen.add(one)
+            if self.objects.find(self.tree(one), ROOT_RECORD) is not None:
+                yield one
+            else:
+                pending += self.parents(one)
 
 
 def new_commits(variables: Mapping[str, str], tips: Iterable[str], known: Iterable[str]) -> list[NewCommit]:
