@@ -90,7 +90,9 @@ def _numbers(check: Check) -> list[dict[str, str]]:
         if one.how == "changed":
             label += f", {angstrom(one.before_A)} before"
         rows.append((angstrom(one.derived_A), label, "bad" if one.problems else ""))
-        rows.append((f"{one.particles:,}", f"particles of {one.name} in {len(one.series) + one.unchanged} series", ""))
+        rows.append(
+            (f"{one.particles:,}", f"particles of {one.name} in {len(one.series) + one.unchanged} series", "")
+        )
     if check.collisions is None:
         rows.append(("?", "collisions, not looked for", "bad"))
     else:

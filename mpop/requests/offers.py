@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mpop.errors import NotFoundError, StateError
-from mpop.jobs.verify import edges
+from mpop.jobs.record_graph import edges
 from mpop.population import Population
 from mpop.records.species import head_path
 from mpop.requests.matching import Matching, adapted
