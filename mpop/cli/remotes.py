@@ -26,7 +26,10 @@ SpeciesOption = Annotated[
     list[str] | None, typer.Option("--species", help="Data of this species only; repeatable.")
 ]
 NoDataOption = Annotated[bool, typer.Option("--no-data", help="Leave the arrays there until they are asked for.")]
-AllDataOption = Annotated[bool, typer.Option("--all-data", help="Bring the arrays of older versions too.")]
+CurrentDataOption = Annotated[
+    bool, typer.Option("--current-data", help="Leave the arrays of older versions there until they are asked for.")
+]
+AllDataOption = Annotated[bool, typer.Option("--all-data", help="Bring the arrays of every version.")]
 DepthOption = Annotated[int | None, typer.Option("--depth", min=1, help="Bring the newest N commits only.")]
 FarOption = Annotated[
     str | None, typer.Option("--far-mpop", metavar="COMMAND", help="What runs mpop on the other machine.")
@@ -45,33 +48,32 @@ def register(app: typer.Typer) -> None:
     app.command("serve-stdio", hidden=True)(serve_stdio)
 
 
-def _data(no_data: bool, all_data: bool, species: list[str] | None, default: Data | None) -> Data | None:
-    from mpop.exchange.selection import ALL, NONE, SPECIES, Data
+def _data(none: bool, current: bool, everything: bool, species: list[str] | None) -> Data | None:
+    from mpop.exchange.selection import ALL, CURRENT, NONE, SPECIES, Data
 
-    if no_data + all_data + bool(species) > 1:
-        raise InputError("--no-data, --all-data and --species exclude each other")
+    if none + current + everything + bool(species) > 1:
+        raise InputError("--no-data, --current-data, --all-data and --species exclude each other")
     if species:
         return Data(SPECIES, tuple(species))
-    return Data(NONE) if no_data else Data(ALL) if all_data else default
+    return Data(NONE) if none else Data(CURRENT) if current else Data(ALL) if everything else None
 
 
 def clone(
     address: Annotated[str, typer.Argument(help="A folder, user@host:path, or ssh://user@host:port/path.")],
     directory: Annotated[Path | None, typer.Argument(help="Folder of the clone.")] = None,
     no_data: NoDataOption = False,
-    all_data: AllDataOption = False,
+    current_data: CurrentDataOption = False,
     species: SpeciesOption = None,
     depth: DepthOption = None,
     bare: Annotated[bool, typer.Option("--bare", help="Without a work tree: to push to and to clone.")] = False,
     far_mpop: FarOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Copy a population: its whole history, and the arrays of every branch as it is now."""
+    """Copy a population: its whole history and all arrays, or those that are wanted."""
     from mpop.exchange.cloning import clone as run
-    from mpop.exchange.selection import Data
 
     context.options.json |= json
-    data = _data(no_data, all_data, species, Data())
+    data = _data(no_data, current_data, False, species)
     with transfer_bar() as progress:
         made = run(address, directory, context.options.directory, data, depth, bare, far_mpop, progress)
     received = _received(made.fetched)
@@ -82,6 +84,7 @@ def clone(
 def fetch(
     remote: RemoteArgument = None,
     no_data: NoDataOption = False,
+    current_data: CurrentDataOption = False,
     all_data: AllDataOption = False,
     species: SpeciesOption = None,
     depth: DepthOption = None,
@@ -90,7 +93,7 @@ def fetch(
     """Bring what is new on a remote, and change nothing of one's own."""
     context.options.json |= json
     repository, settings = _remote(remote)
-    fetched = _fetch(repository, settings, _data(no_data, all_data, species, None), depth)
+    fetched = _fetch(repository, settings, _data(no_data, current_data, all_data, species), depth)
     lines = [f"{settings.name}: {_received(fetched)}", *_move_lines(fetched)]
     emit("fetch", {"remote": settings.name, **_fetched(fetched)}, "\n".join(lines))
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mpop.errors import InputError, StateError
-from mpop.exchange.selection import Data
+from mpop.exchange.selection import note_lack_of_data
 from mpop.population import Population
 from mpop_hooks.objects_complete import references_of
 from mpop_store.references import References
@@ -44,8 +44,8 @@ def drop_data(population: Population, settings: RemoteSettings, options: DropOpt
         named.join(_in_history(population, head))
     with Remotes(repository).connect(settings) as remote:
         dropped = drop(repository, remote, named, keep, head, options.dry_run)
-    if settings.data is None and not options.dry_run:
-        Remotes(repository).set_data(settings.name, str(Data()))
+    if not options.dry_run:
+        note_lack_of_data(repository, settings)
         read_lazily(repository)
     return dropped
 

@@ -8,7 +8,7 @@ import pygit2
 
 from mpop.errors import NotFoundError, StateError
 from mpop.exchange.rules import check_fetched
-from mpop.exchange.selection import Data, require_species
+from mpop.exchange.selection import ALL, Data, note_lack_of_data, require_species
 from mpop_hooks.objects_complete import references_of
 from mpop_store.creating import EXCLUDE
 from mpop_store.plain_git import install_hooks
@@ -52,6 +52,8 @@ def fetch_from(
         fetched = receive(repository, remote, settings, data, depth, progress)
     if settings.data is None:
         Remotes(repository).set_data(settings.name, str(data or Data()))
+    elif data is not None and data.kind != ALL:
+        note_lack_of_data(repository, settings)
     return fetched
 
 

@@ -1,4 +1,4 @@
-"""Which data a clone or a fetch brings: of every branch as it is now, of some species only, or none.
+"""Which data a clone or a fetch brings: of all versions, of every branch as it is now, of some species, or none.
 
 What is not brought is read from the remote when it is asked for.
 """
@@ -14,21 +14,23 @@ from mpop.errors import InputError, NotFoundError
 from mpop_hooks.objects_complete import references_of
 from mpop_store.history import History
 from mpop_store.references import References
+from mpop_store.repository import Repository
 from mpop_store.transfer.fetching import SelectAt
 from mpop_store.transfer.naming import Select, everything
+from mpop_store.transfer.remotes import Remotes, RemoteSettings
 
-CURRENT, ALL, NONE, SPECIES = "current", "all", "none", "species"
+ALL, CURRENT, NONE, SPECIES = "all", "current", "none", "species"
 
 
 @dataclass(frozen=True)
 class Data:
     """Which data.
 
-    kind: `current`, what the branches hold now; `all`, older versions too; `none`; or `species`, what the branches
-    hold now of these species, by name or id, and of the tilt series that they are in.
+    kind: `all` versions; `current`, what the branches hold now; `none`; or `species`, what the branches hold now
+    of these species, by name or id, and of the tilt series that they are in.
     """
 
-    kind: str = CURRENT
+    kind: str = ALL
     species: tuple[str, ...] = ()
 
     def __str__(self) -> str:
@@ -39,7 +41,7 @@ class Data:
     def parse(cls, text: str | None) -> Data:
         """What `str` gave; the default for None. Raises InputError."""
         try:
-            kind, *species = shlex.split(text or CURRENT)
+            kind, *species = shlex.split(text or ALL)
         except ValueError:
             kind, species = "", []
         if kind not in (CURRENT, ALL, NONE, SPECIES) or bool(species) != (kind == SPECIES):
@@ -58,6 +60,19 @@ class Data:
     def _of_species(self, history: History, at: str) -> Select:
         ids = species_ids(history, at, self.species)
         return selected(history, at, ids)
+
+
+def may_lack_data(repository: Repository) -> bool:
+    """Whether some arrays were left at a remote on purpose."""
+    return any(
+        one.data is not None and Data.parse(one.data).kind != ALL for one in Remotes(repository).all().values()
+    )
+
+
+def note_lack_of_data(repository: Repository, settings: RemoteSettings) -> None:
+    """Remember that not all arrays of a remote are here any more."""
+    if settings.data is None or Data.parse(settings.data).kind == ALL:
+        Remotes(repository).set_data(settings.name, str(Data(CURRENT)))
 
 
 def species_ids(history: History, at: str, wanted: tuple[str, ...]) -> frozenset[str]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from blake3 import blake3
 
 from mpop.errors import InputError
+from mpop.exchange.selection import may_lack_data
 from mpop.jobs.progress import Progress, silent
 from mpop.jobs.record_graph import RecordGraph, RecordReader, Target, edges
 from mpop.population import Population
@@ -83,8 +84,8 @@ def verify(
     bad = {name: found.damage for name, found in looked.items() if found.damage is not None}
     lost = graph.needed - set(here) - set(bad)
     lost = {name for name in lost if not objects.has(name)}  # others may have packed it meanwhile
-    can_fetch = population.objects.fetch_missing is not None
-    elsewhere = {name for name in lost if can_fetch and not objects.quarantine.has(name)}
+    partial = may_lack_data(repository)
+    elsewhere = {name for name in lost if partial and not objects.quarantine.has(name)}
     bad |= {name: _missing(objects, name) for name in lost - elsewhere}
     repaired = _repaired(population.objects, objects, bad, repair)
     for name in repaired:

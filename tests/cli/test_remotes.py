@@ -96,7 +96,7 @@ def test_json(lab_a: Path, lab_b: Path, tmp_path: Path) -> None:
     cloned = as_json("-C", tmp_path, "clone", "--no-data", "shared", "lazy")
     assert (cloned["branch"], cloned["commits"], cloned["bytes"]) == ("main", 3, 0)
     remotes = as_json("-C", lab_b, "remote", "list")["remotes"]
-    assert [(one["name"], one["data"]) for one in remotes] == [("origin", "current")]
+    assert [(one["name"], one["data"]) for one in remotes] == [("origin", "all")]
     dropped = as_json("-C", lab_b, "drop", "--all", "--dry-run")
     assert (
         dropped["dry_run"] is True and dropped["objects"] > 0 and dropped["proven_at"] == str(tmp_path / "shared")

@@ -18,10 +18,10 @@ def test_species_of_any_name_are_remembered(names: list[str]) -> None:
     assert Data.parse(str(data)) == data
 
 
-@pytest.mark.parametrize("data", [Data(), Data("all"), Data("none")])
+@pytest.mark.parametrize("data", [Data(), Data("current"), Data("none")])
 def test_kinds_are_remembered(data: Data) -> None:
     assert Data.parse(str(data)) == data
-    assert Data.parse(None) == Data("current")
+    assert Data.parse(None) == Data() == Data("all")
 
 
 @pytest.mark.parametrize("text", ["everything", "species", "all ribosome", "species 'unfinished", "none none"])

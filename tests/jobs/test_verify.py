@@ -17,6 +17,7 @@ from mpop_store import version_of
 from mpop_store.groups import group_objects
 from mpop_store.packing import pack
 from mpop_store.packs import read_table
+from mpop_store.transfer.remotes import Remotes
 
 
 @pytest.fixture(scope="module")
@@ -276,8 +277,14 @@ def test_what_can_be_fetched_is_not_missing(population: Population) -> None:
     population.objects.path(chunk).unlink()
     asked: list[str] = []
     population.objects.fetch_missing = asked.extend
+    remotes = Remotes(population.repository)
+    remotes.add("origin", "elsewhere")
+    remotes.set_data("origin", "current")
     report = verify(population)
     assert report.ok and report.elsewhere == 1 and asked == []
+    remotes.set_data("origin", "all")  # a whole clone lacks nothing on purpose
+    report = verify(population)
+    assert [problem.name for problem in report.problems] == [chunk] and report.elsewhere == 0
 
 
 def test_where_a_shallow_history_ends_older_versions_are_not_missing(population: Population) -> None:

@@ -146,7 +146,7 @@ class Remotes:
 
     def connect(self, settings: RemoteSettings, rules: Rules | None = None) -> Remote:
         """Reach a remote. rules: what must hold for what is pushed into a folder; None: it is only read."""
-        ssh = next(iter(self._merged.get_multivar("core.sshcommand")), None)
+        ssh = next(iter([*self._merged.get_multivar("core.sshcommand")][::-1]), None)  # the last one counts
         return open_remote(settings, self._base, rules, ssh)
 
 
