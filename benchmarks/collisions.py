@@ -27,7 +27,7 @@ from mpop.records.arrays import particles_to_arrays
 from mpop.records.models import SpeciesRecord
 from mpop.records.tilt_series import ParticleSet
 from mpop_store import ObjectStore
-from mpop_store.groups import write_group
+from mpop_store.arrays.groups import write_group
 
 PARTICLES, PLANTED = 1000, 10
 BOX, PIXEL_A = 96, 3.0

@@ -18,8 +18,8 @@ from mpop.population import Population
 from mpop.records import ItemRecord, JobRecord, ParticleSet, RawImage, SourceRecord, SpeciesRecord, TiltSeriesModel
 from mpop.records.species import head_path, part_path, split
 from mpop_store import canonical_json, version_of
-from mpop_store.manifests import read_manifest, write_manifest
-from mpop_store.packing import pack
+from mpop_store.arrays.manifests import read_manifest, write_manifest
+from mpop_store.objects.packing import pack
 
 SPECIES = 5
 PARTICLES = 20

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from mpop_store.filecache import FileCache
+from mpop_store.git.repository import Repository
 from mpop_store.references import References
-from mpop_store.repository import Repository
 
 MAPS = ("half1", "half2", "filtered")
 SERIES, SERIES_COLUMN = 200, 1
@@ -63,7 +63,7 @@ def _changed_records(
     """The records of which an array has changed."""
     import numpy as np
 
-    from mpop_store.groups import write_group
+    from mpop_store.arrays.groups import write_group
 
     def load(name: str) -> np.ndarray:
         return np.load(data / name, mmap_mode="r")
@@ -132,7 +132,7 @@ def clone(remote: Path, folder: Path, with_data: bool = True) -> None:
 
 def read(folder: Path) -> None:
     """Read a whole map."""
-    from mpop_store.groups import read_array
+    from mpop_store.arrays.groups import read_array
     from mpop_store.transfer.lazily import read_lazily
 
     repository = open_repository(folder)
@@ -150,7 +150,7 @@ def box(folder: Path) -> None:
     """Print how long it takes to read a box of 40^3 voxels, in ms: the smallest of 5, each of another place."""
     import numpy as np
 
-    from mpop_store.groups import read_array
+    from mpop_store.arrays.groups import read_array
 
     repository = open_repository(folder)
     maps = repository.read(SPECIES)["maps"]
@@ -166,7 +166,7 @@ def box(folder: Path) -> None:
 
 def verify(folder: Path) -> None:
     """Read and check every object and every Git object."""
-    from mpop_store.scrub import scrub
+    from mpop_store.objects.scrub import scrub
 
     repository = open_repository(folder)
     assert not repository.survey().broken

@@ -38,10 +38,10 @@ from mpop.records.tilt_series import ParticleSet, TiltSeriesModel
 from mpop_hooks import Proposal, check, refusals, tell
 from mpop_hooks.objects_complete import references_of
 from mpop_store import version_of
+from mpop_store.arrays.groups import read_group, write_group
+from mpop_store.arrays.manifests import group_objects
 from mpop_store.filecache import FileCache
-from mpop_store.groups import read_group, write_group
-from mpop_store.manifests import group_objects
-from mpop_store.repository import FORMAT_VERSION, ROOT_RECORD, Changes, Repository
+from mpop_store.git.repository import FORMAT_VERSION, ROOT_RECORD, Changes, Repository
 from mpop_store.transfer.lazily import read_lazily
 
 if TYPE_CHECKING:
@@ -306,7 +306,7 @@ class Population:
 
     def zarr(self, at: str | None = None) -> zarr.Group:
         """Everything as one lazy, read-only Zarr hierarchy: species/<name>/..., items/<source>/<name>/..."""
-        from mpop_store.zarr_store import open_groups  # loads Zarr
+        from mpop_store.arrays.zarr_store import open_groups  # loads Zarr
 
         sources = {one.id: one.name for one in self.sources(at).values()}
         mounts = {f"species/{one.name}": one.maps_object for one in self.species(at).values()}

@@ -15,7 +15,7 @@ from mpop.errors import InputError, NotFoundError, StateError, StoreError
 from mpop.population import record_path, versioned
 from mpop.records.species import split
 from mpop_store import version_of
-from mpop_store.repository import Repository
+from mpop_store.git.repository import Repository
 
 
 @pytest.fixture

@@ -15,8 +15,8 @@ from mpop_hooks.objects_complete import references_of
 from mpop_hooks.proposal import Proposal, Record
 from mpop_hooks.species_parts import particle_groups
 from mpop_store import MpopError, ObjectStore
-from mpop_store.layout import Layout
-from mpop_store.manifests import METADATA, read_manifest, read_value
+from mpop_store.arrays.layout import Layout
+from mpop_store.arrays.manifests import METADATA, read_manifest, read_value
 
 RULE = "arrays-bounded"
 ADVICE = "do not accept this from anybody who cannot explain it"

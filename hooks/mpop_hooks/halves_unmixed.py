@@ -16,7 +16,7 @@ from mpop_hooks.findings import Finding
 from mpop_hooks.proposal import Proposal
 from mpop_hooks.species_parts import particle_groups
 from mpop_store import MpopError, ObjectStore
-from mpop_store.groups import read_group
+from mpop_store.arrays.groups import read_group
 
 RULE = "halves-unmixed"
 ADVICE = "give every particle the half-set that it had, and reconstruct"

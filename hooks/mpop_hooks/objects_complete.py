@@ -12,7 +12,7 @@ from mpop_hooks.findings import Finding
 from mpop_hooks.proposal import Proposal
 from mpop_hooks.species_parts import particle_groups
 from mpop_store import MpopError
-from mpop_store.manifests import group_objects
+from mpop_store.arrays.manifests import group_objects
 from mpop_store.references import References
 
 RULE = "objects-complete"

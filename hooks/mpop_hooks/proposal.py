@@ -10,8 +10,8 @@ from typing import Any, Literal
 import pygit2
 
 from mpop_store import NotFoundError, ObjectStore
-from mpop_store.history import Changes, History
-from mpop_store.repository import Repository
+from mpop_store.git.history import Changes, History
+from mpop_store.git.repository import Repository
 
 Record = Mapping[str, Any]
 Event = Literal["commit", "merge", "receive"]

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from mpop_hooks.findings import Finding
 from mpop_hooks.proposal import Proposal
 from mpop_store import MpopError, NotFoundError
-from mpop_store.groups import read_array
+from mpop_store.arrays.groups import read_array
 
 RULE = "resolution-claim"
 ADVICE = "run `mpop reconstruct`, which measures it"

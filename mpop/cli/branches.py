@@ -12,8 +12,8 @@ from mpop.cli.context import JsonOption, emit
 from mpop_store.errors import InputError
 
 if TYPE_CHECKING:
-    from mpop_store.branches import Named
-    from mpop_store.operations import Operation
+    from mpop_store.git.branches import Named
+    from mpop_store.git.operations import Operation
 
 
 def register(app: typer.Typer) -> None:
@@ -34,7 +34,7 @@ def switch(
     json: JsonOption = False,
 ) -> None:
     """Stand on a branch; no array is copied, so this is instant."""
-    from mpop_store.branches import switch as run_switch
+    from mpop_store.git.branches import switch as run_switch
 
     context.options.json |= json
     if start != "HEAD" and not create:
@@ -50,7 +50,7 @@ def checkout(
     revision: Annotated[str, typer.Argument(help="Commit to look at.")], json: JsonOption = False
 ) -> None:
     """Stand on a commit, on no branch; arrays are read from the store when something asks for them."""
-    from mpop_store.branches import checkout as run_checkout
+    from mpop_store.git.branches import checkout as run_checkout
 
     context.options.json |= json
     here = context.population()
@@ -76,7 +76,7 @@ def branch(
     json: JsonOption = False,
 ) -> None:
     """List, make, delete or rename branches."""
-    from mpop_store import branches
+    from mpop_store.git import branches
 
     context.options.json |= json
     if (delete or force) + rename + remotes > 1 or ((delete or force or rename) and name is None):
@@ -114,7 +114,7 @@ def tag(
     json: JsonOption = False,
 ) -> None:
     """List, make or delete tags: names of commits that stay where they are."""
-    from mpop_store import branches
+    from mpop_store.git import branches
 
     context.options.json |= json
     if name is None and (delete or message is not None):
@@ -171,7 +171,7 @@ def undo(
     json: JsonOption = False,
 ) -> None:
     """Take back a commit, merge, switch, branch, tag, or an undo (which does it again)."""
-    from mpop_store.undoing import undo as run_undo
+    from mpop_store.git.undoing import undo as run_undo
 
     context.options.json |= json
     here = context.population()

@@ -15,7 +15,7 @@ from mpop.cli.graph import Graph
 if TYPE_CHECKING:
     from mpop.jobs.history import HistoryEntry
     from mpop.jobs.reproduce import Reproduction
-    from mpop_store.signing import Signature
+    from mpop_store.git.signing import Signature
 
 SpeciesOption = Annotated[str | None, typer.Option(metavar="NAME", help="Only what changed this species.")]
 ItemOption = Annotated[str | None, typer.Option(metavar="NAME", help="Only what changed this tilt series.")]
@@ -71,7 +71,7 @@ def show(
 ) -> None:
     """Show one commit: who signed it, the job, its parameters, and what it gave."""
     from mpop.jobs.history import describe
-    from mpop_store.signing import check
+    from mpop_store.git.signing import check
 
     context.options.json |= json
     here = context.population()

@@ -43,7 +43,7 @@ def init(
 
 def _init_bare(directory: Path, name: str | None) -> None:
     """One that takes its name from what is pushed to it."""
-    from mpop_store.repository import Repository
+    from mpop_store.git.repository import Repository
 
     if name is not None:
         raise InputError("--bare takes no --name; the population that is pushed to it brings its own")

@@ -15,7 +15,7 @@ from mpop_store.errors import InputError
 
 if TYPE_CHECKING:
     from mpop.exchange.selection import Data
-    from mpop_store.repository import Repository
+    from mpop_store.git.repository import Repository
     from mpop_store.transfer.fetching import Fetched
     from mpop_store.transfer.remotes import RemoteSettings
 

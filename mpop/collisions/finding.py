@@ -16,7 +16,7 @@ from mpop.population import Population
 from mpop.records.arrays import particles_from_arrays
 from mpop.records.models import SpeciesRecord
 from mpop_store import ObjectStore
-from mpop_store.groups import open_group, read_group
+from mpop_store.arrays.groups import open_group, read_group
 
 Progress = Callable[[str, int, int], None]
 """Is told the task, how many steps are done, and of how many."""

@@ -46,7 +46,7 @@ def mpop_check(proposal: Proposal) -> Iterable[Finding]:
 def _items_with_new_particles(proposal: Proposal) -> Iterator[str]:
     import numpy as np
 
-    from mpop_store.groups import read_array
+    from mpop_store.arrays.groups import read_array
 
     for path, record in proposal.records.items():
         if record.get("kind") != PART:

@@ -29,7 +29,7 @@ from mpop.records.arrays import particles_from_arrays, tilt_series_from_arrays
 from mpop.records.models import ItemRecord, JobRecord, Record, SourceRecord, SpeciesHead, SpeciesPart
 from mpop.records.tilt_series import ParticleSet
 from mpop_store import ObjectStore
-from mpop_store.groups import group_objects, read_group
+from mpop_store.arrays.groups import group_objects, read_group
 
 T = TypeVar("T")
 

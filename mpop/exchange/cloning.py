@@ -13,9 +13,9 @@ from mpop.errors import InputError, MpopError, StateError, StoreError
 from mpop.exchange.fetching import receive
 from mpop.exchange.selection import Data
 from mpop_hooks.objects_complete import references_of
-from mpop_store.creating import is_free
-from mpop_store.git_config import changing_config
-from mpop_store.repository import Repository
+from mpop_store.git.creating import is_free
+from mpop_store.git.git_config import changing_config
+from mpop_store.git.repository import Repository
 from mpop_store.transfer.accepting import HEADS
 from mpop_store.transfer.addresses import DirectoryAddress, parse_address
 from mpop_store.transfer.fetching import Fetched

@@ -10,9 +10,9 @@ from mpop.errors import NotFoundError, StateError
 from mpop.exchange.rules import check_fetched
 from mpop.exchange.selection import ALL, Data, note_lack_of_data, require_species
 from mpop_hooks.objects_complete import references_of
-from mpop_store.creating import EXCLUDE
-from mpop_store.plain_git import install_hooks
-from mpop_store.repository import ROOT_RECORD, Repository
+from mpop_store.git.creating import EXCLUDE
+from mpop_store.git.plain_git import install_hooks
+from mpop_store.git.repository import ROOT_RECORD, Repository
 from mpop_store.transfer.accepting import HEADS
 from mpop_store.transfer.fetching import Fetched, Plan, fetch
 from mpop_store.transfer.lazily import read_lazily

@@ -10,9 +10,9 @@ from mpop_hooks import Finding, Proposal, check, check_records, refusals, tell
 from mpop_hooks.objects_complete import references_of
 from mpop_hooks.proposal import POLICIES_FOLDER, Snapshot, settings_of
 from mpop_store import InputError, StateError
-from mpop_store.history import History
-from mpop_store.repository import FORMAT_VERSION, ROOT_RECORD
-from mpop_store.signing import is_required, refuse_unsigned
+from mpop_store.git.history import History
+from mpop_store.git.repository import FORMAT_VERSION, ROOT_RECORD
+from mpop_store.git.signing import is_required, refuse_unsigned
 from mpop_store.transfer.naming import is_record
 from mpop_store.transfer.remotes import Rules
 from mpop_store.transfer.walking import NewCommit

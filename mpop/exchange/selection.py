@@ -12,9 +12,9 @@ from typing import Any
 
 from mpop.errors import InputError, NotFoundError
 from mpop_hooks.objects_complete import references_of
-from mpop_store.history import History
+from mpop_store.git.history import History
+from mpop_store.git.repository import Repository
 from mpop_store.references import References
-from mpop_store.repository import Repository
 from mpop_store.transfer.fetching import SelectAt
 from mpop_store.transfer.naming import Select, everything
 from mpop_store.transfer.remotes import Remotes, RemoteSettings

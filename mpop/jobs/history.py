@@ -10,7 +10,7 @@ from itertools import chain, repeat
 from mpop.errors import NotFoundError
 from mpop.population import Population, record_path, typed
 from mpop.records.models import ItemRecord, JobRecord, SpeciesHead
-from mpop_store.repository import Commit, Repository
+from mpop_store.git.repository import Commit, Repository
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 from mpop.population import Population
 from mpop_store import StoreError
-from mpop_store.packing import has_many_loose, pack
+from mpop_store.objects.packing import has_many_loose, pack
 
 P = ParamSpec("P")
 R = TypeVar("R")

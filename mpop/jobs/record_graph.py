@@ -10,9 +10,9 @@ from typing import Any
 
 from mpop_hooks.objects_complete import references_of
 from mpop_store import MpopError, ObjectStore, version_of
-from mpop_store.groups import group_objects
-from mpop_store.integrity import Survey
-from mpop_store.repository import Repository
+from mpop_store.arrays.groups import group_objects
+from mpop_store.git.integrity import Survey
+from mpop_store.git.repository import Repository
 
 Target = tuple[str, str]
 """Where an edge leads: what the other end must be, such as "item version", and its name."""

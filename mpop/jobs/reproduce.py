@@ -24,9 +24,9 @@ from mpop.population import Population, typed
 from mpop.records.models import FailedSeries, JobRecord, SpeciesHead, SpeciesRecord
 from mpop.records.tilt_series import ParticleSet
 from mpop_hooks.objects_complete import references_of
-from mpop_store.groups import group_objects
-from mpop_store.repository import Commit, Repository
-from mpop_store.scratch import scratch
+from mpop_store.arrays.groups import group_objects
+from mpop_store.git.repository import Commit, Repository
+from mpop_store.git.scratch import scratch
 
 MAPS = ("half1", "half2")
 

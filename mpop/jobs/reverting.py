@@ -13,7 +13,7 @@ from typing import Any
 from mpop.errors import InputError, StateError
 from mpop.population import Population
 from mpop_hooks import Proposal, check, nothing_lost, refusals
-from mpop_store.repository import Commit
+from mpop_store.git.repository import Commit
 
 Record = Mapping[str, Any]
 

@@ -15,9 +15,9 @@ from mpop.jobs.progress import Progress, silent
 from mpop.jobs.record_graph import RecordGraph, RecordReader, Target, edges
 from mpop.population import Population
 from mpop_store import MpopError, ObjectStore
-from mpop_store.packs import read_table
-from mpop_store.scrub import Looked, scrub
-from mpop_store.signing import unsigned
+from mpop_store.git.signing import unsigned
+from mpop_store.objects.packs import read_table
+from mpop_store.objects.scrub import Looked, scrub
 
 __all__ = ["Problem", "VerifyReport", "edges", "verify"]
 

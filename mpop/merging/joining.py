@@ -14,7 +14,7 @@ from mpop.population import Population
 from mpop.records.models import SpeciesHead, SpeciesPart
 from mpop.records.species import head_path, part_path
 from mpop_store import hash_bytes, version_of
-from mpop_store.groups import read_manifest
+from mpop_store.arrays.groups import read_manifest
 
 Changes = dict[str, dict[str, Any] | None]
 

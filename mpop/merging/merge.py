@@ -18,7 +18,7 @@ from mpop.merging.state import MergeState, forget, keep, waiting_merge
 from mpop.merging.three_way import Side
 from mpop.population import Population
 from mpop.records.models import JobRecord
-from mpop_store.refs import HEAD
+from mpop_store.git.refs import HEAD
 
 Status = Literal["up to date", "fast-forward", "merged", "conflicts", "planned"]
 

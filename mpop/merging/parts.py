@@ -11,7 +11,7 @@ from mpop.merging.snapshots import item_path
 from mpop.merging.species import SpeciesMerge, Three
 from mpop.merging.three_way import Side
 from mpop.records.models import ItemRecord, SpeciesHead
-from mpop_store.repository import ROOT_RECORD
+from mpop_store.git.repository import ROOT_RECORD
 
 
 @dataclass

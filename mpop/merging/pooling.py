@@ -30,7 +30,7 @@ from mpop.records.arrays import particles_from_arrays, tilt_series_from_arrays
 from mpop.records.models import ItemRecord, SpeciesHead, SpeciesRecord
 from mpop.refinement.reconstruction import add_series
 from mpop.refinement.views import ParticleView
-from mpop_store.groups import read_group, read_manifest
+from mpop_store.arrays.groups import read_group, read_manifest
 
 Halves = tuple[FourierSums, FourierSums]
 Contribution = tuple[str, str, str]

@@ -17,7 +17,7 @@ from mpop.records.models import (
     SpeciesRecord,
 )
 from mpop.records.species import head_path, join, part_path
-from mpop_store.repository import ROOT_RECORD
+from mpop_store.git.repository import ROOT_RECORD
 
 R = TypeVar("R", bound=Record)
 

@@ -18,7 +18,7 @@ from mpop.population import Population
 from mpop.records.arrays import particles_from_arrays
 from mpop.records.models import SpeciesHead
 from mpop.records.tilt_series import ParticleSet
-from mpop_store.groups import read_group
+from mpop_store.arrays.groups import read_group
 
 MAPS = ("maps_object", "symmetry", "diameter_A", "pixel_size_A", "box")
 """What must change together."""

@@ -16,7 +16,7 @@ from typing import Literal
 from mpop.errors import InputError, MpopError, NotFoundError, StateError
 from mpop.requests import records
 from mpop.requests.records import Event, RequestRecord, SpeciesOffer
-from mpop_store.history import History
+from mpop_store.git.history import History
 
 PREFIX = "refs/mpop/requests/"
 FILE = "request.json"

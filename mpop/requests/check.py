@@ -25,8 +25,8 @@ from mpop.requests.offers import branch_tip
 from mpop.requests.verdict import Check, SeriesCollisions, Verdict, judge
 from mpop_hooks import Finding, Proposal, refusals
 from mpop_hooks.objects_complete import references_of
-from mpop_store.manifests import group_objects
-from mpop_store.repository import ROOT_RECORD
+from mpop_store.arrays.manifests import group_objects
+from mpop_store.git.repository import ROOT_RECORD
 
 COLLISIONS_RULE = "collisions"
 """The policy on collisions: a check lists them itself, with what can be done."""

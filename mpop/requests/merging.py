@@ -22,8 +22,8 @@ from mpop.records import SpeciesRecord
 from mpop.requests.chains import Request, Requests
 from mpop.requests.check import check
 from mpop.requests.verdict import Check, counted
-from mpop_store.history import Changes
-from mpop_store.refs import HEAD
+from mpop_store.git.history import Changes
+from mpop_store.git.refs import HEAD
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from mpop.population import Population
 from mpop.records.species import head_path
 from mpop.requests.matching import Matching, adapted
 from mpop.requests.records import SpeciesOffer
-from mpop_store.history import Commit
+from mpop_store.git.history import Commit
 
 STAYS = ("item", "source", "job")
 """Kinds of records that a species takes along into the branch where that does not have them."""

@@ -14,7 +14,7 @@ from mpop_store.errors import (
 from mpop_store.hashing import canonical_json, hash_bytes, hash_file, version_of
 
 if TYPE_CHECKING:
-    from mpop_store.objects import ObjectStore
+    from mpop_store.objects.store import ObjectStore
 
 __all__ = [
     "DamagedObjectError",
@@ -35,7 +35,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     """The object store is loaded when it is first used: many commands never do, and it needs NumPy."""
     if name == "ObjectStore":
-        from mpop_store.objects import ObjectStore
+        from mpop_store.objects.store import ObjectStore
 
         return ObjectStore
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

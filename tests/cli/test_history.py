@@ -63,7 +63,7 @@ def rename(population: Population, item: str, name: str) -> str:
 
 def merge_of_two(population: Population) -> dict[str, str]:
     """Two branches that each renamed a series, merged; by what happened."""
-    from mpop_store.branches import switch
+    from mpop_store.git.branches import switch
 
     repository = population.repository
     commits = {"start": repository.resolve("HEAD")}
@@ -126,7 +126,7 @@ def refine_named(population: Population) -> str:
 
 def test_a_short_log_reads_little(population: Population, monkeypatch: pytest.MonkeyPatch) -> None:
     from mpop.jobs.history import history
-    from mpop_store.history import History
+    from mpop_store.git.history import History
 
     for number in range(12):
         rename(population, "1" * 16, f"name{number}")

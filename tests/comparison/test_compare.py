@@ -16,7 +16,7 @@ from mpop.comparison import Difference, compare
 from mpop.errors import MissingObjectError, NotFoundError, StateError
 from mpop.population import Population, versioned
 from mpop.records import ParticleSet, SplineGrid
-from mpop_store.groups import group_objects
+from mpop_store.arrays.groups import group_objects
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from example_population import make_population, refine
 
 from mpop.exchange.pushing import PushOptions, push_to
 from mpop.population import Population
-from mpop_store.repository import Repository
+from mpop_store.git.repository import Repository
 from mpop_store.transfer.remotes import Remotes
 
 ROOT = Path(__file__).resolve().parents[2]

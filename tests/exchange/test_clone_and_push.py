@@ -22,8 +22,8 @@ from mpop.jobs.verify import verify
 from mpop.merging import merge
 from mpop.population import Population
 from mpop_hooks.objects_complete import references_of
-from mpop_store.groups import group_objects
-from mpop_store.repository import Repository
+from mpop_store.arrays.groups import group_objects
+from mpop_store.git.repository import Repository
 from mpop_store.transfer.remotes import Remotes
 
 AddressOf = Callable[[Path], str]

@@ -14,9 +14,9 @@ from mpop.exchange.pushing import PushOptions, push_to
 from mpop.exchange.selection import Data
 from mpop.jobs.verify import verify
 from mpop.population import Population
-from mpop_store.groups import group_objects
-from mpop_store.packing import pack
-from mpop_store.repository import Repository
+from mpop_store.arrays.groups import group_objects
+from mpop_store.git.repository import Repository
+from mpop_store.objects.packing import pack
 from mpop_store.transfer.remotes import Remotes
 
 

@@ -15,7 +15,7 @@ import pytest
 from fault_world import World, git
 from faults import Faults, Outcome, is_refusal
 
-from mpop_store.packing import pack
+from mpop_store.objects.packing import pack
 
 COMMANDS = [
     ["-C", "{root}", "status"],
@@ -57,7 +57,7 @@ def manifest(world: World) -> Path:
 
 def chunk(world: World) -> Path:
     """A chunk of them."""
-    from mpop_store.groups import group_objects
+    from mpop_store.arrays.groups import group_objects
 
     (species,) = world.population.species().values()
     return world.population.objects.path(group_objects(world.population.objects, species.maps_object)[1])

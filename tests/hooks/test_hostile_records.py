@@ -19,7 +19,14 @@ from mpop_hooks import Finding, Proposal, check, refusals
 from mpop_hooks.proposal import Record
 from mpop_hooks.records_plain import REQUIRED
 from mpop_store import InputError, canonical_json, version_of
-from mpop_store.groups import read_group, read_manifest, read_value, write_group, write_manifest, write_value
+from mpop_store.arrays.groups import (
+    read_group,
+    read_manifest,
+    read_value,
+    write_group,
+    write_manifest,
+    write_value,
+)
 
 SPECIES, ITEM_ID, SOURCE_ID = "a" * 16, "1" * 16, "5" * 16
 HEAD, PART = f"species/{SPECIES}.json", f"species/{SPECIES}/11.json"

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from mpop.errors import NotFoundError, StateError
 from mpop.jobs.history import children_first, history
 from mpop.population import Population
-from mpop_store.branches import create_tag, switch
-from mpop_store.repository import Commit
+from mpop_store.git.branches import create_tag, switch
+from mpop_store.git.repository import Commit
 
 NOW = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
 

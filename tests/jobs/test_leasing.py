@@ -10,7 +10,8 @@ from example_population import make_population
 
 from mpop.jobs.leasing import leased
 from mpop.population import Population
-from mpop_store import StoreError, packing
+from mpop_store import StoreError
+from mpop_store.objects import packing
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from mpop.errors import InputError, NotFoundError, StateError
 from mpop.jobs.reverting import revert
 from mpop.jobs.verify import verify
 from mpop.population import Population
-from mpop_store.branches import switch
+from mpop_store.git.branches import switch
 
 
 @pytest.fixture

@@ -14,9 +14,9 @@ from example_population import make_population, refine
 from mpop.jobs.verify import Problem, verify
 from mpop.population import Population
 from mpop_store import version_of
-from mpop_store.groups import group_objects
-from mpop_store.packing import pack
-from mpop_store.packs import read_table
+from mpop_store.arrays.groups import group_objects
+from mpop_store.objects.packing import pack
+from mpop_store.objects.packs import read_table
 from mpop_store.transfer.remotes import Remotes
 
 

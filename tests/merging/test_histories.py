@@ -26,7 +26,7 @@ from mpop.exchange.selection import Data
 from mpop.jobs.verify import verify
 from mpop.merging import merge, plan
 from mpop.population import Population
-from mpop_store.repository import Repository
+from mpop_store.git.repository import Repository
 from mpop_store.transfer.remotes import Remotes
 
 

@@ -15,7 +15,7 @@ from mpop.requests import chains
 from mpop.requests.chains import FILE, PREFIX, Requests
 from mpop.requests.records import SpeciesOffer
 from mpop_store import version_of
-from mpop_store.repository import Repository
+from mpop_store.git.repository import Repository
 
 ROOT = {"format": 1, "kind": "population", "name": "p", "version": ""}
 RIBOSOME = SpeciesOffer(id="a" * 16, name="ribosome")

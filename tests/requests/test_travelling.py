@@ -12,7 +12,7 @@ from offered import add_series, add_virus, place_ribosome
 
 from mpop.population import Population
 from mpop.requests.chains import Requests
-from mpop_store.repository import Repository
+from mpop_store.git.repository import Repository
 
 
 @pytest.fixture

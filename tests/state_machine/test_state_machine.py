@@ -28,9 +28,9 @@ from mpop.exchange.pushing import PushOptions, push_to
 from mpop.merging import merge
 from mpop.population import Population
 from mpop_store import StateError
-from mpop_store.packing import pack
+from mpop_store.git.undoing import undo
+from mpop_store.objects.packing import pack
 from mpop_store.transfer.remotes import Remotes
-from mpop_store.undoing import undo
 
 Content = dict[str, str]
 """`item <id>` or `species <id>` -> the group of its model or maps."""

@@ -9,7 +9,7 @@ import pygit2
 import pytest
 from pygit2.enums import ConfigLevel
 
-from mpop_store.repository import Repository
+from mpop_store.git.repository import Repository
 
 
 def test_the_name_in_the_population_comes_before_that_of_the_user(

@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks import store_mpop, store_tools, store_workload
 from benchmarks.store import size
-from mpop_store.groups import read_array
+from mpop_store.arrays.groups import read_array
 
 
 @pytest.fixture

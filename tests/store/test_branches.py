@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from mpop_store.branches import (
+from mpop_store.errors import InputError, MpopError, NotFoundError, StateError
+from mpop_store.git.branches import (
     branches,
     checkout,
     create_branch,
@@ -21,9 +22,8 @@ from mpop_store.branches import (
     switch,
     tags,
 )
-from mpop_store.errors import InputError, MpopError, NotFoundError, StateError
-from mpop_store.repository import Repository
-from mpop_store.undoing import undo
+from mpop_store.git.repository import Repository
+from mpop_store.git.undoing import undo
 
 
 def commit(repository: Repository, name: str) -> str:

@@ -13,11 +13,11 @@ import pytest
 from small_history import age, commit, make, put_group, put_noise, reopen
 
 from mpop_store import DamagedObjectError, MissingObjectError, NotFoundError
-from mpop_store import collection as collection_module
-from mpop_store.collection import DAY_S, collect
-from mpop_store.groups import group_objects, read_group
-from mpop_store.packing import pack
-from mpop_store.repository import Repository
+from mpop_store.arrays.groups import group_objects, read_group
+from mpop_store.git.repository import Repository
+from mpop_store.objects import collection as collection_module
+from mpop_store.objects.collection import DAY_S, collect
+from mpop_store.objects.packing import pack
 
 
 @pytest.fixture
@@ -143,7 +143,7 @@ def test_what_is_younger_than_a_writer_at_work_is_left_alone(repository: Reposit
 
 def test_a_writer_that_died_holds_up_nothing(repository: Repository) -> None:
     code = (
-        "import os, sys; from mpop_store.leases import Leases; from pathlib import Path\n"
+        "import os, sys; from mpop_store.objects.leases import Leases; from pathlib import Path\n"
         "with Leases(Path(sys.argv[1])).hold('refine'): print('held', flush=True); os.kill(os.getpid(), 9)"
     )
     folder = repository.objects.leases.folder

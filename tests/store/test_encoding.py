@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numcodecs import Blosc
 
 from mpop_store import DamagedObjectError, hash_bytes
-from mpop_store.encoding import BLOSC, HEADER, MAGIC, RAW, TRAILER_SIZE, decode, encode, name_of
+from mpop_store.objects.encoding import BLOSC, HEADER, MAGIC, RAW, TRAILER_SIZE, decode, encode, name_of
 
 SMOOTH = np.sin(np.linspace(0, 90, 50_000)).astype("<f4").tobytes()
 

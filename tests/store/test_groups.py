@@ -29,8 +29,8 @@ from mpop_store import (
     ObjectStore,
     canonical_json,
 )
-from mpop_store.groups import group_objects, open_group, read_array, read_group, read_manifest, write_group
-from mpop_store.zarr_store import GroupStore
+from mpop_store.arrays.groups import group_objects, open_group, read_array, read_group, read_manifest, write_group
+from mpop_store.arrays.zarr_store import GroupStore
 
 DTYPES = ["u1", "?", "<i4", "<u8", "<f4", "<f8", "<c8", ">f4"]
 SHAPES = hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=5)
@@ -260,7 +260,7 @@ def test_only_numbers_are_stored(objects: ObjectStore, array: np.ndarray) -> Non
 def test_groups_need_no_zarr() -> None:
     """Importing Zarr would take longer than most commands do."""
     code = (
-        "import sys, tempfile, numpy; from mpop_store import ObjectStore; from mpop_store.groups import *\n"
+        "import sys, tempfile, numpy; from mpop_store import ObjectStore; from mpop_store.arrays.groups import *\n"
         "objects = ObjectStore(tempfile.mkdtemp())\n"
         "read_group(objects, write_group(objects, {'a': numpy.ones((64, 64, 9))}))\n"
         "assert not {'zarr', 'numcodecs', 'asyncio'} & set(sys.modules)"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mpop_store.repository import Repository
+from mpop_store.git.repository import Repository
 
 ROOT = {"format": 1, "kind": "population", "name": "p", "version": ""}
 

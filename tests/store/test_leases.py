@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 
-from mpop_store import StoreError, leases, version_of
+from mpop_store import StoreError, version_of
 from mpop_store.hashing import canonical_json
-from mpop_store.leases import SILENCE_S, Leases
+from mpop_store.objects import leases
+from mpop_store.objects.leases import SILENCE_S, Leases
 
 
 @pytest.fixture
@@ -49,7 +50,7 @@ def test_a_lease_ends_with_an_error_too(held: Leases) -> None:
 
 def test_a_dead_process_of_this_machine_is_known_at_once(held: Leases) -> None:
     code = (
-        "import os, sys; from mpop_store.leases import Leases; from pathlib import Path\n"
+        "import os, sys; from mpop_store.objects.leases import Leases; from pathlib import Path\n"
         "with Leases(Path(sys.argv[1])).hold('refine'): os.kill(os.getpid(), 9)"
     )
     subprocess.run([sys.executable, "-c", code, str(held.folder)], check=False)

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mpop_store import DamagedObjectError, MissingObjectError, ObjectStore, StoreError, hash_bytes
-from mpop_store.encoding import HEADER, TRAILER_SIZE
+from mpop_store.objects.encoding import HEADER, TRAILER_SIZE
 
 NOISE = np.random.default_rng(1).bytes(2000)
 SMOOTH = np.sin(np.linspace(0, 9, 4000)).astype("<f4").tobytes()

@@ -14,17 +14,10 @@ from blake3 import blake3
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mpop_store import (
-    DamagedObjectError,
-    MissingObjectError,
-    ObjectStore,
-    StoreError,
-    encoding,
-    hash_bytes,
-    pack_stream,
-)
-from mpop_store import receiving as receiving_module
-from mpop_store.packs import FOOTER, MAGIC, ROW_SIZE, TABLE_MAGIC, TRAILER_SIZE, PackWriter, read_table
+from mpop_store import DamagedObjectError, MissingObjectError, ObjectStore, StoreError, hash_bytes
+from mpop_store.objects import encoding, pack_stream
+from mpop_store.objects import receiving as receiving_module
+from mpop_store.objects.packs import FOOTER, MAGIC, ROW_SIZE, TABLE_MAGIC, TRAILER_SIZE, PackWriter, read_table
 
 RANDOM = np.random.default_rng(3)
 CONTENTS = [RANDOM.bytes(size) for size in (0, 1, 200, 3000, 700)] + [bytes(5000), b"x" + encoding.MAGIC * 3]

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from mpop_store.branches import create_branch, switch
 from mpop_store.errors import StateError
-from mpop_store.plain_git import HOOKS, install_hooks
-from mpop_store.repository import Repository
+from mpop_store.git.branches import create_branch, switch
+from mpop_store.git.plain_git import HOOKS, install_hooks
+from mpop_store.git.repository import Repository
 
 
 def git(folder: Path, *words: str, code: int = 0) -> str:

@@ -17,8 +17,8 @@ import pygit2
 import pytest
 
 from mpop_store import DamagedObjectError, InputError, NotFoundError, StateError, StoreError
-from mpop_store.authorship import parse_date
-from mpop_store.repository import Repository
+from mpop_store.git.authorship import parse_date
+from mpop_store.git.repository import Repository
 
 ROOT = {"format": 1, "kind": "population", "name": "p", "version": ""}
 

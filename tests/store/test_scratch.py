@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mpop_store.arrays.groups import group_objects, read_group, write_group
 from mpop_store.errors import MissingObjectError, StoreError
-from mpop_store.groups import group_objects, read_group, write_group
-from mpop_store.repository import Repository
-from mpop_store.scratch import scratch
+from mpop_store.git.repository import Repository
+from mpop_store.git.scratch import scratch
 
 
 def arrays(seed: int) -> dict[str, np.ndarray]:
@@ -103,6 +103,6 @@ def test_a_place_without_room_is_one_line(repository: Repository, monkeypatch: p
     def full(*_: object, **__: object) -> str:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("mpop_store.scratch.tempfile.mkdtemp", full)
+    monkeypatch.setattr("mpop_store.git.scratch.tempfile.mkdtemp", full)
     with pytest.raises(StoreError, match=r"cannot work in .*No space left"), scratch(repository, "0" * 40):
         pass

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from mpop_store import signing
-from mpop_store.branches import create_tag, delete_tag, tags
 from mpop_store.errors import InputError, NotFoundError, StateError
-from mpop_store.repository import Repository
+from mpop_store.git import signing
+from mpop_store.git.branches import create_tag, delete_tag, tags
+from mpop_store.git.repository import Repository
 
 MAIL = "ada@lab.example"
 

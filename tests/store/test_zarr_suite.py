@@ -15,8 +15,8 @@ from zarr.testing.stateful import ZarrStoreStateMachine
 from zarr.testing.store import StoreTests
 
 from mpop_store import InputError, ObjectStore
-from mpop_store.groups import group_objects, read_group, read_value, write_group, write_value
-from mpop_store.zarr_store import GroupStore, NewGroup
+from mpop_store.arrays.groups import group_objects, read_group, read_value, write_group, write_value
+from mpop_store.arrays.zarr_store import GroupStore, NewGroup
 
 
 class TestNewGroup(StoreTests[NewGroup, cpu.Buffer]):

@@ -12,11 +12,11 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 import pygit2
 
-from mpop_store.groups import read_group, write_group
+from mpop_store.arrays.groups import read_group, write_group
+from mpop_store.git.history import History
+from mpop_store.git.repository import ROOT_RECORD, Repository
 from mpop_store.hashing import version_of
-from mpop_store.history import History
 from mpop_store.references import References
-from mpop_store.repository import ROOT_RECORD, Repository
 from mpop_store.transfer.connected import ConnectedRemote
 from mpop_store.transfer.directory import DirectoryRemote
 from mpop_store.transfer.fetching import Plan

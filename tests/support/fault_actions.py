@@ -9,8 +9,8 @@ from mpop.exchange.pushing import PushOptions, push_to
 from mpop.merging import merge
 from mpop.population import Population
 from mpop_store import hash_bytes
-from mpop_store.collection import collect as collect_garbage
-from mpop_store.packing import pack
+from mpop_store.objects.collection import collect as collect_garbage
+from mpop_store.objects.packing import pack
 from mpop_store.transfer.remotes import Remotes
 
 

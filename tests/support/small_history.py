@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from mpop_store.groups import write_group
+from mpop_store.arrays.groups import write_group
+from mpop_store.git.repository import Repository
 from mpop_store.references import References
-from mpop_store.repository import Repository
 
 ROOT = {"format": 1, "kind": "population", "name": "p", "version": ""}
 LONG_AGO = 1e9

@@ -6,17 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from mpop_store import (
-    DamagedObjectError,
-    MissingObjectError,
-    ObjectStore,
-    encoding,
-    hash_bytes,
-    packing,
-    receiving,
-)
-from mpop_store import pack_stream as stream_module
-from mpop_store.packs import PackWriter, read_table
+from mpop_store import DamagedObjectError, MissingObjectError, ObjectStore, hash_bytes
+from mpop_store.objects import encoding, packing, receiving
+from mpop_store.objects import pack_stream as stream_module
+from mpop_store.objects.packs import PackWriter, read_table
 
 SIZES = (10, 900, 2000, 1500, 3000, 500)
 CONTENTS = [np.random.default_rng(number).bytes(size) for number, size in enumerate(SIZES)]

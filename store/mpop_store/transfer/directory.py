@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 
 from mpop_store.errors import DamagedObjectError, MissingObjectError, StateError
-from mpop_store.repository import Repository
+from mpop_store.git.repository import Repository
 from mpop_store.transfer.accepting import Check, accept, is_shared
 from mpop_store.transfer.git_packs import make_pack
 from mpop_store.transfer.naming import group_parts

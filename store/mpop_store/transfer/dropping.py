@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 
-from mpop_store.discarding import discard
 from mpop_store.errors import DamagedObjectError, MissingObjectError, StateError
-from mpop_store.history import History
-from mpop_store.objects import ObjectStore
+from mpop_store.git.history import History
+from mpop_store.objects.discarding import discard
+from mpop_store.objects.store import ObjectStore
 from mpop_store.transfer.accepting import leads_to
 from mpop_store.transfer.git_commands import environment
 from mpop_store.transfer.naming import Named, group_parts

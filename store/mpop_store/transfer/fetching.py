@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from mpop_store.errors import StateError
-from mpop_store.history import History
+from mpop_store.git.history import History
 from mpop_store.transfer.accepting import HEADS, REQUESTS, TAGS, Check, inspect, is_shared, leads_to
 from mpop_store.transfer.git_packs import Quarantine, known_commits, quarantine, shallow_commits
 from mpop_store.transfer.naming import Named, Select, named_in

@@ -19,7 +19,7 @@ import pygit2
 
 from mpop_store.durable import fsync, fsync_all
 from mpop_store.errors import InputError, StoreError
-from mpop_store.history import History
+from mpop_store.git.history import History
 from mpop_store.transfer.git_commands import PIECE, environment, failed, lines_of, running
 from mpop_store.transfer.incoming import IncomingHistory
 from mpop_store.transfer.remote import HistoryPack, HistoryRequest

@@ -9,8 +9,8 @@ from pathlib import Path
 import pygit2
 
 from mpop_store.errors import DamagedObjectError
-from mpop_store.git_objects import GitObjects
-from mpop_store.history import History
+from mpop_store.git.git_objects import GitObjects
+from mpop_store.git.history import History
 from mpop_store.transfer.git_commands import running
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from threading import Lock
 
 from mpop_store.errors import MissingObjectError, MpopError, NotFoundError, StoreError
-from mpop_store.repository import Repository
+from mpop_store.git.repository import Repository
 from mpop_store.transfer.remote import Remote
 from mpop_store.transfer.remotes import Remotes, RemoteSettings
 from mpop_store.transfer.sending import bring

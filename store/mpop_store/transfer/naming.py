@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from mpop_store.arrays.manifests import group_objects
 from mpop_store.errors import DamagedObjectError
-from mpop_store.history import History
-from mpop_store.manifests import group_objects
-from mpop_store.objects import ObjectStore
+from mpop_store.git.history import History
+from mpop_store.objects.store import ObjectStore
 from mpop_store.references import References, ReferencesOf
 from mpop_store.transfer.walking import FileChange, NewCommit
 

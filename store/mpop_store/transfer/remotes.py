@@ -10,10 +10,10 @@ from pathlib import Path
 import pygit2
 
 from mpop_store.errors import NotFoundError, StateError
-from mpop_store.git_config import changing_config
-from mpop_store.history import History
+from mpop_store.git.git_config import changing_config
+from mpop_store.git.history import History
+from mpop_store.git.repository import Repository
 from mpop_store.references import ReferencesOf
-from mpop_store.repository import Repository
 from mpop_store.transfer.accepting import Check
 from mpop_store.transfer.addresses import DirectoryAddress, check_remote_name, parse_address
 from mpop_store.transfer.directory import DirectoryRemote

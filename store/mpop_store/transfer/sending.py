@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from mpop_store.errors import MissingObjectError
-from mpop_store.history import History
-from mpop_store.objects import ObjectStore
+from mpop_store.git.history import History
+from mpop_store.objects.store import ObjectStore
 from mpop_store.transfer.naming import Named, group_parts
 from mpop_store.transfer.remote import ObjectFile, Proof, Remote
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import pygit2
 
 from mpop_store.errors import DamagedObjectError
-from mpop_store.git_objects import UNREADABLE, GitObjects
-from mpop_store.history import History
-from mpop_store.repository import ROOT_RECORD
+from mpop_store.git.git_objects import UNREADABLE, GitObjects
+from mpop_store.git.history import History
+from mpop_store.git.repository import ROOT_RECORD
 from mpop_store.transfer.git_commands import lines_of
 
 NOTHING = "0" * 40

@@ -20,7 +20,7 @@ from typing import Any, BinaryIO
 from mpop_store import errors
 from mpop_store.errors import MpopError, StateError, StoreError
 from mpop_store.hashing import canonical_json
-from mpop_store.loose import LARGEST_FILE
+from mpop_store.objects.loose import LARGEST_FILE
 from mpop_store.transfer.remote import ObjectFile
 
 FRAME = struct.Struct("<cI")

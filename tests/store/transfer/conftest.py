@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from exchange_world import connected, directory, empty, opened, populated
 
-from mpop_store.repository import Repository
+from mpop_store.git.repository import Repository
 from mpop_store.transfer.remote import Remote
 
 Reach = Callable[[Repository], AbstractContextManager[Remote]]

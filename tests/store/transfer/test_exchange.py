@@ -24,9 +24,9 @@ from exchange_world import (
 )
 
 from mpop_store import DamagedObjectError, MissingObjectError, StateError
-from mpop_store.groups import group_objects, read_group
-from mpop_store.history import History
-from mpop_store.repository import ROOT_RECORD, Repository
+from mpop_store.arrays.groups import group_objects, read_group
+from mpop_store.git.history import History
+from mpop_store.git.repository import ROOT_RECORD, Repository
 from mpop_store.transfer.fetching import Plan, fetch
 from mpop_store.transfer.lazily import read_lazily
 from mpop_store.transfer.pushing import push

@@ -16,9 +16,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mpop_store import DamagedObjectError, MpopError, StateError
-from mpop_store.encoding import encode
+from mpop_store.git.repository import Repository
 from mpop_store.hashing import canonical_json
-from mpop_store.repository import Repository
+from mpop_store.objects.encoding import encode
 from mpop_store.transfer.connected import ConnectedRemote
 from mpop_store.transfer.directory import DirectoryRemote
 from mpop_store.transfer.fetching import fetch

@@ -18,7 +18,7 @@ import pytest
 from exchange_world import CURRENT, allow, assert_complete, change, connected, directory, empty, opened
 
 from mpop_store import StoreError
-from mpop_store.repository import Repository
+from mpop_store.git.repository import Repository
 from mpop_store.transfer.connected import ConnectedRemote
 from mpop_store.transfer.directory import DirectoryRemote
 from mpop_store.transfer.fetching import fetch

@@ -11,13 +11,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from mpop_store.encoding import check_file
 from mpop_store.errors import DamagedObjectError, StoreError
-from mpop_store.history import History
+from mpop_store.git.history import History
 from mpop_store.locking import Lock
-from mpop_store.objects import ObjectStore
-from mpop_store.pack_stream import PackStream
-from mpop_store.packs import TARGET_SIZE
+from mpop_store.objects.encoding import check_file
+from mpop_store.objects.pack_stream import PackStream
+from mpop_store.objects.packs import TARGET_SIZE
+from mpop_store.objects.store import ObjectStore
 
 MANY_SMALL = 8
 """So many packs below half the usual size are made into one."""

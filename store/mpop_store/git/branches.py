@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mpop_store.errors import InputError, NotFoundError, StateError
-from mpop_store.refs import HEAD, SYMBOLIC, valid
-from mpop_store.repository import Repository
+from mpop_store.git.refs import HEAD, SYMBOLIC, valid
+from mpop_store.git.repository import Repository
 
 HEADS = "refs/heads/"
 TAGS = "refs/tags/"

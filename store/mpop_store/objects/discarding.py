@@ -7,11 +7,11 @@ from contextlib import suppress
 from pathlib import Path
 
 from mpop_store.errors import DamagedObjectError, StoreError
-from mpop_store.history import History
+from mpop_store.git.history import History
 from mpop_store.locking import Lock
-from mpop_store.objects import ObjectStore
-from mpop_store.pack_stream import PackStream
-from mpop_store.packs import read_table
+from mpop_store.objects.pack_stream import PackStream
+from mpop_store.objects.packs import read_table
+from mpop_store.objects.store import ObjectStore
 
 
 def discard(history: History, names: Set[str]) -> int:

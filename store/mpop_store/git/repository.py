@@ -18,15 +18,15 @@ from pathlib import Path
 import pygit2
 from pygit2.enums import CheckoutStrategy, DeltaStatus, FileMode
 
-from mpop_store.creating import is_untouched, make
 from mpop_store.durable import fsync, fsync_all
 from mpop_store.errors import DamagedObjectError, NotFoundError, StateError, StoreError
-from mpop_store.history import Changes, Commit, History, readable_damage, readable_errors
-from mpop_store.integrity import Survey, survey
-from mpop_store.operations import Moves
-from mpop_store.plain_git import README, unsupported_format
-from mpop_store.reachable import named_anew
-from mpop_store.refs import HEAD, SYMBOLIC
+from mpop_store.git.creating import is_untouched, make
+from mpop_store.git.history import Changes, Commit, History, readable_damage, readable_errors
+from mpop_store.git.integrity import Survey, survey
+from mpop_store.git.operations import Moves
+from mpop_store.git.plain_git import README, unsupported_format
+from mpop_store.git.refs import HEAD, SYMBOLIC
+from mpop_store.objects.reachable import named_anew
 
 __all__ = ["BRANCH", "FORMAT_VERSION", "ROOT_RECORD", "Changes", "Commit", "Repository"]
 
@@ -150,7 +150,7 @@ class Repository(History):
         return str(index[path].id) if path in index else None
 
     def survey(self) -> Survey:
-        """Check the Git side as a whole; see `mpop_store.integrity`."""
+        """Check the Git side as a whole; see `mpop_store.git.integrity`."""
         found = survey(self._git, {} if self.is_bare else self.entries())
         try:
             _ = self.head

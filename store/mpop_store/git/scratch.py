@@ -13,9 +13,9 @@ from pathlib import Path
 import pygit2
 
 from mpop_store.errors import MissingObjectError, StoreError
-from mpop_store.objects import ObjectStore
-from mpop_store.refs import HEAD
-from mpop_store.repository import BRANCH, Repository
+from mpop_store.git.refs import HEAD
+from mpop_store.git.repository import BRANCH, Repository
+from mpop_store.objects.store import ObjectStore
 
 PREFIX = "scratch-"
 

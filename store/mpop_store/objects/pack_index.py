@@ -27,8 +27,8 @@ from numpy.typing import NDArray
 
 from mpop_store.durable import TEMPORARY
 from mpop_store.errors import DamagedObjectError
-from mpop_store.loose import open_regular
-from mpop_store.packs import (
+from mpop_store.objects.loose import open_regular
+from mpop_store.objects.packs import (
     NAME_SIZE,
     TRAILER_SIZE,
     Names,

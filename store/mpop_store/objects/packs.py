@@ -27,10 +27,10 @@ import numpy as np
 from blake3 import blake3
 from numpy.typing import NDArray
 
-from mpop_store import encoding
 from mpop_store.durable import TEMPORARY, fsync
 from mpop_store.errors import DamagedObjectError
-from mpop_store.loose import LARGEST_FILE, open_regular
+from mpop_store.objects import encoding
+from mpop_store.objects.loose import LARGEST_FILE, open_regular
 
 MAGIC = b"MPOPPAK\x01"
 TABLE_MAGIC = b"MPOPTAB\x01"

@@ -1,8 +1,8 @@
 """Groups: named arrays and attributes as a Zarr v3 hierarchy of objects.
 
-A group is written in one go and never changes; its name is that of its manifest (`mpop_store.manifests`). Content
-is hashed first, and compressed only if the store does not have it. Zarr itself is not needed here;
-`mpop_store.zarr_store` shows it a group.
+A group is written in one go and never changes; its name is that of its manifest (`mpop_store.arrays.manifests`).
+Content is hashed first, and compressed only if the store does not have it. Zarr itself is not needed here;
+`mpop_store.arrays.zarr_store` shows it a group.
 """
 
 from __future__ import annotations
@@ -15,10 +15,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from mpop_store.errors import DamagedObjectError, NotFoundError
-from mpop_store.hashing import canonical_json
-from mpop_store.layout import Layout, Place, check_name
-from mpop_store.manifests import (
+from mpop_store.arrays.layout import Layout, Place, check_name
+from mpop_store.arrays.manifests import (
     METADATA,
     Entries,
     group_objects,
@@ -28,7 +26,9 @@ from mpop_store.manifests import (
     write_manifest,
     write_value,
 )
-from mpop_store.objects import ObjectStore
+from mpop_store.errors import DamagedObjectError, NotFoundError
+from mpop_store.hashing import canonical_json
+from mpop_store.objects.store import ObjectStore
 
 if TYPE_CHECKING:
     import zarr
@@ -161,6 +161,6 @@ def _share_out(work: Callable[[Sequence[Job]], None], jobs: Sequence[Job], nbyte
 
 def open_group(objects: ObjectStore, name: str) -> zarr.Group:
     """The group as Zarr sees it, read-only and lazy: only the chunks that are asked for are fetched."""
-    from mpop_store.zarr_store import open_groups  # loads Zarr
+    from mpop_store.arrays.zarr_store import open_groups  # loads Zarr
 
     return open_groups(objects, {"": name})

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from mpop_store.encoding import decode
 from mpop_store.errors import DamagedObjectError, StoreError
-from mpop_store.objects import ObjectStore
-from mpop_store.packed import read_range
-from mpop_store.packs import read_table
+from mpop_store.objects.encoding import decode
+from mpop_store.objects.packed import read_range
+from mpop_store.objects.packs import read_table
+from mpop_store.objects.store import ObjectStore
 
 Choose = Callable[[str], bool]
 """Whether to read the object of a name."""

@@ -11,8 +11,8 @@ import re
 import shutil
 from pathlib import Path
 
-from mpop_store.loose import LooseObjects
-from mpop_store.packed import PackedObjects
+from mpop_store.objects.loose import LooseObjects
+from mpop_store.objects.packed import PackedObjects
 
 GENERATION = re.compile(r"[0-9]{12}")
 """Seconds since 1970."""

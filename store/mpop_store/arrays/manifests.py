@@ -15,7 +15,7 @@ from mpop_store.errors import DamagedObjectError, TooLargeError
 from mpop_store.hashing import canonical_json
 
 if TYPE_CHECKING:
-    from mpop_store.objects import ObjectStore
+    from mpop_store.objects.store import ObjectStore
 
 FORMAT = "mpop-group/1"
 INLINE_BELOW = 4096

@@ -9,7 +9,7 @@ from pathlib import Path
 import pygit2
 
 from mpop_store.durable import fsync, fsync_all
-from mpop_store.plain_git import install_hooks
+from mpop_store.git.plain_git import install_hooks
 
 EXCLUDE = "/*\n" + "".join(
     f"!/{name}\n" for name in ("population.json", "README.md", "sources", "items", "species", "jobs")

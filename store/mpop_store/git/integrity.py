@@ -11,7 +11,7 @@ from pathlib import Path
 import pygit2
 
 from mpop_store.errors import DamagedObjectError
-from mpop_store.git_objects import UNREADABLE, GitObjects, loose_object_is_intact
+from mpop_store.git.git_objects import UNREADABLE, GitObjects, loose_object_is_intact
 
 CHECKSUMMED = ("pack/*.pack", "pack/*.idx", "pack/*.rev")
 """Files of Git, in `.git/objects`, that end in the SHA-1 of all that comes before."""

@@ -11,15 +11,15 @@ import heapq
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
-from mpop_store.encoding import MAX_CONTENT, check_file, decode, encode
 from mpop_store.errors import DamagedObjectError, MissingObjectError, StoreError
 from mpop_store.hashing import hash_bytes
-from mpop_store.leases import Leases
-from mpop_store.loose import ABANDONED_AFTER_S, LooseObjects
-from mpop_store.packed import PackedObjects
-from mpop_store.quarantine import Quarantine
-from mpop_store.receiving import Receiver
-from mpop_store.trash import Trash
+from mpop_store.objects.encoding import MAX_CONTENT, check_file, decode, encode
+from mpop_store.objects.leases import Leases
+from mpop_store.objects.loose import ABANDONED_AFTER_S, LooseObjects
+from mpop_store.objects.packed import PackedObjects
+from mpop_store.objects.quarantine import Quarantine
+from mpop_store.objects.receiving import Receiver
+from mpop_store.objects.trash import Trash
 
 MOST_COPIES = 8
 """How many damaged copies of an object are put aside in one read."""

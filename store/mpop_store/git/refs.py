@@ -10,9 +10,9 @@ import pygit2
 from pygit2.enums import Option
 
 from mpop_store.errors import DamagedObjectError, InputError, StateError, StoreError
-from mpop_store.git_objects import UNREADABLE
+from mpop_store.git.git_objects import UNREADABLE
+from mpop_store.git.operations import Moves, Operation, OperationLog
 from mpop_store.locking import Lock, break_abandoned
-from mpop_store.operations import Moves, Operation, OperationLog
 
 HEAD = "HEAD"
 SYMBOLIC = "ref: "

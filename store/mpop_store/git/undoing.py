@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from mpop_store.errors import NotFoundError, StateError
-from mpop_store.operations import Moves, Operation
-from mpop_store.refs import HEAD, SYMBOLIC
-from mpop_store.repository import Repository
+from mpop_store.git.operations import Moves, Operation
+from mpop_store.git.refs import HEAD, SYMBOLIC
+from mpop_store.git.repository import Repository
 
 
 def undo(repository: Repository, number: int | None = None, keep: bool = False) -> Operation:

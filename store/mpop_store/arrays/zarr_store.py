@@ -16,11 +16,19 @@ import zarr
 from zarr.abc.store import ByteRequest, OffsetByteRequest, RangeByteRequest, Store, SuffixByteRequest
 from zarr.core.buffer import Buffer, BufferPrototype, cpu
 
+from mpop_store.arrays.layout import Layout, check_name
+from mpop_store.arrays.manifests import (
+    METADATA,
+    Entries,
+    Entry,
+    read_manifest,
+    read_value,
+    write_manifest,
+    write_value,
+)
 from mpop_store.errors import InputError
 from mpop_store.hashing import canonical_json, hash_bytes
-from mpop_store.layout import Layout, check_name
-from mpop_store.manifests import METADATA, Entries, Entry, read_manifest, read_value, write_manifest, write_value
-from mpop_store.objects import ObjectStore
+from mpop_store.objects.store import ObjectStore
 
 FOLDER: Entry = {
     "inline": base64.b64encode(canonical_json({"attributes": {}, "node_type": "group", "zarr_format": 3})).decode()

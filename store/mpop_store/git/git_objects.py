@@ -17,7 +17,7 @@ from pygit2.enums import FileMode, ObjectType
 
 from mpop_store.durable import fsync_all
 from mpop_store.errors import DamagedObjectError
-from mpop_store.signing import Signer
+from mpop_store.git.signing import Signer
 
 UNREADABLE = (pygit2.GitError, KeyError, ValueError, OSError)
 """What pygit2 raises for an object that is damaged or not there."""

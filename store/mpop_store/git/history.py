@@ -1,7 +1,7 @@
 """Records in commits, the references that lead to them, and the objects that they name.
 
-This is what a population with a work tree and a bare one have in common; `mpop_store.repository` adds the working
-state. Whatever is read from Git is checked before libgit2 is let loose on it (`mpop_store.git_objects`).
+This is what a population with a work tree and a bare one have in common; `mpop_store.git.repository` adds the
+working state. Whatever is read from Git is checked first (`mpop_store.git.git_objects`).
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from typing import TYPE_CHECKING, Any
 import pygit2
 from pygit2.enums import SortMode
 
-from mpop_store.authorship import signature
 from mpop_store.errors import DamagedObjectError, InputError, NotFoundError, StoreError
-from mpop_store.git_objects import UNREADABLE, GitObjects
+from mpop_store.git.authorship import signature
+from mpop_store.git.git_objects import UNREADABLE, GitObjects
+from mpop_store.git.integrity import Survey, survey
+from mpop_store.git.operations import OperationLog
+from mpop_store.git.refs import HEAD, Refs
+from mpop_store.git.signing import signer
 from mpop_store.hashing import canonical_json
-from mpop_store.integrity import Survey, survey
 from mpop_store.locking import Lock
-from mpop_store.operations import OperationLog
 from mpop_store.references import ReferencesOf, no_references
-from mpop_store.refs import HEAD, Refs
-from mpop_store.signing import signer
 
 if TYPE_CHECKING:
-    from mpop_store.objects import ObjectStore
+    from mpop_store.objects.store import ObjectStore
 
 Changes = Mapping[str, Mapping[str, Any] | None]
 """Record path -> new content, or None to remove it."""
@@ -76,7 +76,7 @@ class History:
     @cached_property
     def objects(self) -> ObjectStore:
         """The arrays and files that records name; loaded when first asked for, which many commands never do."""
-        from mpop_store.objects import ObjectStore
+        from mpop_store.objects.store import ObjectStore
 
         return ObjectStore(self.private / "objects")
 
@@ -243,7 +243,7 @@ class History:
         return self._describe(self.commit_object(revision))
 
     def survey(self) -> Survey:
-        """Check the Git side as a whole; see `mpop_store.integrity`."""
+        """Check the Git side as a whole; see `mpop_store.git.integrity`."""
         return survey(self._git, self.entries())
 
     def author(self) -> tuple[str, datetime.datetime]:

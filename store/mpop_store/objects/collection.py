@@ -22,15 +22,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mpop_store.errors import DamagedObjectError, StoreError
-from mpop_store.history import History
-from mpop_store.leases import Lease
+from mpop_store.git.history import History
 from mpop_store.locking import Lock
-from mpop_store.objects import ObjectStore
-from mpop_store.pack_stream import PackStream
-from mpop_store.packs import read_table
-from mpop_store.reachable import Reachable
+from mpop_store.objects.leases import Lease
+from mpop_store.objects.pack_stream import PackStream
+from mpop_store.objects.packs import read_table
+from mpop_store.objects.reachable import Reachable
+from mpop_store.objects.store import ObjectStore
+from mpop_store.objects.trash import Generation
 from mpop_store.references import no_references
-from mpop_store.trash import Generation
 
 DAY_S = 86400.0
 OPERATIONS_DAYS = 30.0

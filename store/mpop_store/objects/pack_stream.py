@@ -7,9 +7,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from mpop_store.encoding import check_file
-from mpop_store.packed import read_range
-from mpop_store.packs import TARGET_SIZE, PackWriter, read_table
+from mpop_store.objects.encoding import check_file
+from mpop_store.objects.packed import read_range
+from mpop_store.objects.packs import TARGET_SIZE, PackWriter, read_table
 
 
 class PackStream:

@@ -23,7 +23,7 @@ from typing import Any
 
 from mpop_store.errors import DamagedObjectError, InputError, StoreError
 from mpop_store.hashing import canonical_json, version_of
-from mpop_store.loose import open_regular
+from mpop_store.objects.loose import open_regular
 
 HEARTBEAT_S = 60.0
 SILENCE_S = 3600.0

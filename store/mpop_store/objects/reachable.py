@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import pygit2
 
+from mpop_store.arrays.manifests import group_objects
 from mpop_store.errors import DamagedObjectError, MissingObjectError
-from mpop_store.git_objects import GitObjects
-from mpop_store.history import History
-from mpop_store.manifests import group_objects
+from mpop_store.git.git_objects import GitObjects
+from mpop_store.git.history import History
 from mpop_store.references import References
 
 

@@ -23,7 +23,7 @@ import pygit2
 from mpop_store.errors import InputError, NotFoundError, StateError
 
 if TYPE_CHECKING:
-    from mpop_store.history import History
+    from mpop_store.git.history import History
 
 NAMESPACE = "git"
 BEGIN = b"-----BEGIN SSH SIGNATURE-----"

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from mpop_store.durable import TEMPORARY, fsync_all
-from mpop_store.encoding import MAX_CONTENT, check_file
 from mpop_store.errors import DamagedObjectError, StoreError
+from mpop_store.objects.encoding import MAX_CONTENT, check_file
 
 ABANDONED_AFTER_S = 24 * 3600.0
 UNSYNCED, SYNCED = 0o644, 0o444

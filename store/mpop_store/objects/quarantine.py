@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from mpop_store.encoding import decode
 from mpop_store.errors import DamagedObjectError, StoreError
-from mpop_store.loose import LooseObjects
-from mpop_store.pack_stream import PackStream
-from mpop_store.packed import PackedObjects, read_range
+from mpop_store.objects.encoding import decode
+from mpop_store.objects.loose import LooseObjects
+from mpop_store.objects.pack_stream import PackStream
+from mpop_store.objects.packed import PackedObjects, read_range
 
 
 class Quarantine:

@@ -1,0 +1,1 @@
+"""The Git side: objects, references, the operation log, history, and the working state."""
