@@ -89,8 +89,8 @@ class Repository(History):
             reason = unsupported_format(Path(found)) or error
             raise StateError(f"{found}: a kind of Git repository that mpop cannot use: {reason}") from error
         repository = cls(git)
-        repository._check_kind()
         repository._recover()
+        repository._check_kind()
         return repository
 
     def _check_kind(self) -> None:
