@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -42,6 +41,7 @@ from mpop_store.arrays.groups import read_group, write_group
 from mpop_store.arrays.manifests import group_objects
 from mpop_store.filecache import FileCache
 from mpop_store.git.repository import FORMAT_VERSION, ROOT_RECORD, Changes, Repository
+from mpop_store.hashing import parse_json
 from mpop_store.transfer.lazily import read_lazily
 
 if TYPE_CHECKING:
@@ -205,7 +205,7 @@ class Population:
     def merging(self) -> bool:
         """Whether a merge waits for decisions; it is over once the branch has moved."""
         try:
-            state = json.loads(self.merge_file.read_bytes())
+            state = parse_json(self.merge_file.read_bytes())
         except FileNotFoundError:
             return False
         except ValueError:

@@ -7,7 +7,6 @@ comes from others; what is committed here was written by mpop.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 
 from mpop_hooks.findings import Finding
@@ -17,6 +16,7 @@ from mpop_hooks.species_parts import particle_groups
 from mpop_store import MpopError, ObjectStore
 from mpop_store.arrays.layout import Layout
 from mpop_store.arrays.manifests import METADATA, read_manifest, read_value
+from mpop_store.hashing import parse_json
 
 RULE = "arrays-bounded"
 ADVICE = "do not accept this from anybody who cannot explain it"
@@ -53,7 +53,7 @@ def _layouts(objects: ObjectStore, name: str) -> dict[str, Layout]:
     entries = read_manifest(objects, name)
     documents = {key: entry for key, entry in entries.items() if key.endswith(f"/{METADATA}")}
     return {
-        key.removesuffix(f"/{METADATA}"): Layout.parse(json.loads(read_value(objects, entry)))
+        key.removesuffix(f"/{METADATA}"): Layout.parse(parse_json(read_value(objects, entry)))
         for key, entry in documents.items()
     }
 

@@ -24,6 +24,7 @@ from typing import Any
 
 from mpop_hooks.findings import Finding
 from mpop_hooks.proposal import Proposal
+from mpop_store.hashing import parse_json
 
 TIME_LIMIT_S = 60.0
 MAX_FINDINGS = 100
@@ -119,7 +120,7 @@ def _findings(rule: str, output: str, refuses: bool, advice: str) -> Iterator[Fi
 
 def _entries(output: str) -> list[dict[str, Any]]:
     try:
-        parsed = json.loads(output)
+        parsed = parse_json(output)
     except ValueError:
         parsed = None
     if isinstance(parsed, list) and all(isinstance(entry, dict) and "message" in entry for entry in parsed):

@@ -12,6 +12,7 @@ from mpop.merging.conflicts import WAYS, Way
 from mpop.merging.three_way import Side
 from mpop.population import Population
 from mpop_store.durable import TEMPORARY, fsync
+from mpop_store.hashing import parse_json
 
 FORMAT = 1
 
@@ -58,7 +59,7 @@ def forget(population: Population) -> None:
 
 def _parse(path: Path) -> MergeState:
     try:
-        values = json.loads(path.read_bytes())
+        values = parse_json(path.read_bytes())
         if values.pop("format") != FORMAT:
             raise ValueError("format")
         state = MergeState(**values)

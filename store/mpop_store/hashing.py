@@ -48,6 +48,14 @@ def canonical_json(value: Any) -> bytes:
         raise InputError(f"a value cannot be stored as JSON: {error}") from error
 
 
+def parse_json(text: bytes | str) -> Any:
+    """The value of a JSON text that anybody may have written. Raises ValueError, also where it nests too deep."""
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("JSON that nests too deep") from error
+
+
 def _is_plain(value: Any) -> bool:
     """Whether a value is made of ASCII text, integers, None and truth values only, with keys in byte order."""
     kind = type(value)

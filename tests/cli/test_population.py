@@ -149,7 +149,10 @@ def test_an_internal_error_is_one_line_and_keeps_its_traceback(population: Popul
 
 def test_ctrl_c_is_one_line(population: Population) -> None:
     wait = "lambda *a, **k: (print('ready', flush=True), time.sleep(50))"
-    slow = f"import time; import mpop.jobs.verify as v; v.verify = {wait}; "
+    heed = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "  # what runs us may ignore it
+    )
+    slow = f"{heed}import time; import mpop.jobs.verify as v; v.verify = {wait}; "
     process = subprocess.Popen(
         [sys.executable, "-c", slow + CODE, "-C", str(population.root), "verify"],
         stdout=subprocess.PIPE,
@@ -159,7 +162,10 @@ def test_ctrl_c_is_one_line(population: Population) -> None:
     assert process.stdout is not None and process.stdout.readline() == "ready\n"
     time.sleep(0.1)
     process.send_signal(signal.SIGINT)
-    _, stderr = process.communicate(timeout=30)
+    try:
+        _, stderr = process.communicate(timeout=30)
+    finally:
+        process.kill()
     assert process.returncode == 130
     assert stderr == "mpop: error: interrupted; everything committed before is safe\n"
 

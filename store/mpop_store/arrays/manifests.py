@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 import re
 from typing import TYPE_CHECKING, Any
 
 from mpop_store.errors import DamagedObjectError, TooLargeError
-from mpop_store.hashing import canonical_json
+from mpop_store.hashing import canonical_json, parse_json
 
 if TYPE_CHECKING:
     from mpop_store.objects.store import ObjectStore
@@ -45,8 +44,8 @@ def write_manifest(objects: ObjectStore, entries: Entries) -> str:
 def read_manifest(objects: ObjectStore, name: str) -> Entries:
     """Zarr key -> {"object", "size"} or {"inline"}. Raises DamagedObjectError when it is no manifest."""
     try:
-        manifest = json.loads(objects.get(name, MAX_JSON))
-    except (ValueError, RecursionError, TooLargeError):
+        manifest = parse_json(objects.get(name, MAX_JSON))
+    except (ValueError, TooLargeError):
         manifest = None
     if (
         not isinstance(manifest, dict)
@@ -95,8 +94,8 @@ def read_document(objects: ObjectStore, name: str, entries: Entries, key: str) -
     """A metadata document of the group of that name. Raises MissingObjectError or DamagedObjectError."""
     try:
         entry = entries[key]
-        document = None if entry.get("size", 0) > MAX_JSON else json.loads(read_value(objects, entry))
-    except (KeyError, ValueError, RecursionError):
+        document = None if entry.get("size", 0) > MAX_JSON else parse_json(read_value(objects, entry))
+    except (KeyError, ValueError):
         document = None
     if not isinstance(document, dict):
         raise DamagedObjectError(f"group {name} is damaged: its {key} does not describe anything")

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import json
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from typing import Any
@@ -27,7 +26,7 @@ from mpop_store.arrays.manifests import (
     write_value,
 )
 from mpop_store.errors import InputError
-from mpop_store.hashing import canonical_json, hash_bytes
+from mpop_store.hashing import canonical_json, hash_bytes, parse_json
 from mpop_store.objects.store import ObjectStore
 
 FOLDER: Entry = {
@@ -248,7 +247,7 @@ class NewGroup(_EntryStore):
     def _document(self, key: str) -> Any:
         if key not in self._entries:
             raise InputError("this is not a Zarr v3 group yet")
-        return json.loads(read_value(self._objects, self._entries[key]))
+        return parse_json(read_value(self._objects, self._entries[key]))
 
     def _layout(self, name: str) -> Layout:
         check_name(name)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -27,7 +26,7 @@ from mpop_store.git.integrity import Survey, survey
 from mpop_store.git.operations import OperationLog
 from mpop_store.git.refs import HEAD, Refs
 from mpop_store.git.signing import signer
-from mpop_store.hashing import canonical_json
+from mpop_store.hashing import canonical_json, parse_json
 from mpop_store.locking import Lock
 from mpop_store.references import ReferencesOf, no_references
 
@@ -176,8 +175,8 @@ class History:
     def load(self, oid: str) -> dict[str, Any]:
         """The record in a Git object. Raises DamagedObjectError."""
         try:
-            record = json.loads(self._objects.blob(oid))
-        except (ValueError, RecursionError) as error:
+            record = parse_json(self._objects.blob(oid))
+        except ValueError as error:
             raise DamagedObjectError(f"Git object {oid} is not a record") from error
         if not isinstance(record, dict):
             raise DamagedObjectError(f"Git object {oid} is not a record")

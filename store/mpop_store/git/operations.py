@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from mpop_store.durable import fsync
+from mpop_store.hashing import parse_json
 
 Moves = Mapping[str, tuple[str | None, str | None]]
 """Reference -> its value before and after: a commit id, "ref: <name>" for a symbolic HEAD, None for nothing."""
@@ -91,7 +92,7 @@ class OperationLog:
 
 def _parse(line: bytes) -> Operation | None:
     try:
-        values = json.loads(line)
+        values = parse_json(line)
         moves = {str(name): (move[0], move[1]) for name, move in values["moves"].items()}
         return Operation(int(values["number"]), values["time"], values["who"], values["reason"], moves)
     except (ValueError, TypeError, KeyError, IndexError, AttributeError):

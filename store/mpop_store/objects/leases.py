@@ -9,7 +9,6 @@ it has not touched the file for long.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import socket
 import threading
@@ -22,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from mpop_store.errors import DamagedObjectError, InputError, StoreError
-from mpop_store.hashing import canonical_json, version_of
+from mpop_store.hashing import canonical_json, parse_json, version_of
 from mpop_store.objects.loose import open_regular
 
 HEARTBEAT_S = 60.0
@@ -126,13 +125,13 @@ class Leases:
 def _read(identity: str, content: bytes) -> tuple[Lease, bool | None]:
     """A lease, and whether its process is dead; None where that cannot be known from here."""
     try:
-        record = json.loads(content)
+        record = parse_json(content)
         if record["version"] != version_of(record) or record["id"] != identity:
             raise ValueError("changed")
         pid, started = int(record["pid"]), float(record["started"])
         lease = Lease(identity, str(record["purpose"]), str(record["host"]), pid, started)
         process_started = float(record["process_started"])
-    except (ValueError, TypeError, KeyError, RecursionError, InputError):
+    except (ValueError, TypeError, KeyError, InputError):
         return Lease(identity, "unknown", "unknown", 0, 0.0), None
     if record["machine"] != _machine():
         return lease, None

@@ -12,14 +12,13 @@ are checked before memory is taken, and memory is taken as bytes arrive, not as 
 
 from __future__ import annotations
 
-import json
 import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, BinaryIO
 
 from mpop_store import errors
 from mpop_store.errors import MpopError, StateError, StoreError
-from mpop_store.hashing import canonical_json
+from mpop_store.hashing import canonical_json, parse_json
 from mpop_store.objects.loose import LARGEST_FILE
 from mpop_store.transfer.remote import ObjectFile
 
@@ -111,8 +110,8 @@ class Channel:
             if size > MAX_MESSAGE or not payload:
                 raise ProtocolError(f"{self.peer} sends a message that never ends")
         try:
-            message = json.loads(b"".join(pieces)) if kind == b"J" else None
-        except (ValueError, RecursionError):
+            message = parse_json(b"".join(pieces)) if kind == b"J" else None
+        except ValueError:
             message = None
         if not isinstance(message, dict):
             raise ProtocolError(f"{self.peer} sends something else than a message")
