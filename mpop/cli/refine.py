@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from mpop.cli import context
-from mpop.cli.context import JsonOption, angstrom, emit
+from mpop.cli.context import JsonOption, angstrom, counted, emit
 from mpop_store.errors import InputError
 
 
@@ -62,7 +62,7 @@ def refine(
         f"{name}: {angstrom(first.resolution_before_A[name])} -> {angstrom(after)}"
         for name, after in last.resolution_after_A.items()
     ]
-    lines.append(f"{len(result.commits)} commits, the last is {result.commits[-1][:10]}")
+    lines.append(f"{counted(len(result.commits), 'commit')}, the last is {result.commits[-1][:10]}")
     emit("refine", {"commits": result.commits, "jobs": result.jobs}, "\n".join(lines))
 
 

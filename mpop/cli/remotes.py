@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mpop.cli import context
-from mpop.cli.context import JsonOption, emit
+from mpop.cli.context import JsonOption, counted, emit
 from mpop_store.errors import InputError
 
 if TYPE_CHECKING:
@@ -142,8 +142,8 @@ def push(
     options = PushOptions(branch, force_with_lease, delete, requests)
     with transfer_bar() as progress:
         pushed = push_to(repository, settings, options, progress)
-    sent = f"{_size(pushed.bytes)} in {_count(pushed.objects, 'object')}"
-    lines = [f"{settings.name}: {_count(pushed.commits, 'commit')}, {sent}"]
+    sent = f"{_size(pushed.bytes)} in {counted(pushed.objects, 'object')}"
+    lines = [f"{settings.name}: {counted(pushed.commits, 'commit')}, {sent}"]
     lines += [f"  {_short(ref)}  {_arrow(old, new)}" for ref, (old, new) in pushed.moves.items()]
     data = {"remote": settings.name, **vars(pushed)}
     emit("push", data, "\n".join(lines) if pushed.moves else f"{settings.name}: everything is up to date")
@@ -171,9 +171,8 @@ def drop(
     options = DropOptions(tuple(species or ()), tuple(items or ()), everything, older, dry_run)
     dropped = drop_data(Population(repository), settings, options)
     verb = "would drop" if dry_run else "dropped"
-    text = (
-        f"{verb} {_count(dropped.objects, 'object')} ({_size(dropped.bytes)}); all are safe at {dropped.proven_at}"
-    )
+    what = f"{counted(dropped.objects, 'object')} ({_size(dropped.bytes)})"
+    text = f"{verb} {what}; all are safe at {dropped.proven_at}"
     emit("drop", {**vars(dropped), "dry_run": dry_run}, text)
 
 
@@ -259,7 +258,7 @@ def _fetched(fetched: Fetched) -> dict[str, object]:
 
 
 def _received(fetched: Fetched) -> str:
-    return f"{_count(fetched.commits, 'commit')}, {_size(fetched.bytes)} of arrays"
+    return f"{counted(fetched.commits, 'commit')}, {_size(fetched.bytes)} of arrays"
 
 
 def _move_lines(fetched: Fetched) -> list[str]:
@@ -281,10 +280,6 @@ def _arrow(old: str | None, new: str | None) -> str:
     if new is None:
         return "deleted"
     return f"{old[:10]} -> {new[:10]}" if old else f"new, {new[:10]}"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _size(count: float) -> str:

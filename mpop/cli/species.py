@@ -36,6 +36,10 @@ def add(
     ignore_unmatched: Annotated[
         bool, typer.Option("--ignore-unmatched", help="Leave out particles of unknown series.")
     ] = False,
+    source: Annotated[
+        str | None,
+        typer.Option(help="The source that the particles are from, where sources share names of series."),
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Import a species: half-maps, mask and particles."""
@@ -52,6 +56,7 @@ def add(
         angpix_coords=angpix_coords,
         angpix_shifts=angpix_shifts,
         ignore_unmatched=ignore_unmatched,
+        source=source,
     )
     for warning in added.warnings:
         context.warn(warning)

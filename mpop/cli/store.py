@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mpop.cli import context
-from mpop.cli.context import JsonOption, emit
+from mpop.cli.context import JsonOption, counted, emit
 from mpop.errors import InputError
 
 if TYPE_CHECKING:
@@ -61,14 +61,14 @@ def _verify_lines(report: VerifyReport) -> list[str]:
         lines += [f"    needed by {dependent}" for dependent in problem.dependents]
     lines += [f"repaired: {name}" for name in report.repaired]
     if report.elsewhere:
-        lines.append(f"{report.elsewhere} objects are not here and are fetched when they are needed")
+        lines.append(f"{counted(report.elsewhere, 'object')} not here, to be fetched when needed")
     if report.shallow:
         lines.append("the history was cut short; what leads to older versions was not followed")
     if report.read_objects < report.objects:
         lines.append(f"read {_share(report)} of the objects, {_MiB(report.read_bytes)}")
     checked = (
-        f"{report.objects} objects ({_MiB(report.bytes)}), {report.git_files} Git objects, "
-        f"{report.records} record versions in {report.commits} commits"
+        f"{counted(report.objects, 'object')} ({_MiB(report.bytes)}), {counted(report.git_files, 'Git object')}, "
+        f"{counted(report.records, 'record version')} in {counted(report.commits, 'commit')}"
     )
     return [*lines, f"verified: {checked}" if report.ok else f"{len(report.problems)} problems in {checked}"]
 
@@ -87,7 +87,9 @@ def pack(json: JsonOption = False) -> None:
 
     context.options.json |= json
     report = run_pack(context.population().repository)
-    lines = [f"packed {report.objects} objects ({_MiB(report.bytes)}); there are {report.packs} packs"]
+    lines = [
+        f"packed {counted(report.objects, 'object')} ({_MiB(report.bytes)}), now {counted(report.packs, 'pack')}"
+    ]
     if report.united:
         lines.append(f"made {report.united} small packs into larger ones")
     if not report.git:
@@ -114,7 +116,7 @@ def gc(
     context.options.json |= json
     report = collect(context.population().repository, dry_run=dry_run, empty_trash=empty_trash)
     would = "would move" if dry_run else "moved"
-    lines = [f"{would} {report.garbage_objects} objects ({_MiB(report.garbage_bytes)}) to the trash"]
+    lines = [f"{would} {counted(report.garbage_objects, 'object')} ({_MiB(report.garbage_bytes)}) to the trash"]
     if report.deleted_bytes:
         lines.append(f"{'would delete' if dry_run else 'deleted'} {_MiB(report.deleted_bytes)} from the trash")
     if report.trash_bytes:
@@ -122,5 +124,5 @@ def gc(
     if report.recent_objects:
         lines.append(f"left {report.recent_objects} unneeded objects alone that are new or few in their pack")
     lines += [f"at work: {lease}" for lease in report.leases]
-    lines.append(f"{report.live_objects} objects are needed")
+    lines.append(f"{counted(report.live_objects, 'object')} needed")
     emit("gc", {"dry_run": dry_run, **vars(report)}, "\n".join(lines))

@@ -53,13 +53,20 @@ def add_species(
     angpix_coords: float | None = None,
     angpix_shifts: float | None = None,
     ignore_unmatched: bool = False,
+    source: str | None = None,
 ) -> AddedSpecies:
-    """Import a species and stage it. Raises InputError with every kind of mismatch; then nothing is staged."""
+    """Import a species and stage it. Raises InputError with every kind of mismatch; then nothing is staged.
+
+    source: the name or id of the source whose series the table means; needed where sources share names of series.
+    """
     if any(species.name == name for species in population.species_heads().values()):
         raise StateError(f"there is a species called {name} already; choose another name")
     items = population.items()
     if not items:
         raise StateError("the population has no tilt series yet; add them with `mpop source add` first")
+    if source is not None:
+        chosen = population.source(source).id
+        items = {identity: item for identity, item in items.items() if item.source == chosen}
     symmetry_matrices(symmetry)
     _must_be_positive("--angpix", pixel_size_A)
     _must_be_positive("--angpix-coords", angpix_coords)
@@ -148,7 +155,8 @@ def _match(
     if ambiguous:
         name, ids = next(iter(ambiguous.items()))
         raise InputError(
-            f"{table.path}: {counts[name]} rows are from {name}, a name of several series: {', '.join(ids)}"
+            f"{table.path}: {counts[name]} rows are from {name}, a name of several series: {', '.join(ids)}; "
+            "say which source is meant with --source"
         )
     matched = {name: by_name[name][0] for name in counts if name in by_name}
     unmatched = {name: count for name, count in counts.items() if name not in by_name}

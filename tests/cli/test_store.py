@@ -48,7 +48,7 @@ def test_pack_then_everything_is_as_before(population: Population) -> None:
     again = Population.open(population.root)
     assert list(again.objects.loose.names()) == [] and list(again.objects.names()) == names
     assert mpop(population, "verify").startswith(f"verified: {len(names)} objects")
-    assert mpop(population, "pack") == "packed 0 objects (0.0 MiB); there are 1 packs\n"
+    assert mpop(population, "pack") == "packed 0 objects (0.0 MiB), now 1 pack\n"
 
 
 def test_gc_says_what_it_would_do_and_does_it(population: Population) -> None:
@@ -62,7 +62,7 @@ def test_gc_says_what_it_would_do_and_does_it(population: Population) -> None:
     assert done["garbage_objects"] == told["garbage_objects"] and not population.objects.path(garbage).exists()
     assert mpop(population, "verify").startswith("verified: ")
     text = mpop(population, "gc", "--empty-trash")
-    assert "from the trash" in text and text.endswith(f"{done['live_objects']} objects are needed\n")
+    assert "from the trash" in text and text.endswith(f"{done['live_objects']} objects needed\n")
     assert as_json(population, "gc")["trash_bytes"] == 0
 
 

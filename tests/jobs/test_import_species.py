@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from mpop.errors import InputError, StateError
+from mpop.errors import InputError, NotFoundError, StateError
 from mpop.formats.images import read_map
 from mpop.formats.particle_tables import read_particles, write_m_particles
 from mpop.jobs.import_source import add_source
@@ -170,6 +170,12 @@ def test_a_name_of_several_series_is_ambiguous(
     with pytest.raises(InputError, match="4 rows are from TS_01, a name of several series: ") as caught:
         add(population, warp_files)
     assert all(identity in str(caught.value) for identity in ids)
+    assert str(caught.value).endswith("say which source is meant with --source")
+    first = next(one for one in population.sources().values() if one.name != "more")
+    added = add(population, warp_files, source=first.name)
+    assert set(added.record.particles) <= set(first.items) and added.record.n_particles == 6
+    with pytest.raises(NotFoundError, match="no source 'other'"):
+        add_species(population, "again", *warp_files.species_files(), diameter_A=DIAMETER_A, source="other")
 
 
 def test_a_few_particles_outside_are_said_and_many_refused(population: Population, warp_files: WarpFiles) -> None:
