@@ -204,11 +204,6 @@ def device() -> str:
     return choose_device(options.device)
 
 
-def counted(number: int, noun: str) -> str:
-    """`1 object`, `2 objects`."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
 def angstrom(value: float | None) -> str:
     """A resolution as people write it."""
     return "-" if value is None else f"{value:.2f} A"

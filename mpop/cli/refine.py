@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from mpop.cli import context
-from mpop.cli.context import JsonOption, angstrom, counted, emit
+from mpop.cli.context import JsonOption, angstrom, emit
+from mpop.words import counted
 from mpop_store.errors import InputError
 
 

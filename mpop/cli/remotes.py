@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mpop.cli import context
-from mpop.cli.context import JsonOption, counted, emit
+from mpop.cli.context import JsonOption, emit
+from mpop.words import counted
 from mpop_store.errors import InputError
 
 if TYPE_CHECKING:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mpop.cli import context
-from mpop.cli.context import JsonOption, counted, emit
+from mpop.cli.context import JsonOption, emit
 from mpop.errors import InputError
+from mpop.words import counted
 
 if TYPE_CHECKING:
     from mpop.jobs.verify import VerifyReport

@@ -68,15 +68,6 @@ def apply(plan: MergePlan, decisions: Mapping[str, Decision], threads: int = 1) 
     return outcome
 
 
-def _item_sides(parts: Parts, decisions: Mapping[str, Decision]) -> dict[str, Side]:
-    """The side that each tilt series follows that both sides changed."""
-    chosen: dict[str, Side] = {}
-    for key, decision in decisions.items():
-        if key.startswith("item/") and decision.side is not None:
-            chosen[key.removeprefix("item/")] = decision.side
-    return parts.item_sides(chosen)
-
-
 def _put(outcome: Outcome, merged: Record | None, ours: Record | None, path: str) -> None:
     """A merged record, if it is not ours as it stands."""
     if merged is None:

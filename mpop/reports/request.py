@@ -16,7 +16,8 @@ from mpop.merging.conflicts import Conflict, Numbers
 from mpop.population import Population
 from mpop.reports import species_plots
 from mpop.requests.claims import OfferedSpecies, SeriesCount, read_maps
-from mpop.requests.verdict import Check, SeriesCollisions, counted
+from mpop.requests.verdict import Check, SeriesCollisions
+from mpop.words import counted
 
 TONES = {
     "can be merged": "good",

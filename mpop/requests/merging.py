@@ -21,7 +21,8 @@ from mpop.population import Population
 from mpop.records import SpeciesRecord
 from mpop.requests.chains import Request, Requests
 from mpop.requests.check import check
-from mpop.requests.verdict import Check, counted
+from mpop.requests.verdict import Check
+from mpop.words import counted
 from mpop_store.git.history import Changes
 from mpop_store.git.refs import HEAD
 

@@ -10,6 +10,7 @@ from mpop.merging.plan import Incoming
 from mpop.requests.claims import OfferedSpecies
 from mpop.requests.matching import Matching
 from mpop.requests.records import RequestRecord
+from mpop.words import counted
 
 Answer = Literal["can be merged", "can be merged after", "cannot be merged", "merged already"]
 
@@ -98,11 +99,6 @@ def judge(
 
 def _and_more(reasons: list[str]) -> str:
     return f" (and {counted(len(reasons) - 1, 'more reason')})" if len(reasons) > 1 else ""
-
-
-def counted(number: int, noun: str) -> str:
-    """`1 collision`, `2 collisions`."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def plain(check: Check) -> dict[str, Any]:

@@ -184,7 +184,7 @@ class Labs(RuleBasedStateMachine):
         population, ours = self.open(lab), self.head(lab)
         base = population.repository.merge_base(ours, theirs)
         assert base is not None
-        result = merge(population, theirs, default=wins)  # type: ignore[arg-type]
+        result = merge(population, theirs, default=wins)
         if theirs in self.history(ours):
             assert result.status == "up to date"
         elif ours in self.history(theirs):

@@ -190,11 +190,6 @@ class PackWriter:
             written += os.pwrite(self._handle, memoryview(data)[written:], self.size + written)
         self.size += written
 
-    @property
-    def is_empty(self) -> bool:
-        """Whether nothing was added."""
-        return not self._rows
-
     def finish(self) -> Path:
         """Close the pack and, once it would survive a power cut, give it its name."""
         table = make_table(self._rows)
