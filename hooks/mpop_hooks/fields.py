@@ -109,6 +109,7 @@ CHECKS: Mapping[str, tuple[Check, str]] = {
     "series": (each(a(dict)), "does not list series"),
     "failed": (each(with_fields(item=an_id, name=is_name, reason=a(str))), "does not list series"),
     "warnings": (each(a(str)), "are not lines"),
+    "result": (a(dict), "is not by name"),
 }
 """Field -> what it must be, and what to say if it is not. Other fields ending in `_object` may name an object."""
 

@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 
 from mpop.errors import InputError, StateError
-from mpop.formats.images import read_map
 from mpop.formats.particle_tables import ParticleTable, read_particles, series_name
 from mpop.geometry.symmetry import symmetry_matrices
 from mpop.jobs.halfmaps import filtered_and_fsc
 from mpop.jobs.leasing import leased
+from mpop.jobs.map_input import from_files
 from mpop.maps.filters import resize
 from mpop.maps.fsc import fsc_report
 from mpop.population import Population
@@ -25,7 +25,6 @@ from mpop.records.models import ItemRecord, SpeciesRecord
 from mpop.records.tilt_series import ParticleSet
 from mpop_store import canonical_json, hash_bytes
 
-PIXEL_SIZE_TOLERANCE = 0.01
 MIN_BOX = 8
 OUTSIDE_MARGIN = 0.05
 """How far beyond its tomogram a particle may lie, as a fraction of the tomogram."""
@@ -68,18 +67,19 @@ def add_species(
         chosen = population.source(source).id
         items = {identity: item for identity, item in items.items() if item.source == chosen}
     symmetry_matrices(symmetry)
-    _must_be_positive("--angpix", pixel_size_A)
     _must_be_positive("--angpix-coords", angpix_coords)
     _must_be_positive("--angpix-shifts", angpix_shifts)
     _must_be_positive("--diameter", diameter_A)
-    maps, pixel = _read_maps(Path(half1), Path(half2), Path(mask), pixel_size_A)
-    extent = maps["half1"].shape[0] * pixel
+    given = from_files(Path(half1), Path(half2), Path(mask), pixel_size_A)
+    pixel = given.pixel_size_A
+    extent = given.box * pixel
     if not MIN_BOX / 2 <= diameter_A / pixel <= extent / pixel:
         raise InputError(
             f"--diameter {diameter_A:g} A does not go with maps of {extent:.0f} A; check diameter and pixel size"
         )
     box = 2 * round(diameter_A / pixel)
-    maps = {key: resize(volume, box) for key, volume in maps.items()}
+    volumes = {"half1": given.half1, "half2": given.half2, "mask": given.required_mask()}
+    maps = {key: resize(volume, box) for key, volume in volumes.items()}
     table = read_particles(particles, angpix_coords, angpix_shifts)
     matched, warnings = _match(table, items, ignore_unmatched)
     sets, more = _particle_sets(population, table, matched)
@@ -108,39 +108,6 @@ def add_species(
 def _must_be_positive(option: str, value: float | None) -> None:
     if value is not None and not 0 < value < np.inf:
         raise InputError(f"{option} {value:g} is not a length; it must be greater than 0")
-
-
-def _read_maps(
-    half1: Path, half2: Path, mask: Path, pixel_size_A: float | None
-) -> tuple[dict[str, np.ndarray], float]:
-    """half1, half2, mask of one box, and their pixel size."""
-    paths = {"half1": half1, "half2": half2, "mask": mask}
-    read = {key: read_map(path) for key, path in paths.items()}
-    box = read["half1"][0].shape[0]
-    for key, (volume, _) in read.items():
-        if volume.shape[0] != box:
-            raise InputError(
-                f"{paths[key]}: box {volume.shape[0]}, but {half1} has {box}; all three must be alike"
-            )
-    sizes = {key: size for key, (_, size) in read.items() if size is not None}
-    pixel = pixel_size_A or sizes.get("half1") or sizes.get("half2")
-    if pixel is None:
-        raise InputError(f"{half1}: the header does not give the pixel size; give --angpix")
-    for key, size in sizes.items():
-        if pixel_size_A is None and abs(size / pixel - 1) > PIXEL_SIZE_TOLERANCE:
-            raise InputError(
-                f"{paths[key]}: {size:g} A/px, but {half1} has {pixel:g}; give --angpix if that is wrong"
-            )
-    volume = read["mask"][0]
-    if volume.min() < -1e-3 or volume.max() > 1 + 1e-3 or volume.max() <= 0:
-        raise InputError(
-            f"{mask}: a mask must lie between 0 and 1, this one runs from {volume.min():g} to {volume.max():g}"
-        )
-    maps = {key: volume for key, (volume, _) in read.items()}
-    maps["mask"] = np.clip(maps["mask"], 0.0, 1.0)
-    if np.array_equal(maps["half1"], maps["half2"]):
-        raise InputError(f"{half1} and {half2} are the same map; two independent half-maps are needed")
-    return maps, float(pixel)
 
 
 def _match(

@@ -150,7 +150,9 @@ class JobRecord(Record):
 
     kind: Literal["job"] = "job"
     id: str
-    verb: Literal["reconstruct", "refine", "merge"]
+    verb: Literal[
+        "reconstruct", "refine", "merge", "fsc", "fsc3d", "local-resolution", "sampling", "denoise", "correct"
+    ]
     parameters: dict[str, Any]
     seed: int
     inputs: dict[str, str]
@@ -168,4 +170,8 @@ class JobRecord(Record):
     """Per series: item, name, score before and after, evaluations, seconds."""
     failed: list[FailedSeries] = Field(default_factory=list)
     warnings: list[str] = Field(default_factory=list)
+    result: dict[str, Any] = Field(default_factory=dict)
+    """What a job found that changes no species, by name: numbers and sentences, as its `--json` prints them."""
+    result_object: str | None = None
+    """Group with the arrays that go with it: curves, volumes, maps."""
     version: str = ""

@@ -1,0 +1,120 @@
+"""What a map job on a species leaves behind: one commit with a job record, its numbers and its arrays.
+
+A job is a pure function of its verb, parameters, seed and inputs, and its id is their hash. So a job that was done
+before, on this very version of the species, is found by its id, and need not run again:
+
+    analysis = Analysis.of(population, maps.species, "fsc3d", {"cone_deg": 20.0})
+    if analysis.before is None:
+        done = analysis.commit({"fsc3d": volume}, {"sphericity": 0.93}, "sphericity 0.93")
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from numpy.typing import NDArray
+
+from mpop.errors import StateError
+from mpop.jobs.environment import peak_GiB, software_versions
+from mpop.jobs.recording import job_id
+from mpop.population import Population, record_path, typed, versioned
+from mpop.records.models import JobRecord, SpeciesRecord
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A commit and the record of the job that it holds."""
+
+    commit: str
+    job: JobRecord
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """A map job on one species, from the moment it begins. planned: its record, before it has run."""
+
+    population: Population
+    species: SpeciesRecord
+    head: str
+    planned: JobRecord
+    started: float = field(default_factory=time.perf_counter)
+
+    @classmethod
+    def of(
+        cls,
+        population: Population,
+        species: SpeciesRecord,
+        verb: str,
+        parameters: Mapping[str, Any],
+        seed: int = 0,
+        device: str = "cpu",
+        threads: int = 1,
+    ) -> Analysis:
+        """Plan a job. parameters: plain JSON values, of all that decides the result.
+
+        Raises StateError when there are uncommitted changes or a merge waits.
+        """
+        population.refuse_while_merging()
+        head = population.repository.head
+        if head is None or not population.repository.is_clean:
+            raise StateError(
+                "the population has uncommitted changes; run `mpop commit -m MESSAGE` first, "
+                "so that the job can record what it started from"
+            )
+        job = JobRecord(
+            id="",
+            verb=verb,  # pyright: ignore[reportArgumentType]  # pydantic refuses what is no verb
+            parameters=dict(parameters),
+            seed=seed,
+            inputs={record_path(species): species.version},
+            software={},
+            device=device,
+            threads=threads,
+            wall_s=0.0,
+            peak_GiB=0.0,
+        )
+        return cls(population, species, head, job.model_copy(update={"id": job_id(job)}))
+
+    @property
+    def before(self) -> JobRecord | None:
+        """The record of this very job, if HEAD holds it."""
+        path = record_path(self.planned)
+        if self.population.repository.find(path, self.head) is None:
+            return None
+        return typed(JobRecord, path, self.population.repository.read(path, self.head))
+
+    def commit(
+        self,
+        arrays: Mapping[str, NDArray[Any]],
+        result: Mapping[str, Any],
+        summary: str,
+        warnings: Sequence[str] = (),
+        changed: Mapping[str, Any] | None = None,
+    ) -> Recorded:
+        """Store the arrays and commit the job.
+
+        result: plain JSON values. summary: one line for the log. changed: fields of the species that this job
+        sets, such as the denoiser that it trained; its parent and its job are filled in.
+        """
+        job = versioned(
+            self.planned.model_copy(
+                update={
+                    "software": software_versions(),
+                    "wall_s": round(time.perf_counter() - self.started, 3),
+                    "peak_GiB": round(peak_GiB(), 3),
+                    "warnings": list(warnings),
+                    "result": dict(result),
+                    "result_object": self.population.write_group(arrays) if arrays else None,
+                }
+            )
+        )
+        records = [job] if changed is None else [job, self._next_version(changed, job)]
+        message = f"{job.verb} {self.species.name}: {summary}"
+        return Recorded(self.population.commit_records(records, message, since=self.head), job)
+
+    def _next_version(self, changed: Mapping[str, Any], job: JobRecord) -> SpeciesRecord:
+        update = {**changed, "job": job.id, "parent": self.species.version, "merged": []}
+        return versioned(self.species.model_copy(update=update))

@@ -1,0 +1,97 @@
+"""The two half-maps and the mask that a map job works on: from MRC files, or from a species of a population."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mpop.errors import InputError
+from mpop.formats.images import read_map
+from mpop.population import Population
+from mpop.records.models import SpeciesRecord
+
+PIXEL_SIZE_TOLERANCE = 0.01
+
+Map = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class HalfMaps:
+    """Two half-maps and a mask, cubes (z, y, x) of one box; mask from 0 to 1, None when none was given.
+
+    name: of the species, or of the first file without its suffix. species: the record that they come from.
+    """
+
+    name: str
+    half1: Map
+    half2: Map
+    mask: Map | None
+    pixel_size_A: float
+    species: SpeciesRecord | None = None
+
+    @property
+    def box(self) -> int:
+        """Voxels along an edge."""
+        return len(self.half1)
+
+    def required_mask(self) -> Map:
+        """The mask. Raises InputError when there is none."""
+        if self.mask is None:
+            raise InputError(f"{self.name}: this needs a mask around the particle; give --mask MASK")
+        return self.mask
+
+
+def from_files(half1: Path, half2: Path, mask: Path | None = None, pixel_size_A: float | None = None) -> HalfMaps:
+    """Read half-maps and, if there is one, a mask.
+
+    pixel_size_A: in place of what the headers say. Raises InputError with the file and the reason for maps that do
+    not go together: boxes, pixel sizes, a mask beyond 0 to 1, NaN, nothing but one value, twice the same map.
+    """
+    if pixel_size_A is not None and not 0 < pixel_size_A < np.inf:
+        raise InputError(f"--angpix {pixel_size_A:g} is not a length; it must be greater than 0")
+    paths = [half1, half2] if mask is None else [half1, half2, mask]
+    read = [read_map(path) for path in paths]
+    for path, (volume, _) in zip(paths, read, strict=True):
+        if volume.shape != read[0][0].shape:
+            raise InputError(
+                f"{path}: box {len(volume)}, but {half1} has {len(read[0][0])}; all maps must be alike"
+            )
+        if path != mask and volume.min() == volume.max():
+            raise InputError(f"{path}: every voxel is {volume.flat[0]:g}; is it the right file?")
+    pixel = _pixel_size(paths, [size for _, size in read]) if pixel_size_A is None else pixel_size_A
+    if np.array_equal(read[0][0], read[1][0]):
+        raise InputError(f"{half1} and {half2} are the same map; two independent half-maps are needed")
+    return HalfMaps(
+        half1.stem, read[0][0], read[1][0], None if mask is None else _mask(mask, read[2][0]), float(pixel)
+    )
+
+
+def from_species(population: Population, name: str) -> HalfMaps:
+    """The half-maps and the mask of a species as it stands."""
+    species = population.one_species(name)
+    maps = population.maps(species)
+    return HalfMaps(species.name, maps["half1"], maps["half2"], maps["mask"], species.pixel_size_A, species)
+
+
+def _pixel_size(paths: list[Path], sizes: list[float | None]) -> float:
+    """Of the first half-map that tells it; all that tell one must agree."""
+    pixel = sizes[0] or sizes[1]
+    if pixel is None:
+        raise InputError(f"{paths[0]}: the header does not give the pixel size; give --angpix")
+    for path, size in zip(paths, sizes, strict=True):
+        if size is not None and abs(size / pixel - 1) > PIXEL_SIZE_TOLERANCE:
+            raise InputError(
+                f"{path}: {size:g} A/px, but {paths[0]} has {pixel:g}; give --angpix if that is wrong"
+            )
+    return pixel
+
+
+def _mask(path: Path, volume: Map) -> Map:
+    if volume.min() < -1e-3 or volume.max() > 1 + 1e-3 or volume.max() <= 0:
+        raise InputError(
+            f"{path}: a mask must lie between 0 and 1, this one runs from {volume.min():g} to {volume.max():g}"
+        )
+    return np.clip(volume, 0.0, 1.0)

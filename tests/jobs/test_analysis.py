@@ -1,0 +1,66 @@
+"""A map job on a species: one commit with numbers and arrays, done once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from example_population import make_population
+
+from mpop.errors import StateError
+from mpop.jobs.analysis import Analysis
+from mpop.jobs.verify import verify
+from mpop.population import Population
+from mpop.records.models import SpeciesRecord
+
+
+@pytest.fixture
+def population(tmp_path: Path) -> Population:
+    return make_population(tmp_path)
+
+
+def only_species(population: Population) -> SpeciesRecord:
+    return next(iter(population.species().values()))
+
+
+def test_a_job_is_committed_with_its_numbers_and_arrays(population: Population) -> None:
+    species = only_species(population)
+    volume = np.arange(8, dtype=np.float32).reshape(2, 2, 2)
+    analysis = Analysis.of(population, species, "fsc3d", {"cone_deg": 20.0})
+    assert analysis.before is None
+    done = analysis.commit({"fsc3d": volume}, {"sphericity": 0.93}, "sphericity 0.93")
+    assert population.repository.head == done.commit
+    assert population.repository.show().message.startswith(f"fsc3d {species.name}: sphericity 0.93")
+    job = population.jobs()[done.job.id]
+    assert job.result == {"sphericity": 0.93}
+    assert job.result_object is not None
+    assert np.array_equal(population.read_group(job.result_object)["fsc3d"], volume)
+    assert only_species(population) == species, "an analysis changes no species"
+    assert verify(population).problems == []
+
+
+def test_the_same_job_on_the_same_version_is_found(population: Population) -> None:
+    done = Analysis.of(population, only_species(population), "fsc3d", {"cone_deg": 20.0}).commit({}, {}, "")
+    again = Analysis.of(population, only_species(population), "fsc3d", {"cone_deg": 20.0}).before
+    assert again is not None
+    assert again.id == done.job.id
+    other = Analysis.of(population, only_species(population), "fsc3d", {"cone_deg": 10.0})
+    assert other.before is None
+
+
+def test_a_job_may_set_fields_of_its_species(population: Population) -> None:
+    species = only_species(population)
+    model = population.write_group({"weights": np.ones(3)})
+    analysis = Analysis.of(population, species, "denoise", {})
+    done = analysis.commit({}, {}, "trained", changed={"denoiser_object": model})
+    after = only_species(population)
+    assert (after.denoiser_object, after.job, after.parent) == (model, done.job.id, species.version)
+    assert verify(population).problems == []
+
+
+def test_what_is_not_committed_must_be_first(population: Population) -> None:
+    species = only_species(population)
+    population.stage([species.model_copy(update={"name": "renamed"})])
+    with pytest.raises(StateError, match="uncommitted changes"):
+        Analysis.of(population, species, "fsc3d", {})
