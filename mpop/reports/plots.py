@@ -1,76 +1,37 @@
-"""Figures of a refinement report, each as one inline SVG on a transparent ground.
-
-Grey before, blue after, green dashes with the true parameters, everywhere. Frequencies run from low to high and
-are labelled in angstrom, as the field reads them. Ink is drawn in `currentColor`, so that a page may be dark.
-"""
+"""Figures of a refinement report: before, after, and with the true parameters (green dashes)."""
 
 from __future__ import annotations
 
-import html
-import io
 from collections.abc import Sequence
-from typing import Any
 
 import matplotlib
-
-matplotlib.use("Agg")
-
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from mpop.jobs.evaluate import SpeciesEvaluation, Stages
 from mpop.jobs.truth import WarpEvaluation
-from mpop.maps.fsc import FSCCurve
+from mpop.reports.figures import (
+    AFTER,
+    BEFORE,
+    INK,
+    MORE_COLOURS,
+    RULE,
+    SCALE_BAR_A,
+    SHOWN_PART,
+    STYLE,
+    TRUTH,
+    fsc_axes,
+    svg,
+)
 
-BEFORE, AFTER, CEILING = "#8b93a1", "#3b82f6", "#16a34a"
-MORE_SPECIES = ("#d97706", "#a855f7", "#0891b2", "#db2777")
 LABELS = Stages("imported parameters", "refined", "true parameters")
 LINES = Stages(
     {"color": BEFORE, "lw": 1.8},
     {"color": AFTER, "lw": 2.0},
-    {"color": CEILING, "lw": 1.8, "ls": (0, (4, 2))},
+    {"color": TRUTH, "lw": 1.8, "ls": (0, (4, 2))},
 )
-INK = "#010203"
-"""Written into the SVG by matplotlib, and replaced there by `currentColor`."""
-RULE = "#8b93a180"
-STYLE: dict[Any, Any] = {
-    "font.family": "sans-serif",
-    "font.size": 10,
-    "text.color": INK,
-    "axes.edgecolor": INK,
-    "axes.labelcolor": INK,
-    "axes.facecolor": "none",
-    "axes.linewidth": 0.7,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.titlesize": 11,
-    "axes.titlelocation": "left",
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "legend.frameon": False,
-    "legend.fontsize": 9,
-    "svg.hashsalt": "mpop",
-    "figure.facecolor": "none",
-    "figure.dpi": 100,
-    "savefig.dpi": 200,
-}
-RESOLUTION_TICKS_A = (40, 20, 15, 12, 10, 8, 7, 6, 5, 4, 3.5, 3, 2.5, 2)
-SHOWN_PART = 0.6
-"""Of the box that slices show: species boxes are twice the particle."""
-SCALE_BAR_A = 50.0
-
-
-def svg(figure: Figure, description: str) -> str:
-    """The figure as SVG text without XML header or date, with a description for those who cannot see it."""
-    buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", bbox_inches="tight", metadata={"Date": None, "Creator": None})
-    plt.close(figure)
-    text = buffer.getvalue()
-    text = text[text.index("<svg") :].replace(INK, "currentColor")
-    return text.replace("<svg", f'<svg role="img" aria-label="{html.escape(description)}"', 1)
 
 
 def _three(stages: Stages) -> list:
@@ -88,25 +49,11 @@ def fsc_figure(species: SpeciesEvaluation) -> str:
         for axis, (title, curves, threshold) in zip(axes, panels, strict=True):
             for curve, line, label in zip(_three(curves), _three(LINES), _three(LABELS), strict=True):
                 axis.plot(curve.frequency, curve.correlation, label=label, **line)
-            fsc_axes(axis, curves.after, threshold)
+            fsc_axes(axis, float(curves.after.frequency[-1]), threshold)
             axis.set_title(title)
         axes[0].set_ylabel("FSC")
         figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper right", ncols=3)
         return svg(figure, f"FSC curves of {species.name} before and after refinement")
-
-
-def fsc_axes(axis: Axes, curve: FSCCurve, threshold: float) -> None:
-    """Frequency axis with ticks in angstrom, and a line at the threshold."""
-    last = float(curve.frequency[-1])
-    axis.axhline(0, color=RULE, lw=0.8, zorder=0)
-    axis.axhline(threshold, color=RULE, lw=0.8, ls=":", zorder=0)
-    axis.text(0.004 * last, threshold + 0.015, f"{threshold:g}", fontsize=8)
-    shown: list[float] = []
-    for tick in RESOLUTION_TICKS_A:
-        if 1 / tick <= last and (not shown or 1 / tick - 1 / shown[-1] > 0.06 * last):
-            shown.append(tick)
-    axis.set_xticks([1 / tick for tick in shown], [f"{tick:g}" for tick in shown])
-    axis.set(xlim=(0, last), ylim=(-0.1, 1.03), xlabel="Resolution (Å)")
 
 
 def slices_figure(species: SpeciesEvaluation) -> str:
@@ -177,7 +124,7 @@ def _warp_arrows(axis: Axes, warp: WarpEvaluation, tilt: int) -> None:
     """Arrows on the lattice; the longest of all tilts spans a quarter of the image."""
     longest = float(np.linalg.norm(warp.planted_A, axis=-1).max()) or 1.0
     x, y = np.meshgrid(warp.lattice, warp.lattice)
-    for field, colour, width in ((warp.planted_A, CEILING, 0.024), (warp.recovered_A, AFTER, 0.011)):
+    for field, colour, width in ((warp.planted_A, TRUTH, 0.024), (warp.recovered_A, AFTER, 0.011)):
         u, v = field[tilt, ..., 0], field[tilt, ..., 1]
         arrows = axis.quiver(
             x, y, u, v, color=colour, width=width, angles="xy", scale_units="xy", scale=4 * longest
@@ -204,7 +151,7 @@ def progress_figure(steps: dict[str, list[float | None]]) -> str:
         figure, axis = plt.subplots(figsize=(4.8, 3.2))
         for number, (name, values) in enumerate(steps.items()):
             numbers = np.array([np.nan if value is None else value for value in values])
-            colour = (AFTER, *MORE_SPECIES)[number % (1 + len(MORE_SPECIES))]
+            colour = (AFTER, *MORE_COLOURS)[number % (1 + len(MORE_COLOURS))]
             axis.plot(numbers, "o-", color=colour, label=name, lw=1.8, ms=4)
         axis.set(xlabel="iteration (0: imported half-maps)", ylabel="Resolution (Å)", ylim=(0, None))
         axis.set_xticks(range(max(map(len, steps.values()))))

@@ -141,7 +141,7 @@ def report_html(evaluation: Evaluation, facts: RunFacts, title: str, lead: str) 
     return environment.get_template("refinement.html.j2").render(
         title=title,
         lead=lead,
-        colours={"before": plots.BEFORE, "after": plots.AFTER, "ceiling": plots.CEILING},
+        colours={"before": plots.BEFORE, "after": plots.AFTER, "ceiling": plots.TRUTH},
         numbers=_numbers(evaluation, facts),
         table=_table(evaluation),
         species=[

@@ -5,15 +5,25 @@ from __future__ import annotations
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib import rc_context
-from numpy.typing import NDArray
 
 from mpop.jobs.halfmaps import filtered_and_fsc
 from mpop.maps.fsc import THRESHOLD
-from mpop.reports.plots import AFTER, BEFORE, MORE_SPECIES, SCALE_BAR_A, SHOWN_PART, STYLE, fsc_axes, svg
+from mpop.reports.figures import (
+    AFTER,
+    BEFORE,
+    MORE_COLOURS,
+    SHOWN_PART,
+    STYLE,
+    TRUTH,
+    bar_length,
+    fsc_axes,
+    grey_range,
+    svg,
+)
 from mpop.requests.claims import SpeciesMaps
 
-DERIVED = "#16a34a"
-CLAIMED = MORE_SPECIES[0]
+DERIVED = TRUTH
+CLAIMED = MORE_COLOURS[0]
 MASK = "#f59e0b"
 
 
@@ -29,7 +39,7 @@ def fsc_figure(name: str, maps: SpeciesMaps, claimed_A: float | None, derived_A:
             (fsc.corrected, "corrected", {"color": AFTER, "lw": 2.2}),
         ):
             axis.plot(curve.frequency, curve.correlation, label=label, **line)
-        fsc_axes(axis, fsc.corrected, THRESHOLD)
+        fsc_axes(axis, float(fsc.corrected.frequency[-1]), THRESHOLD)
         for value, label, colour, height in _marks(claimed_A, derived_A, float(fsc.corrected.frequency[1])):
             axis.axvline(1 / value, color=colour, lw=1.2, ymax=height)
             side = "right" if 1 / value > 0.6 * fsc.corrected.frequency[-1] else "left"
@@ -65,7 +75,7 @@ def slices_figure(name: str, maps: SpeciesMaps, pixel_size_A: float) -> str:
     with rc_context(STYLE):
         figure, axes = plt.subplots(2, 3, figsize=(7.4, 5.2))
         for row, (volume, label) in enumerate(((filtered, "weighted by FSC"), (mean, "mean of half-maps"))):
-            low, high = _grey_range(volume[part, part, part])
+            low, high = grey_range(volume[part, part, part])
             for axis, direction, depth in zip(axes[row], "zyx", range(3), strict=True):
                 plane = np.take(volume, box // 2, axis=depth)[part, part]
                 outline = np.take(maps.mask, box // 2, axis=depth)[part, part]
@@ -75,21 +85,9 @@ def slices_figure(name: str, maps: SpeciesMaps, pixel_size_A: float) -> str:
                 axis.set(xticks=[], yticks=[], title=f"across {direction}" if row == 0 else "")
                 axis.spines[:].set_visible(False)
             axes[row][0].set_ylabel(label)
-        length = _bar_length(2 * reach * pixel_size_A)
+        length = bar_length(2 * reach * pixel_size_A)
         start = 0.06 * reach
         axes[0][0].plot([start, start + length / pixel_size_A], [0.08 * reach] * 2, color="white", lw=3)
         axes[0][0].text(start, 0.14 * reach, f"{length:g} Å", color="white", fontsize=9)
         figure.tight_layout(w_pad=0.3, h_pad=0.3)
         return svg(figure, f"Central slices of {name} in three directions")
-
-
-def _grey_range(volume: NDArray[np.floating]) -> tuple[float, float]:
-    """Black and white, never the same."""
-    low, high = np.percentile(volume, [0.5, 99.9])
-    return float(low), float(max(high, low + np.finfo(np.float32).tiny))
-
-
-def _bar_length(extent_A: float) -> float:
-    """Of the scale bar: a round number, at most a third of the picture."""
-    lengths = [SCALE_BAR_A, 20.0, 10.0, 5.0, 2.0, 1.0]
-    return next((length for length in lengths if length <= extent_A / 3), lengths[-1])

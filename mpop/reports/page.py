@@ -1,0 +1,82 @@
+"""One self-contained page for a map job: a verdict, the headline figures, and sections of pictures.
+
+page = Page("Directional resolution of ribosome", "Half-maps ...", Verdict("warn", "Anisotropic: ..."))
+page.numbers.append(Number("0.71", "sphericity", "warn"))
+page.sections.append(Section("By direction", "What to look for", [svg_text]))
+write_page(directory, page, {"schema": "mpop.fsc3d/v1", ...})
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+from jinja2 import Environment, PackageLoader
+
+from mpop.formats.files import replacing
+
+Tone = Literal["", "good", "warn", "bad"]
+SIGNS: Mapping[Tone, str] = {"": "·", "good": "✓", "warn": "!", "bad": "✗"}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One plain sentence that answers what the user came to ask, and lines that say why."""
+
+    tone: Tone
+    sentence: str
+    reasons: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Number:
+    """A headline figure: `3.2 Å`, what it is, and whether it is good."""
+
+    value: str
+    label: str
+    tone: Tone = ""
+
+
+@dataclass(frozen=True)
+class Section:
+    """Pictures (SVG text) under a heading, and a sentence that says how to read them. captions: one per figure."""
+
+    title: str
+    text: str
+    figures: Sequence[str] = ()
+    captions: Sequence[str] = ()
+    table: Sequence[Sequence[str]] = ()
+    """The first row is the head."""
+
+
+@dataclass(frozen=True)
+class Page:
+    """What a page shows. footer: where the numbers come from, such as the command."""
+
+    title: str
+    lead: str
+    verdict: Verdict
+    numbers: list[Number] = field(default_factory=list)
+    sections: list[Section] = field(default_factory=list)
+    footer: str = ""
+
+
+def render(page: Page) -> str:
+    """The page as HTML."""
+    environment = Environment(loader=PackageLoader("mpop.reports", "."), autoescape=True)
+    return environment.get_template("page.html.j2").render(
+        page=page, sign=SIGNS[page.verdict.tone], version=version("mpop")
+    )
+
+
+def write_page(directory: Path, page: Page, data: Mapping[str, Any]) -> Path:
+    """Write report.html and report.json (plain JSON values) into a folder that exists; returns the page's path."""
+    text = json.dumps(data, indent=2, allow_nan=False) + "\n"
+    for name, content in (("report.json", text), ("report.html", render(page))):
+        with replacing(directory / name) as temporary:
+            temporary.write_text(content, encoding="utf-8")
+    return directory / "report.html"
