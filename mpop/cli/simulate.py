@@ -1,4 +1,4 @@
-"""`mpop simulate tilt-series`."""
+"""`mpop simulate tilt-series` and `mpop simulate stack`."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands to the application."""
     nouns = typer.Typer(help="Make data with known truth.", no_args_is_help=True, rich_markup_mode=None)
     nouns.command("tilt-series")(tilt_series)
+    nouns.command("stack")(stack)
     app.add_typer(nouns, name="simulate")
 
 
@@ -68,3 +69,56 @@ def tilt_series(
         f"particles are {summary.planted_position_rms_A:.1f} A RMS from where the files say"
     )
     emit("simulate", summary, text)
+
+
+def stack(
+    directory: Annotated[Path, typer.Argument(help="New folder for the stack.")],
+    particles: Annotated[int, typer.Option(help="Images.")] = 2000,
+    box: Annotated[int, typer.Option(help="Edge of an image, px.")] = 64,
+    angpix: Annotated[float, typer.Option(help="Pixel size, A.")] = 3.0,
+    snr: Annotated[float, typer.Option(help="Variance of signal over that of noise; inf: no noise.")] = 0.1,
+    preferred_spread: Annotated[
+        float, typer.Option(help="Views lie within this angle of the molecule's z axis, degrees; 180: uniform.")
+    ] = 180.0,
+    others: Annotated[float, typer.Option(help="Part of the particles seen from anywhere all the same.")] = 0.0,
+    defocus: Annotated[tuple[float, float], typer.Option(help="Lowest and highest defocus, um.")] = (0.8, 2.0),
+    centring_rms: Annotated[float, typer.Option(help="How far particles are off the centre, A.")] = 3.0,
+    pose_shift_rms: Annotated[float, typer.Option(help="Planted error of positions, A.")] = 2.0,
+    pose_angle_rms: Annotated[float, typer.Option(help="Planted error of orientations, degrees.")] = 3.0,
+    initial_resolution: Annotated[float, typer.Option(help="Resolution of the starting half-maps, A.")] = 20.0,
+    model: Annotated[Path | None, typer.Option(help="PDB or mmCIF of the molecule.")] = None,
+    symmetry: Annotated[
+        str, typer.Option(help="Point group of the model, which is turned to RELION's axes.")
+    ] = "C1",
+    seed: Annotated[int, typer.Option(help="Same seed, same data.")] = 1,
+    json: JsonOption = False,
+) -> None:
+    """Write a stack of extracted particles as RELION has it, with misaligned poses, and the truth apart."""
+    from mpop.simulation.stacks import StackParameters, simulate_stack
+
+    context.options.json |= json
+    parameters = StackParameters(
+        particles=particles,
+        box=box,
+        pixel_size_A=angpix,
+        signal_to_noise=snr,
+        preferred_spread_deg=preferred_spread,
+        others=others,
+        defocus_um=defocus,
+        centring_rms_A=centring_rms,
+        pose_shift_rms_A=pose_shift_rms,
+        pose_angle_rms_deg=pose_angle_rms,
+        initial_resolution_A=initial_resolution,
+        model=context.relative(model) if model else None,
+        symmetry=symmetry,
+        seed=seed,
+    )
+    context.threads()
+    with context.progress_bars() as progress:
+        summary = simulate_stack(context.relative(directory), parameters, progress)
+    text = (
+        f"Wrote {summary.particles} images of {summary.species} ({summary.symmetry}) to {summary.directory}; "
+        f"poses are {summary.planted_angle_rms_deg:.1f} degrees and {summary.planted_shift_rms_A:.1f} A RMS "
+        "from the truth"
+    )
+    emit("simulate.stack", summary, text)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import mrcfile
 import numpy as np
 import tifffile
+from mrcfile.mrcfile import MrcFile
 from mrcfile.mrcinterpreter import MrcInterpreter
 from numpy.typing import NDArray
 
@@ -60,16 +63,32 @@ def write_image(path: str | Path, image: NDArray[np.floating], pixel_size_A: flo
     _write_mrc(Path(path), image, pixel_size_A, is_volume=False)
 
 
+@contextmanager
+def new_stack(path: str | Path, shape: tuple[int, int, int], pixel_size_A: float) -> Iterator[NDArray[np.float32]]:
+    """An image stack (n, y, x) as an array in its file, MRC mode 2, which is there when the block ends well."""
+    with replacing(Path(path)) as temporary, mrcfile.new_mmap(temporary, shape, mrc_mode=2) as mrc:
+        assert mrc.header is not None and mrc.data is not None
+        mrc.set_image_stack()
+        _head(mrc, pixel_size_A)
+        yield mrc.data
+
+
+def _head(mrc: MrcFile, pixel_size_A: float) -> None:
+    """Voxel size, and a label of our own: mrcfile's holds the time."""
+    assert mrc.header is not None
+    mrc.voxel_size = pixel_size_A
+    mrc.header.label[:] = b""
+    mrc.header.label[0] = LABEL.encode()
+    mrc.header.nlabl = 1
+
+
 def _write_mrc(path: Path, data: NDArray[np.floating], pixel_size_A: float, is_volume: bool) -> None:
     with replacing(path) as temporary, mrcfile.new(temporary) as mrc:
         assert mrc.header is not None
         mrc.set_data(np.ascontiguousarray(data, dtype=np.float32))
         if is_volume:
             mrc.set_volume()
-        mrc.voxel_size = pixel_size_A
-        mrc.header.label[:] = b""  # mrcfile's own label holds the time
-        mrc.header.label[0] = LABEL.encode()
-        mrc.header.nlabl = 1
+        _head(mrc, pixel_size_A)
 
 
 def _decode_mrc(content: bytes, path: Path) -> tuple[NDArray, float | None]:

@@ -49,10 +49,17 @@ def box_of(structure: Structure, pixel_size_A: float) -> int:
 
 
 def make_maps(
-    structure: Structure, pixel_size_A: float, resolution_A: float, rng: np.random.Generator
+    structure: Structure,
+    pixel_size_A: float,
+    resolution_A: float,
+    rng: np.random.Generator,
+    box: int | None = None,
 ) -> StartingMaps:
-    """Truth, mask, and two half-maps whose FSC within the mask crosses 0.143 near a resolution."""
-    box = box_of(structure, pixel_size_A)
+    """Truth, mask, and two half-maps whose FSC within the mask crosses 0.143 near a resolution.
+
+    box: even; twice the diameter if not given.
+    """
+    box = box or box_of(structure, pixel_size_A)
     truth = true_map(structure, box, pixel_size_A)
     mask = _mask(truth, pixel_size_A)
     shell = np.rint(_radius(box)).astype(int)

@@ -11,8 +11,6 @@ truth/                                      what was planted; nothing in it is f
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -24,7 +22,7 @@ import scipy.fft
 from lxml import etree
 
 from mpop.errors import InputError
-from mpop.formats.files import replacing
+from mpop.formats.files import new_folder, replacing
 from mpop.formats.images import write_image, write_map
 from mpop.formats.star import write_star
 from mpop.formats.tomostar import write_tomostar
@@ -70,17 +68,8 @@ def simulate_tilt_series(
     """Write a project into an empty or new directory. The same parameters write the same bytes."""
     parameters = parameters or SimulationParameters()
     directory = Path(directory)
-    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
-        raise InputError(f"{directory}: exists and is not an empty folder; simulate into a new one")
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    # written beside and moved when whole: an interrupted simulation leaves nothing behind
-    with (
-        tempfile.TemporaryDirectory(prefix=f".{directory.name}.", dir=directory.parent) as temporary,
-        scipy.fft.set_workers(numba.get_num_threads()),
-    ):
-        project = Path(temporary) / "project"
+    with new_folder(directory) as project, scipy.fft.set_workers(numba.get_num_threads()):
         summary = _write_project(project, parameters, progress)
-        os.replace(project, directory)
     return replace(summary, directory=directory)
 
 
