@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import lru_cache
 
 import numpy as np
@@ -17,6 +18,13 @@ def shell_radius(box: int) -> NDArray[np.float32]:
     return np.sqrt(axis[:, None, None] + axis[None, :, None] + half).astype(np.float32)
 
 
+def shell_radii(box: int) -> Iterator[NDArray[np.float32]]:
+    """`shell_radius` plane by plane, (box, box // 2 + 1) each, for maps whose radii are not worth the memory."""
+    squares = np.square(scipy.fft.fftfreq(box) * box)
+    plane = squares[:, None] + np.square(scipy.fft.rfftfreq(box) * box)
+    return (np.sqrt(square + plane).astype(np.float32) for square in squares)
+
+
 def transform(volume: NDArray[np.floating]) -> NDArray[np.complex64]:
     """rfftn of a cubic map, float32 throughout."""
     return np.asarray(scipy.fft.rfftn(volume.astype(np.float32, copy=False), workers=-1))
@@ -29,10 +37,16 @@ def inverse(spectrum: NDArray[np.complex64], box: int) -> NDArray[np.float32]:
 
 def multiply_radially(volume: NDArray[np.floating], curve: NDArray[np.floating]) -> NDArray[np.float32]:
     """Multiply the spectrum of a cubic map by a curve over shells 0, 1, ..., linear between; 0 beyond its end."""
-    box = volume.shape[0]
-    radius = shell_radius(box)
-    weights = np.interp(radius, np.arange(len(curve)), curve, right=0.0).astype(np.float32)
-    return inverse(transform(volume) * weights, box)
+    spectrum = transform(volume)
+    scale_shells(spectrum, curve)
+    return inverse(spectrum, volume.shape[0])
+
+
+def scale_shells(spectrum: NDArray[np.complex64], curve: NDArray[np.floating]) -> None:
+    """Multiply a transform (box, box, box // 2 + 1) in place by a curve over shells, as `multiply_radially`."""
+    shells = np.arange(len(curve))
+    for plane, radius in zip(spectrum, shell_radii(len(spectrum)), strict=True):
+        plane *= np.interp(radius, shells, curve, right=0.0).astype(np.float32)
 
 
 def low_pass(

@@ -17,16 +17,17 @@ is as far from 0 as chance would not have it.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mpop.maps.filters import inverse, shell_radius, transform
+from mpop.maps.filters import inverse, shell_radii, transform
 
 THRESHOLD = 0.143
 RANDOMISE_BELOW = 0.8
-"""Phases are randomised from the shell where the unmasked FSC falls below this."""
+"""Phases are randomised from the first shell where the unmasked FSC is below this, as RELION does."""
 RANDOMISE_GUARD = 2
 """Shells after that in which the masked FSC is taken as it is: the mask smears signal across the border."""
 SIGNIFICANT_Z = 4.0
@@ -64,35 +65,67 @@ class FSCCurve:
 
 @dataclass(frozen=True)
 class FSCReport:
-    """All curves of two half-maps; `corrected` is FSC_true and gives `resolution_A`, None for noise."""
+    """All curves of two half-maps; `corrected` is FSC_true and gives `resolution_A`, None for noise.
+
+    randomised_from: the shell from which on phases were randomised.
+    """
 
     unmasked: FSCCurve
     masked: FSCCurve
     phase_randomised: FSCCurve
     corrected: FSCCurve
     resolution_A: float | None
+    randomised_from: int
 
 
 def fsc(a: NDArray[np.floating], b: NDArray[np.floating], pixel_size_A: float) -> FSCCurve:
     """FSC of two cubic maps of one box."""
-    return _fsc(transform(a), transform(b), a.shape[0], pixel_size_A)
+    return fsc_of_spectra(transform(a), transform(b), pixel_size_A)
 
 
-def _fsc(first: NDArray[np.complex64], second: NDArray[np.complex64], box: int, pixel_size_A: float) -> FSCCurve:
-    cross = _shell_sums((first * second.conj()).real, box)
-    norm = np.sqrt(_shell_sums(np.abs(first) ** 2, box) * _shell_sums(np.abs(second) ** 2, box))
+def fsc_of_spectra(first: NDArray[np.complex64], second: NDArray[np.complex64], pixel_size_A: float) -> FSCCurve:
+    """FSC of two maps by their transforms (box, box, box // 2 + 1)."""
+    box = len(first)
+    products = (((a * b.conj()).real, np.abs(a) ** 2, np.abs(b) ** 2) for a, b in zip(first, second, strict=True))
+    cross, power1, power2 = _shell_sums(products, box)
+    norm = np.sqrt(power1 * power2)
     correlation = np.divide(cross, norm, out=np.zeros(len(cross)), where=norm > 0)
     return FSCCurve(np.arange(len(cross)) / (box * pixel_size_A), correlation)
 
 
-def _shell_sums(values: NDArray[np.floating], box: int) -> Array:
-    """Sums over shells 0 .. box // 2 of the full transform; values (box, box, box // 2 + 1) in rfftn layout."""
-    shell = np.rint(shell_radius(box)).astype(np.int32)
-    sums = 2 * np.bincount(shell.ravel(), values.ravel()).astype(np.float64)
-    # these planes hold both of each pair of Friedel mates
-    for column in {0, box // 2} if box % 2 == 0 else {0}:
-        sums -= np.bincount(shell[..., column].ravel(), values[..., column].ravel(), minlength=len(sums))
-    return sums[: box // 2 + 1]
+def mean_amplitudes(spectrum: NDArray[np.complex64]) -> Array:
+    """(box // 2 + 1,) mean |F| of each shell of a transform (box, box, box // 2 + 1)."""
+    box = len(spectrum)
+    return _shell_sums(([np.abs(plane)] for plane in spectrum), box)[0] / _shell_counts(box)
+
+
+def _shell_counts(box: int) -> Array:
+    """(box // 2 + 1,) coefficients of the full transform in each shell."""
+    ones = np.ones((box, box // 2 + 1), dtype=np.float32)
+    return _shell_sums(([ones] for _ in range(box)), box)[0]
+
+
+def _shell_sums(planes: Iterable[Sequence[NDArray[np.floating]]], box: int) -> Array:
+    """(q, box // 2 + 1) sums over shells of the full transform, of q quantities.
+
+    planes: of each plane of a transform the quantities, (box, box // 2 + 1); one plane after the other, since
+    whole cubes of products and shell numbers would take more memory than the maps.
+    """
+    totals = []
+    length = box // 2 + 1
+    for plane, radius in zip(planes, shell_radii(box), strict=True):
+        shell = np.rint(radius).astype(np.intp)
+        for values in plane:
+            sums = 2 * np.bincount(shell.ravel(), values.ravel(), minlength=length)[:length]
+            for column in _columns_of_mates(box):
+                sums -= np.bincount(shell[:, column], values[:, column], minlength=length)[:length]
+            totals.append(sums)
+    return np.sum(np.reshape(totals, (box, -1, length)), axis=0)
+
+
+def _columns_of_mates(box: int) -> list[int]:
+    """The columns of a transform that hold both of each pair of Friedel mates; all others hold one."""
+    return [0, box // 2] if box % 2 == 0 else [0]
 
 
 def fsc_report(
@@ -103,23 +136,22 @@ def fsc_report(
     seed: int = 0,
 ) -> FSCReport:
     """Unmasked, masked, phase-randomised and corrected FSC of two half-maps (z, y, x)."""
-    box = half1.shape[0]
-    first, second = transform(half1), transform(half2)
-    unmasked = _fsc(first, second, box, pixel_size_A)
     masked = fsc(half1 * mask, half2 * mask, pixel_size_A)
+    first, second = transform(half1), transform(half2)
+    unmasked = fsc_of_spectra(first, second, pixel_size_A)
     below = np.flatnonzero(unmasked.correlation[1:] < RANDOMISE_BELOW) + 1
-    start = int(below[0]) if len(below) else box // 2
+    start = int(below[0]) if len(below) else len(mask) // 2
     rng = np.random.default_rng(seed)
-    randomised = fsc(
-        _randomise_phases(first, box, start, rng) * mask,
-        _randomise_phases(second, box, start, rng) * mask,
-        pixel_size_A,
-    )
+    random1 = transform(mask * _randomise_phases(first, start, rng))
+    del first  # of large maps each spectrum counts
+    random2 = transform(mask * _randomise_phases(second, start, rng))
+    del second
+    randomised = fsc_of_spectra(random1, random2, pixel_size_A)
     corrected = FSCCurve(masked.frequency, true_fsc(masked.correlation, randomised.correlation, start))
     resolution = corrected.resolution(THRESHOLD)
     if resolution is not None and _significance(masked, mask, 1 / resolution) < SIGNIFICANT_Z:
         resolution = None
-    return FSCReport(unmasked, masked, randomised, corrected, resolution)
+    return FSCReport(unmasked, masked, randomised, corrected, resolution, start)
 
 
 def true_fsc(masked: Array, randomised: Array, start: int) -> Array:
@@ -134,21 +166,31 @@ def true_fsc(masked: Array, randomised: Array, start: int) -> Array:
 def _significance(masked: FSCCurve, mask: NDArray[np.float32], crossing: float) -> float:
     """z of the masked FSC over the shells from 1 to the crossing, a frequency (1/A)."""
     box = len(mask)
-    squared = np.square(mask, dtype=np.float64)
-    fraction = squared.sum() ** 2 / (box**3 * np.square(squared).sum())
-    pairs = fraction / 2 * _shell_sums(np.ones((box, box, box // 2 + 1), dtype=np.float32), box)
+    squared = np.square(mask)
+    fraction = squared.sum(dtype=np.float64) ** 2 / (box**3 * np.square(squared).sum(dtype=np.float64))
+    pairs = fraction / 2 * _shell_counts(box)
     used = (masked.frequency > 0) & (masked.frequency <= crossing)
     return float((pairs * masked.correlation)[used].sum() / np.sqrt(pairs[used].sum() / 2))
 
 
 def _randomise_phases(
-    spectrum: NDArray[np.complex64], box: int, start: int, rng: np.random.Generator
+    spectrum: NDArray[np.complex64], start: int, rng: np.random.Generator
 ) -> NDArray[np.float32]:
-    """The map with random phases from a shell on; amplitudes and everything before stay."""
-    noise = transform(rng.standard_normal((box,) * 3, dtype=np.float32))  # Hermitian random phases
-    phase = noise / np.maximum(np.abs(noise), np.finfo(np.float32).tiny)
-    beyond = shell_radius(box) >= start - 0.5
-    return inverse(np.where(beyond, np.abs(spectrum) * phase, spectrum), box)
+    """The map with random phases from radius `start` on; amplitudes and all before stay. Uses up `spectrum`.
+
+    In the columns that hold both of a pair of Friedel mates, the phase is the difference of two random ones, so
+    that mates have opposite phases.
+    """
+    box = len(spectrum)
+    mates = _columns_of_mates(box)
+    whole = rng.random((box, box, len(mates)), dtype=np.float32)
+    phase_of_mates = whole - np.roll(whole[::-1, ::-1], (1, 1), axis=(0, 1))
+    for plane, radius, in_mates in zip(spectrum, shell_radii(box), phase_of_mates, strict=True):
+        turns = rng.random(plane.shape, dtype=np.float32)
+        turns[:, mates] = in_mates
+        random = np.abs(plane) * np.exp(np.complex64(2j * np.pi) * turns)
+        np.copyto(plane, random, where=radius >= start)
+    return inverse(spectrum, box)
 
 
 def fsc_weights(correlation: Array) -> Array:
