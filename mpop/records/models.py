@@ -151,7 +151,7 @@ class JobRecord(Record):
     kind: Literal["job"] = "job"
     id: str
     verb: Literal[
-        "reconstruct", "refine", "merge", "fsc", "fsc3d", "local-resolution", "sampling", "denoise", "correct"
+        "reconstruct", "refine", "merge", "fsc", "fsc3d", "local-resolution", "orientations", "denoise", "correct"
     ]
     parameters: dict[str, Any]
     seed: int

@@ -1,0 +1,226 @@
+"""How evenly the images of a particle table, or of a species, fill Fourier space. On a species: one commit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+
+from mpop.errors import InputError
+from mpop.formats.star import read_star
+from mpop.geometry.symmetry import symmetry_matrices
+from mpop.geometry.tilt import TiltGeometry
+from mpop.jobs.analysis import Analysis
+from mpop.jobs.progress import Progress, silent
+from mpop.maps.sampling import Efficiency, ShellSampling, Views, directions_of_angles, efficiency, shell_sampling
+from mpop.optics.weights import exposure_weights
+from mpop.population import Population
+from mpop.records.models import SpeciesRecord
+from mpop.records.tilt_series import ParticleSet, TiltSeriesModel
+
+PUBLISHED_RADIUS = 50.0
+"""Shell on which SCF is taken when no resolution is given, as its authors do, in units of 1 / diameter."""
+PUBLISHED_BFACTOR_A2 = 160.0
+"""cryoEF's, when none is given."""
+SIDE_VIEWS_SCF = 0.81
+"""Of side views alone, 8 / pi^2: below this, sampling is called uneven, as in the field."""
+EMPTY_TOLERANCE = 0.005
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """What the figures are taken for: a particle, and the shell at a resolution; None: diameter / 50."""
+
+    diameter_A: float
+    resolution_A: float | None
+    symmetry: str
+    bfactor_A2: float = PUBLISHED_BFACTOR_A2
+
+    def __post_init__(self) -> None:
+        for option, value in (
+            ("--diameter", self.diameter_A),
+            ("--resolution", self.resolution_A),
+            ("--bfactor", self.bfactor_A2),
+        ):
+            if value is not None and not 0 < value < np.inf:
+                raise InputError(f"{option} {value:g}: give a number greater than 0")
+        if self.radius < 2:
+            raise InputError(
+                f"a resolution of {self.resolution_A:g} A hardly resolves a particle of {self.diameter_A:g} A; "
+                "every image would measure most of that shell"
+            )
+
+    @property
+    def radius(self) -> float:
+        """Of the shell, in units of 1 / diameter."""
+        return PUBLISHED_RADIUS if self.resolution_A is None else self.diameter_A / self.resolution_A
+
+    @property
+    def frequency(self) -> float:
+        """Of the shell, 1/A."""
+        return self.radius / self.diameter_A
+
+
+@dataclass(frozen=True)
+class Orientations:
+    """The images of `name` and what their directions give. particles: each may be seen in many images."""
+
+    name: str
+    views: Views
+    particles: int
+    geometry: Geometry
+    shell: ShellSampling
+    point_spread: Efficiency
+
+    def numbers(self) -> dict[str, Any]:
+        """The figures, as JSON holds them. Directions are (rot, tilt), degrees; extents in A."""
+        extent, points = self.point_spread.extent_A, self.point_spread.sphere.points
+        relative = self.shell.value / self.shell.mean
+        return {
+            "name": self.name,
+            "particles": self.particles,
+            "images": len(self.views),
+            "symmetry": self.geometry.symmetry,
+            "diameter_A": self.geometry.diameter_A,
+            "shell_A": round(1 / self.geometry.frequency, 4),
+            "scf": round(self.shell.scf, 4),
+            "scf_star": round(self.shell.scf_star, 4),
+            "empty_fraction": round(self.shell.empty, 4),
+            "sampling_lowest": round(float(relative.min()), 4),
+            "sampling_highest": round(float(relative.max()), 4),
+            "least_sampled_direction": angles_of(self.shell.sphere.points[int(relative.argmin())]),
+            "efficiency": round(self.point_spread.efficiency, 4),
+            "bfactor_A2": self.geometry.bfactor_A2,
+            "psf_mean_A": round(float(extent.mean()), 3),
+            "psf_sd_A": round(float(extent.std()), 3),
+            "psf_best_A": round(float(extent.min()), 3),
+            "psf_worst_A": round(float(extent.max()), 3),
+            "psf_worst_direction": angles_of(points[int(extent.argmax())]),
+            "even": self.even,
+            "verdict": self.verdict,
+        }
+
+    @property
+    def even(self) -> bool:
+        """Whether sampling is as even as the field asks for."""
+        return self.shell.scf_star >= SIDE_VIEWS_SCF and self.shell.empty <= EMPTY_TOLERANCE
+
+    @property
+    def verdict(self) -> str:
+        """One sentence."""
+        scf = f"SCF* {self.shell.scf_star:.2f}"
+        if self.shell.empty > EMPTY_TOLERANCE:
+            return f"Views are missing: {100 * self.shell.empty:.0f} % of the shell is in no image ({scf})."
+        if not self.even:
+            lowest = self.shell.value.min() / self.shell.mean
+            return f"Uneven: the least sampled direction has {100 * lowest:.0f} % of the mean sampling ({scf})."
+        return f"Views cover all directions ({scf})."
+
+
+def angles_of(direction: Array) -> list[float]:
+    """[rot, tilt] of a direction, degrees."""
+    x, y, z = direction
+    tilt = np.rad2deg(np.arctan2(np.hypot(x, y), z))
+    return [round(float(np.rad2deg(np.arctan2(y, x))), 1), round(float(tilt), 1)]
+
+
+def measure(name: str, views: Views, particles: int, geometry: Geometry) -> Orientations:
+    """All figures of a set of images."""
+    matrices = symmetry_matrices(geometry.symmetry)
+    shell = shell_sampling(views, matrices, geometry.radius)
+    spread = efficiency(views, matrices, geometry.diameter_A, geometry.bfactor_A2)
+    return Orientations(name, views, particles, geometry, shell, spread)
+
+
+def orientations_of_table(path: Path, geometry: Geometry) -> Orientations:
+    """Of the images in a STAR table with rlnAngleRot and rlnAngleTilt, each counting the same."""
+    views = table_views(path)
+    return measure(path.stem, views, len(views), geometry)
+
+
+def table_views(path: Path) -> Views:
+    """Viewing directions of a table of particle images. Raises InputError for a table of sub-tomograms."""
+    blocks = read_star(path)
+    name = next((one for one, table in blocks.items() if "rlnAngleTilt" in table.columns), None)
+    if name is None or "rlnAngleRot" not in blocks[name].columns:
+        raise InputError(f"{path}: no block with the columns _rlnAngleRot and _rlnAngleTilt")
+    table = blocks[name]
+    if "rlnTomoName" in table.columns or "rlnCoordinateZ" in table.columns:
+        raise InputError(
+            f"{path}: its rows are particles in tomograms, and the tilts that show them are not in this file; "
+            "import it with `mpop species add` and give the name of the species"
+        )
+    columns = [pd.to_numeric(table[column], errors="coerce") for column in ("rlnAngleRot", "rlnAngleTilt")]
+    angles = np.stack([np.asarray(column, dtype=np.float64) for column in columns], axis=1)
+    bad = np.flatnonzero(~np.isfinite(angles).all(axis=1))
+    if len(bad):
+        raise InputError(f"{path}: _rlnAngleRot or _rlnAngleTilt is not a number in row {bad[0] + 1}")
+    if len(angles) == 0:
+        raise InputError(f"{path}: block data_{name} has no rows")
+    return Views(directions_of_angles(angles), np.ones(len(angles)))
+
+
+@dataclass(frozen=True)
+class RecordedOrientations:
+    """The figures of a species, and the commit that holds them; known: an earlier commit did already."""
+
+    orientations: Orientations
+    commit: str | None
+    known: bool
+
+
+def orientations_of_species(
+    population: Population, name: str, bfactor_A2: float = PUBLISHED_BFACTOR_A2, progress: Progress = silent
+) -> RecordedOrientations:
+    """Of all tilt images of a species' particles, and commit the figures.
+
+    An image counts as much as it weighs in a reconstruction at the shell: the square of its exposure weight,
+    against the heaviest. Unused tilts do not count.
+    """
+    species = population.one_species(name)
+    geometry = Geometry(species.diameter_A, species.resolution_A, species.symmetry, bfactor_A2)
+    analysis = Analysis.of(population, species, "orientations", {"bfactor_A2": bfactor_A2})
+    views = species_views(population, species, geometry.frequency, progress)
+    result = measure(species.name, views, species.n_particles, geometry)
+    if analysis.before is not None:
+        return RecordedOrientations(result, None, known=True)
+    arrays = {
+        "sampling_direction": result.shell.sphere.points,
+        "sampling": result.shell.value,
+        "psf_direction": result.point_spread.sphere.points,
+        "psf_extent_A": result.point_spread.extent_A,
+    }
+    done = analysis.commit(arrays, result.numbers(), result.verdict)
+    return RecordedOrientations(result, done.commit, known=False)
+
+
+def species_views(
+    population: Population, species: SpeciesRecord, frequency: float, progress: Progress = silent
+) -> Views:
+    """The images of all particles of a species in all used tilts. Raises InputError when there is none."""
+    parts: list[Views] = []
+    for number, item in enumerate(sorted(species.particles), start=1):
+        model = population.tilt_series(population.item(item))
+        parts.append(series_views(model, population.particles(species, item), frequency))
+        progress("viewing directions", number, len(species.particles))
+    weight = np.concatenate([part.weight for part in parts]) if parts else np.zeros(0)
+    if not weight.any():
+        raise InputError(f"species {species.name}: no particle is in a tilt that is used")
+    return Views(np.concatenate([part.direction for part in parts]), weight / weight.max())
+
+
+def series_views(model: TiltSeriesModel, particles: ParticleSet, frequency: float) -> Views:
+    """Directions and weights of the images of particles (p) in the used tilts (n) of a series, p x n of them."""
+    geometry = TiltGeometry(model)
+    poses = geometry.poses(torch.as_tensor(particles.angles_deg))
+    rotation = geometry.project(torch.as_tensor(particles.position_A), poses).rotation
+    direction = rotation[:, torch.as_tensor(model.use), 2, :].numpy()
+    weight = np.square(exposure_weights(model, np.array([frequency]))[model.use, 0])
+    return Views(direction.reshape(-1, 3), np.tile(weight, len(particles)))
