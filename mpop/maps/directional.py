@@ -11,111 +11,163 @@ however large the cones and however many directions a ring has.
 
 Coefficients on the Nyquist planes of an even box stand for both signs of one frequency: they have no direction,
 and are left out.
+
+Transforms are numpy's: scipy's take longer to import than all else here takes for a box of 128.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.fft
 from numpy.typing import NDArray
 
 from mpop.maps.directions import Array, Rings, at_coefficients, centred
-from mpop.maps.filters import transform
+
+Single = NDArray[np.float32]
+Complex = NDArray[np.complex64]
 
 HALF_ANGLE_DEG = 20.0
 SPACING_DEG = 4.0
+BLOCK = 2**21
+"""Coefficients whose directions are computed at a time, to save memory."""
+SORTED_TO = 1 / 65535
+"""Coefficients are sorted by the cosine of their polar angle to this."""
+
+
+def conical_sums(values: Sequence[Single], half_angle_deg: float, rings: Rings) -> Array:
+    """Sums of quantities over the coefficients within an angle of every direction, shell by shell.
+
+    values: q real arrays, each (box, box, box // 2 + 1) in rfftn layout and equal for k and -k.
+    half_angle_deg: up to 90. Returns (q, d, box // 2 + 1) by quantity, direction and shell; shell 0 holds nothing.
+    """
+    coefficients = _Coefficients.of(len(values[0]), lambda planes: [value[planes] for value in values])
+    return coefficients.conical_sums(half_angle_deg, rings)
 
 
 @dataclass(frozen=True)
 class _Coefficients:
-    """Half of a transform, the other half is its mirror image, in the order of polar angle.
+    """Half of a transform, the other half is its mirror image, from the pole to the equator.
 
-    shell: (n,). polar, azimuth: (n,) radians of k or -k, whichever is in the upper hemisphere. values: q of (n,).
+    shell: (n,). cosine: (n,) of the polar angle of k or -k, whichever is in the upper hemisphere, falling to
+    within SORTED_TO. turn: (n,) its azimuth in turns, -0.5 .. 0.5. values: q of (n,).
     """
 
+    box: int
     shell: NDArray[np.int32]
-    polar: NDArray[np.float32]
-    azimuth: NDArray[np.float32]
-    values: tuple[NDArray[np.float32], ...]
+    cosine: Single
+    turn: Single
+    values: list[Single]
+
+    @classmethod
+    def of(cls, box: int, values: Callable[[slice], Sequence[Single]]) -> _Coefficients:
+        """values: gives the q quantities on some planes of constant k_z, each (planes, box, box // 2 + 1)."""
+        step = max(1, BLOCK // box**2)
+        blocks = [_block(box, slice(z, min(z + step, box)), values) for z in range(0, box, step)]
+        shell, cosine, turn, *quantities = (np.concatenate(parts) for parts in zip(*blocks, strict=True))
+        # numpy sorts 16-bit integers in linear time
+        order = np.argsort((cosine / np.float32(SORTED_TO)).astype(np.uint16), kind="stable")[::-1]
+        return cls(box, shell[order], cosine[order], turn[order], [value[order] for value in quantities])
+
+    def conical_sums(self, half_angle_deg: float, rings: Rings) -> Array:
+        """(q, d, shells)."""
+        angle = np.deg2rad(half_angle_deg)
+        parts = [
+            _ring_sums(self, angle, float(polar), int(count))
+            for polar, count in zip(rings.polar, rings.counts, strict=True)
+        ]
+        return np.concatenate(parts, axis=1)
+
+    def shell_sums(self) -> Array:
+        """(q, shells) over whole shells."""
+        return np.stack([np.bincount(self.shell, value, self.box // 2 + 1) for value in self.values]).astype(float)
+
+    def between(self, high: float, low: float) -> slice:
+        """Where cosines from `high` down to `low` are, and few others."""
+        edges = np.searchsorted(-self.cosine, (-high - 2 * SORTED_TO, -low + 2 * SORTED_TO))
+        return slice(int(edges[0]), int(edges[1]))
 
 
-def conical_sums(values: Sequence[NDArray[np.float32]], half_angle_deg: float, rings: Rings) -> Array:
-    """Sums of quantities over the coefficients within an angle of every direction, shell by shell.
-
-    values: q real arrays, each (box, box, box // 2 + 1) in rfftn layout and equal for k and -k.
-    Returns (q, d, box // 2 + 1) by quantity, direction and shell; shell 0 holds nothing.
-    """
-    box = values[0].shape[0]
-    coefficients = _upper_hemisphere(values, box)
-    parts = [
-        _ring_sums(coefficients, box // 2 + 1, np.deg2rad(half_angle_deg), polar, int(count))
-        for polar, count in zip(rings.polar, rings.counts, strict=True)
-    ]
-    return np.concatenate(parts, axis=1)
-
-
-def _upper_hemisphere(values: Sequence[NDArray[np.float32]], box: int) -> _Coefficients:
-    axis = (scipy.fft.fftfreq(box) * box).astype(np.float32)
+def _block(box: int, planes: slice, values: Callable[[slice], Sequence[Single]]) -> list[NDArray]:
+    """Shell, cosine and azimuth of the coefficients on some planes, and quantities."""
+    axis = np.asarray(np.fft.fftfreq(box) * box, dtype=np.float32)
     half = np.arange(box // 2 + 1, dtype=np.float32)
-    radius = np.sqrt(np.square(axis)[:, None, None] + np.square(axis)[:, None] + np.square(half))
-    shell = np.rint(radius)
-    kept = (shell > 0) & (shell <= box // 2)
+    radius = np.sqrt(np.square(axis[planes])[:, None, None] + np.square(axis)[:, None] + np.square(half))
+    kept = (radius >= 0.5) & (radius < box // 2 + 0.5)
     if box % 2 == 0:
-        kept[box // 2] = kept[:, box // 2] = kept[:, :, box // 2] = False
+        kept &= (axis[planes] != -box / 2)[:, None, None]
+        kept[:, box // 2] = kept[:, :, box // 2] = False
     inside = np.flatnonzero(kept)
-    radius, shell = radius.ravel()[inside], shell.ravel()[inside].astype(np.int32)
-    row, column = np.divmod(inside, box // 2 + 1)
-    kz, ky, kx = axis[row // box], axis[row % box], half[column]
-    sign = np.where(kz < 0, np.float32(-1), np.float32(1))
-    polar = np.arccos(np.minimum(np.abs(kz) / radius, np.float32(1)))
-    azimuth = np.arctan2(ky * sign, kx * sign)
+    radius = radius.ravel()[inside]
+    row, column = np.divmod(inside.astype(np.int32), np.int32(box // 2 + 1))
+    plane, row = np.divmod(row, np.int32(box))
+    kz, ky, kx = axis[planes][plane], axis[row], half[column]
+    sign = np.copysign(np.float32(1), kz)
+    turn = np.arctan2(ky * sign, kx * sign) * np.float32(0.5 / np.pi)
     once = np.where(column == 0, np.float32(0.5), np.float32(1))  # this plane holds both k and -k
-    order = np.argsort(polar, kind="stable")
-    return _Coefficients(
-        shell[order],
-        polar[order],
-        azimuth[order],
-        tuple((value.ravel()[inside] * once)[order] for value in values),
-    )
+    quantities = [value.ravel()[inside] * once for value in values(planes)]
+    return [np.rint(radius).astype(np.int32), np.abs(kz) / radius, turn, *quantities]
 
 
-def _ring_sums(coefficients: _Coefficients, shells: int, angle: float, polar: float, count: int) -> Array:
+def _ring_sums(coefficients: _Coefficients, angle: float, polar: float, count: int) -> Array:
     """Sums in the cones around the directions of one ring: (q, count, shells)."""
+    shells = coefficients.box // 2 + 1
     width = 2 * count + 1  # a run may go round the ring's end
     steps = np.zeros((len(coefficients.values), shells * width))
-    for mirrored in (False, True):  # k, and -k where it comes close from below the equator
-        low, high = np.searchsorted(
-            coefficients.polar, (np.pi - polar - angle, np.pi) if mirrored else (polar - angle, polar + angle)
-        )
-        band = slice(low, high)
-        theta = coefficients.polar[band]
-        phi = coefficients.azimuth[band] + np.float32(np.pi if mirrored else 0)
-        cosine = np.cos(theta) * (-1 if mirrored else 1)
-        # cos(angle) = cos(polar) cos(theta) + sin(polar) sin(theta) cos(reach): the run is phi +- reach
-        cos_reach = (np.cos(angle) - np.cos(polar) * cosine) / (np.sin(polar) * np.maximum(np.sin(theta), 1e-6))
-        reach = np.arccos(np.clip(cos_reach, -1, 1))
-        begin = np.ceil((phi - reach) * (count / (2 * np.pi))).astype(np.intp)
-        length = np.floor((phi + reach) * (count / (2 * np.pi))).astype(np.intp) - begin + 1
-        length[cos_reach <= -1] = count
-        key = coefficients.shell[band] * width + begin % count
-        for total, value in zip(steps, coefficients.values, strict=True):
-            total += np.bincount(key, value[band], len(total)) - np.bincount(key + length, value[band], len(total))
+    above = coefficients.between(np.cos(max(polar - angle, 0.0)), np.cos(min(polar + angle, np.pi / 2)))
+    _add_runs(coefficients, above, False, angle, polar, count, steps)
+    if polar + angle > np.pi / 2:  # cones reach below the equator, where the mirror images are
+        below = coefficients.between(np.cos(np.pi - polar - angle), 0.0)
+        _add_runs(coefficients, below, True, angle, polar, count, steps)
     sums = np.cumsum(steps.reshape(-1, shells, width), axis=2)
     return np.swapaxes(sums[:, :, :count] + sums[:, :, count : 2 * count], 1, 2)
+
+
+def _add_runs(
+    coefficients: _Coefficients,
+    band: slice,
+    mirrored: bool,
+    angle: float,
+    polar: float,
+    count: int,
+    steps: NDArray[np.float64],
+) -> None:
+    """Add some coefficients, or their mirror images, where their runs begin, and subtract them behind the end.
+
+    steps: (q, shells * (2 * count + 1)).
+    """
+    single = np.float32
+    cosine = -coefficients.cosine[band] if mirrored else coefficients.cosine[band]
+    turn = coefficients.turn[band] + single(0.5 if mirrored else 0.0)
+    sine = np.sqrt(np.maximum(1 - np.square(cosine), single(1e-12)))
+    # cos(angle) = cos(polar) cosine + sin(polar) sine cos(reach): the run is the azimuth +- reach
+    cos_reach = (single(np.cos(angle)) - single(np.cos(polar)) * cosine) / (single(np.sin(polar)) * sine)
+    reach = np.arccos(np.clip(cos_reach, -1, 1)) * single(0.5 / np.pi)
+    begin = np.ceil((turn - reach) * single(count))
+    length = np.floor((turn + reach) * single(count)) - begin + 1
+    length[cos_reach <= -1] = count
+    length[cos_reach > 1] = 0
+    begin += np.where(begin < 0, single(count), single(0))
+    first = (coefficients.shell[band] * (2 * count + 1) + begin.astype(np.int32)).astype(np.intp)
+    behind = first + length.astype(np.intp)
+    for total, value in zip(steps, coefficients.values, strict=True):
+        weights = value[band].astype(np.float64)
+        total += np.bincount(first, weights, len(total))
+        total -= np.bincount(behind, weights, len(total))
 
 
 @dataclass(frozen=True)
 class ConicalFSC:
     """FSC of two maps by direction.
 
-    correlation: (d, box // 2 + 1) for the directions of `rings`; shell 0 is 1. half_angle_deg: of the cones.
+    correlation: (d, box // 2 + 1) for the directions of `rings`; shell 0 is 1. whole: (box // 2 + 1,) the same
+    over whole shells. half_angle_deg: of the cones.
     """
 
     rings: Rings
     correlation: Array
+    whole: Array
     box: int
     pixel_size_A: float
     half_angle_deg: float
@@ -137,17 +189,71 @@ def conical_fsc(
     half_angle_deg: float = HALF_ANGLE_DEG,
     spacing_deg: float = SPACING_DEG,
 ) -> ConicalFSC:
-    """FSC inside double cones of two cubic maps of one box, masked already if they should be."""
+    """FSC inside double cones of two cubic maps of one box, masked already if they should be.
+
+    Cones that hold no coefficient, in the first shells, get the whole shell's value.
+    """
+    return _conical(half1, half2, pixel_size_A, half_angle_deg, spacing_deg, _products)
+
+
+def phase_similarity(
+    half1: NDArray[np.floating],
+    half2: NDArray[np.floating],
+    pixel_size_A: float,
+    half_angle_deg: float = 10.0,
+    spacing_deg: float = SPACING_DEG,
+) -> ConicalFSC:
+    """Mean cosine of the phase difference inside double cones, which spIsoNet takes for its 3DFSC.
+
+    Every coefficient counts alike, however weak, so that this is below the FSC where noise and signal mix.
+    """
+    return _conical(half1, half2, pixel_size_A, half_angle_deg, spacing_deg, _phases)
+
+
+def _conical(
+    half1: NDArray[np.floating],
+    half2: NDArray[np.floating],
+    pixel_size_A: float,
+    half_angle_deg: float,
+    spacing_deg: float,
+    quantities: Callable[[Complex, Complex], Sequence[Single]],
+) -> ConicalFSC:
+    """quantities: what stands for cross power and both powers of some coefficients of the two transforms."""
     box = half1.shape[0]
-    first, second = transform(half1), transform(half2)
-    quantities = [
-        first.real * second.real + first.imag * second.imag,
-        np.square(first.real) + np.square(first.imag),
-        np.square(second.real) + np.square(second.imag),
-    ]
     rings = Rings.spaced(spacing_deg)
-    cross, power1, power2 = conical_sums(quantities, half_angle_deg, rings)
+    coefficients = _half_transforms(half1, half2, quantities)
+    whole = _correlation(coefficients.shell_sums(), 1.0)
+    correlation = _correlation(coefficients.conical_sums(half_angle_deg, rings), whole)
+    return ConicalFSC(rings, correlation, whole, box, pixel_size_A, half_angle_deg)
+
+
+def _half_transforms(
+    half1: NDArray[np.floating],
+    half2: NDArray[np.floating],
+    quantities: Callable[[Complex, Complex], Sequence[Single]],
+) -> _Coefficients:
+    first, second = (np.empty((*half1.shape[:2], half1.shape[2] // 2 + 1), dtype=np.complex64) for _ in range(2))
+    for half, out in ((half1, first), (half2, second)):
+        np.fft.rfftn(half.astype(np.float32, copy=False), out=out)  # pyright: ignore[reportArgumentType]
+    return _Coefficients.of(len(half1), lambda planes: quantities(first[planes], second[planes]))
+
+
+def _products(first: Complex, second: Complex) -> list[Single]:
+    """Re(F1 conj F2), |F1|^2, |F2|^2."""
+    pairs = ((first, second), (first, first), (second, second))
+    return [np.asarray(a.real * b.real + a.imag * b.imag, dtype=np.float32) for a, b in pairs]
+
+
+def _phases(first: Complex, second: Complex) -> list[Single]:
+    """cos(phase difference), 0 where an amplitude is 0, and twice 1."""
+    cross, power1, power2 = _products(first, second)
     norm = np.sqrt(power1 * power2)
-    correlation = np.divide(cross, norm, out=np.zeros_like(cross), where=norm > 0)
-    correlation[:, 0] = 1
-    return ConicalFSC(rings, correlation, box, pixel_size_A, half_angle_deg)
+    one = np.ones_like(norm)
+    return [np.divide(cross, norm, out=np.zeros_like(cross), where=norm > 0), one, one]
+
+
+def _correlation(sums: Array, fallback: Array | float) -> Array:
+    """Cross power over the root of both powers, sums: (3, ...); `fallback` where there is no power."""
+    cross, power1, power2 = sums
+    norm = np.sqrt(power1 * power2)
+    return np.divide(cross, norm, out=np.broadcast_to(fallback, cross.shape).copy(), where=norm > 0)

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.fft
 from numpy.typing import NDArray
 
 Array = NDArray[np.floating]
@@ -54,19 +53,23 @@ def at_coefficients(table: Array, rings: Rings, box: int) -> NDArray[np.float32]
     Linear between directions; each shell's own value along the radius; 0 beyond the last shell. Shell 0 is taken
     from the first direction.
     """
-    axis = (scipy.fft.fftfreq(box) * box).astype(np.float32)
+    axis = np.asarray(np.fft.fftfreq(box) * box, dtype=np.float32)
     half = np.arange(box // 2 + 1, dtype=np.float32)
     values = np.zeros((box, box, box // 2 + 1), dtype=np.float32)
     shells = table.shape[1]
-    flat = np.append(table.astype(np.float32), np.zeros((len(table), 1), dtype=np.float32), axis=1).ravel()
+    flat = table.astype(np.float32).ravel()
+    in_plane = np.square(axis)[:, None] + np.square(half)
     for plane, kz in zip(values, axis, strict=True):  # one by one to save memory
+        row, column = np.nonzero(in_plane + kz * kz < np.square(np.float32(shells - 0.5)))
         sign = np.float32(-1 if kz < 0 else 1)
-        radius = np.sqrt(kz * kz + np.square(axis)[:, None] + np.square(half))
-        shell = np.minimum(np.rint(radius), shells).astype(np.intp)
+        radius = np.sqrt(in_plane[row, column] + kz * kz)
+        shell = np.rint(radius).astype(np.intp)
         polar = np.arccos(np.abs(kz) / np.maximum(radius, np.float32(1)))
-        azimuth = np.arctan2(sign * axis[:, None], sign * half)
+        azimuth = np.arctan2(sign * axis[row], sign * half[column])
+        found = np.zeros_like(radius)
         for direction, weight in _neighbours(rings, polar, azimuth):
-            plane += weight * flat[direction * (shells + 1) + shell]
+            found += weight * flat[direction * shells + shell]
+        plane[row, column] = found
     values[0, 0, 0] = table[0, 0]
     return values
 
@@ -78,7 +81,7 @@ def centred(half: NDArray[np.float32], box: int) -> NDArray[np.float32]:
     mirror = -np.arange(box) % box
     columns = np.arange(box // 2 + 1, box)
     full[:, :, columns] = half[mirror][:, mirror][:, :, box - columns]
-    return np.asarray(scipy.fft.fftshift(full))
+    return np.asarray(np.fft.fftshift(full))
 
 
 def _neighbours(rings: Rings, polar: Array, azimuth: Array) -> Iterator[tuple[NDArray[np.intp], Array]]:
