@@ -1,0 +1,243 @@
+"""`mpop fsc`: the resolution of two half-maps, their B-factor, and their mean sharpened and weighted by it.
+
+Works on half-maps from files or on a species of a population; of the latter the job, its curves and its
+sharpened map are committed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mpop.errors import InputError
+from mpop.formats.fsc_files import (
+    NO_RESOLUTION,
+    fsc_table,
+    guinier_table,
+    read_mtf,
+    write_fsc_xml,
+    write_postprocess,
+)
+from mpop.formats.images import write_map
+from mpop.jobs.analysis import Analysis
+from mpop.jobs.map_input import HalfMaps, Map
+from mpop.jobs.recording import in_angstrom
+from mpop.maps.filters import inverse, scale_shells, transform
+from mpop.maps.fsc import THRESHOLD, FSCReport, fsc_report
+from mpop.maps.half_map_checks import half_map_doubts
+from mpop.maps.masks import particle_mask
+from mpop.maps.sharpening import FIT_FROM_A, BFactorFit, GuinierPlot, guinier_plot, sharpening_curve
+from mpop.population import Population
+from mpop_store.hashing import hash_file
+
+HALF = 0.5
+RELION_SPHERE_PART = 0.476
+"""Of a box, of the sphere that RELION compares a mask to for rlnParticleBoxFractionSolventMask."""
+
+MaskFrom = Literal["given", "species", "found", "none"]
+
+
+@dataclass(frozen=True)
+class FSCParameters:
+    """b_factor_A2: None for the fit. low_pass_A: None for the resolution. mtf: STAR file, with the pixel size of
+    the images that it was measured on, None for that of the maps."""
+
+    b_factor_A2: float | None = None
+    low_pass_A: float | None = None
+    mtf: Path | None = None
+    mtf_pixel_size_A: float | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class HalfMapFSC:
+    """What two half-maps say.
+
+    mask: the one used. report: all curves. b_factor_A2: as applied; fit is the line that it is from, None if it
+    was given or there were too few shells for one. low_pass_A: None when nothing was cut off. sharpened: the
+    mean of the half-maps, divided by the MTF, weighted by C_ref, sharpened, low-passed.
+    """
+
+    maps: HalfMaps
+    mask: Map
+    mask_from: MaskFrom
+    report: FSCReport
+    guinier: GuinierPlot
+    fit: BFactorFit | None
+    b_factor_A2: float
+    low_pass_A: float | None
+    curve: NDArray[np.float64]
+    sharpened: Map
+    warnings: list[str]
+
+
+def half_map_fsc(maps: HalfMaps, parameters: FSCParameters | None = None) -> HalfMapFSC:
+    """Measure and sharpen. Raises InputError for parameters that make no sense."""
+    parameters = parameters or FSCParameters()
+    _check(parameters, maps.pixel_size_A)
+    mask, mask_from, warnings = _mask(maps)
+    report = fsc_report(maps.half1, maps.half2, mask, maps.pixel_size_A, parameters.seed)
+    frequency = report.corrected.frequency
+    mtf = _mtf(parameters, maps.pixel_size_A, frequency)
+    spectrum = transform((maps.half1 + maps.half2) / 2)
+    guinier = guinier_plot(spectrum, report.corrected, mtf)
+    fit = guinier.fit() if parameters.b_factor_A2 is None and report.resolution_A else None
+    b_factor = parameters.b_factor_A2 if parameters.b_factor_A2 is not None else fit.b_factor_A2 if fit else 0.0
+    low_pass = parameters.low_pass_A or report.resolution_A
+    curve = sharpening_curve(report.corrected, b_factor, low_pass, mtf)
+    scale_shells(spectrum, curve)
+    warnings += half_map_doubts(
+        maps.half1, maps.half2, report, np.nan_to_num(np.exp(guinier.original)), maps.pixel_size_A
+    )
+    if fit is None and parameters.b_factor_A2 is None and report.resolution_A:
+        warnings.append(
+            f"no B-factor: too few shells between {FIT_FROM_A:g} A and the resolution for a line; "
+            "the map is not sharpened (--b-factor sets one)"
+        )
+    sharpened = inverse(spectrum, maps.box)
+    return HalfMapFSC(maps, mask, mask_from, report, guinier, fit, b_factor, low_pass, curve, sharpened, warnings)
+
+
+def _check(parameters: FSCParameters, pixel_size_A: float) -> None:
+    low_pass, mtf_pixel = parameters.low_pass_A, parameters.mtf_pixel_size_A
+    if low_pass is not None and not 2 * pixel_size_A <= low_pass < np.inf:
+        raise InputError(f"--low-pass {low_pass:g} A: must be at least Nyquist, {2 * pixel_size_A:g} A")
+    if parameters.b_factor_A2 is not None and not np.isfinite(parameters.b_factor_A2):
+        raise InputError(f"--b-factor {parameters.b_factor_A2:g} is not a number")
+    if mtf_pixel is not None and not 0 < mtf_pixel < np.inf:
+        raise InputError(f"--mtf-angpix {mtf_pixel:g} is not a length; it must be greater than 0")
+    if mtf_pixel is not None and parameters.mtf is None:
+        raise InputError("--mtf-angpix says nothing without --mtf")
+
+
+def _mask(maps: HalfMaps) -> tuple[Map, MaskFrom, list[str]]:
+    if maps.mask is not None:
+        return maps.mask, "given" if maps.species is None else "species", []
+    found = particle_mask((maps.half1 + maps.half2) / 2, maps.pixel_size_A)
+    if found is None:
+        return np.ones_like(maps.half1), "none", ["no mask was given, and no particle found: nothing is masked"]
+    return found, "found", ["no mask was given: one was made from the maps; look at mask.mrc, or give --mask"]
+
+
+def _mtf(
+    parameters: FSCParameters, pixel_size_A: float, frequency: NDArray[np.float64]
+) -> NDArray[np.float64] | None:
+    """The MTF at the shells; beyond its last row as there."""
+    if parameters.mtf is None:
+        return None
+    per_pixel, value = read_mtf(parameters.mtf)
+    return np.interp(frequency, per_pixel / (parameters.mtf_pixel_size_A or pixel_size_A), value)
+
+
+def relion_resolution_A(report: FSCReport) -> float | None:
+    """rlnFinalResolution: of the last whole shell before the corrected FSC falls below 0.143."""
+    below = np.flatnonzero(report.corrected.correlation[1:] < THRESHOLD)
+    last = int(below[0]) if len(below) else len(report.corrected.correlation) - 1
+    return None if last == 0 else 1 / float(report.corrected.frequency[last])
+
+
+def numbers(result: HalfMapFSC) -> dict[str, Any]:
+    """What `--json` prints and report.json holds: plain JSON values; resolutions None where there are none."""
+    report, maps = result.report, result.maps
+    solid = float((result.mask > 0.5).mean())
+    return {
+        "name": maps.name,
+        "box": maps.box,
+        "pixel_size_A": maps.pixel_size_A,
+        "resolution_A": report.resolution_A,
+        "resolution_at_half_A": report.corrected.resolution(HALF) if report.resolution_A else None,
+        "resolution_unmasked_A": report.unmasked.resolution(),
+        "resolution_masked_A": report.masked.resolution(),
+        "relion_final_resolution_A": relion_resolution_A(report) if report.resolution_A else None,
+        "randomised_from_A": 1 / float(report.corrected.frequency[report.randomised_from]),
+        "mask": {"from": result.mask_from, "volume_A3": solid * (maps.box * maps.pixel_size_A) ** 3},
+        "b_factor_A2": result.b_factor_A2,
+        "b_factor_fit": None if result.fit is None else asdict(result.fit),
+        "low_pass_A": result.low_pass_A,
+        "warnings": result.warnings,
+    }
+
+
+def curves(result: HalfMapFSC) -> dict[str, NDArray[np.float64]]:
+    """frequency (1/A), and the FSC of each kind, of shells 0 to Nyquist."""
+    report = result.report
+    kinds = ("corrected", "unmasked", "masked", "phase_randomised")
+    return {
+        "frequency": report.corrected.frequency,
+        **{kind: getattr(report, kind).correlation for kind in kinds},
+    }
+
+
+def guinier_curves(result: HalfMapFSC) -> dict[str, NDArray[np.float64]]:
+    """ln amplitudes (k,), NaN for nothing: those of the Guinier plot, sharpened, and the fit's intercept."""
+    plot = result.guinier
+    found = {"original": plot.original, "weighted": plot.weighted}
+    if plot.without_mtf is not None:
+        found["without_mtf"] = plot.without_mtf
+    found["sharpened"] = plot.weighted - result.b_factor_A2 / 4 * np.square(plot.frequency)
+    if result.fit is not None:
+        found["intercept"] = np.full(len(plot.frequency), result.fit.intercept)
+    return found
+
+
+def write_files(result: HalfMapFSC, directory: Path) -> list[Path]:
+    """map.mrc, map_masked.mrc, postprocess.star, fsc.xml, and mask.mrc where the mask was found; returns paths."""
+    pixel = result.maps.pixel_size_A
+    maps = {"map": result.sharpened, "map_masked": result.sharpened * result.mask}
+    if result.mask_from == "found":
+        maps["mask"] = result.mask
+    for name, volume in maps.items():
+        write_map(directory / f"{name}.mrc", volume, pixel)
+    measured = curves(result)
+    frequency = measured["frequency"]
+    write_postprocess(
+        directory / "postprocess.star",
+        _general(result),
+        fsc_table(frequency, measured),
+        guinier_table(frequency, guinier_curves(result)),
+    )
+    write_fsc_xml(directory / "fsc.xml", frequency, measured["corrected"], f"{result.maps.name}, corrected FSC")
+    return [*(directory / f"{name}.mrc" for name in maps), directory / "postprocess.star", directory / "fsc.xml"]
+
+
+def _general(result: HalfMapFSC) -> dict[str, float | str]:
+    """Block `general` of postprocess.star."""
+    found = numbers(result)
+    general: dict[str, float | str] = {
+        "rlnFinalResolution": found["relion_final_resolution_A"] or NO_RESOLUTION,
+        "rlnBfactorUsedForSharpening": result.b_factor_A2,
+        "rlnPostprocessedMap": "map.mrc",
+        "rlnPostprocessedMapMasked": "map_masked.mrc",
+        "rlnParticleBoxFractionSolventMask": RELION_SPHERE_PART / float((result.mask > 0.5).mean()),
+        "rlnRandomiseFrom": found["randomised_from_A"],
+    }
+    if result.fit is not None:
+        general["rlnFittedSlopeGuinierPlot"] = result.fit.slope_A2
+        general["rlnFittedInterceptGuinierPlot"] = result.fit.intercept
+        general["rlnCorrelationFitGuinierPlot"] = result.fit.r_squared
+    return general
+
+
+def fsc_of_species(
+    population: Population, maps: HalfMaps, parameters: FSCParameters
+) -> tuple[HalfMapFSC, str | None]:
+    """Measure a species and commit the job, its numbers, its curves and the sharpened map.
+
+    Returns the commit, None when HEAD holds this very job already.
+    """
+    assert maps.species is not None
+    plain = {**asdict(parameters), "mtf": None if parameters.mtf is None else hash_file(parameters.mtf)}
+    seed = plain.pop("seed")
+    analysis = Analysis.of(population, maps.species, "fsc", plain, seed)
+    result = half_map_fsc(maps, parameters)
+    if analysis.before is not None:
+        return result, None
+    arrays = {"map": result.sharpened, **curves(result)}
+    arrays |= {f"guinier_{name}": values for name, values in guinier_curves(result).items()}
+    found = numbers(result)
+    summary = f"{in_angstrom(found['resolution_A'])}, B-factor {found['b_factor_A2']:.0f} A^2"
+    return result, analysis.commit(arrays, found, summary, result.warnings).commit

@@ -1,0 +1,131 @@
+"""What makes the FSC of two half-maps untrustworthy, and how to tell from the maps: one line for each reason."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mpop.maps.filters import resample
+from mpop.maps.fsc import THRESHOLD, FSCReport, fsc
+
+RANDOM_LIMIT = 0.1
+"""A phase-randomised FSC above this at the resolution is the mask's own correlation; RELION warns at the same."""
+EMPTY_PART = 0.6
+"""More zeros than this are more than what lies outside of a sphere: the maps were masked before."""
+CUT_AMPLITUDE = 0.02
+"""Of the amplitude at the resolution. Unfiltered half-maps hold noise up to Nyquist that is more than this."""
+HAND_BOX = 64
+HAND_SHELLS = 16
+HAND_GAIN = 0.2
+COARSE_PART = 0.25
+"""A resolution below this part of Nyquist is coarse enough to ask whether one half is the other's mirror image."""
+
+Map = NDArray[np.float32]
+
+
+def half_map_doubts(
+    half1: Map, half2: Map, report: FSCReport, amplitude: NDArray[np.floating], pixel_size_A: float
+) -> list[str]:
+    """Why not to trust the FSC; empty when there is no reason.
+
+    amplitude: (k,) mean amplitude of the shells of the half-maps' mean.
+    """
+    found = [
+        _masked_before(half1, half2),
+        _filtered_before(report, amplitude),
+        _never_falls(report),
+        _worse_with_mask(report),
+        _mask_correlates(report),
+        _opposite_hand(half1, half2, report, pixel_size_A),
+        _no_signal(report),
+    ]
+    return [line for line in found if line]
+
+
+def mirrored(volume: Map) -> Map:
+    """The other hand: x to -x about the origin voxel box // 2."""
+    return np.roll(volume[:, :, ::-1], 1 - len(volume) % 2, axis=2)
+
+
+def _masked_before(half1: Map, half2: Map) -> str:
+    empty = 1 - max(np.count_nonzero(half1), np.count_nonzero(half2)) / half1.size
+    if empty <= EMPTY_PART:
+        return ""
+    return (
+        f"{100 * empty:.0f} % of the voxels are exactly 0: the half-maps were masked before, which randomising "
+        "phases cannot see; use unmasked half-maps"
+    )
+
+
+def _filtered_before(report: FSCReport, amplitude: NDArray[np.floating]) -> str:
+    """The outermost tenth is left out: reconstructions leave their corners and last shells empty."""
+    frequency = report.corrected.frequency
+    last = int(0.9 * (len(frequency) - 1))
+    reached = _shell_of(report, report.corrected.crossing(THRESHOLD))
+    signal = amplitude[max(reached // 2, 1) : reached + 1].max()
+    low = np.flatnonzero(amplitude[: last + 1] < CUT_AMPLITUDE * signal)
+    low = low[low > reached // 2]
+    if reached == 0 or not len(low) or low[-1] != last:
+        return ""
+    return (
+        f"beyond {1 / frequency[low[0]]:.1f} A the half-maps are almost empty: they were low-pass filtered, and "
+        "their FSC says nothing there; use unfiltered half-maps"
+    )
+
+
+def _never_falls(report: FSCReport) -> str:
+    curve = report.corrected
+    if (curve.correlation[1:] < THRESHOLD).any():
+        return ""
+    least, nyquist = float(curve.correlation[1:].min()), 1 / curve.frequency[-1]
+    return (
+        f"the FSC never falls below {least:.2f} up to Nyquist, {nyquist:.2f} A: either the half-maps are not "
+        "independent (are they two versions of one map?), or their pixels are too large for what they resolve"
+    )
+
+
+def _worse_with_mask(report: FSCReport) -> str:
+    with_mask, without = report.corrected.resolution(THRESHOLD), report.unmasked.resolution(THRESHOLD)
+    if without is None or (with_mask is not None and 1 / with_mask > 1 / without - report.corrected.frequency[1]):
+        return ""
+    reached = "nothing" if with_mask is None else f"{with_mask:.2f} A"
+    return f"resolution is {reached} with the mask and {without:.2f} A without: does the mask lie on the particle?"
+
+
+def _mask_correlates(report: FSCReport) -> str:
+    shell = _shell_of(report, report.corrected.crossing(THRESHOLD))
+    at = max(shell, report.randomised_from + 2)
+    if at >= len(report.phase_randomised.correlation) or shell == 0:
+        return ""
+    random = float(report.phase_randomised.correlation[at])
+    if random <= RANDOM_LIMIT:
+        return ""
+    return (
+        f"with random phases the FSC is still {random:.2f} at {1 / report.corrected.frequency[at]:.2f} A: the "
+        "mask is too tight or too hard, and correlates the half-maps by itself; use a wider, softer one"
+    )
+
+
+def _opposite_hand(half1: Map, half2: Map, report: FSCReport, pixel_size_A: float) -> str:
+    shell = _shell_of(report, report.corrected.crossing(THRESHOLD))
+    if shell > COARSE_PART * (len(report.corrected.frequency) - 1):
+        return ""
+    small = min(len(half1), HAND_BOX)
+    voxel = pixel_size_A * len(half1) / small
+    first, second = resample(half1, small), resample(half2, small)
+    shells = slice(1, HAND_SHELLS)
+    same = float(fsc(first, second, voxel).correlation[shells].mean())
+    other = float(fsc(first, mirrored(second), voxel).correlation[shells].mean())
+    if other < same + HAND_GAIN:
+        return ""
+    return "one half-map agrees much better with the mirror image of the other: they are of opposite hand"
+
+
+def _no_signal(report: FSCReport) -> str:
+    return "" if report.resolution_A else "the half-maps do not agree beyond what chance gives: no resolution"
+
+
+def _shell_of(report: FSCReport, frequency: float | None) -> int:
+    """The last whole shell up to a frequency; 0 for None."""
+    step = float(report.corrected.frequency[1])
+    return 0 if frequency is None else int(frequency / step + 1e-6)
