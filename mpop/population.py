@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from mpop.errors import InputError, NotFoundError, StateError
-from mpop.formats.images import read_image
+from mpop.formats.images import open_stack, read_image
 from mpop.records.arrays import (
+    model_from_arrays,
     particles_from_arrays,
     particles_to_arrays,
-    tilt_series_from_arrays,
+    stack_to_arrays,
     tilt_series_to_arrays,
 )
 from mpop.records.models import (
@@ -33,6 +34,7 @@ from mpop.records.models import (
     SpeciesRecord,
 )
 from mpop.records.species import head_path, join, part_path, split
+from mpop.records.stack import SeriesModel, StackModel
 from mpop.records.tilt_series import ParticleSet, TiltSeriesModel
 from mpop_hooks import Proposal, check, refusals, tell
 from mpop_hooks.objects_complete import references_of
@@ -282,13 +284,24 @@ class Population:
         """All arrays of a group."""
         return read_group(self.objects, name)[0]
 
+    def model(self, item: ItemRecord) -> SeriesModel:
+        """The current model of a series or of a stack."""
+        return model_from_arrays(*read_group(self.objects, item.model_object))
+
     def tilt_series(self, item: ItemRecord) -> TiltSeriesModel:
-        """The current model of a series."""
-        return tilt_series_from_arrays(*read_group(self.objects, item.model_object))
+        """The current model of a tilt series. Raises StateError when the item is a particle stack."""
+        model = self.model(item)
+        if isinstance(model, StackModel):
+            raise StateError(f"{item.name} is a stack of particle images and no tilt series")
+        return model
 
     def write_tilt_series(self, model: TiltSeriesModel) -> str:
         """Store a model; returns its group's name."""
         return write_group(self.objects, *tilt_series_to_arrays(model))
+
+    def write_stack(self, model: StackModel) -> str:
+        """Store the model of a stack; returns its group's name."""
+        return write_group(self.objects, *stack_to_arrays(model))
 
     def particles(self, species: SpeciesRecord, item: str) -> ParticleSet:
         """The particles of a species in one item; NotFoundError when it has none there."""
@@ -317,22 +330,38 @@ class Population:
         """Absolute path of a linked raw image."""
         return Path(os.path.normpath(self.root.resolve() / raw.path))
 
-    def tilt_image(self, item: ItemRecord, tilt: int) -> NDArray[np.float32]:
-        """A raw image (y, x), protein dark, in file order of the tilts.
+    def image_loader(self, item: ItemRecord, model: SeriesModel) -> Callable[[int], NDArray[np.float32]]:
+        """What gives the raw images (y, x) of an item: those of tilts in file order, or of a stack by their place.
 
         A linked file is compared with the hash in its record the first time this process reads it; it is hashed
         anew only if it may have changed since it last was. Raises InputError when it is gone or has changed.
         """
+        if isinstance(model, StackModel):
+            images = self._stack(item)
+            return lambda number: np.asarray(images[number], dtype=np.float32)
+        return lambda tilt: self.tilt_image(item, tilt)
+
+    def _stack(self, item: ItemRecord) -> NDArray[Any]:
+        """All images of a stack (n, y, x), mapped from its file."""
+        raw = item.raw[0]
+        if raw.stored_object is not None:
+            return read_group(self.objects, raw.stored_object)[0]["image"]
+        return open_stack(self._checked(raw, item.name))[0]
+
+    def tilt_image(self, item: ItemRecord, tilt: int) -> NDArray[np.float32]:
+        """A raw tilt image (y, x), protein dark; see `image_loader`."""
         raw = item.raw[tilt]
         if raw.stored_object is not None:
             return np.asarray(read_group(self.objects, raw.stored_object)[0]["image"])
+        return read_image(self._checked(raw, f"{item.name}, tilt {tilt + 1}"))
+
+    def _checked(self, raw: RawImage, name: str) -> Path:
+        """Where a linked raw image is, after a look whether it is still the same."""
         path = self.raw_path(raw)
         if not path.is_file():
-            raise InputError(
-                f"{item.name}, tilt {tilt + 1}: {path} is gone; bring it back or add the source again"
-            )
+            raise InputError(f"{name}: {path} is gone; bring it back or add the source again")
         if path not in self._checked_files:
             if path.stat().st_size != raw.size or self.files.hash(path) != raw.hash:
-                raise InputError(f"{item.name}, tilt {tilt + 1}: {path} has changed since it was imported")
+                raise InputError(f"{name}: {path} has changed since it was imported")
             self._checked_files.add(path)
-        return read_image(path)
+        return path

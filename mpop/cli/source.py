@@ -9,11 +9,19 @@ import typer
 
 from mpop.cli import context
 from mpop.cli.context import JsonOption, emit
+from mpop.words import counted
+from mpop_store.errors import InputError
+
+KINDS = {"tilt-series": "tilt series", "particle-stack": "stacks"}
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the application."""
-    nouns = typer.Typer(help="Data sources: sets of tilt series.", no_args_is_help=True, rich_markup_mode=None)
+    nouns = typer.Typer(
+        help="Data sources: sets of tilt series, or of particle stacks.",
+        no_args_is_help=True,
+        rich_markup_mode=None,
+    )
     nouns.command("add")(add)
     nouns.command("list")(list_sources)
     nouns.command("remove")(remove)
@@ -22,19 +30,47 @@ def register(app: typer.Typer) -> None:
 
 def add(
     name: Annotated[str, typer.Argument(help="Name of the new source.")],
-    warp: Annotated[Path, typer.Option(help="A Warp .settings file, or a folder with XMLs.")],
+    warp: Annotated[Path | None, typer.Option(help="A Warp .settings file, or a folder with XMLs.")] = None,
     tomostar: Annotated[Path | None, typer.Option(help="Folder with tomostar files.")] = None,
-    angpix: Annotated[float | None, typer.Option(help="Pixel size of the tilt images, A.")] = None,
     volume: Annotated[
         tuple[float, float, float] | None, typer.Option(metavar="X Y Z", help="Size of the tomograms, A.")
     ] = None,
+    stack: Annotated[Path | None, typer.Option(help="RELION's STAR of extracted particle images.")] = None,
+    images: Annotated[
+        Path | None, typer.Option(help="Folder that image names in the STAR count from, if it is not found.")
+    ] = None,
+    ignore_aberrations: Annotated[
+        bool, typer.Option("--ignore-aberrations", help="Go on without beam tilt and what else mpop cannot model.")
+    ] = False,
+    angpix: Annotated[float | None, typer.Option(help="Pixel size of the images, A.")] = None,
     store_raw: Annotated[bool, typer.Option("--store-raw", help="Put raw images into the store.")] = False,
     json: JsonOption = False,
 ) -> None:
-    """Import a Warp tilt-series project."""
+    """Import a Warp tilt-series project, or a stack of extracted particles."""
+    context.options.json |= json
+    if (warp is None) == (stack is None):
+        raise InputError("give --warp for tilt series, or --stack for extracted particles")
+    of_warp = {"--tomostar": tomostar, "--volume": volume}
+    of_stacks = {"--images": images, "--ignore-aberrations": ignore_aberrations or None}
+    misplaced = [option for option, value in (of_stacks if warp else of_warp).items() if value is not None]
+    if misplaced:
+        raise InputError(f"{misplaced[0]} does not go with {'--warp' if warp else '--stack'}")
+    if warp is not None:
+        _add_tilt_series(name, warp, tomostar, angpix, volume, store_raw)
+    elif stack is not None:
+        _add_stack(name, stack, images, angpix, ignore_aberrations, store_raw)
+
+
+def _add_tilt_series(
+    name: str,
+    warp: Path,
+    tomostar: Path | None,
+    angpix: float | None,
+    volume: tuple[float, float, float] | None,
+    store_raw: bool,
+) -> None:
     from mpop.jobs.import_source import add_source
 
-    context.options.json |= json
     here = context.population()
     with context.progress_bars() as progress:
         source = add_source(
@@ -51,12 +87,40 @@ def add(
     emit("source", {"source": source}, text)
 
 
+def _add_stack(
+    name: str, star: Path, images: Path | None, angpix: float | None, ignore_aberrations: bool, store_raw: bool
+) -> None:
+    from mpop.jobs.import_stack import add_stack
+
+    here = context.population()
+    with context.progress_bars() as progress:
+        added = add_stack(
+            here,
+            name,
+            context.relative(star),
+            context.relative(images) if images else None,
+            angpix,
+            ignore_aberrations,
+            store_raw,
+            progress,
+        )
+    for warning in added.warnings:
+        context.warn(warning)
+    source = added.record
+    text = (
+        f"Added source {source.name}: {counted(added.images, 'particle image')} in "
+        f"{counted(len(source.items), 'stack')} at {source.pixel_size_A:g} A/px"
+    )
+    emit("source", {"source": source, "images": added.images, "warnings": added.warnings}, text)
+
+
 def list_sources(json: JsonOption = False) -> None:
     """List the sources."""
     context.options.json |= json
     sources = sorted(context.population().sources().values(), key=lambda source: source.name)
     lines = [
-        f"{source.name:20} {len(source.items):5} tilt series  {source.pixel_size_A:g} A/px  {source.version[:10]}"
+        f"{source.name:20} {len(source.items):5} {KINDS[source.type]:11}  {source.pixel_size_A:g} A/px  "
+        f"{source.version[:10]}"
         for source in sources
     ]
     emit("sources", {"sources": sources}, "\n".join(lines) or "no sources yet")

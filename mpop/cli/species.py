@@ -46,8 +46,9 @@ def add(
     from mpop.jobs.import_species import add_species
 
     context.options.json |= json
+    here = context.population()
     added = add_species(
-        context.population(),
+        here,
         name,
         *(context.relative(path) for path in (half1, half2, mask, particles)),
         diameter_A=diameter,
@@ -61,8 +62,10 @@ def add(
     for warning in added.warnings:
         context.warn(warning)
     one = added.record
+    kinds = {here.source(item.source).type for item in here.items().values() if item.id in one.particles}
+    what = "stacks" if kinds == {"particle-stack"} else "tilt series"
     text = (
-        f"Added species {one.name}: {one.n_particles} particles in {len(one.particles)} tilt series, "
+        f"Added species {one.name}: {one.n_particles} particles in {len(one.particles)} {what}, "
         f"{one.symmetry}, half-maps agree to {angstrom(one.resolution_A)}"
     )
     emit("species", {"species": one, "warnings": added.warnings}, text)

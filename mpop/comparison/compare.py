@@ -25,7 +25,7 @@ from mpop.comparison.models import compare_models
 from mpop.comparison.particles import Displacements, compare_particles, summarise
 from mpop.errors import MissingObjectError, NotFoundError
 from mpop.population import Population, typed
-from mpop.records.arrays import particles_from_arrays, tilt_series_from_arrays
+from mpop.records.arrays import model_from_arrays, particles_from_arrays
 from mpop.records.models import ItemRecord, JobRecord, Record, SourceRecord, SpeciesHead, SpeciesPart
 from mpop.records.tilt_series import ParticleSet
 from mpop_store import ObjectStore
@@ -219,9 +219,7 @@ class _Both:
         if not was or not now or was["model_object"] == now["model_object"]:
             return [], {}
         try:
-            models = [
-                tilt_series_from_arrays(*read_group(self.objects, one["model_object"])) for one in (was, now)
-            ]
+            models = [model_from_arrays(*read_group(self.objects, one["model_object"])) for one in (was, now)]
         except MissingObjectError:
             self.missing.append(f"the model of {now['name']}")
             return [], {}

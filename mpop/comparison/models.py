@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mpop.records.stack import SeriesModel, StackModel
 from mpop.records.tilt_series import LinearGrid4D, SplineGrid, TiltSeriesModel
 
 Array = NDArray[np.float64]
@@ -75,8 +76,20 @@ SCALARS = {
 }
 
 
-def compare_models(before: TiltSeriesModel, after: TiltSeriesModel) -> ModelChange:
+STACK_KINDS = (
+    _Kind("defocus", "um", ("defocus_um",)),
+    _Kind("astigmatism", "um", ("defocus_delta_um",)),
+    _Kind("astigmatism angle", "deg", ("defocus_angle_deg",), 180.0),
+    _Kind("phase shift", "pi", ("phase_shift_pi",)),
+    _Kind("B-factors", "A^2", ("bfactor_A2",)),
+    _Kind("scales", "", ("scale",)),
+)
+
+
+def compare_models(before: SeriesModel, after: SeriesModel) -> ModelChange:
     """Everything that differs. Of series with different numbers of tilts only single numbers are compared."""
+    if isinstance(before, StackModel) or isinstance(after, StackModel):
+        return _compare_stacks(before, after)
     quantities: list[Quantity] = []
     if before.n_tilts == after.n_tilts:
         found = (_quantity(kind, before, after) for kind in KINDS)
@@ -84,7 +97,21 @@ def compare_models(before: TiltSeriesModel, after: TiltSeriesModel) -> ModelChan
     return ModelChange(quantities, _settings(before, after))
 
 
-def _quantity(kind: _Kind, before: TiltSeriesModel, after: TiltSeriesModel) -> Quantity:
+def _compare_stacks(before: SeriesModel, after: SeriesModel) -> ModelChange:
+    """What differs between stacks, of the images that both list."""
+    assert isinstance(before, StackModel)
+    assert isinstance(after, StackModel)
+    _, old, new = np.intersect1d(before.particle_id, after.particle_id, return_indices=True)
+    quantities = []
+    if len(old):
+        first, second = before.of_images(old), after.of_images(new)
+        quantities = [one for kind in STACK_KINDS if (one := _quantity(kind, first, second)).largest > ROUNDING]
+    optics = [[asdict(group) for group in model.optics] for model in (before, after)]
+    values = {"images": (len(before), len(after)), "file": (before.file, after.file), "optics": tuple(optics)}
+    return ModelChange(quantities, {name: (was, now) for name, (was, now) in values.items() if was != now})
+
+
+def _quantity(kind: _Kind, before: SeriesModel, after: SeriesModel) -> Quantity:
     parts = [_difference(getattr(before, name), getattr(after, name)) for name in kind.fields]
     if kind.period is not None:
         half = kind.period / 2

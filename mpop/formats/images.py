@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 import tifffile
 from mrcfile.mrcfile import MrcFile
 from mrcfile.mrcinterpreter import MrcInterpreter
+from mrcfile.utils import data_dtype_from_header, data_shape_from_header
 from numpy.typing import NDArray
 
 from mpop.errors import InputError
@@ -51,6 +53,31 @@ def read_map(path: str | Path) -> tuple[NDArray[np.float32], float | None]:
     if data.ndim != 3 or len(set(data.shape)) != 1:
         raise InputError(f"{path}: a map must be a cube, this is {' x '.join(map(str, data.shape[::-1]))}")
     return _as_float(data, path), pixel_size
+
+
+def open_stack(path: str | Path) -> tuple[NDArray, float | None]:
+    """The images (n, y, x) of an MRC stack, mapped into memory and not read, and the pixel size of its header.
+
+    The type is the file's. Raises InputError naming the file when it is missing, cut short or no stack.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
+    try:
+        with mrcfile.open(path, header_only=True) as mrc:
+            header = mrc.header
+        assert header is not None
+        dtype, shape = data_dtype_from_header(header), data_shape_from_header(header)
+        start = header.nbytes + int(header.nsymbt)
+        if dtype.kind == "c" or len(shape) not in (2, 3):
+            raise ValueError("not a stack of real images")
+        wanted, there = start + dtype.itemsize * math.prod(shape), path.stat().st_size
+        if there < wanted:
+            raise ValueError(f"{there} bytes long, its header promises {wanted}")
+        data = np.memmap(path, dtype, "r", start, (1, *shape) if len(shape) == 2 else shape)
+    except (ValueError, OverflowError) as error:
+        raise InputError(f"{path}: not a readable MRC stack ({_one_line(error)})") from error
+    return data, _voxel_size(float(header.cella.x), int(header.mx))
 
 
 def write_map(path: str | Path, volume: NDArray[np.floating], pixel_size_A: float) -> None:

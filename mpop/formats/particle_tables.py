@@ -26,6 +26,7 @@ from scipy.spatial.transform import Rotation
 
 from mpop.errors import InputError
 from mpop.formats.star import read_star, write_star
+from mpop.formats.table_reader import TableReader
 
 Array = NDArray[np.float64]
 
@@ -93,10 +94,10 @@ def read_particles(
     name, table = _particle_block(path, blocks)
     if len(table) == 0:
         raise InputError(f"{path}: block data_{name} has no rows")
-    reader = _Reader(path, name, table)
+    reader = _Reader(path, name, table, blocks.get("optics"))
     if any(column.startswith("wrpCoordinateX") for column in table.columns):
         return reader.m()
-    return reader.relion(blocks.get("optics"), angpix_coords, angpix_shifts)
+    return reader.relion(angpix_coords, angpix_shifts)
 
 
 def _particle_block(path: Path, blocks: dict[str, pd.DataFrame]) -> tuple[str, pd.DataFrame]:
@@ -108,54 +109,22 @@ def _particle_block(path: Path, blocks: dict[str, pd.DataFrame]) -> tuple[str, p
     raise InputError(f"{path}: no block with particle coordinates (found: {', '.join(blocks)})")
 
 
-class _Reader:
-    """One particle block; every error names file, block and column."""
-
-    def __init__(self, path: Path, block: str, table: pd.DataFrame) -> None:
-        self.path, self.block, self.table = path, block, table
-
-    def _numbers(self, columns: Sequence[str]) -> Array:
-        """(p, c) finite numbers of some columns."""
-        missing = [column for column in columns if column not in self.table.columns]
-        if missing:
-            names = ", ".join(f"_{column}" for column in missing)
-            raise InputError(f"{self.path}: block data_{self.block} has no column {names}")
-        read = [np.asarray(pd.to_numeric(self.table[c], errors="coerce"), dtype=np.float64) for c in columns]
-        numbers = np.stack(read, axis=1)
-        bad = np.argwhere(~np.isfinite(numbers))
-        if len(bad):
-            rows = ", ".join(str(r + 1) for r in np.unique(bad[:, 0])[:5])
-            column = columns[int(bad[0, 1])]
-            raise InputError(f"{self.path}: _{column} is not a number in rows {rows}")
-        return numbers
-
-    def _has(self, *columns: str) -> bool:
-        return all(column in self.table.columns for column in columns)
+class _Reader(TableReader):
+    """One particle block with positions in a tomogram."""
 
     def _series(self, candidates: Sequence[str]) -> list[str]:
         for column in candidates:
-            if self._has(column):
+            if self.has(column):
                 return [series_name(text) for text in self.table[column]]
         names = " or ".join(f"_{column}" for column in candidates)
         raise InputError(
             f"{self.path}: block data_{self.block} has no column {names}; which series is a row from?"
         )
 
-    def _half(self, column: str) -> NDArray[np.uint8] | None:
-        if not self._has(column):
-            return None
-        half = self._numbers([column])[:, 0]
-        wrong = np.flatnonzero(~np.isin(half, (1, 2)))
-        if len(wrong):
-            raise InputError(
-                f"{self.path}: _{column} is {half[wrong[0]]:g} in row {wrong[0] + 1}, expected 1 or 2"
-            )
-        return half.astype(np.uint8)
-
     def _table(self, series: list[str], position: Array, angles: Array, centred: bool, half: str) -> ParticleTable:
-        extra = {c: self.table[c].tolist() for c in KEPT_EXTRAS if self._has(c)}
+        extra = {c: self.table[c].tolist() for c in KEPT_EXTRAS if self.has(c)}
         rows = np.arange(1, len(self.table) + 1)
-        return ParticleTable(self.path, series, position, angles, centred, self._half(half), rows, extra)
+        return ParticleTable(self.path, series, position, angles, centred, self.half(half), rows, extra)
 
     def m(self) -> ParticleTable:
         """M's own table, with trajectories."""
@@ -165,80 +134,62 @@ class _Reader:
 
     def _samples(self, stems: Sequence[str]) -> Array:
         """(p, T, 3) of columns numbered 1 to T; one sample may go without a number."""
-        if self._has(*stems):
-            return self._numbers(stems)[:, None]
+        if self.has(*stems):
+            return self.numbers(stems)[:, None]
         count = sum(re.fullmatch(rf"{stems[0]}\d+", column) is not None for column in self.table.columns)
         samples = range(1, max(count, 1) + 1)
-        return np.stack([self._numbers([f"{stem}{t}" for stem in stems]) for t in samples], axis=1)
+        return np.stack([self.numbers([f"{stem}{t}" for stem in stems]) for t in samples], axis=1)
 
-    def relion(
-        self, optics: pd.DataFrame | None, angpix_coords: float | None, angpix_shifts: float | None
-    ) -> ParticleTable:
+    def relion(self, angpix_coords: float | None, angpix_shifts: float | None) -> ParticleTable:
         """RELION 3.1 and 5."""
         centred = [f"rlnCenteredCoordinate{a}Angst" for a in "XYZ"]
-        is_centred = self._has(*centred)
+        is_centred = self.has(*centred)
         if is_centred:
-            position = self._numbers(centred)
+            position = self.numbers(centred)
         else:
-            pixels = self._numbers([f"rlnCoordinate{a}" for a in "XYZ"])
-            position = pixels * self._coordinate_pixel(optics, angpix_coords)[:, None]
-        origin = self._origin(optics, angpix_shifts)
-        angles = self._numbers(["rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi"])
+            pixels = self.numbers([f"rlnCoordinate{a}" for a in "XYZ"])
+            position = pixels * self._coordinate_pixel(angpix_coords)[:, None]
+        origin = self._origin(angpix_shifts)
+        angles = self.numbers(["rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi"])
         sub = [f"rlnTomoSubtomogram{a}" for a in ("Rot", "Tilt", "Psi")]
-        if self._has(*sub):
-            box = _relion_rotation(self._numbers(sub))
+        if self.has(*sub):
+            box = _relion_rotation(self.numbers(sub))
             origin = box.apply(origin)
             angles = _relion_angles(box * _relion_rotation(angles))
         position = position - origin
         series = self._series(["rlnTomoName", "rlnMicrographName"])
         return self._table(series, position[:, None], angles[:, None], is_centred, "rlnRandomSubset")
 
-    def _coordinate_pixel(self, optics: pd.DataFrame | None, given: float | None) -> Array:
+    def _coordinate_pixel(self, given: float | None) -> Array:
         """(p,) A per unit of rlnCoordinate."""
         if given is not None:
             return np.full(len(self.table), given)
         for column in COORDINATE_PIXEL_COLUMNS:
-            found = self._of_optics(optics, column)
+            found = self.of_optics(column)
             if found is not None:
                 return found
-        if self._has("rlnDetectorPixelSize", "rlnMagnification"):
-            size, magnification = self._numbers(["rlnDetectorPixelSize", "rlnMagnification"]).T
+        if self.has("rlnDetectorPixelSize", "rlnMagnification"):
+            size, magnification = self.numbers(["rlnDetectorPixelSize", "rlnMagnification"]).T
             return size * 1e4 / magnification
-        found = self._of_optics(optics, "rlnImagePixelSize")
+        found = self.of_optics("rlnImagePixelSize")
         if found is not None:
             return found
         raise InputError(
             f"{self.path}: the pixel size of the coordinates is not in the file; give --angpix-coords"
         )
 
-    def _of_optics(self, optics: pd.DataFrame | None, column: str) -> Array | None:
-        """(p,) value of a column of the optics group of every particle."""
-        if self._has(column):
-            return self._numbers([column])[:, 0]
-        if optics is None or column not in optics.columns:
-            return None
-        values = np.asarray(pd.to_numeric(optics[column], errors="coerce"), dtype=np.float64)
-        if len(values) == 1:
-            return np.full(len(self.table), values[0])
-        groups = {int(g): v for g, v in zip(optics["rlnOpticsGroup"], values, strict=True)}
-        wanted = self._numbers(["rlnOpticsGroup"])[:, 0].astype(int)
-        unknown = sorted(set(wanted) - set(groups))
-        if unknown:
-            raise InputError(f"{self.path}: optics group {unknown[0]} is used but not in data_optics")
-        return np.array([groups[g] for g in wanted])
-
-    def _origin(self, optics: pd.DataFrame | None, angpix_shifts: float | None) -> Array:
+    def _origin(self, angpix_shifts: float | None) -> Array:
         """(p, 3) shift that is still to be subtracted, A."""
         angst = [f"rlnOrigin{a}Angst" for a in "XYZ"]
         pixels = [f"rlnOrigin{a}" for a in "XYZ"]
-        if self._has(*angst):
-            return self._numbers(angst)
-        if not self._has(*pixels):
+        if self.has(*angst):
+            return self.numbers(angst)
+        if not self.has(*pixels):
             return np.zeros((len(self.table), 3))
-        shift = self._numbers(pixels)
+        shift = self.numbers(pixels)
         if not shift.any():
             return shift
-        size = self._of_optics(optics, "rlnImagePixelSize")
+        size = self.of_optics("rlnImagePixelSize")
         if angpix_shifts is not None:
             size = np.full(len(self.table), angpix_shifts)
         if size is None:

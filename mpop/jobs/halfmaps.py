@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mpop.errors import MissingObjectError, RefinementError
+from mpop.errors import MissingObjectError, RefinementError, StateError
 from mpop.geometry.symmetry import symmetry_matrices
 from mpop.jobs.progress import Progress
 from mpop.maps.filters import multiply_radially
@@ -21,6 +21,7 @@ from mpop.maps.reconstruction import reconstruct
 from mpop.population import Population
 from mpop.projection.insertion import FourierSums
 from mpop.records.models import ItemRecord, SpeciesHead, SpeciesRecord
+from mpop.records.stack import SeriesModel, StackModel
 from mpop.records.tilt_series import ParticleSet, TiltSeriesModel
 from mpop.refinement.reconstruction import SpeciesTarget, add_series
 from mpop.refinement.views import ParticleView
@@ -31,11 +32,11 @@ FSC_COLUMNS = ("frequency", "corrected", "unmasked", "masked", "randomised")
 
 @dataclass
 class SeriesState:
-    """One series as it stands, and the objects that hold it. Particles by species id."""
+    """One series or stack as it stands, and the objects that hold it. Particles by species id."""
 
     item: ItemRecord
     pixel_size_A: float
-    model: TiltSeriesModel
+    model: SeriesModel
     model_object: str
     particles: dict[str, ParticleSet]
     particle_objects: dict[str, str]
@@ -47,11 +48,18 @@ class SeriesState:
         return cls(
             item,
             population.source(item.source).pixel_size_A,
-            population.tilt_series(item),
+            population.model(item),
             item.model_object,
             {one.id: population.particles(one, item.id) for one in held},
             {one.id: one.particles[item.id] for one in held},
         )
+
+    @property
+    def tilt_series(self) -> TiltSeriesModel:
+        """The model of a tilt series. Raises StateError for a stack."""
+        if isinstance(self.model, StackModel):
+            raise StateError(f"{self.item.name} is a stack of particle images and no tilt series")
+        return self.model
 
 
 @dataclass
@@ -90,7 +98,7 @@ def rebuild(
             held = [identity for identity in to_sum if identity in state.particles]
             add_series(
                 [to_sum[identity] for identity in held],
-                lambda tilt, item=state.item: population.tilt_image(item, tilt),
+                population.image_loader(state.item, state.model),
                 state.model,
                 [ParticleView.of(state.model, state.particles[identity]) for identity in held],
                 [state.particles[identity].half for identity in held],

@@ -99,8 +99,7 @@ def add_source(
     progress: Progress = silent,
 ) -> SourceRecord:
     """Import a project and stage it. Raises InputError with every kind of mismatch; then nothing is staged."""
-    if any(source.name == name for source in population.sources().values()):
-        raise StateError(f"there is a source called {name} already; choose another name")
+    refuse_name(population, name)
     project = locate_project(Path(warp), Path(tomostar) if tomostar else None, pixel_size_A)
     if volume_dims_A is not None:
         if not min(volume_dims_A) > 0:
@@ -128,7 +127,7 @@ def add_source(
         models.append(_model(one, project, shape))
         items.append(_item(population, one, raws, models[-1]))
     assert shape is not None
-    _refuse_known(population, items)
+    refuse_known(population, items)
     identity = source_id(item.id for item in items)
     source = SourceRecord(
         id=identity,
@@ -166,7 +165,14 @@ def _item(population: Population, files: SeriesFiles, raws: list[RawImage], mode
     )
 
 
-def _refuse_known(population: Population, items: Sequence[ItemRecord]) -> None:
+def refuse_name(population: Population, name: str) -> None:
+    """Raise StateError when there is a source of this name."""
+    if any(source.name == name for source in population.sources().values()):
+        raise StateError(f"there is a source called {name} already; choose another name")
+
+
+def refuse_known(population: Population, items: Sequence[ItemRecord]) -> None:
+    """Raise StateError when the raw images of an item are in the population already."""
     known = population.items()
     names = {item.id: item.name for item in items}
     if len(names) != len(items):

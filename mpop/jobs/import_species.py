@@ -14,10 +14,12 @@ import numpy as np
 
 from mpop.errors import InputError, StateError
 from mpop.formats.particle_tables import ParticleTable, read_particles, series_name
+from mpop.formats.stack_tables import is_stack_table, read_stack_table
 from mpop.geometry.symmetry import symmetry_matrices
 from mpop.jobs.halfmaps import filtered_and_fsc
 from mpop.jobs.leasing import leased
 from mpop.jobs.map_input import from_files
+from mpop.jobs.stack_particles import match_stack_particles
 from mpop.maps.filters import resize
 from mpop.maps.fsc import fsc_report
 from mpop.population import Population
@@ -62,7 +64,7 @@ def add_species(
         raise StateError(f"there is a species called {name} already; choose another name")
     items = population.items()
     if not items:
-        raise StateError("the population has no tilt series yet; add them with `mpop source add` first")
+        raise StateError("the population has no source yet; add one with `mpop source add` first")
     if source is not None:
         chosen = population.source(source).id
         items = {identity: item for identity, item in items.items() if item.source == chosen}
@@ -80,9 +82,16 @@ def add_species(
     box = 2 * round(diameter_A / pixel)
     volumes = {"half1": given.half1, "half2": given.half2, "mask": given.required_mask()}
     maps = {key: resize(volume, box) for key, volume in volumes.items()}
-    table = read_particles(particles, angpix_coords, angpix_shifts)
-    matched, warnings = _match(table, items, ignore_unmatched)
-    sets, more = _particle_sets(population, table, matched)
+    if is_stack_table(particles):
+        found = match_stack_particles(
+            population, read_stack_table(particles, angpix_shifts), items, ignore_unmatched
+        )
+        sets, warnings = found.sets, found.warnings
+    else:
+        table = read_particles(particles, angpix_coords, angpix_shifts)
+        matched, warnings = _match(table, items, ignore_unmatched)
+        sets, more = _particle_sets(population, table, matched)
+        warnings += more
     report = fsc_report(maps["half1"], maps["half2"], maps["mask"], pixel)
     group = population.write_group({**maps, **filtered_and_fsc(maps["half1"], maps["half2"], report)})
     objects = {item: population.write_particles(part) for item, part in sets.items()}
@@ -102,7 +111,7 @@ def add_species(
     if record.id in population.species_heads():
         raise StateError(f"the same maps and particles are in this population already (id {record.id})")
     population.stage([record])
-    return AddedSpecies(population.one_species(record.id), warnings + more)
+    return AddedSpecies(population.one_species(record.id), warnings)
 
 
 def _must_be_positive(option: str, value: float | None) -> None:

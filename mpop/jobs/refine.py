@@ -143,7 +143,7 @@ def refine(
 
 def _open_series(population: Population, item: ItemRecord, chosen: Selection, groups: RefinedGroups) -> _Series:
     state = SeriesState.load(population, item, chosen.species)
-    system = SeriesSystem(state.model, list(state.particles.values()), groups)
+    system = SeriesSystem(state.tilt_series, list(state.particles.values()), groups)
     return _Series(state, system, np.zeros(system.size), state)
 
 

@@ -82,7 +82,7 @@ def pose_error(species: SpeciesRecord, states: list[SeriesState], planted: dict[
     held = [state for state in states if species.id in state.particles]
     nominal = [nominal_view(state, species) for state in held]
     true = [true_view(state, species, planted[state.item.name]) for state in held]
-    used = [state.model.use for state in held]
+    used = [state.tilt_series.use for state in held]
 
     def positions(views: list[ParticleView]) -> Array:
         return np.concatenate([v.position_A[:, u].reshape(-1, 2) for v, u in zip(views, used, strict=True)])
@@ -122,10 +122,10 @@ def evaluate_warp(state: SeriesState, planted: Planted) -> WarpEvaluation:
     lattice = planted["image_warp_lattice"]
     return WarpEvaluation(
         series=state.item.name,
-        tilt_deg=state.model.angles_deg,
+        tilt_deg=state.tilt_series.angles_deg,
         lattice=lattice,
         planted_A=planted["image_warp_A"],
-        recovered_A=_warp_on_lattice(state.model, lattice),
+        recovered_A=_warp_on_lattice(state.tilt_series, lattice),
     )
 
 

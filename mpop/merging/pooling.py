@@ -26,7 +26,7 @@ from mpop.merging.snapshots import Snapshot
 from mpop.merging.species import MAPS, SpeciesMerge
 from mpop.merging.three_way import Side
 from mpop.projection.insertion import FourierSums
-from mpop.records.arrays import particles_from_arrays, tilt_series_from_arrays
+from mpop.records.arrays import model_from_arrays, particles_from_arrays
 from mpop.records.models import ItemRecord, SpeciesHead, SpeciesRecord
 from mpop.refinement.reconstruction import add_series
 from mpop.refinement.views import ParticleView
@@ -262,13 +262,13 @@ def _read_again(merge: SpeciesMerge, head: SpeciesHead, contribution: Contributi
     assert record is not None
     source = merge.three.ours.source(record.source) or merge.three.theirs.source(record.source)
     assert source is not None
-    model = tilt_series_from_arrays(*read_group(population.objects, model_object))
+    model = model_from_arrays(*read_group(population.objects, model_object))
     particles = particles_from_arrays(*read_group(population.objects, group))
     target = empty_target(head)
     try:
         add_series(
             [target],
-            lambda tilt: population.tilt_image(record, tilt),
+            population.image_loader(record, model),
             model,
             [ParticleView.of(model, particles)],
             [particles.half],

@@ -12,6 +12,7 @@ from mpop.records.models import (
     SpeciesPart,
     SpeciesRecord,
 )
+from mpop.records.stack import SeriesModel, StackModel
 from mpop.records.tilt_series import (
     CTFModel,
     LinearGrid4D,
@@ -32,11 +33,13 @@ __all__ = [
     "PopulationRecord",
     "RawImage",
     "Record",
+    "SeriesModel",
     "SourceRecord",
     "SpeciesHead",
     "SpeciesPart",
     "SpeciesRecord",
     "SplineGrid",
+    "StackModel",
     "TiltSeriesModel",
     "constant_grid",
     "constant_grid_4d",

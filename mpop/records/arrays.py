@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mpop.records.stack import SHARED, SeriesModel, StackModel
 from mpop.records.tilt_series import CTFModel, LinearGrid4D, ParticleSet, SplineGrid, TiltSeriesModel
 
 Arrays = dict[str, NDArray[Any]]
@@ -37,10 +38,7 @@ def tilt_series_from_arrays(arrays: Mapping[str, NDArray[Any]], attributes: Mapp
     values: dict[str, Any] = {}
     for field in fields(TiltSeriesModel):
         if field.name == "ctf":
-            ctf: dict[str, Any] = {
-                key: tuple(value) if isinstance(value, list) else value for key, value in attributes["ctf"].items()
-            }
-            values["ctf"] = CTFModel(**ctf)
+            values["ctf"] = _ctf(attributes["ctf"])
         elif field.name.startswith("grid_volume_warp"):
             values[field.name] = LinearGrid4D(arrays[field.name])
         elif field.name.startswith("grid_"):
@@ -52,6 +50,46 @@ def tilt_series_from_arrays(arrays: Mapping[str, NDArray[Any]], attributes: Mapp
             value = attributes[field.name]
             values[field.name] = tuple(value) if isinstance(value, list) else value
     return TiltSeriesModel(**values)
+
+
+def stack_to_arrays(model: StackModel) -> tuple[Arrays, dict[str, Any]]:
+    """Arrays and attributes of a stack: what there is one of per image as arrays, the rest as attributes."""
+    arrays = {name: getattr(model, name) for name in _per_image()}
+    attributes = {
+        "file": model.file,
+        "optics": [asdict(group) for group in model.optics],
+        "image_dims_A": list(model.image_dims_A),
+    }
+    return arrays, json.loads(json.dumps(attributes))
+
+
+def stack_from_arrays(arrays: Mapping[str, NDArray[Any]], attributes: Mapping[str, Any]) -> StackModel:
+    """Inverse of `stack_to_arrays`."""
+    width, height = attributes["image_dims_A"]
+    return StackModel(
+        **{name: arrays[name] for name in _per_image()},
+        file=attributes["file"],
+        optics=tuple(_ctf(group) for group in attributes["optics"]),
+        image_dims_A=(width, height),
+    )
+
+
+def _per_image() -> list[str]:
+    return [field.name for field in fields(StackModel) if field.name not in SHARED]
+
+
+def model_from_arrays(arrays: Mapping[str, NDArray[Any]], attributes: Mapping[str, Any]) -> SeriesModel:
+    """The model of an item, of either kind."""
+    if "optics" in attributes:
+        return stack_from_arrays(arrays, attributes)
+    return tilt_series_from_arrays(arrays, attributes)
+
+
+def _ctf(attributes: Mapping[str, Any]) -> CTFModel:
+    values: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in attributes.items()
+    }
+    return CTFModel(**values)
 
 
 def particles_to_arrays(particles: ParticleSet) -> tuple[Arrays, dict[str, Any]]:

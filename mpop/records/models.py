@@ -39,23 +39,24 @@ class RawImage(Record):
 
 
 class SourceRecord(Record):
-    """`sources/<id>.json`: a set of series that were imported together."""
+    """`sources/<id>.json`: a set of series, or of stacks of particle images, that were imported together."""
 
     kind: Literal["source"] = "source"
     id: str
     name: str
-    type: Literal["tilt-series"] = "tilt-series"
+    type: Literal["tilt-series", "particle-stack"] = "tilt-series"
     pixel_size_A: float
     image_shape: tuple[int, int]
-    """Rows, columns of a tilt image."""
+    """Rows, columns of a tilt image, or of a particle image."""
     volume_dims_A: tuple[float, float, float]
+    """Of a tomogram; of a particle image, one pixel deep."""
     items: list[str]
     """Ids of its items, sorted."""
     version: str = ""
 
 
 class ItemRecord(Record):
-    """`items/<id[:2]>/<id>.json`: one series and its current model.
+    """`items/<id[:2]>/<id>.json`: one series, or one stack of particle images, and its current model.
 
     id is derived from the content of the raw images, so that two labs that hold the same data under
     different names hold the same item.
@@ -66,9 +67,9 @@ class ItemRecord(Record):
     name: str
     source: str
     raw: list[RawImage]
-    """One per tilt, in file order; [] never."""
+    """One per tilt, in file order; of a stack, its file. [] never."""
     model_object: str
-    """Group with the arrays of a TiltSeriesModel."""
+    """Group with the arrays of a TiltSeriesModel, or of a StackModel."""
     warp_xml_object: str | None = None
     """The imported XML, byte for byte: fields unknown to mpop survive an export."""
     tomostar_object: str | None = None

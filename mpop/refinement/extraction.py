@@ -30,7 +30,7 @@ from mpop.refinement.noise import NoiseSpectrum, noise_spectrum
 BATCH_BYTES = 64 * 2**20
 
 TiltLoader = Callable[[int], NDArray[np.float32]]
-"""Gives the raw image (y, x) of a tilt, protein dark."""
+"""Gives the raw image (y, x) of a tilt, protein dark; of a stack, the image at a place in it, protein bright."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,8 @@ class ExtractionRequest:
     """What to cut out for one species: p particles, n tilts.
 
     position_A (p, n, 2) from the image corner; defocus_um, defocus_delta_um, defocus_angle_deg,
-    phase_shift_pi (p, n); ctf_size and size in pixels, both even.
+    phase_shift_pi (p, n); ctf_size and size in pixels, both even. image (p,): of a stack, which image of its model
+    shows the particle; n is 1 then.
     """
 
     position_A: NDArray[np.float64]
@@ -48,6 +49,7 @@ class ExtractionRequest:
     phase_shift_pi: NDArray[np.float64]
     ctf_size: int
     size: int
+    image: NDArray[np.int64] | None = None
 
 
 @dataclass(frozen=True)
@@ -87,8 +89,8 @@ def extract(
             step = max(1, BATCH_BYTES // (4 * request.ctf_size**2))
             for start in range(0, len(inside), step):
                 particle = inside[start : start + step]
-                data, power = _premultiply(
-                    _cut(padded, origin[particle], request.ctf_size),
+                data, power = premultiply(
+                    cut(padded, origin[particle], request.ctf_size),
                     _ctf(model, request, particle, tilt, pixel_size_A),
                     noise,
                     (weights[number][tilt], small_weights[number][tilt]),
@@ -102,17 +104,17 @@ def _tilt_weights(model: TiltSeriesModel, size: int, pixel_size_A: float) -> NDA
     """(n, size, size // 2 + 1) amplitude E of each tilt."""
     rings = np.arange(size) / (size * pixel_size_A)
     radial = exposure_weights(model, rings)
-    frequency = _frequency(size) / pixel_size_A
-    return np.stack([np.interp(frequency, rings, row) for row in radial]).astype(np.float32)
+    at = frequency(size) / pixel_size_A
+    return np.stack([np.interp(at, rings, row) for row in radial]).astype(np.float32)
 
 
 @lru_cache(maxsize=16)
-def _frequency(size: int) -> NDArray[np.float64]:
+def frequency(size: int) -> NDArray[np.float64]:
     """(size, size // 2 + 1) |k| in cycles per pixel."""
     return np.hypot(scipy.fft.fftfreq(size)[:, None], scipy.fft.rfftfreq(size)[None, :])
 
 
-def _cut(padded: NDArray[np.float32], origin: NDArray[np.int64], size: int) -> NDArray[np.float32]:
+def cut(padded: NDArray[np.float32], origin: NDArray[np.int64], size: int) -> NDArray[np.float32]:
     """(m, size, size) windows with the origin pixel moved to index 0, from an image padded by size // 2."""
     wrapped = (scipy.fft.fftfreq(size) * size).astype(np.int64) + size // 2
     rows = origin[:, 1, None] + wrapped
@@ -138,7 +140,7 @@ def _ctf(
     )
 
 
-def _premultiply(
+def premultiply(
     windows: NDArray[np.float32],
     ctf: NDArray[np.float32],
     noise: NoiseSpectrum,
@@ -146,11 +148,15 @@ def _premultiply(
     size: int,
     threads: int,
 ) -> tuple[NDArray[np.complex64], NDArray[np.float32]]:
+    """P and Q (m, size, size // 2 + 1) of windows (m, L, L) with their CTFs (m, L, L // 2 + 1).
+
+    weights: amplitudes E in the layouts of both windows.
+    """
     large = windows.shape[-1]
     spectrum = np.asarray(scipy.fft.rfft2(windows, workers=threads))
-    spectrum *= ctf * (weights[0] / noise.at(_frequency(large))).astype(np.float32)
+    spectrum *= ctf * (weights[0] / noise.at(frequency(large))).astype(np.float32)
     matched = crop_wrapped(np.asarray(scipy.fft.irfft2(spectrum, workers=threads)), size)
     data = np.asarray(scipy.fft.rfft2(matched, workers=threads), dtype=np.complex64) / np.float32(size**2)
-    radial = np.square(weights[1]) / (noise.at(_frequency(size)) * size**2)
+    radial = np.square(weights[1]) / (noise.at(frequency(size)) * size**2)
     power = band_limited_ctf2(ctf, size, threads) * radial.astype(np.float32)
     return data, np.maximum(power, 0.0).astype(np.float32, copy=False)

@@ -47,6 +47,15 @@ def noise_spectrum(image: NDArray[np.float32]) -> NoiseSpectrum:
         spectrum = np.asarray(scipy.fft.rfft2((patch - patch.mean()) * window))
         total += np.square(np.abs(spectrum))
     total /= len(corners) * np.square(window, dtype=np.float64).sum()
+    return ring_means(total)
+
+
+def ring_means(total: NDArray[np.float64]) -> NoiseSpectrum:
+    """The spectrum of power (size, size // 2 + 1) by its mean over rings; the one at 0 is taken from the next.
+
+    Raises InputError when a ring has no power.
+    """
+    size = len(total)
     radius = np.hypot(scipy.fft.fftfreq(size)[:, None], scipy.fft.rfftfreq(size)[None, :]) * size
     ring = np.rint(radius).astype(int).ravel()
     rings = size // 2 + 1

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from mpop.projection.disc import HalfDisc
 from mpop.projection.insertion import FourierSums, insert
-from mpop.records.tilt_series import TiltSeriesModel
-from mpop.refinement.extraction import TiltLoader, extract
+from mpop.records.stack import SeriesModel
+from mpop.refinement.extraction import TiltLoader
+from mpop.refinement.stack_images import extract_images
 from mpop.refinement.views import ParticleView
 
 
@@ -38,7 +39,7 @@ class SpeciesTarget:
 def add_series(
     targets: list[SpeciesTarget],
     load_tilt: TiltLoader,
-    model: TiltSeriesModel,
+    model: SeriesModel,
     views: list[ParticleView],
     halves: list[NDArray[np.uint8]],
     pixel_size_A: float,
@@ -54,7 +55,7 @@ def add_series(
         scale = target.box * target.pixel_size_A / (size * pixel_size_A)
         stretch = scale * float(np.linalg.norm(model.magnification, 2))
         discs.append(HalfDisc.make(size, min(size / 2 - 1.5, (target.box / 2 - 1.5) / stretch), r_min=0.0))
-    for batch in extract(load_tilt, model, pixel_size_A, requests, threads):
+    for batch in extract_images(load_tilt, model, pixel_size_A, requests, threads):
         target, view = targets[batch.request], views[batch.request]
         size = requests[batch.request].size
         at = view.position_A[batch.particle, batch.tilt] / pixel_size_A

@@ -12,8 +12,10 @@ from scipy.optimize import minimize
 from mpop.optics.sizes import even_fast_size
 from mpop.projection.disc import HalfDisc
 from mpop.projection.reference import Reference
-from mpop.records.tilt_series import ParticleSet, TiltSeriesModel
-from mpop.refinement.extraction import TiltLoader, extract
+from mpop.records.stack import SeriesModel
+from mpop.records.tilt_series import ParticleSet
+from mpop.refinement.extraction import TiltLoader
+from mpop.refinement.stack_images import extract_images
 from mpop.refinement.system import SeriesSystem
 from mpop.refinement.target import SpeciesImages
 from mpop.refinement.views import ParticleView
@@ -61,7 +63,7 @@ def _disc(reference: SpeciesReference, size: int, extent_A: float, magnification
 
 def gather_images(
     load_tilt: TiltLoader,
-    model: TiltSeriesModel,
+    model: SeriesModel,
     particles: list[ParticleSet],
     references: list[SpeciesReference | None],
     pixel_size_A: float,
@@ -78,7 +80,7 @@ def gather_images(
         view = ParticleView.of(model, species)
         requests.append(view.request(model, reference.diameter_A, reference.resolution_A, size, pixel_size_A))
     parts: list[list[tuple[NDArray, ...]]] = [[] for _ in chosen]
-    for batch in extract(load_tilt, model, pixel_size_A, requests, threads):
+    for batch in extract_images(load_tilt, model, pixel_size_A, requests, threads):
         disc = discs[batch.request]
         tilt = np.full(len(batch.particle), batch.tilt)
         parts[batch.request].append(

@@ -8,9 +8,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from mpop.errors import InputError
+from mpop.geometry.euler import euler_to_matrix
 from mpop.geometry.tilt import TiltGeometry, slice_rows
-from mpop.optics.sizes import aliasing_free_size, delocalisation_A
-from mpop.records.tilt_series import ParticleSet, TiltSeriesModel
+from mpop.optics.sizes import aliasing_free_size, delocalisation_A, even_fast_size
+from mpop.records.stack import SeriesModel, StackModel
+from mpop.records.tilt_series import ParticleSet
 from mpop.refinement.extraction import ExtractionRequest
 
 Array = NDArray[np.float64]
@@ -20,7 +23,8 @@ Array = NDArray[np.float64]
 class ParticleView:
     """p particles in n tilts.
 
-    position_A (p, n, 2) from the image corner; rows (p, n, 2, 3) slice rows; the optics (p, n) each.
+    position_A (p, n, 2) from the image corner; rows (p, n, 2, 3) slice rows; the optics (p, n) each. Of a stack,
+    n is 1, and image (p,) says which image of its model shows the particle.
     """
 
     position_A: Array
@@ -29,10 +33,13 @@ class ParticleView:
     defocus_delta_um: Array
     defocus_angle_deg: Array
     phase_shift_pi: Array
+    image: NDArray[np.int64] | None = None
 
     @classmethod
-    def of(cls, model: TiltSeriesModel, particles: ParticleSet) -> ParticleView:
-        """The view of a particle set through a series' current model."""
+    def of(cls, model: SeriesModel, particles: ParticleSet) -> ParticleView:
+        """The view of a particle set through the current model of its series or stack."""
+        if isinstance(model, StackModel):
+            return cls._of_stack(model, particles)
         geometry = TiltGeometry(model)
         position = torch.as_tensor(particles.position_A)
         projected = geometry.project(position, geometry.poses(torch.as_tensor(particles.angles_deg)))
@@ -46,23 +53,56 @@ class ParticleView:
             phase.numpy(),
         )
 
+    @classmethod
+    def _of_stack(cls, model: StackModel, particles: ParticleSet) -> ParticleView:
+        image = images_of(model, particles)
+        rotation = euler_to_matrix(torch.as_tensor(particles.angles_deg))
+        return cls(
+            particles.position_A[..., :2],
+            slice_rows(rotation, model.magnification).numpy(),
+            model.defocus_um[image, None],
+            model.defocus_delta_um[image, None],
+            model.defocus_angle_deg[image, None],
+            model.phase_shift_pi[image, None],
+            image,
+        )
+
     def request(
-        self, model: TiltSeriesModel, diameter_A: float, resolution_A: float, size: int, pixel_size_A: float
+        self, model: SeriesModel, diameter_A: float, resolution_A: float, size: int, pixel_size_A: float
     ) -> ExtractionRequest:
         """What to cut out so that content up to a resolution is free of aliasing."""
-        blur = delocalisation_A(
-            model.ctf,
-            float(np.abs(self.defocus_um).max(initial=0.0)),
-            resolution_A,
-            float(np.abs(self.defocus_delta_um).max(initial=0.0)),
+        blur = max(
+            delocalisation_A(
+                optics,
+                float(np.abs(self.defocus_um).max(initial=0.0)),
+                resolution_A,
+                float(np.abs(self.defocus_delta_um).max(initial=0.0)),
+            )
+            for optics in (model.optics if isinstance(model, StackModel) else (model.ctf,))
         )
-        ctf_size = max(aliasing_free_size(diameter_A, blur, pixel_size_A), size)
+        ctf_size = aliasing_free_size(diameter_A, blur, pixel_size_A)
+        if isinstance(model, StackModel):
+            # beyond its border an image is empty: of that nothing can alias
+            reach_A = (model.image_dims_A[0] + diameter_A) / 2 + blur
+            ctf_size = min(ctf_size, even_fast_size(reach_A / pixel_size_A))
         return ExtractionRequest(
             self.position_A,
             self.defocus_um,
             self.defocus_delta_um,
             self.defocus_angle_deg,
             self.phase_shift_pi,
-            ctf_size,
+            max(ctf_size, size),
             size,
+            self.image,
         )
+
+
+def images_of(model: StackModel, particles: ParticleSet) -> NDArray[np.int64]:
+    """(p,) index into a stack's model of the image of every particle. Raises InputError when one has none."""
+    order = np.argsort(model.particle_id)
+    place = np.minimum(np.searchsorted(model.particle_id, particles.id, sorter=order), len(order) - 1)
+    image = order[place]
+    missing = int((model.particle_id[image] != particles.id).sum())
+    if missing:
+        raise InputError(f"{model.file}: {missing} particles have no image in this stack; import them again")
+    return image

@@ -309,7 +309,7 @@ def test_a_wrong_option_is_named(
 
 
 def test_a_population_without_series_takes_no_species(empty_population: Population, warp_files: WarpFiles) -> None:
-    with pytest.raises(StateError, match="no tilt series yet; add them with `mpop source add` first"):
+    with pytest.raises(StateError, match="no source yet; add one with `mpop source add` first"):
         add(empty_population, warp_files)
 
 

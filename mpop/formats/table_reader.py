@@ -1,0 +1,70 @@
+"""One block of particles in a STAR file, column by column, with errors that name file, block, column and row."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from mpop.errors import InputError
+
+Array = NDArray[np.float64]
+
+
+class TableReader:
+    """A block of p rows. optics: the block of optics groups, if the file has one."""
+
+    def __init__(self, path: Path, block: str, table: pd.DataFrame, optics: pd.DataFrame | None = None) -> None:
+        self.path, self.block, self.table, self.optics = path, block, table, optics
+
+    def has(self, *columns: str) -> bool:
+        """Whether the block has all of these columns."""
+        return all(column in self.table.columns for column in columns)
+
+    def numbers(self, columns: Sequence[str]) -> Array:
+        """(p, c) finite numbers of some columns."""
+        missing = [column for column in columns if not self.has(column)]
+        if missing:
+            names = ", ".join(f"_{column}" for column in missing)
+            raise InputError(f"{self.path}: block data_{self.block} has no column {names}")
+        read = [np.asarray(pd.to_numeric(self.table[c], errors="coerce"), dtype=np.float64) for c in columns]
+        numbers = np.stack(read, axis=1)
+        bad = np.argwhere(~np.isfinite(numbers))
+        if len(bad):
+            rows = ", ".join(str(r + 1) for r in np.unique(bad[:, 0])[:5])
+            column = columns[int(bad[0, 1])]
+            raise InputError(f"{self.path}: _{column} is not a number in rows {rows}")
+        return numbers
+
+    def half(self, column: str) -> NDArray[np.uint8] | None:
+        """(p,) half-sets, None when the block does not tell them."""
+        if not self.has(column):
+            return None
+        half = self.numbers([column])[:, 0]
+        wrong = np.flatnonzero(~np.isin(half, (1, 2)))
+        if len(wrong):
+            raise InputError(
+                f"{self.path}: _{column} is {half[wrong[0]]:g} in row {wrong[0] + 1}, expected 1 or 2"
+            )
+        return half.astype(np.uint8)
+
+    def of_optics(self, column: str) -> Array | None:
+        """(p,) value of every particle, its own or that of its optics group; None when neither is there."""
+        if self.has(column):
+            return self.numbers([column])[:, 0]
+        if self.optics is None or column not in self.optics.columns:
+            return None
+        values = np.asarray(pd.to_numeric(self.optics[column], errors="coerce"), dtype=np.float64)
+        if not np.isfinite(values).all():
+            raise InputError(f"{self.path}: _{column} is not a number in data_optics")
+        if len(values) == 1:
+            return np.full(len(self.table), values[0])
+        groups = {int(g): v for g, v in zip(self.optics["rlnOpticsGroup"], values, strict=True)}
+        wanted = self.numbers(["rlnOpticsGroup"])[:, 0].astype(int)
+        unknown = sorted(set(wanted) - set(groups))
+        if unknown:
+            raise InputError(f"{self.path}: optics group {unknown[0]} is used but not in data_optics")
+        return np.array([groups[g] for g in wanted])

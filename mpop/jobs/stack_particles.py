@@ -1,0 +1,118 @@
+"""Particles of a species in stacks: rows of a table of particle images matched with the images of a population."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mpop.errors import InputError
+from mpop.formats.stack_tables import StackTable
+from mpop.population import Population
+from mpop.records.models import ItemRecord
+from mpop.records.stack import StackModel
+from mpop.records.tilt_series import ParticleSet
+
+
+@dataclass(frozen=True)
+class MatchedParticles:
+    """Particles by item id, and what the user should know."""
+
+    sets: dict[str, ParticleSet]
+    warnings: list[str]
+
+
+def match_stack_particles(
+    population: Population, table: StackTable, items: Mapping[str, ItemRecord], ignore_unmatched: bool
+) -> MatchedParticles:
+    """The poses of a table as particle sets. items: those that may be meant, tilt series among them or not.
+
+    Raises InputError when rows are of images that the population lacks, unless they are to be ignored, when a file
+    could be several stacks, or when the table has no angles.
+    """
+    if table.angles_deg is None:
+        raise InputError(f"{table.path}: no _rlnAngleRot, _rlnAngleTilt, _rlnAnglePsi; refine its images first")
+    stacks = {item.id: model for item in items.values() if isinstance(model := population.model(item), StackModel)}
+    sets: dict[str, ParticleSet] = {}
+    unmatched, warnings = 0, []
+    if table.half is None:
+        warnings.append("the table has no half-sets (rlnRandomSubset); particles were assigned by their id")
+    by_name: dict[str, list[str]] = {}
+    for identity in stacks:
+        by_name.setdefault(PurePosixPath(items[identity].raw[0].path).name, []).append(identity)
+    for number, file in enumerate(table.files):
+        rows = np.flatnonzero(table.file == number)
+        item = _stack_of(table, file, {one: items[one] for one in by_name.get(PurePosixPath(file).name, ())})
+        if item is None:
+            unmatched += len(rows)
+            continue
+        place, known = _places(stacks[item], table.image[rows])
+        unmatched += int((~known).sum())
+        if known.any():
+            sets[item] = _particles(table, rows[known], stacks[item], place[known], population, items[item])
+    _refuse_unmatched(table, unmatched, bool(sets), ignore_unmatched, warnings)
+    return MatchedParticles(sets, warnings)
+
+
+def _stack_of(table: StackTable, file: str, candidates: Mapping[str, ItemRecord]) -> str | None:
+    """The item whose file has the most folders in common with a name in a table, counted from the end."""
+    common = {item: _common_tail(record.raw[0].path, file) for item, record in candidates.items()}
+    best = [item for item, length in common.items() if length == max(common.values())]
+    if len(best) > 1:
+        ids = ", ".join(sorted(best))
+        raise InputError(f"{table.path}: {file} could be several stacks: {ids}; say which source with --source")
+    return best[0] if best else None
+
+
+def _common_tail(first: str, second: str) -> int:
+    pairs = zip(reversed(PurePosixPath(first).parts), reversed(PurePosixPath(second).parts), strict=False)
+    length = 0
+    for a, b in pairs:
+        if a != b:
+            break
+        length += 1
+    return length
+
+
+def _places(model: StackModel, image: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Index into the model of images by their place in the stack, and whether they are there."""
+    place = np.minimum(np.searchsorted(model.image, image), len(model) - 1)
+    return place, model.image[place] == image
+
+
+def _particles(
+    table: StackTable,
+    rows: NDArray[np.int64],
+    model: StackModel,
+    place: NDArray[np.int64],
+    population: Population,
+    item: ItemRecord,
+) -> ParticleSet:
+    assert table.angles_deg is not None
+    identity = model.particle_id[place]
+    pixel = population.source(item.source).pixel_size_A
+    size = round(model.image_dims_A[0] / pixel)
+    position = np.zeros((len(rows), 1, 3))
+    position[:, 0, :2] = size // 2 * pixel - table.origin_A[rows]
+    half = (identity % np.uint64(2) + np.uint64(1)).astype(np.uint8) if table.half is None else table.half[rows]
+    return ParticleSet(
+        id=identity,
+        half=half,
+        position_A=position,
+        angles_deg=table.angles_deg[rows][:, None],
+        extra={key: [values[row] for row in rows] for key, values in table.extra.items()},
+    )
+
+
+def _refuse_unmatched(table: StackTable, count: int, any_matched: bool, ignore: bool, warnings: list[str]) -> None:
+    if count == 0:
+        return
+    text = f"{table.path}: {count} of {len(table)} images are in no stack of this population"
+    if not any_matched:
+        raise InputError(f"{text}; add them with `mpop source add NAME --stack {table.path.name}` first")
+    if not ignore:
+        raise InputError(f"{text}; use --ignore-unmatched to leave them out")
+    warnings.append(text)
