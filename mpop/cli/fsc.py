@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from mpop.cli import context
 from mpop.cli.context import JsonOption, angstrom, emit
 from mpop.cli.map_arguments import AngpixOption, MapsArgument, MaskOption, OutOption, read_maps
-
-if TYPE_CHECKING:
-    from mpop.jobs.fsc import HalfMapFSC
+from mpop_store.errors import InputError
 
 
 def register(app: typer.Typer) -> None:
@@ -40,17 +38,26 @@ def fsc(
         float | None,
         typer.Option(help="Pixel size in A of the images at the detector; that of the maps if not given."),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of the random phases.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of the random phases.")] = 0,
+    model: Annotated[
+        Path | None, typer.Option(help="Compare with this atomic model (mmCIF or PDB) instead.")
+    ] = None,
+    other: Annotated[Path | None, typer.Option("--map", help="Compare with this map (MRC) instead.")] = None,
     json: JsonOption = False,
 ) -> None:
-    """Measure the resolution of two half-maps, and sharpen their mean.
+    """Measure the resolution of two half-maps, and sharpen their mean; or compare a map with a model or a map.
 
-    Without --mask one is made from the maps. With --out, the sharpened map is written, the curves for RELION's
-    scripts (postprocess.star) and for EMDB (fsc.xml), and a report. Of a species, the result is committed.
+    Without --mask one is made from the half-maps, or around the model. With --out, the sharpened map is written,
+    the curves for RELION's scripts (postprocess.star) and for EMDB (fsc.xml), and a report. Of a species, the
+    result is committed.
     """
+    context.options.json |= json
+    if model is not None or other is not None:
+        if (b_factor, low_pass, mtf, mtf_angpix) != (None,) * 4 or (model is not None and other is not None):
+            raise InputError("--model and --map each go alone, without options for sharpening")
+        return _compare(maps, mask, angpix, out, model, other)
     from mpop.jobs import fsc as job
 
-    context.options.json |= json
     given = read_maps(maps, mask, angpix)
     path = None if mtf is None else context.relative(mtf)
     parameters = job.FSCParameters(b_factor, low_pass, path, mtf_angpix, seed)
@@ -59,43 +66,87 @@ def fsc(
         result = job.half_map_fsc(given, parameters)
     else:
         result, commit = job.fsc_of_species(context.population(), given, parameters)
-    for warning in result.warnings:
-        context.warn(warning)
+    files: list[Path] = []
+    if out is not None:
+        from mpop.reports.fsc import write_report
+
+        folder = _folder(out)
+        files = [write_report(folder, result, f"mpop fsc {' '.join(maps)}."), folder / "report.json"]
+        files += job.write_files(result, folder)
+    _print("fsc", job.numbers(result), commit, files, _lines(job.numbers(result)))
+
+
+def _compare(
+    maps: list[str],
+    mask: Path | None,
+    angpix: float | None,
+    out: Path | None,
+    model: Path | None,
+    other: Path | None,
+) -> None:
+    """A map, half-maps or a species against a model or a map."""
+    from mpop.jobs import map_fsc as job
+
+    first = context.relative(Path(maps[0]))
+    species = None
+    if len(maps) == 1 and first.is_file():
+        one = job.OneMap.read(first, None if mask is None else context.relative(mask), angpix)
+    else:
+        halves = read_maps(maps, mask, angpix)
+        species = halves.species
+        one = job.OneMap.of_halves(halves, first if species is None else None, angpix is None)
+    if model is not None:
+        result = job.against_model(one, context.relative(model))
+    else:
+        assert other is not None
+        result = job.against_map(one, context.relative(other))
+    commit = None if species is None else job.record(context.population(), species, result)
+    files: list[Path] = []
+    if out is not None:
+        from mpop.reports.map_fsc import write_report
+
+        folder = _folder(out)
+        files = [write_report(folder, result, f"mpop fsc {' '.join(maps)}."), folder / "report.json"]
+        files += job.write_files(result, folder)
     numbers = job.numbers(result)
-    files = [] if out is None else _write(context.relative(out), result, f"mpop fsc {' '.join(maps)}.")
-    emit("fsc", {**numbers, "commit": commit, "files": files}, "\n".join(_lines(numbers, commit, files)))
+    rows = [
+        (angstrom(numbers["resolution_at_half_A"]), f"FSC with the {result.against} = 0.5"),
+        (angstrom(numbers["resolution_at_half_unmasked_A"]), "FSC = 0.5 without a mask"),
+    ]
+    _print("map-fsc", numbers, commit, files, rows)
 
 
-def _write(folder: Path, result: HalfMapFSC, footer: str) -> list[Path]:
-    from mpop.jobs.fsc import write_files
-    from mpop.reports.fsc import write_report
-
+def _folder(out: Path) -> Path:
+    folder = context.relative(out)
     folder.mkdir(parents=True, exist_ok=True)
-    files = write_files(result, folder)
-    page = write_report(folder, result, footer)
-    return [page, folder / "report.json", *files]
+    return folder
 
 
-def _lines(numbers: dict[str, Any], commit: str | None, files: list[Path]) -> list[str]:
+def _print(
+    schema: str, numbers: dict[str, Any], commit: str | None, files: list[Path], rows: list[tuple[str, str]]
+) -> None:
+    for warning in numbers["warnings"]:
+        context.warn(warning)
+    lines = [f"{value:>12}  {what}" for value, what in rows]
+    if commit is not None:
+        lines.append(f"Committed as {commit[:10]}")
+    if files:
+        lines.append(f"Report: {files[0]}")
+    emit(schema, {**numbers, "commit": commit, "files": files}, "\n".join(lines))
+
+
+def _lines(numbers: dict[str, Any]) -> list[tuple[str, str]]:
+    """Values and what they are."""
     fit, low_pass = numbers["b_factor_fit"], numbers["low_pass_A"]
-    how = (
-        ""
-        if fit is None
-        else f"fitted from {fit['from_A']:.1f} to {fit['to_A']:.1f} A, r^2 {fit['r_squared']:.3f}"
-    )
+    how = "" if fit is None else f", fitted from {fit['from_A']:.1f} to {fit['to_A']:.1f} A"
     rows = [
         (angstrom(numbers["resolution_A"]), "resolution: corrected FSC = 0.143"),
         (angstrom(numbers["resolution_at_half_A"]), "corrected FSC = 0.5"),
         (angstrom(numbers["resolution_unmasked_A"]), "FSC = 0.143 without a mask"),
         (angstrom(numbers["relion_final_resolution_A"]), "last whole shell above 0.143, as RELION counts"),
         (angstrom(numbers["randomised_from_A"]), "phases randomised from here on"),
-        (f"{numbers['b_factor_A2']:.1f} A^2", f"B-factor {how}".rstrip()),
+        (f"{numbers['b_factor_A2']:.1f} A^2", f"B-factor{how}"),
     ]
     if low_pass is not None:
         rows.append((angstrom(low_pass), "low-pass of the map"))
-    lines = [f"{value:>12}  {what}" for value, what in rows]
-    if commit is not None:
-        lines.append(f"Committed as {commit[:10]}")
-    if files:
-        lines.append(f"Report: {files[0]}")
-    return lines
+    return rows

@@ -50,8 +50,7 @@ def from_files(half1: Path, half2: Path, mask: Path | None = None, pixel_size_A:
     pixel_size_A: in place of what the headers say. Raises InputError with the file and the reason for maps that do
     not go together: boxes, pixel sizes, a mask beyond 0 to 1, NaN, nothing but one value, twice the same map.
     """
-    if pixel_size_A is not None and not 0 < pixel_size_A < np.inf:
-        raise InputError(f"--angpix {pixel_size_A:g} is not a length; it must be greater than 0")
+    check_pixel_size(pixel_size_A)
     paths = [half1, half2] if mask is None else [half1, half2, mask]
     read = [read_map(path) for path in paths]
     for path, (volume, _) in zip(paths, read, strict=True):
@@ -65,7 +64,7 @@ def from_files(half1: Path, half2: Path, mask: Path | None = None, pixel_size_A:
     if np.array_equal(read[0][0], read[1][0]):
         raise InputError(f"{half1} and {half2} are the same map; two independent half-maps are needed")
     return HalfMaps(
-        half1.stem, read[0][0], read[1][0], None if mask is None else _mask(mask, read[2][0]), float(pixel)
+        half1.stem, read[0][0], read[1][0], None if mask is None else checked_mask(mask, read[2][0]), float(pixel)
     )
 
 
@@ -89,7 +88,14 @@ def _pixel_size(paths: list[Path], sizes: list[float | None]) -> float:
     return pixel
 
 
-def _mask(path: Path, volume: Map) -> Map:
+def check_pixel_size(pixel_size_A: float | None) -> None:
+    """Raises InputError for an --angpix that is no length."""
+    if pixel_size_A is not None and not 0 < pixel_size_A < np.inf:
+        raise InputError(f"--angpix {pixel_size_A:g} is not a length; it must be greater than 0")
+
+
+def checked_mask(path: Path, volume: Map) -> Map:
+    """What was read as a mask, from 0 to 1. Raises InputError where it is none."""
     if volume.min() < -1e-3 or volume.max() > 1 + 1e-3 or volume.max() <= 0:
         raise InputError(
             f"{path}: a mask must lie between 0 and 1, this one runs from {volume.min():g} to {volume.max():g}"

@@ -108,17 +108,20 @@ def _mask_correlates(report: FSCReport) -> str:
 
 def _opposite_hand(half1: Map, half2: Map, report: FSCReport, pixel_size_A: float) -> str:
     shell = _shell_of(report, report.corrected.crossing(THRESHOLD))
-    if shell > COARSE_PART * (len(report.corrected.frequency) - 1):
-        return ""
-    small = min(len(half1), HAND_BOX)
-    voxel = pixel_size_A * len(half1) / small
-    first, second = resample(half1, small), resample(half2, small)
-    shells = slice(1, HAND_SHELLS)
-    same = float(fsc(first, second, voxel).correlation[shells].mean())
-    other = float(fsc(first, mirrored(second), voxel).correlation[shells].mean())
-    if other < same + HAND_GAIN:
+    coarse = shell <= COARSE_PART * (len(report.corrected.frequency) - 1)
+    if not coarse or not of_opposite_hand(half1, half2, pixel_size_A):
         return ""
     return "one half-map agrees much better with the mirror image of the other: they are of opposite hand"
+
+
+def of_opposite_hand(first: Map, second: Map, pixel_size_A: float) -> bool:
+    """Whether a map agrees much better with the mirror image of another than with the other."""
+    small = min(len(first), HAND_BOX)
+    voxel = pixel_size_A * len(first) / small
+    a, b = resample(first, small), resample(second, small)
+    shells = slice(1, HAND_SHELLS)
+    same, other = (float(fsc(a, one, voxel).correlation[shells].mean()) for one in (b, mirrored(b)))
+    return other > same + HAND_GAIN
 
 
 def _no_signal(report: FSCReport) -> str:

@@ -1,0 +1,24 @@
+"""Atomic models: mmCIF and PDB in, gzipped or not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import gemmi
+
+from mpop.errors import InputError
+
+
+def read_model(path: Path) -> gemmi.Model:
+    """The first model of a file without its waters. Raises InputError for no atoms, and for what is no model."""
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
+    try:
+        structure = gemmi.read_structure(str(path))
+    except (RuntimeError, ValueError, UnicodeDecodeError) as error:  # gemmi raises whatever its parsing meets
+        raise InputError(f"{path}: not a readable PDB or mmCIF file ({' '.join(str(error).split())})") from error
+    structure.setup_entities()
+    structure.remove_waters()
+    if len(structure) == 0 or structure[0].count_atom_sites() == 0:
+        raise InputError(f"{path}: holds no atoms")
+    return structure[0]

@@ -1,0 +1,186 @@
+"""`mpop fsc --model` and `--map`: how far a map agrees with an atomic model, or with another map.
+
+A map with noise against a model or map without: the FSC is the square root of what two half-maps would have, so
+that 0.5 takes the place of 0.143 (Rosenthal & Henderson 2003).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mpop.errors import InputError
+from mpop.formats.atomic_models import read_model
+from mpop.formats.fsc_files import write_fsc_xml
+from mpop.formats.images import read_map
+from mpop.formats.map_origin import map_origin_A
+from mpop.jobs.analysis import Analysis
+from mpop.jobs.map_input import PIXEL_SIZE_TOLERANCE, HalfMaps, Map, check_pixel_size, checked_mask
+from mpop.jobs.recording import in_angstrom
+from mpop.maps.fsc import THRESHOLD, FSCCurve, fsc
+from mpop.maps.half_map_checks import COARSE_PART, of_opposite_hand
+from mpop.maps.model_density import model_density, model_mask, part_inside
+from mpop.population import Population
+from mpop.records.models import SpeciesRecord
+from mpop_store.hashing import hash_file
+
+HALF = 0.5
+POOR_A = 25.0
+HALF_INSIDE, ALMOST_ALL = 0.5, 0.99
+"""Parts of a model's atoms that must, and should, be inside the map."""
+
+
+@dataclass(frozen=True)
+class OneMap:
+    """A map (z, y, x) to compare. origin_A: x, y, z of its first voxel. mask: None for none.
+
+    by_header: its pixel size is what its header says, and other headers must agree.
+    """
+
+    name: str
+    volume: Map
+    pixel_size_A: float
+    origin_A: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    mask: Map | None = None
+    by_header: bool = True
+
+    @classmethod
+    def of_halves(cls, maps: HalfMaps, half1: Path | None = None, by_header: bool = True) -> OneMap:
+        """The mean of two half-maps. half1: the file of the first, whose header says where they lie."""
+        origin = (0.0, 0.0, 0.0) if half1 is None else map_origin_A(half1, maps.pixel_size_A)
+        mean = (maps.half1 + maps.half2) / np.float32(2)
+        return cls(maps.name, mean, maps.pixel_size_A, origin, maps.mask, by_header)
+
+    @classmethod
+    def read(cls, path: Path, mask: Path | None = None, pixel_size_A: float | None = None) -> OneMap:
+        """From an MRC file. Raises InputError for maps that do not go together."""
+        check_pixel_size(pixel_size_A)
+        volume, header = read_map(path)
+        pixel = pixel_size_A or header
+        if pixel is None:
+            raise InputError(f"{path}: the header does not give the pixel size; give --angpix")
+        if volume.min() == volume.max():
+            raise InputError(f"{path}: every voxel is {volume.flat[0]:g}; is it the right file?")
+        one = cls(path.stem, volume, pixel, map_origin_A(path, pixel), None, pixel_size_A is None)
+        return one if mask is None else replace(one, mask=checked_mask(mask, _alike(mask, one)))
+
+
+@dataclass(frozen=True)
+class MapFSC:
+    """FSC of a map with a model or another map. masked: None when there was no mask."""
+
+    map: OneMap
+    against: Literal["model", "map"]
+    other: Path
+    mask_from: Literal["given", "model", "none"]
+    unmasked: FSCCurve
+    masked: FSCCurve | None
+    warnings: list[str]
+
+    @property
+    def curve(self) -> FSCCurve:
+        """The masked one if there is one."""
+        return self.unmasked if self.masked is None else self.masked
+
+
+def against_model(one: OneMap, path: Path) -> MapFSC:
+    """FSC with the density of an atomic model, which must lie in the map as the map's header says.
+
+    Without a mask of its own the map is masked around the model. Raises InputError when the model is elsewhere.
+    """
+    model = read_model(path)
+    place = (len(one.volume), one.pixel_size_A, one.origin_A)
+    inside = part_inside(model, *place)
+    if inside < HALF_INSIDE:
+        begin = ", ".join(f"{value:g}" for value in one.origin_A)
+        extent = len(one.volume) * one.pixel_size_A
+        raise InputError(
+            f"{path}: only {100 * inside:.0f} % of its atoms are inside the map, a cube of {extent:.1f} A from "
+            f"{begin} A on; fit the model into the map first"
+        )
+    mask = model_mask(model, *place) if one.mask is None else one.mask
+    result = _compare(one, "model", path, model_density(model, *place), mask)
+    if inside < ALMOST_ALL:
+        result.warnings.append(f"{100 * (1 - inside):.0f} % of the model's atoms are outside of the map")
+    return result
+
+
+def against_map(one: OneMap, path: Path) -> MapFSC:
+    """FSC with another map of the same box and pixel size."""
+    other = _alike(path, one)
+    result = _compare(one, "map", path, other, one.mask)
+    if np.array_equal(other, one.volume):
+        result.warnings.append("both are the same map")
+    return result
+
+
+def _alike(path: Path, one: OneMap) -> Map:
+    """A map that has the box and the pixel size of another."""
+    other, pixel = read_map(path)
+    if other.shape != one.volume.shape:
+        raise InputError(f"{path}: box {len(other)}, but {one.name} has {len(one.volume)}; both must be alike")
+    if one.by_header and pixel is not None and abs(pixel / one.pixel_size_A - 1) > PIXEL_SIZE_TOLERANCE:
+        raise InputError(
+            f"{path}: {pixel:g} A/px, but {one.name} has {one.pixel_size_A:g}; give --angpix if that is wrong"
+        )
+    return other
+
+
+def _compare(one: OneMap, against: Literal["model", "map"], path: Path, other: Map, mask: Map | None) -> MapFSC:
+    unmasked = fsc(one.volume, other, one.pixel_size_A)
+    masked = None if mask is None else fsc(one.volume * mask, other * mask, one.pixel_size_A)
+    mask_from = "none" if mask is None else "given" if one.mask is not None else "model"
+    result = MapFSC(one, against, path, mask_from, unmasked, masked, [])
+    reached = result.curve.crossing(HALF) or 0.0
+    if reached > COARSE_PART * result.curve.frequency[-1]:
+        return result
+    if of_opposite_hand(one.volume, other, one.pixel_size_A):
+        result.warnings.append(f"the map agrees much better with the mirror image of the {against}: wrong hand?")
+    elif reached < 1 / POOR_A:
+        result.warnings.append(f"the map hardly agrees with the {against}: are they in the same place?")
+    return result
+
+
+def numbers(result: MapFSC) -> dict[str, Any]:
+    """What `--json` prints: plain JSON values; resolutions None where there are none."""
+    return {
+        "name": result.map.name,
+        "against": {result.against: str(result.other)},
+        "box": len(result.map.volume),
+        "pixel_size_A": result.map.pixel_size_A,
+        "mask": {"from": result.mask_from},
+        "resolution_at_half_A": result.curve.resolution(HALF),
+        "resolution_A": result.curve.resolution(THRESHOLD),
+        "resolution_at_half_unmasked_A": result.unmasked.resolution(HALF),
+        "warnings": result.warnings,
+    }
+
+
+def curves(result: MapFSC) -> dict[str, NDArray[np.float64]]:
+    """frequency (1/A) and FSC of shells 0 to Nyquist."""
+    found = {"frequency": result.unmasked.frequency, "unmasked": result.unmasked.correlation}
+    return found if result.masked is None else {**found, "masked": result.masked.correlation}
+
+
+def write_files(result: MapFSC, directory: Path) -> list[Path]:
+    """fsc.xml, of the masked curve if there is one."""
+    path = directory / "fsc.xml"
+    title = f"{result.map.name} against {result.other.name}"
+    write_fsc_xml(path, result.curve.frequency, result.curve.correlation, title)
+    return [path]
+
+
+def record(population: Population, species: SpeciesRecord, result: MapFSC) -> str | None:
+    """Commit the comparison of a species; None when HEAD holds this very job already."""
+    what = {"against": result.against, "other": hash_file(result.other)}
+    analysis = Analysis.of(population, species, "fsc", what)
+    if analysis.before is not None:
+        return None
+    found = numbers(result)
+    reached = in_angstrom(found["resolution_at_half_A"])
+    summary = f"agrees with {result.other.name} to {reached} (FSC = 0.5)"
+    return analysis.commit(curves(result), found, summary, result.warnings).commit
