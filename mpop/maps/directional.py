@@ -17,7 +17,7 @@ Transforms are numpy's: scipy's take longer to import than all else here takes f
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,6 +32,8 @@ HALF_ANGLE_DEG = 20.0
 SPACING_DEG = 4.0
 BLOCK = 2**21
 """Coefficients whose directions are computed at a time, to save memory."""
+PIECE = 2**18
+"""Coefficients whose runs are computed at a time."""
 SORTED_TO = 1 / 65535
 """Coefficients are sorted by the cosine of their polar angle to this."""
 
@@ -42,8 +44,9 @@ def conical_sums(values: Sequence[Single], half_angle_deg: float, rings: Rings) 
     values: q real arrays, each (box, box, box // 2 + 1) in rfftn layout and equal for k and -k.
     half_angle_deg: up to 90. Returns (q, d, box // 2 + 1) by quantity, direction and shell; shell 0 holds nothing.
     """
-    coefficients = _Coefficients.of(len(values[0]), lambda planes: [value[planes] for value in values])
-    return coefficients.conical_sums(half_angle_deg, rings)
+    box = len(values[0])
+    gathered = _gather(box, lambda planes: [value[planes] for value in values])
+    return _Coefficients.sorted(box, gathered).conical_sums(half_angle_deg, rings)
 
 
 @dataclass(frozen=True)
@@ -61,14 +64,13 @@ class _Coefficients:
     values: list[Single]
 
     @classmethod
-    def of(cls, box: int, values: Callable[[slice], Sequence[Single]]) -> _Coefficients:
-        """values: gives the q quantities on some planes of constant k_z, each (planes, box, box // 2 + 1)."""
-        step = max(1, BLOCK // box**2)
-        blocks = [_block(box, slice(z, min(z + step, box)), values) for z in range(0, box, step)]
-        shell, cosine, turn, *quantities = (np.concatenate(parts) for parts in zip(*blocks, strict=True))
+    def sorted(cls, box: int, gathered: list[list[NDArray]]) -> _Coefficients:
+        """Takes what `_gather` gives, and empties it as it goes."""
+        cosine = np.concatenate(gathered.pop(0))
         # numpy sorts 16-bit integers in linear time
         order = np.argsort((cosine / np.float32(SORTED_TO)).astype(np.uint16), kind="stable")[::-1]
-        return cls(box, shell[order], cosine[order], turn[order], [value[order] for value in quantities])
+        shell, turn, *values = (np.concatenate(gathered.pop(0))[order] for _ in range(len(gathered)))
+        return cls(box, shell, cosine[order], turn, values)
 
     def conical_sums(self, half_angle_deg: float, rings: Rings) -> Array:
         """(q, d, shells)."""
@@ -89,8 +91,18 @@ class _Coefficients:
         return slice(int(edges[0]), int(edges[1]))
 
 
+def _gather(box: int, values: Callable[[slice], Sequence[Single]]) -> list[list[NDArray]]:
+    """Cosine, shell and azimuth of all coefficients, and q quantities: each a list of arrays, by blocks of planes.
+
+    values: gives the quantities on some planes of constant k_z, each (planes, box, box // 2 + 1).
+    """
+    step = max(1, BLOCK // box**2)
+    blocks = (_block(box, slice(z, min(z + step, box)), values) for z in range(0, box, step))
+    return [list(parts) for parts in zip(*blocks, strict=True)]
+
+
 def _block(box: int, planes: slice, values: Callable[[slice], Sequence[Single]]) -> list[NDArray]:
-    """Shell, cosine and azimuth of the coefficients on some planes, and quantities."""
+    """Cosine, shell and azimuth of the coefficients on some planes, and quantities."""
     axis = np.asarray(np.fft.fftfreq(box) * box, dtype=np.float32)
     half = np.arange(box // 2 + 1, dtype=np.float32)
     radius = np.sqrt(np.square(axis[planes])[:, None, None] + np.square(axis)[:, None] + np.square(half))
@@ -107,7 +119,7 @@ def _block(box: int, planes: slice, values: Callable[[slice], Sequence[Single]])
     turn = np.arctan2(ky * sign, kx * sign) * np.float32(0.5 / np.pi)
     once = np.where(column == 0, np.float32(0.5), np.float32(1))  # this plane holds both k and -k
     quantities = [value.ravel()[inside] * once for value in values(planes)]
-    return [np.rint(radius).astype(np.int32), np.abs(kz) / radius, turn, *quantities]
+    return [np.abs(kz) / radius, np.rint(radius).astype(np.int32), turn, *quantities]
 
 
 def _ring_sums(coefficients: _Coefficients, angle: float, polar: float, count: int) -> Array:
@@ -116,12 +128,20 @@ def _ring_sums(coefficients: _Coefficients, angle: float, polar: float, count: i
     width = 2 * count + 1  # a run may go round the ring's end
     steps = np.zeros((len(coefficients.values), shells * width))
     above = coefficients.between(np.cos(max(polar - angle, 0.0)), np.cos(min(polar + angle, np.pi / 2)))
-    _add_runs(coefficients, above, False, angle, polar, count, steps)
+    for part in _parts(above):
+        _add_runs(coefficients, part, False, angle, polar, count, steps)
     if polar + angle > np.pi / 2:  # cones reach below the equator, where the mirror images are
         below = coefficients.between(np.cos(np.pi - polar - angle), 0.0)
-        _add_runs(coefficients, below, True, angle, polar, count, steps)
+        for part in _parts(below):
+            _add_runs(coefficients, part, True, angle, polar, count, steps)
     sums = np.cumsum(steps.reshape(-1, shells, width), axis=2)
     return np.swapaxes(sums[:, :, :count] + sums[:, :, count : 2 * count], 1, 2)
+
+
+def _parts(band: slice) -> Iterator[slice]:
+    """The band in pieces, to save memory."""
+    for start in range(band.start, band.stop, PIECE):
+        yield slice(start, min(start + PIECE, band.stop))
 
 
 def _add_runs(
@@ -221,21 +241,22 @@ def _conical(
     """quantities: what stands for cross power and both powers of some coefficients of the two transforms."""
     box = half1.shape[0]
     rings = Rings.spaced(spacing_deg)
-    coefficients = _half_transforms(half1, half2, quantities)
+    coefficients = _Coefficients.sorted(box, _gather_transforms(half1, half2, quantities))
     whole = _correlation(coefficients.shell_sums(), 1.0)
     correlation = _correlation(coefficients.conical_sums(half_angle_deg, rings), whole)
     return ConicalFSC(rings, correlation, whole, box, pixel_size_A, half_angle_deg)
 
 
-def _half_transforms(
+def _gather_transforms(
     half1: NDArray[np.floating],
     half2: NDArray[np.floating],
     quantities: Callable[[Complex, Complex], Sequence[Single]],
-) -> _Coefficients:
+) -> list[list[NDArray]]:
+    """`_gather` of two maps; their transforms are gone when it returns."""
     first, second = (np.empty((*half1.shape[:2], half1.shape[2] // 2 + 1), dtype=np.complex64) for _ in range(2))
     for half, out in ((half1, first), (half2, second)):
         np.fft.rfftn(half.astype(np.float32, copy=False), out=out)  # pyright: ignore[reportArgumentType]
-    return _Coefficients.of(len(half1), lambda planes: quantities(first[planes], second[planes]))
+    return _gather(len(half1), lambda planes: quantities(first[planes], second[planes]))
 
 
 def _products(first: Complex, second: Complex) -> list[Single]:
