@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from mpop.maps.directions import centred
 from mpop.maps.filters import inverse, shell_radius, transform
-from mpop.maps.transfer import TransferModel
+from mpop.maps.transfer import TransferModel, noise_within
 
 Map = NDArray[np.float32]
 Array = NDArray[np.float64]
@@ -70,9 +70,9 @@ class Agreement:
         return None if last == 0 else float(1 / self.frequency[known[last - 1]])
 
 
-def withhold(half1: Map, half2: Map, model: TransferModel, seed: int = 0) -> HoldOut | None:
+def withhold(half1: Map, half2: Map, mask: Map, model: TransferModel, seed: int = 0) -> HoldOut | None:
     """Half-maps with gaps of the shape of theirs where they are well measured; None where there is no room."""
-    measured = model.measured()
+    measured = model.measured(noise_within(mask))
     within = shell_radius(model.box) < model.limit + 0.5
     turns = [(turn, turned(measured, turn)) for turn in _rotations()]
     gained = [float((measured * (1 - other))[within].sum()) for _, other in turns]

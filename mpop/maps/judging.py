@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mpop.maps.filters import shell_radius, transform
-from mpop.maps.transfer import TransferModel
+from mpop.maps.transfer import TransferModel, noise_within
 
 Map = NDArray[np.float32]
 Array = NDArray[np.float64]
@@ -48,15 +48,15 @@ class Changes:
         return self.chi2 <= CONSISTENT
 
 
-def changes(half: Map, corrected: Map, model: TransferModel, pixel_size_A: float) -> Changes:
-    """Compare a half-map (z, y, x) with what was made of it."""
+def changes(half: Map, corrected: Map, model: TransferModel, mask: Map, pixel_size_A: float) -> Changes:
+    """Compare a half-map (z, y, x) with what was made of it. Coefficients count as measured by what is in the mask."""
     box = len(half)
     radius = shell_radius(box)
     shells = model.limit + 1
     within = (radius > 0.5) & (radius < shells - 0.5)
     # the first column holds both k and -k
     once = np.broadcast_to(np.where(np.arange(box // 2 + 1) == 0, 0.5, 1.0), radius.shape)[within]
-    measured = (model.measured() >= MEASURED)[within]
+    measured = (model.measured(noise_within(mask)) >= MEASURED)[within]
     x, y = transform(half)[within], transform(corrected)[within]
     shell = np.rint(radius[within]).astype(np.intp)
     residue = np.square(np.abs(model.amplitude[within] * y - x)) / model.noise[within]

@@ -65,10 +65,13 @@ class TransferModel:
         """Voxels along an edge."""
         return len(self.amplitude)
 
-    def measured(self) -> Map:
-        """The part of each coefficient that is known from data: from 0, only inferred, to 1."""
+    def measured(self, noise_part: float = 1.0) -> Map:
+        """The part of each coefficient that is known from data: from 0, only inferred, to 1.
+
+        noise_part: of the noise of a whole half-map, what is within the mask (`noise_within`).
+        """
         evidence = np.square(self.amplitude) * _by_radius(self.signal, self.box)
-        return np.divide(evidence, evidence + self.noise)
+        return np.divide(evidence, evidence + np.float32(noise_part) * self.noise)
 
     def blend(self, data: Spectrum, prior: Map, prior_error: Array) -> Map:
         """The most likely density given a half-map and another estimate of it.
@@ -79,6 +82,11 @@ class TransferModel:
         evidence = self.amplitude * _by_radius(prior_error, self.box)
         spectrum = (evidence * data + self.noise * transform(prior)) / (self.amplitude * evidence + self.noise)
         return inverse(np.where(shell_radius(self.box) > self.box // 2, np.complex64(0), spectrum), self.box)
+
+
+def noise_within(mask: Map) -> float:
+    """Of the power of a map's noise, the part that is left when it is masked."""
+    return float(np.square(mask, dtype=np.float64).mean())
 
 
 def transfer_by_power(half1: Map, half2: Map, mask: Map, limit: int) -> TransferModel:

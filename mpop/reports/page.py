@@ -13,23 +13,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from jinja2 import Environment, PackageLoader
 
 from mpop.formats.files import replacing
+from mpop.jobs.verdict import Tone, Verdict
 
-Tone = Literal["", "good", "warn", "bad"]
+__all__ = ["Number", "Page", "Section", "Tone", "Verdict", "render", "write_page"]
+
 SIGNS: Mapping[Tone, str] = {"": "·", "good": "✓", "warn": "!", "bad": "✗"}
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """One plain sentence that answers what the user came to ask, and lines that say why."""
-
-    tone: Tone
-    sentence: str
-    reasons: Sequence[str] = ()
 
 
 @dataclass(frozen=True)

@@ -75,7 +75,7 @@ def test_the_judgement_is_that_of_the_truth(density: np.ndarray) -> None:
     gaps = model(35.0, 0.3 * power, power)
     rng = np.random.default_rng(11)
     half1, half2 = half_map(density, gaps, rng), half_map(density, gaps, rng)
-    held = withhold(half1, half2, gaps)
+    held = withhold(half1, half2, np.ones_like(density), gaps)
     assert held is not None
     mask = np.ones_like(density)
     errors = []
@@ -98,7 +98,7 @@ def test_what_was_withheld_is_not_in_the_maps_any_more(density: np.ndarray) -> N
     gaps = model(35.0, 0.05 * power, power)
     rng = np.random.default_rng(12)
     half1, half2 = half_map(density, gaps, rng), half_map(density, gaps, rng)
-    held = withhold(half1, half2, gaps)
+    held = withhold(half1, half2, np.ones_like(density), gaps)
     assert held is not None
     left = agreement(held.half1, held, half1, half2, np.ones_like(density), PIXEL_A)
     assert np.nanmax(np.abs(left.after[4 : LIMIT - 2])) < 0.35
@@ -108,7 +108,7 @@ def test_what_was_withheld_is_not_in_the_maps_any_more(density: np.ndarray) -> N
 
 def test_no_room_for_a_gap(density: np.ndarray) -> None:
     gaps = model(88.0, 1.0, 1.0)
-    assert withhold(density, density, gaps) is None
+    assert withhold(density, density, np.ones_like(density), gaps) is None
 
 
 @pytest.mark.parametrize(

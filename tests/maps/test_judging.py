@@ -9,6 +9,7 @@ from mpop.maps.judging import changes
 from mpop.maps.transfer import TransferModel
 
 BOX, LIMIT, PIXEL_A = 24, 10, 2.0
+EVERYWHERE = np.ones((BOX,) * 3, dtype=np.float32)
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +37,7 @@ def test_the_truth_leaves_the_noise(model: TransferModel) -> None:
     rng = np.random.default_rng(1)
     density = volume(100, rng)
     half = measure(model, density, volume(4, rng))
-    found = changes(half, density, model, PIXEL_A)
+    found = changes(half, density, model, EVERYWHERE, PIXEL_A)
     assert found.chi2 == pytest.approx(1, abs=0.05)
     assert found.is_consistent
     assert np.nanmean(found.chi2_by_shell[3:]) == pytest.approx(1, abs=0.05)
@@ -47,7 +48,7 @@ def test_the_truth_leaves_the_noise(model: TransferModel) -> None:
 def test_another_density_is_not_consistent(model: TransferModel) -> None:
     rng = np.random.default_rng(2)
     half = measure(model, volume(100, rng), volume(4, rng))
-    found = changes(half, volume(100, rng), model, PIXEL_A)
+    found = changes(half, volume(100, rng), model, EVERYWHERE, PIXEL_A)
     assert found.chi2 == pytest.approx(1 + 200 / 4, rel=0.1)
     assert not found.is_consistent
 
@@ -56,7 +57,7 @@ def test_what_is_filled_in_is_where_nothing_was_measured(model: TransferModel) -
     rng = np.random.default_rng(3)
     density = volume(100, rng)
     half = measure(model, density, np.zeros_like(density))
-    found = changes(half, density, model, PIXEL_A)
+    found = changes(half, density, model, EVERYWHERE, PIXEL_A)
     assert found.inferred_part > 0.999
     assert found.chi2 < 1e-6
     measured, inferred = found.power_before[:, 4:]
@@ -67,6 +68,6 @@ def test_what_is_filled_in_is_where_nothing_was_measured(model: TransferModel) -
 
 def test_no_change_is_no_change(model: TransferModel) -> None:
     half = volume(10, np.random.default_rng(4))
-    found = changes(half, half, model, PIXEL_A)
+    found = changes(half, half, model, EVERYWHERE, PIXEL_A)
     assert found.inferred_part == 0
     assert np.array_equal(found.power_before, found.power_after, equal_nan=True)
