@@ -49,7 +49,7 @@ class Changes:
 
 
 def changes(half: Map, corrected: Map, model: TransferModel, mask: Map, pixel_size_A: float) -> Changes:
-    """Compare a half-map (z, y, x) with what was made of it. Coefficients count as measured by what is in the mask."""
+    """Compare a half-map (z, y, x) with what was made of it; what counts as measured is so within the mask."""
     box = len(half)
     radius = shell_radius(box)
     shells = model.limit + 1
