@@ -45,7 +45,7 @@ def conical_sums(values: Sequence[Single], half_angle_deg: float, rings: Rings) 
     half_angle_deg: up to 90. Returns (q, d, box // 2 + 1) by quantity, direction and shell; shell 0 holds nothing.
     """
     box = len(values[0])
-    gathered = _gather(box, lambda planes: [value[planes] for value in values])
+    gathered = _gather(box, len(values), lambda planes: [value[planes] for value in values])
     return _Coefficients.sorted(box, gathered).conical_sums(half_angle_deg, rings)
 
 
@@ -64,12 +64,12 @@ class _Coefficients:
     values: list[Single]
 
     @classmethod
-    def sorted(cls, box: int, gathered: list[list[NDArray]]) -> _Coefficients:
+    def sorted(cls, box: int, gathered: list[NDArray]) -> _Coefficients:
         """Takes what `_gather` gives, and empties it as it goes."""
-        cosine = np.concatenate(gathered.pop(0))
+        cosine = gathered.pop(0)
         # numpy sorts 16-bit integers in linear time
         order = np.argsort((cosine / np.float32(SORTED_TO)).astype(np.uint16), kind="stable")[::-1]
-        shell, turn, *values = (np.concatenate(gathered.pop(0))[order] for _ in range(len(gathered)))
+        shell, turn, *values = (gathered.pop(0)[order] for _ in range(len(gathered)))
         return cls(box, shell, cosine[order], turn, values)
 
     def conical_sums(self, half_angle_deg: float, rings: Rings) -> Array:
@@ -91,14 +91,21 @@ class _Coefficients:
         return slice(int(edges[0]), int(edges[1]))
 
 
-def _gather(box: int, values: Callable[[slice], Sequence[Single]]) -> list[list[NDArray]]:
-    """Cosine, shell and azimuth of all coefficients, and q quantities: each a list of arrays, by blocks of planes.
+def _gather(box: int, count: int, values: Callable[[slice], Sequence[Single]]) -> list[NDArray]:
+    """Cosine, shell and azimuth of all coefficients, and `count` quantities.
 
     values: gives the quantities on some planes of constant k_z, each (planes, box, box // 2 + 1).
     """
+    room = box * box * (box // 2 + 1)  # memory counts when it is written to
+    columns = [np.empty(room, dtype=np.int32 if i == 1 else np.float32) for i in range(3 + count)]
+    end = 0
     step = max(1, BLOCK // box**2)
-    blocks = (_block(box, slice(z, min(z + step, box)), values) for z in range(0, box, step))
-    return [list(parts) for parts in zip(*blocks, strict=True)]
+    for z in range(0, box, step):
+        block = _block(box, slice(z, min(z + step, box)), values)
+        start, end = end, end + len(block[0])
+        for column, part in zip(columns, block, strict=True):
+            column[start:end] = part
+    return [column[:end] for column in columns]
 
 
 def _block(box: int, planes: slice, values: Callable[[slice], Sequence[Single]]) -> list[NDArray]:
@@ -251,12 +258,21 @@ def _gather_transforms(
     half1: NDArray[np.floating],
     half2: NDArray[np.floating],
     quantities: Callable[[Complex, Complex], Sequence[Single]],
-) -> list[list[NDArray]]:
+) -> list[NDArray]:
     """`_gather` of two maps; their transforms are gone when it returns."""
-    first, second = (np.empty((*half1.shape[:2], half1.shape[2] // 2 + 1), dtype=np.complex64) for _ in range(2))
-    for half, out in ((half1, first), (half2, second)):
-        np.fft.rfftn(half.astype(np.float32, copy=False), out=out)  # pyright: ignore[reportArgumentType]
-    return _gather(len(half1), lambda planes: quantities(first[planes], second[planes]))
+    first, second = _transform(half1), _transform(half2)
+    return _gather(len(half1), 3, lambda planes: quantities(first[planes], second[planes]))
+
+
+def _transform(volume: NDArray[np.floating]) -> Complex:
+    """rfftn by sections, which needs no second array of its size."""
+    box = len(volume)
+    spectrum = np.empty((box, box, box // 2 + 1), dtype=np.complex64)
+    for plane, section in zip(spectrum, volume, strict=True):
+        plane[:] = np.fft.rfft2(section)
+    for row in range(box):
+        spectrum[:, row] = np.fft.fft(spectrum[:, row], axis=0)
+    return spectrum
 
 
 def _products(first: Complex, second: Complex) -> list[Single]:
