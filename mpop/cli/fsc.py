@@ -149,4 +149,8 @@ def _lines(numbers: dict[str, Any]) -> list[tuple[str, str]]:
     ]
     if low_pass is not None:
         rows.append((angstrom(low_pass), "low-pass of the map"))
+    if numbers["mask"]["from"] == "found":
+        rows.append(
+            (f"{numbers['mask']['volume_A3'] / 1000:.0f} nm^3", "inside a mask that was made from the maps")
+        )
     return rows

@@ -37,6 +37,10 @@ from mpop_store.hashing import hash_file
 HALF = 0.5
 RELION_SPHERE_PART = 0.476
 """Of a box, of the sphere that RELION compares a mask to for rlnParticleBoxFractionSolventMask."""
+NO_FIT = (
+    f"no B-factor: too few shells between {FIT_FROM_A:g} A and the resolution for a line; not sharpened "
+    "(--b-factor sets one)"
+)
 
 MaskFrom = Literal["given", "species", "found", "none"]
 
@@ -70,7 +74,6 @@ class HalfMapFSC:
     fit: BFactorFit | None
     b_factor_A2: float
     low_pass_A: float | None
-    curve: NDArray[np.float64]
     sharpened: Map
     warnings: list[str]
 
@@ -81,25 +84,22 @@ def half_map_fsc(maps: HalfMaps, parameters: FSCParameters | None = None) -> Hal
     _check(parameters, maps.pixel_size_A)
     mask, mask_from, warnings = _mask(maps)
     report = fsc_report(maps.half1, maps.half2, mask, maps.pixel_size_A, parameters.seed)
-    frequency = report.corrected.frequency
-    mtf = _mtf(parameters, maps.pixel_size_A, frequency)
+    mtf = _mtf(parameters, maps.pixel_size_A, report.corrected.frequency)
     spectrum = transform((maps.half1 + maps.half2) / 2)
     guinier = guinier_plot(spectrum, report.corrected, mtf)
-    fit = guinier.fit() if parameters.b_factor_A2 is None and report.resolution_A else None
-    b_factor = parameters.b_factor_A2 if parameters.b_factor_A2 is not None else fit.b_factor_A2 if fit else 0.0
+    amplitude = np.nan_to_num(np.exp(guinier.original))
+    warnings += half_map_doubts(maps.half1, maps.half2, report, amplitude, maps.pixel_size_A)
+    fit, b_factor = None, parameters.b_factor_A2 or 0.0
+    if parameters.b_factor_A2 is None and report.resolution_A is not None:
+        fit = guinier.fit(report.resolution_A)
+        if fit is None:
+            warnings.append(NO_FIT)
+        else:
+            b_factor = fit.b_factor_A2
     low_pass = parameters.low_pass_A or report.resolution_A
-    curve = sharpening_curve(report.corrected, b_factor, low_pass, mtf)
-    scale_shells(spectrum, curve)
-    warnings += half_map_doubts(
-        maps.half1, maps.half2, report, np.nan_to_num(np.exp(guinier.original)), maps.pixel_size_A
-    )
-    if fit is None and parameters.b_factor_A2 is None and report.resolution_A:
-        warnings.append(
-            f"no B-factor: too few shells between {FIT_FROM_A:g} A and the resolution for a line; "
-            "the map is not sharpened (--b-factor sets one)"
-        )
+    scale_shells(spectrum, sharpening_curve(report.corrected, b_factor, low_pass, mtf))
     sharpened = inverse(spectrum, maps.box)
-    return HalfMapFSC(maps, mask, mask_from, report, guinier, fit, b_factor, low_pass, curve, sharpened, warnings)
+    return HalfMapFSC(maps, mask, mask_from, report, guinier, fit, b_factor, low_pass, sharpened, warnings)
 
 
 def _check(parameters: FSCParameters, pixel_size_A: float) -> None:
@@ -119,8 +119,8 @@ def _mask(maps: HalfMaps) -> tuple[Map, MaskFrom, list[str]]:
         return maps.mask, "given" if maps.species is None else "species", []
     found = particle_mask((maps.half1 + maps.half2) / 2, maps.pixel_size_A)
     if found is None:
-        return np.ones_like(maps.half1), "none", ["no mask was given, and no particle found: nothing is masked"]
-    return found, "found", ["no mask was given: one was made from the maps; look at mask.mrc, or give --mask"]
+        return np.ones_like(maps.half1), "none", ["no particle stands out, so that nothing is masked; give --mask"]
+    return found, "found", []
 
 
 def _mtf(

@@ -12,8 +12,9 @@ RANDOM_LIMIT = 0.1
 """A phase-randomised FSC above this at the resolution is the mask's own correlation; RELION warns at the same."""
 EMPTY_PART = 0.6
 """More zeros than this are more than what lies outside of a sphere: the maps were masked before."""
-CUT_AMPLITUDE = 0.02
-"""Of the amplitude at the resolution. Unfiltered half-maps hold noise up to Nyquist that is more than this."""
+CUT_AMPLITUDE, CUT_FROM_A = 0.02, 15.0
+"""Unfiltered half-maps hold noise up to Nyquist: from 15 A on, there is no shell from which on all have less than
+this part of the amplitude of the octave before it."""
 HAND_BOX = 64
 HAND_SHELLS = 16
 HAND_GAIN = 0.2
@@ -61,16 +62,13 @@ def _filtered_before(report: FSCReport, amplitude: NDArray[np.floating]) -> str:
     """The outermost tenth is left out: reconstructions leave their corners and last shells empty."""
     frequency = report.corrected.frequency
     last = int(0.9 * (len(frequency) - 1))
-    reached = _shell_of(report, report.corrected.crossing(THRESHOLD))
-    signal = amplitude[max(reached // 2, 1) : reached + 1].max()
-    low = np.flatnonzero(amplitude[: last + 1] < CUT_AMPLITUDE * signal)
-    low = low[low > reached // 2]
-    if reached == 0 or not len(low) or low[-1] != last:
-        return ""
-    return (
-        f"beyond {1 / frequency[low[0]]:.1f} A the half-maps are almost empty: they were low-pass filtered, and "
-        "their FSC says nothing there; use unfiltered half-maps"
-    )
+    for shell in range(int(np.searchsorted(frequency, 1 / CUT_FROM_A)), last + 1):
+        if amplitude[shell : last + 1].max() < CUT_AMPLITUDE * amplitude[shell // 2 : shell].max():
+            return (
+                f"beyond {1 / frequency[shell]:.1f} A the half-maps are almost empty: they were low-pass filtered "
+                "before, and their FSC says nothing there; use unfiltered half-maps"
+            )
+    return ""
 
 
 def _never_falls(report: FSCReport) -> str:

@@ -1,10 +1,13 @@
 """Sharpening: the Guinier plot of a map, the B-factor that a line through it gives, and the map without the decay.
 
 Beyond about 10 A the mean amplitude of a protein's shells falls as exp(-B s^2 / 4), s the frequency in 1/A, for
-all reasons that a map is blurred for. What is fitted is the mean of two half-maps after division by the
-detector's MTF, weighted by C_ref = sqrt(2 FSC / (1 + FSC)), which leaves of each shell what is signal (Rosenthal
-& Henderson 2003). The line runs from 10 A to the first shell whose corrected FSC is no longer positive, as in
-RELION; so B-factors are comparable. The sign is RELION's too: sharpening is a negative B-factor.
+all reasons that a map is blurred for. What is fitted is the mean of two half-maps after division by the detector's
+MTF, weighted by C_ref = sqrt(2 FSC / (1 + FSC)), which leaves of each shell what is signal (Rosenthal & Henderson
+2003). The sign is RELION's: sharpening is a negative B-factor.
+
+The line runs from 10 A to the resolution. RELION's goes on, unless told otherwise, to the first shell whose
+corrected FSC is not positive, which is a matter of chance: with other random phases its B-factor of one pair of
+half-maps changes by tens of A^2 (docs/benchmarks.md).
 """
 
 from __future__ import annotations
@@ -58,9 +61,11 @@ class GuinierPlot:
     without_mtf: Array | None
     weighted: Array
 
-    def fit(self, from_A: float = FIT_FROM_A) -> BFactorFit | None:
-        """The line through the weighted amplitudes; None when there are too few shells beyond `from_A` for one."""
-        used = np.isfinite(self.weighted) & (self.frequency >= (1 - 1e-9) / from_A)
+    def fit(self, to_A: float, from_A: float = FIT_FROM_A) -> BFactorFit | None:
+        """The line through the weighted amplitudes of a range of resolution; None for fewer than five shells."""
+        step = 1e-6 * self.frequency[1]
+        used = (self.frequency >= 1 / from_A - step) & (self.frequency <= 1 / to_A + step)
+        used &= np.isfinite(self.weighted)
         if used.sum() < MIN_FIT_SHELLS:
             return None
         frequency, amplitude = self.frequency[used], self.weighted[used]

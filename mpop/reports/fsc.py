@@ -68,10 +68,9 @@ def _verdict(result: HalfMapFSC) -> Verdict:
     resolution = result.report.resolution_A
     if resolution is None:
         return Verdict("bad", "The half-maps have no resolution.", result.warnings)
-    sentence = f"The half-maps agree to {resolution:.2f} Å."
     if not result.warnings:
-        return Verdict("good", sentence)
-    return Verdict("warn", f"{sentence} Look at these before you trust that:", result.warnings)
+        return Verdict("good", f"The half-maps agree to {resolution:.2f} Å.")
+    return Verdict("warn", f"The FSC says {resolution:.2f} Å, but look at this first:", result.warnings)
 
 
 def _numbers(found: dict[str, Any], result: HalfMapFSC) -> list[Number]:
