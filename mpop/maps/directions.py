@@ -74,6 +74,13 @@ def at_coefficients(table: Array, rings: Rings, box: int) -> NDArray[np.float32]
     return values
 
 
+def between_directions(values: Array, rings: Rings, polar: Array, azimuth: Array) -> Array:
+    """Values by direction, (d,), at other directions of the upper hemisphere, given in radians."""
+    return sum(
+        (weight * values[direction] for direction, weight in _neighbours(rings, polar, azimuth)), np.zeros(1)
+    )
+
+
 def centred(half: NDArray[np.float32], box: int) -> NDArray[np.float32]:
     """A quantity equal for k and -k, in rfftn layout, as a volume (z, y, x) with its origin at box // 2."""
     full = np.empty((box, box, box), dtype=half.dtype)
