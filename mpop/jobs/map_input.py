@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mpop.errors import InputError
 from mpop.formats.images import read_map
-from mpop.population import Population
-from mpop.records.models import SpeciesRecord
+
+if TYPE_CHECKING:  # plain files need no population, and `mpop fsc3d` is quicker than its import
+    from mpop.population import Population
+    from mpop.records.models import SpeciesRecord
 
 PIXEL_SIZE_TOLERANCE = 0.01
 
