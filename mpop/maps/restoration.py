@@ -86,6 +86,19 @@ def restore(
     return first, second
 
 
+def restore_alone(
+    data: Spectrum, model: TransferModel, density_error: Array, mask: Map, calibrations: int = 2
+) -> Map:
+    """The `blended` map of a half-map, given its transform, whose model and errors are known already."""
+    wiener = model.blend(data, np.zeros_like(mask), model.signal)
+    margin = SOLVENT_MARGIN * solvent_noise(wiener, mask)
+    density = _project(wiener, data, model, model.signal, mask, margin)
+    for _ in range(calibrations):
+        blended = model.blend(data, density, density_error)
+        density = _project(blended, data, model, density_error, mask, margin)
+    return model.blend(data, density, density_error)
+
+
 def above_solvent(volume: Map, mask: Map, margin: float) -> Map:
     """Density within the mask, counted from `margin` above 0, and nothing below that."""
     return np.maximum(volume - np.float32(margin), 0) * mask

@@ -73,6 +73,20 @@ class TransferModel:
         evidence = np.square(self.amplitude) * _by_radius(self.signal, self.box)
         return np.divide(evidence, evidence + np.float32(noise_part) * self.noise)
 
+    def poorly_measured(self) -> float:
+        """The part of all directions whose coefficients hold less than a quarter of what those of good ones do.
+
+        Taken over shells from a quarter of the limit on, as the first shells hold few coefficients.
+        """
+        shell = np.rint(shell_radius(self.box)).astype(np.intp)
+        held = np.square(self.amplitude) / self.noise
+        poor = total = 0
+        for number in range(max(self.limit // 4, 1), self.limit + 1):
+            values = held[shell == number]
+            poor += np.count_nonzero(values < np.quantile(values, BEST) / 4)
+            total += len(values)
+        return poor / total
+
     def blend(self, data: Spectrum, prior: Map, prior_error: Array) -> Map:
         """The most likely density given a half-map and another estimate of it.
 
@@ -196,7 +210,7 @@ def _by_radius(curve: Array, box: int) -> Map:
 
 def _product(first: Spectrum, second: Spectrum) -> Map:
     """Re(first conj(second))."""
-    return np.asarray(first.real * second.real + first.imag * second.imag)
+    return np.real(first * np.conj(second)).astype(np.float32)
 
 
 def _positive(values: Array) -> Array:

@@ -1,13 +1,20 @@
 """Two half-maps from unevenly measured directions -> two corrected half-maps.
 
-Each half-map is corrected alone. Of the other half-map only sums over shells and cones enter, which say how much
-of each coefficient is signal; RELION's weighting by the FSC couples half-maps to the same degree.
+First what is known of any density restores each half-map (`mpop.maps.restoration`), then a network that learned
+from examples made of that half-map takes away what restoring gets wrong, then the data have the last word: each
+coefficient becomes the mean of data and network, weighted by the error of either.
+
+Each half-map is corrected alone, with a network of its own. Of the other half-map only sums over shells and cones
+enter, which say how much of each coefficient is signal; RELION's weighting by the FSC couples half-maps to the
+same degree. The joint mode trains one network on both and shows it the other half-map: the noise of each is then
+in the other's correction, so that the FSC between the corrected half-maps is no measure of resolution any more.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,30 +24,52 @@ from mpop.maps.filters import inverse, shell_radius, transform
 from mpop.maps.fsc import fsc_report
 from mpop.maps.restoration import restore
 from mpop.maps.transfer import TransferModel
-from mpop.networks.training import Listener
+from mpop.networks.correction_training import DEPTH, Learned, Subject, Training, learn, rotations
+from mpop.networks.devices import arithmetic, devices
+from mpop.networks.training import Listener, Plan
 
 Map = NDArray[np.float32]
+
+LEAST_UNEVEN = 0.01
+"""Part of the directions that must be measured poorly before anything is corrected: a cone of 8 degrees."""
 
 
 @dataclass(frozen=True)
 class CorrectionOptions:
-    """limit_A: the finest detail to correct, None for the resolution of the half-maps."""
+    """What can be chosen; None stands for what suits the device, and the box.
+
+    limit_A: the finest detail to correct; None: the resolution of the half-maps. steps: of training; 0: no
+    network. width: channels of the network. cube: edge in voxels of the cubes that it learns from; batch: how many
+    per step. joint: one network for both half-maps, see above. rotations: the 24 of a cube, or any. devices:
+    names such as cpu and cuda:0. exact: float32 throughout.
+    """
 
     limit_A: float | None = None
+    steps: int | None = None
+    width: int | None = None
+    cube: int | None = None
+    batch: int | None = None
+    seed: int = 0
+    joint: bool = False
+    rotations: Literal["cube", "any"] = "cube"
+    devices: tuple[str, ...] | None = None
+    exact: bool = False
 
 
 @dataclass(frozen=True)
 class Correction:
     """Corrected half-maps (z, y, x) in the scale of the input, and why they are as they are.
 
-    limit: the last shell that was corrected; coefficients beyond are those of the input. models: of each half-map;
-    None where nothing was corrected, and then `reason` says why and the half-maps are those of the input.
+    limit: the last shell that was corrected; coefficients beyond are those of the input. models: of each half-map.
+    learned: by each half-map's network, by one in the joint mode, by none without training. When nothing was
+    corrected, models is None, `reason` says why, and the half-maps are those of the input.
     """
 
     half1: Map
     half2: Map
     limit: int
     models: tuple[TransferModel, TransferModel] | None
+    learned: tuple[Learned, ...] = ()
     reason: str = ""
 
 
@@ -55,22 +84,76 @@ def correct(
 ) -> Correction:
     """Correct two half-maps, cubes (z, y, x) of one box; mask from 0 to 1 around the particle.
 
-    Raises InputError for a mask that leaves no solvent, and for a limit that the maps do not hold.
+    checkpoint_folder: where trainings leave their state, and from where they go on.
+    Raises InputError for a mask that leaves no solvent, and for options that do not fit the maps.
     """
-    options = options or CorrectionOptions()
+    options = fitting(options or CorrectionOptions(), len(half1))
     if not np.any(mask == 0):
         raise InputError("the mask leaves no solvent: some voxels of it must be 0")
     limit = _limit(half1, half2, mask, pixel_size_A, options.limit_A)
     if limit is None:
-        return Correction(half1, half2, 0, None, "the half-maps hold no signal in common")
+        return Correction(half1, half2, 0, None, reason="the half-maps hold no signal in common")
     levels = [float(half[mask == 0].mean()) for half in (half1, half2)]
     halves = [half - np.float32(level) for half, level in zip((half1, half2), levels, strict=True)]
     restored = restore(halves[0], halves[1], mask, limit, progress)
+    if restored[0].model.poorly_measured() < LEAST_UNEVEN:
+        reason = "no significant anisotropy: all directions were measured about as well"
+        return Correction(half1, half2, limit, None, reason=reason)
+    corrected, learned = [result.blended for result in restored], ()
+    if options.steps:
+        subjects = [Subject.of(half, result, mask) for half, result in zip(halves, restored, strict=True)]
+        training = _training(options)
+        learned = learn(subjects, mask, training, progress, checkpoint_folder)
+        networks = [each.network for each in learned] * (2 if options.joint else 1)
+        corrected = [
+            subject.improved(network, other, mask, training.arithmetics[0])
+            for subject, network, other in zip(subjects, networks, reversed(subjects), strict=True)
+        ]
     first, second = (
-        _up_to(limit, result.blended, half) + np.float32(level)
-        for result, half, level in zip(restored, halves, levels, strict=True)
+        _up_to(limit, result, half) + np.float32(level)
+        for result, half, level in zip(corrected, halves, levels, strict=True)
     )
-    return Correction(first, second, limit, (restored[0].model, restored[1].model))
+    return Correction(first, second, limit, (restored[0].model, restored[1].model), learned)
+
+
+def fitting(options: CorrectionOptions, box: int) -> CorrectionOptions:
+    """The options with every None but limit_A filled in. Raises InputError for a number that cannot be."""
+    for name, least in (("steps", 0), ("width", 1), ("batch", 1)):
+        value = getattr(options, name)
+        if value is not None and value < least:
+            raise InputError(f"{name} {value}: it must be at least {least}")
+    found = devices(list(options.devices) if options.devices else None)
+    accelerated = found[0].type != "cpu"
+    multiple = 2**DEPTH
+    largest = box // multiple * multiple
+    cube = options.cube if options.cube is not None else min(64 if accelerated else 32, largest)
+    if cube % multiple or not 2 * multiple <= cube <= largest:
+        raise InputError(
+            f"cubes of {cube} voxels: a multiple of {multiple} from {2 * multiple} to {largest} is needed"
+        )
+    return replace(
+        options,
+        steps=(5000 if accelerated else 1000) if options.steps is None else options.steps,
+        width=options.width or (64 if accelerated else 16),
+        cube=cube,
+        batch=options.batch or (4 if accelerated else 2),
+        devices=tuple(str(device) for device in found),
+    )
+
+
+def _training(options: CorrectionOptions) -> Training:
+    assert options.steps and options.batch and options.width and options.cube and options.devices
+    plan = Plan(
+        steps=options.steps,
+        batch=options.batch,
+        micro_batch=min(options.batch, 2),
+        seed=options.seed,
+        check_every=max(1, options.steps // 10),
+        patience=10,
+    )
+    arithmetics = tuple(arithmetic(device, options.exact) for device in devices(list(options.devices)))
+    turns = rotations(options.rotations == "cube", options.seed)
+    return Training(plan, options.width, options.cube, options.joint, turns, arithmetics)
 
 
 def _limit(half1: Map, half2: Map, mask: Map, pixel_size_A: float, limit_A: float | None) -> int | None:
