@@ -56,12 +56,12 @@ class Replica:
 
     def accumulate(self, portions: Sequence[Portion], scale: float) -> float:
         """Add the gradients of scale times the loss; returns the loss."""
-        total = 0.0
+        total = torch.zeros((), device=self.arithmetic.device)
         for portion in portions:
             value = self.value(portion)
             (scale * value).backward()
-            total += value.item()
-        return total
+            total += value.detach()
+        return total.item()  # once: a number that leaves a device makes it wait
 
 
 class Replicas:

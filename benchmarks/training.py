@@ -1,0 +1,125 @@
+"""Training steps per CPU-second, beside spIsoNet: the same network, loss, cubes and batch, one thread.
+
+    python -m benchmarks.training --peer CHECKOUT --peers-python PYTHON
+
+CHECKOUT: of github.com/IsoNet-cryoET/spIsoNet. PYTHON: one with mrcfile, numpy, scikit-image, torch and tqdm.
+Each program is started for few and for many steps, by turns; the difference is what steps cost, without the start.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import tempfile
+from pathlib import Path
+
+import mrcfile
+import numpy as np
+import torch
+
+from benchmarks.measure import console, machine, run_measured, show
+from benchmarks.paper_loss import FourTermLoss
+from mpop.networks.cubes import Places, Split
+from mpop.networks.devices import arithmetic
+from mpop.networks.filters import filter_of_cubes
+from mpop.networks.training import Plan, train
+from mpop.networks.unet import UNet
+
+WIDTH, EDGE, BATCH, BOX = 16, 32, 2, 64
+CUBES = 16
+"""Written for the peer, which goes through them once per epoch: 8 steps."""
+
+Case = tuple[str, int, bool]
+"""Program, half-maps, and whether all multiplications are in float32."""
+
+CASES: tuple[Case, ...] = (("spIsoNet", 2, True), ("mpop", 2, True), ("mpop", 2, False))
+CASES += (("spIsoNet", 1, True), ("mpop", 1, True), ("mpop", 1, False))
+
+
+def run(quick: bool, peer: Path | None, peers_python: Path | None, repeats: int = 3) -> None:
+    """Measure and print."""
+    cases = [case for case in CASES if case[0] == "mpop" or (peer and peers_python)]
+    if len(cases) < len(CASES):
+        console.print("spIsoNet is left out: say --peer CHECKOUT and --peers-python PYTHON to have it")
+    few, many = (1, 2) if quick else (1, 4)
+    seconds: dict[Case, list[float]] = {case: [] for case in cases}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        _write_cubes(folder)
+        for _ in range(1 if quick else repeats):
+            for case in cases:
+                short, long = (_cpu_seconds(case, epochs, folder, peer, peers_python) for epochs in (few, many))
+                seconds[case].append((long - short) / ((many - few) * CUBES // BATCH))
+    rows = []
+    for case, found in seconds.items():
+        program, halves, exact = case
+        step = statistics.median(found)
+        against = seconds.get(("spIsoNet", halves, True))
+        ratio = f"{statistics.median(against) / step:.2f}" if against else "-"
+        spread = f"{min(found):.3f} to {max(found):.3f}"
+        numbers = "float32" if exact else str(arithmetic(torch.device("cpu")).multiply).removeprefix("torch.")
+        rows.append([f"{program}, {numbers}", str(halves), f"{step:.3f}", spread, f"{1 / step:.2f}", ratio])
+    title = f"Training, {BATCH} cubes of {EDGE}^3, U-Net of width {WIDTH}; {machine()}"
+    show(title, ["", "halves", "CPU-s per step", "spread", "steps per CPU-s", "times spIsoNet"], rows)
+
+
+def _cpu_seconds(case: Case, epochs: int, folder: Path, peer: Path | None, peers_python: Path | None) -> float:
+    program, halves, exact = case
+    if program == "mpop":
+        command = [sys.executable, "-m", "benchmarks.training", "--steps", str(epochs * CUBES // BATCH)]
+        command += ["--halves", str(halves), *(["--exact"] if exact else [])]
+    else:
+        driver = Path(__file__).with_name("spisonet_training.py")
+        command = [str(peers_python), str(driver), str(peer), str(folder), str(WIDTH), str(epochs), str(halves)]
+    return run_measured(command, folder).cpu_s
+
+
+def _write_cubes(folder: Path) -> None:
+    """For the peer, which reads them from disk at every step."""
+    radius = np.hypot(*np.meshgrid(*[np.fft.fftfreq(EDGE)] * 2, indexing="ij"))
+    cone = np.abs(np.fft.fftfreq(EDGE))[:, None, None] <= radius
+    np.save(folder / "filter.npy", np.fft.fftshift(cone).astype(np.float32))
+    maps = _maps(2)
+    corners = np.random.default_rng(1).integers(0, BOX - EDGE + 1, size=(CUBES, 3))
+    for number, volume in enumerate(maps, start=1):
+        (folder / f"half{number}").mkdir()
+        for name, corner in enumerate(corners):
+            with mrcfile.new(folder / f"half{number}/{name:03}.mrc") as file:
+                file.set_data(volume[tuple(slice(at, at + EDGE) for at in corner)].copy())
+
+
+def _maps(halves: int) -> np.ndarray:
+    return np.random.default_rng(0).standard_normal((halves, BOX, BOX, BOX)).astype(np.float32)
+
+
+def train_here(steps: int, halves: int, exact: bool) -> None:
+    """What one measured process of mpop does."""
+    torch.set_num_threads(1)
+    axis = np.abs(np.fft.fftfreq(BOX))
+    radius = np.hypot(axis[:, None], np.fft.rfftfreq(BOX))
+    cone = (axis[:, None, None] <= radius).astype(np.float32)
+    corners = np.random.default_rng(1).integers(0, BOX - EDGE + 1, size=(CUBES, 3))
+    cubes = Split(Places(EDGE, corners + EDGE // 2), None)
+    plan = Plan(steps=steps, batch=BATCH, micro_batch=BATCH, learning_rate=3e-4)
+    loss = FourTermLoss({EDGE: filter_of_cubes(cone, EDGE)})
+    train(
+        UNet(WIDTH), loss, torch.from_numpy(_maps(halves)), cubes, plan, [arithmetic(torch.device("cpu"), exact)]
+    )
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.training", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="fewer steps, once")
+    parser.add_argument("--peer", type=Path, help="a checkout of spIsoNet")
+    parser.add_argument(
+        "--peers-python", type=Path, help="a Python with what spIsoNet needs; see docs/benchmarks.md"
+    )
+    parser.add_argument("--steps", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--halves", type=int, default=2, help=argparse.SUPPRESS)
+    parser.add_argument("--exact", action="store_true", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.steps is not None:
+        train_here(arguments.steps, arguments.halves, arguments.exact)
+    else:
+        run(arguments.quick, arguments.peer, arguments.peers_python)
