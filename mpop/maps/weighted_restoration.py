@@ -1,0 +1,103 @@
+"""One half-map restored alone, from the weights with which it was measured.
+
+Sums over slices say how much every coefficient x of a half-map can be trusted: its noise has the variance 1 / w.
+With the power S of the density the most likely map is
+
+    y = (w x + p / S) / (w + 1 / S),    p = 0
+
+RELION takes S = tau2 = SSNR / mean(w) of a shell, with the SSNR from the FSC. That holds where views are even. The
+noise that lowers the FSC has the power mean(1 / w), to which hardly measured coefficients contribute most, so that
+
+    S = SSNR mean(1 / w) = tau2 mean(w) mean(1 / w)
+
+With preferred views the two means differ by a factor of ten, and RELION damps what was measured least by as much
+too much. After that p takes up what density is like: none outside of the mask, none below the solvent's.
+
+Nothing of the other half-map enters but the FSC, as in RELION.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mpop.maps.filters import inverse, shell_radius, transform
+from mpop.maps.gridding import SliceSums, coefficient_weights
+from mpop.maps.restoration import above_solvent, solvent_noise
+
+Map = NDArray[np.float32]
+Array = NDArray[np.float64]
+
+LEAST_WEIGHT = 1e-3
+"""Of the shell's mean: coefficients count as measured at least so well, as in the maps of which RELION takes the
+FSC."""
+PROJECTIONS = 10
+"""Alternations of data and density."""
+SOLVENT_MARGIN = 1.0
+"""Density counts from so many standard deviations of the solvent's noise above its mean."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """noise: (box, box, box // 2 + 1) power of noise of each coefficient, rfftn layout; signal: (shells,) power of
+    the density; unevenness: (shells,) mean(w) mean(1 / w), 1 for even views. Powers are of |transform|."""
+
+    noise: Map
+    signal: Array
+    unevenness: Array
+
+    @property
+    def box(self) -> int:
+        """Voxels along an edge."""
+        return len(self.noise)
+
+    def blend(self, data: NDArray[np.complex64], prior: Map, last: int) -> Map:
+        """The most likely map given data (a transform) and another estimate of it; nothing beyond shell `last`."""
+        signal = np.zeros(self.box // 2 + 2, dtype=np.float32)
+        signal[: last + 1] = self.signal[: last + 1]
+        power = signal[_shells(self.box)]
+        spectrum = (power * data + self.noise * transform(prior)) / (power + self.noise)
+        return inverse(np.where(power > 0, spectrum, np.complex64(0)), self.box)
+
+
+def evidence(sums: SliceSums, prior: Array) -> Evidence:
+    """What the weights of slices and RELION's T tau2 (shells 0 .. box // 2) say about every coefficient."""
+    weight = coefficient_weights(sums)
+    shell = _shells(sums.box)
+    count = np.bincount(shell.ravel(), minlength=len(prior) + 1)
+
+    def means(values: NDArray) -> Array:
+        return np.bincount(shell.ravel(), values.ravel(), minlength=len(prior) + 1) / count
+
+    weight = np.maximum(weight, (LEAST_WEIGHT * means(weight)).astype(np.float32)[shell])
+    with np.errstate(divide="ignore"):
+        noise = np.where(weight > 0, 1 / weight, np.float32(0))
+    unevenness = (means(weight) * means(noise))[:-1]
+    unit = float(sums.box) ** 4  # RELION's transforms are divided by box^2
+    beyond = np.float32(noise.max())
+    return Evidence(
+        np.where(weight > 0, noise, beyond).astype(np.float32) * np.float32(unit),
+        prior * unevenness * unit,
+        unevenness,
+    )
+
+
+def restore(volume: Map, known: Evidence, mask: Map, last: int) -> Map:
+    """The density that agrees with a half-map (z, y, x) as far as that was measured, up to a shell.
+
+    volume: reconstructed without a prior. mask: from 0 to 1, around the particle. The solvent stays at its level.
+    """
+    level = np.float32(volume[mask == 0].mean()) if (mask == 0).any() else np.float32(0)
+    data = transform(volume - level)
+    restored = known.blend(data, np.zeros_like(volume), last)
+    margin = SOLVENT_MARGIN * solvent_noise(restored, mask)
+    for _ in range(PROJECTIONS):
+        restored = known.blend(data, above_solvent(restored, mask, margin), last)
+    return restored + level
+
+
+def _shells(box: int) -> NDArray[np.intp]:
+    """Shell of each coefficient; all beyond Nyquist together are box // 2 + 1."""
+    return np.minimum(np.rint(shell_radius(box)), box // 2 + 1).astype(np.intp)
