@@ -40,15 +40,37 @@ def refine(
     iterations: Annotated[int, typer.Option(min=1, max=99, help="Passes; each is a commit.")] = 3,
     species: SpeciesOption = None,
     sources: SourcesOption = None,
+    prior: Annotated[
+        str,
+        typer.Option(
+            help="What half-maps pass through before images are compared with them: fsc, none, isotropic."
+        ),
+    ] = "fsc",
+    search: Annotated[
+        float,
+        typer.Option(
+            min=0, max=180, help="Degrees to look around the poses of stacks at first; 0: gradients only."
+        ),
+    ] = 0.0,
+    search_shift: Annotated[float, typer.Option(min=0, help="How far to look for shifts with --search, A.")] = 6.0,
     json: JsonOption = False,
 ) -> None:
     """Refine tilt series and particles together; one commit per iteration."""
     from mpop.jobs.refine import RefineParameters
     from mpop.jobs.refine import refine as run_refine
+    from mpop.refinement.priors import parse_prior
 
     context.options.json |= json
     parameters = RefineParameters(
-        iterations, parse_grid(image_warp), stage_angles, poses, tuple(species or ()), tuple(sources or ())
+        iterations,
+        parse_grid(image_warp),
+        stage_angles,
+        poses,
+        tuple(species or ()),
+        tuple(sources or ()),
+        prior=parse_prior(prior),
+        search_deg=search,
+        search_A=search_shift if search else 0.0,
     )
     here = context.population()
     with context.progress_bars() as progress:

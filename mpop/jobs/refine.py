@@ -12,7 +12,8 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any
 
 import numpy as np
 
@@ -23,16 +24,24 @@ from mpop.jobs.leasing import leased
 from mpop.jobs.progress import Progress, silent
 from mpop.jobs.reconstruct import input_versions, new_species
 from mpop.jobs.recording import in_angstrom, job_id
+from mpop.jobs.refine_stack import move_stack, stack_amplitudes
 from mpop.jobs.selection import Selection, select
 from mpop.maps.fsc import THRESHOLD, fsc_report
 from mpop.population import Population, versioned
 from mpop.records.models import FailedSeries, ItemRecord, JobRecord, SpeciesRecord
+from mpop.records.stack import StackModel
+from mpop.refinement.priors import DEFAULT, Prior
 from mpop.refinement.references import prepare_species
 from mpop.refinement.series import SeriesScore, SpeciesReference, gather_images, optimise
+from mpop.refinement.stack import PoseSearch
 from mpop.refinement.system import RefinedGroups, SeriesSystem
 
 UNUSABLE = (InputError, RefinementError, MissingObjectError, DamagedObjectError)
 """What is wrong with one series and no reason to stop; a full disk is not among them."""
+
+
+LATER = ("prior", "search_deg", "search_A")
+"""Parameters that the first refinements did not have."""
 
 
 @dataclass(frozen=True)
@@ -46,11 +55,27 @@ class RefineParameters:
     species: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
     seed: int = 0
+    prior: Prior = DEFAULT
+    """What half-maps pass through before particles are compared with them."""
+    search_deg: float = 0.0
+    search_A: float = 0.0
+    """How far to look around the poses of stacks in the first iteration; each next one looks half as far."""
 
     @property
     def groups(self) -> RefinedGroups:
         """The parameter groups of each series' system."""
         return RefinedGroups(self.image_warp, self.stage_angles, self.poses)
+
+    def search(self, iteration: int) -> PoseSearch:
+        """How far to look in an iteration, counted from 1."""
+        return PoseSearch(self.search_deg, self.search_A).after(iteration - 1)
+
+    @property
+    def recorded(self) -> dict[str, Any]:
+        """As a job's record holds them. What came later is left out where it is as it was before, so that a job of
+        then is the same job now."""
+        later = {field.name: field.default for field in fields(self) if field.name in LATER}
+        return {name: value for name, value in asdict(self).items() if name not in later or value != later[name]}
 
 
 @dataclass(frozen=True)
@@ -64,10 +89,11 @@ class RefineResult:
 
 @dataclass
 class _Series:
-    """A series while the job runs: where it started, and how far it has moved."""
+    """A series while the job runs: where it started, and how far it has moved. A stack has no system: it moves
+    pose by pose, from wherever it stands."""
 
     start: SeriesState
-    system: SeriesSystem
+    system: SeriesSystem | None
     theta: np.ndarray
     state: SeriesState
 
@@ -105,7 +131,7 @@ def refine(
         chosen = select(population, parameters.species, parameters.sources)
         for item in chosen.items:
             series.setdefault(item.id, _open_series(population, item, chosen, parameters.groups))
-        references = _references(population, chosen.species)
+        references = _references(population, chosen.species, parameters.prior)
         if not any(references.values()):
             if iteration > 1:
                 break  # nothing left to compare with; the last commit tells
@@ -114,7 +140,8 @@ def refine(
                 "from another program"
             )
         label = f"iteration {iteration}/{parameters.iterations}"
-        done = _refine_all(population, chosen, series, references, device, threads, label, progress)
+        search = parameters.search(iteration)
+        done = _refine_all(population, chosen, series, references, search, device, threads, label, progress)
         others = _other_series(population, chosen, done)
         states = [series[item.id].state for item in chosen.items if item.id in done.scores] + others
         rebuilt = rebuild(population, chosen.species, states, threads, progress)
@@ -143,18 +170,24 @@ def refine(
 
 def _open_series(population: Population, item: ItemRecord, chosen: Selection, groups: RefinedGroups) -> _Series:
     state = SeriesState.load(population, item, chosen.species)
+    if isinstance(state.model, StackModel):
+        if not groups.poses:
+            raise InputError(f"{item.name} is a stack of particle images, which have nothing but poses to refine")
+        return _Series(state, None, np.zeros(0), state)
     system = SeriesSystem(state.tilt_series, list(state.particles.values()), groups)
     return _Series(state, system, np.zeros(system.size), state)
 
 
-def _references(population: Population, species: Sequence[SpeciesRecord]) -> dict[str, SpeciesReference | None]:
-    """The current half-maps of every species, filtered by their FSC; None for those that agree nowhere."""
+def _references(
+    population: Population, species: Sequence[SpeciesRecord], prior: Prior
+) -> dict[str, SpeciesReference | None]:
+    """The current half-maps of every species through the prior; None for those that agree nowhere."""
     references: dict[str, SpeciesReference | None] = {}
     for one in species:
         maps = population.maps(one)
         half1, half2, mask = maps["half1"], maps["half2"], maps["mask"]
         report = fsc_report(half1, half2, mask, one.pixel_size_A)
-        references[one.id] = prepare_species(half1, half2, mask, report, one.diameter_A, one.pixel_size_A)
+        references[one.id] = prepare_species(half1, half2, mask, report, one.diameter_A, one.pixel_size_A, prior)
     return references
 
 
@@ -163,6 +196,7 @@ def _refine_all(
     chosen: Selection,
     series: dict[str, _Series],
     references: dict[str, SpeciesReference | None],
+    search: PoseSearch,
     device: str,
     threads: int,
     label: str,
@@ -176,10 +210,17 @@ def _refine_all(
         if references[one.id] is None
     ]
     progress(label, 0, len(chosen.items))
+    states = [series[item.id].state for item in chosen.items]
+    amplitudes = stack_amplitudes(population, states, references, threads)
     for number, item in enumerate(chosen.items, start=1):
         started = time.perf_counter()
         try:
-            score = _refine_one(population, item, series[item.id], references, device, threads)
+            one = series[item.id]
+            if one.system is None:
+                state = replace(one.state, item=item)
+                one.state, score = move_stack(population, state, references, amplitudes, search, device, threads)
+            else:
+                score = _refine_one(population, item, one, one.system, references, device, threads)
         except UNUSABLE as error:
             done.failed.append(FailedSeries(item=item.id, name=item.name, reason=str(error)))
         else:
@@ -197,11 +238,12 @@ def _refine_one(
     population: Population,
     item: ItemRecord,
     series: _Series,
+    system: SeriesSystem,
     references: dict[str, SpeciesReference | None],
     device: str,
     threads: int,
 ) -> SeriesScore:
-    model, particles = series.system.updated(series.theta)
+    model, particles = system.updated(series.theta)
     held = list(series.start.particles)
     images = gather_images(
         lambda tilt: population.tilt_image(item, tilt),
@@ -211,8 +253,8 @@ def _refine_one(
         series.start.pixel_size_A,
         threads,
     )
-    series.theta, score = optimise(series.system, series.theta, images, device)
-    model, particles = series.system.updated(series.theta)
+    series.theta, score = optimise(system, series.theta, images, device)
+    model, particles = system.updated(series.theta)
     series.state = replace(
         series.start,
         item=item,
@@ -281,7 +323,7 @@ def _job_record(
     job = JobRecord(
         id="",
         verb="refine",
-        parameters={**asdict(parameters), "iteration": iteration},
+        parameters={**parameters.recorded, "iteration": iteration},
         seed=parameters.seed,
         inputs=input_versions(chosen),
         software=software_versions(),

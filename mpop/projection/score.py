@@ -15,7 +15,7 @@ def project_slices(reference: Reference, disc: HalfDisc, rows: NDArray[np.float6
 
     Raises ValueError when a slice leaves the reference.
     """
-    _check_reach(reference, disc, rows)
+    check_reach(reference, disc, rows)
     out = np.empty((len(rows), len(disc), 2), dtype=reference.values.dtype)
     kernels.project_slices(reference.values, rows, disc.row_y, disc.row_x, disc.row_start, out)
     return out.view(np.complex64 if out.dtype == np.float32 else np.complex128)[..., 0]
@@ -34,7 +34,7 @@ def score_with_gradients(
 
     device: `cpu`, or what torch knows (`cuda:0`). Raises ValueError when a slice leaves the reference.
     """
-    _check_reach(reference, disc, rows)
+    check_reach(reference, disc, rows)
     if device != "cpu":
         return torch_backend.score_with_gradients(reference, disc, data, power, rows, shifts, device)
     out = np.empty((len(rows), kernels.N_OUT))
@@ -44,7 +44,7 @@ def score_with_gradients(
     return out
 
 
-def _check_reach(reference: Reference, disc: HalfDisc, rows: NDArray[np.float64]) -> None:
+def check_reach(reference: Reference, disc: HalfDisc, rows: NDArray[np.float64]) -> None:
     """The kernels read eight voxels per component and look at no bounds: they must all be there.
 
     |k_x r_0 + k_y r_1| is at most |k| times the larger singular value of the rows.

@@ -125,5 +125,10 @@ class ParticleSet:
     angles_deg: Array
     extra: dict[str, list[str | float | int]] = field(default_factory=dict)
 
+    def part(self, rows: NDArray[np.int64]) -> ParticleSet:
+        """Some of the particles."""
+        extra = {name: [values[row] for row in rows] for name, values in self.extra.items()}
+        return ParticleSet(self.id[rows], self.half[rows], self.position_A[rows], self.angles_deg[rows], extra)
+
     def __len__(self) -> int:
         return len(self.id)

@@ -1,0 +1,131 @@
+"""Poses of many images, each on its own, moved uphill along exact gradients.
+
+Five parameters per image: a rotation vector in the image's frame (rad) and a shift (pixels). All images take their
+steps at once, by BFGS with an estimate of the inverse curvature for each, in units of the expected standard
+deviation of each parameter; a step that does not climb is halved. Rotations are applied as they are found, so that
+the vector always starts from zero.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
+
+from mpop.projection.score import project_slices, score_with_gradients
+from mpop.refinement.pose_search import PoseImages
+
+Array = NDArray[np.float64]
+
+MAX_STEPS = 15
+SMALLEST_GAIN = 0.01
+"""In nats: an image stops when its next step promises less, a seventh of a standard deviation from the top."""
+LONGEST_STEP = 3.0
+"""In expected standard deviations."""
+
+
+@dataclass
+class _Climb:
+    """n images on their way. inverse: (n, 5, 5) inverse curvature in scaled parameters."""
+
+    rotation: Array
+    shift_px: Array
+    value: Array
+    gradient: Array
+    inverse: Array
+
+
+def climb(
+    images: PoseImages,
+    rotation: Array,
+    shift_px: Array,
+    amplitude: float,
+    particle_voxels: float,
+    device: str = "cpu",
+) -> tuple[Array, Array]:
+    """Rotations (n, 3, 3) and shifts (n, 2) in pixels at the local maxima of 2 a AB - a^2 A2.
+
+    particle_voxels: diameter of the particle in voxels of the reference, for the first guess of the curvature.
+    """
+    if not len(rotation):
+        return rotation, shift_px
+    scale = _scales(images, rotation, amplitude, particle_voxels)
+    value, gradient = _score(images, rotation, shift_px, amplitude, device)
+    state = _Climb(
+        rotation.copy(), shift_px.copy(), value, gradient * scale, np.tile(np.eye(5), (len(rotation), 1, 1))
+    )
+    active = np.arange(len(rotation))
+    part = np.ones(len(rotation))
+    for _ in range(MAX_STEPS):
+        step = _step(state, active) * part[active, None]
+        promised = np.einsum("ni,ni->n", step, state.gradient[active])
+        active, step = active[promised > SMALLEST_GAIN], step[promised > SMALLEST_GAIN]
+        if not len(active):
+            break
+        moved = _moved(state.rotation[active], state.shift_px[active], step * scale[active])
+        value, gradient = _score(images.part(active), *moved, amplitude, device)
+        gradient *= scale[active]
+        better = value > state.value[active]
+        part[active] = np.where(better, 1.0, part[active] / 4)
+        up = active[better]
+        _learn(state, up, step[better], gradient[better] - state.gradient[up])
+        state.rotation[up], state.shift_px[up] = moved[0][better], moved[1][better]
+        state.value[up], state.gradient[up] = value[better], gradient[better]
+    return state.rotation, state.shift_px
+
+
+def _score(
+    images: PoseImages, rotation: Array, shift_px: Array, amplitude: float, device: str
+) -> tuple[Array, Array]:
+    """2 a AB - a^2 A2 of every image (n,), and its derivatives (n, 5) by rotation vector and shift."""
+    rows = rotation[:, :2] * images.row_scale
+    out = score_with_gradients(images.reference, images.disc, images.data, images.power, rows, shift_px, device)
+    by_rows = (2 * amplitude * out[:, 4:10] - amplitude**2 * out[:, 10:16]).reshape(-1, 2, 3) * images.row_scale
+    # a small turn w of the image's frame adds w x to the rows: -w_z A_1 + w_y A_2 to the first, and so on
+    x, y, z = rotation[:, 0], rotation[:, 1], rotation[:, 2]
+    first, second = by_rows[:, 0], by_rows[:, 1]
+    by_turn = [-(z * second), z * first, x * second - y * first]
+    gradient = np.concatenate(
+        [np.stack([one.sum(axis=1) for one in by_turn], axis=1), 2 * amplitude * out[:, 2:4]], 1
+    )
+    return 2 * amplitude * out[:, 0] - amplitude**2 * out[:, 1], gradient
+
+
+def _scales(images: PoseImages, rotation: Array, amplitude: float, particle_voxels: float) -> Array:
+    """(n, 5) expected standard deviations.
+
+    The curvature by a shift is 2 a^2 (2 pi / size)^2 sum Q |R|^2 k_x^2; turning moves the density of a ball by its
+    distance to the axis, mean square r^2 (2 / 5) in three dimensions, and half of that along k.
+    """
+    sample = np.unique(np.linspace(0, len(rotation) - 1, min(64, len(rotation))).astype(int))
+    slices = project_slices(images.reference, images.disc, rotation[sample, :2] * images.row_scale)
+    weight = images.power[sample] * np.square(np.abs(slices))
+    power = float(weight.sum() / len(sample))
+    mean_k2 = float((weight * images.disc.radius**2).sum() / max(weight.sum(), np.finfo(float).tiny))
+    by_shift = amplitude**2 * power * mean_k2 * (2 * np.pi / images.disc.size) ** 2
+    pixels = particle_voxels / images.row_scale * images.disc.size / images.reference.box
+    by_turn = by_shift * (pixels / 2) ** 2 * (2 / 5)
+    scale = 1 / np.sqrt(np.maximum([by_turn] * 3 + [by_shift] * 2, np.finfo(float).tiny))
+    return np.tile(scale, (len(rotation), 1))
+
+
+def _step(state: _Climb, active: NDArray[np.int64]) -> Array:
+    """(m, 5) uphill, no longer than allowed."""
+    step = np.einsum("nij,nj->ni", state.inverse[active], state.gradient[active])
+    length = np.linalg.norm(step, axis=1)
+    return step * np.minimum(1.0, LONGEST_STEP / np.maximum(length, 1e-12))[:, None]
+
+
+def _moved(rotation: Array, shift_px: Array, step: Array) -> tuple[Array, Array]:
+    return Rotation.from_rotvec(step[:, :3]).as_matrix() @ rotation, shift_px + step[:, 3:]
+
+
+def _learn(state: _Climb, rows: NDArray[np.int64], step: Array, change: Array) -> None:
+    """BFGS: what the gradient did along a step tells the curvature there. Uphill it falls."""
+    fall = -np.einsum("ni,ni->n", step, change)
+    good = fall > 1e-10
+    rows, s, y, fall = rows[good], step[good], -change[good], fall[good, None, None]
+    left = np.eye(5) - np.einsum("ni,nj->nij", s, y) / fall
+    state.inverse[rows] = left @ state.inverse[rows] @ left.swapaxes(1, 2) + np.einsum("ni,nj->nij", s, s) / fall

@@ -1,0 +1,165 @@
+"""Refinement of the poses of one particle stack against the current half-maps of its species.
+
+Every image is a series of one: with no neighbour that shares its stage or its warp, what is left of the
+multi-particle target (`mpop.refinement.target`) is, for each image, 2 a AB - a^2 A2 at the amplitude a that all
+images of a species in the stack have in common. First an exhaustive search around where each image stands, if one
+is asked for, then gradients. A particle of half 1 is only ever compared with half-map 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from mpop.errors import RefinementError
+from mpop.geometry.euler import euler_to_matrix, matrix_to_euler
+from mpop.records.stack import StackModel
+from mpop.records.tilt_series import ParticleSet
+from mpop.refinement.extraction import TiltLoader
+from mpop.refinement.pose_gradients import climb
+from mpop.refinement.pose_search import PoseImages, search_poses
+from mpop.refinement.series import SpeciesReference, gather_images, image_size
+from mpop.refinement.target import SpeciesImages, score_species
+
+Array = NDArray[np.float64]
+
+CHUNK_BYTES = 256 * 2**20
+"""Of packed images in memory at a time."""
+
+
+@dataclass(frozen=True)
+class PoseSearch:
+    """How far to look around every pose before gradients take over; 0 degrees: not at all."""
+
+    angle_deg: float = 0.0
+    shift_A: float = 0.0
+
+    def after(self, iterations: int) -> PoseSearch:
+        """What is left of the search after some iterations: each halves both."""
+        return PoseSearch(self.angle_deg / 2**iterations, self.shift_A / 2**iterations)
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How images fit their reference: sums of AB and A2, which add."""
+
+    ab: float
+    a2: float
+
+    def __add__(self, other: Fit) -> Fit:
+        return Fit(self.ab + other.ab, self.a2 + other.a2)
+
+    @property
+    def amplitude(self) -> float:
+        """The best common amplitude, 0 where images are no better with the reference than without."""
+        return max(self.ab / self.a2, 0.0) if self.a2 > 0 else 0.0
+
+    @property
+    def value(self) -> float:
+        """L, as of a species in a tilt series."""
+        return self.amplitude * max(self.ab, 0.0)
+
+
+NOTHING = Fit(0.0, 0.0)
+
+
+def fit_stack(
+    load: TiltLoader,
+    model: StackModel,
+    particles: ParticleSet,
+    reference: SpeciesReference,
+    pixel_size_A: float,
+    threads: int = 1,
+) -> Fit:
+    """How the particles of one species in a stack fit as they stand."""
+    total = NOTHING
+    for chunk in _chunks(particles, reference, pixel_size_A):
+        (images,) = gather_images(load, model, [particles.part(chunk)], [reference], pixel_size_A, threads)
+        if images is not None and len(images.particle):
+            total += _fit(images, *_poses(images, particles.part(chunk)))
+    return total
+
+
+def refine_stack(
+    load: TiltLoader,
+    model: StackModel,
+    particles: ParticleSet,
+    reference: SpeciesReference,
+    amplitude: float,
+    pixel_size_A: float,
+    search: PoseSearch,
+    device: str = "cpu",
+    threads: int = 1,
+) -> tuple[ParticleSet, Fit, Fit]:
+    """New poses of the particles of one species in a stack, and how they fitted before and fit now.
+
+    amplitude: of the reference in the images. Particles whose centre is outside their image stay as they are.
+    """
+    position, angles = particles.position_A.copy(), particles.angles_deg.copy()
+    before = after = NOTHING
+    for chunk in _chunks(particles, reference, pixel_size_A):
+        part = particles.part(chunk)
+        (images,) = gather_images(load, model, [part], [reference], pixel_size_A, threads)
+        if images is None or not len(images.particle):
+            continue
+        start = _poses(images, part)
+        rotation, shift_px = _refine(images, *start, reference, amplitude, search, device)
+        before += _fit(images, *start)
+        after += _fit(images, rotation, shift_px)
+        rows = chunk[images.particle]
+        position[rows, 0, :2] = (images.origin_px + shift_px) * pixel_size_A
+        angles[rows, 0] = matrix_to_euler(torch.as_tensor(rotation)).numpy()
+    return replace(particles, position_A=position, angles_deg=angles), before, after
+
+
+def _chunks(
+    particles: ParticleSet, reference: SpeciesReference, pixel_size_A: float
+) -> Iterator[NDArray[np.int64]]:
+    """Rows of particles, so few at a time that their images fit into memory."""
+    radius = image_size(reference.diameter_A, pixel_size_A) * pixel_size_A / reference.resolution_A
+    bytes_each = 12 * np.pi / 2 * radius**2
+    count = max(1, int(np.ceil(len(particles) * bytes_each / CHUNK_BYTES)))
+    yield from np.array_split(np.arange(len(particles)), count)
+
+
+def _poses(images: SpeciesImages, particles: ParticleSet) -> tuple[Array, Array]:
+    """Rotations (m, 3, 3) and shifts (m, 2) in pixels from the origin pixel, in the order of the images."""
+    angles = torch.as_tensor(particles.angles_deg[images.particle, 0])
+    shift = particles.position_A[images.particle, 0, :2] / images.pixel_size_A - images.origin_px
+    return euler_to_matrix(angles).numpy(), shift
+
+
+def _fit(images: SpeciesImages, rotation: Array, shift_px: Array) -> Fit:
+    scored = score_species(images, shift_px * images.pixel_size_A, rotation[:, :2])
+    a2 = float(scored.reference_power.sum())
+    if not np.isfinite(scored.value):
+        raise RefinementError("the score is not a number: its images or half-maps hold NaN or infinity")
+    return Fit(scored.amplitude * a2, a2)
+
+
+def _refine(
+    images: SpeciesImages,
+    rotation: Array,
+    shift_px: Array,
+    reference: SpeciesReference,
+    amplitude: float,
+    search: PoseSearch,
+    device: str,
+) -> tuple[Array, Array]:
+    """Search, then climb; each half against its own half-map."""
+    voxels = reference.diameter_A / reference.halves[0].pixel_size_A
+    done = []
+    for half, rows in enumerate((slice(0, images.n_half1), slice(images.n_half1, None))):
+        one = PoseImages(
+            images.references[half], images.disc, images.data[rows], images.power[rows], images.row_scale
+        )
+        turned, shifted = rotation[rows], shift_px[rows]
+        if search.angle_deg > 0 and len(turned):
+            reach_px = search.shift_A / images.pixel_size_A
+            turned, shifted = search_poses(one, turned, shifted, amplitude, search.angle_deg, reach_px)
+        done.append(climb(one, turned, shifted, amplitude, voxels, device))
+    return np.concatenate([done[0][0], done[1][0]]), np.concatenate([done[0][1], done[1][1]])
