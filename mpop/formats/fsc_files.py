@@ -20,6 +20,7 @@ NO_AMPLITUDE = -99.0
 """What RELION writes for the logarithm of nothing."""
 FSC_COLUMNS = {
     "corrected": "rlnFourierShellCorrelationCorrected",
+    "of_mask_part": "rlnFourierShellCorrelationParticleMaskFraction",
     "unmasked": "rlnFourierShellCorrelationUnmaskedMaps",
     "masked": "rlnFourierShellCorrelationMaskedMaps",
     "phase_randomised": "rlnCorrectedFourierShellCorrelationPhaseRandomizedMaskedMaps",
@@ -37,13 +38,12 @@ Array = NDArray[np.floating]
 
 def fsc_table(frequency: Array, curves: Mapping[str, Array]) -> pd.DataFrame:
     """Block `fsc` of a postprocess.star. frequency (k,) in 1/A of shells 0 to Nyquist; curves as `FSC_COLUMNS`."""
-    with np.errstate(divide="ignore"):
-        resolution = np.where(frequency > 0, 1 / frequency, NO_RESOLUTION)
+    frequency = np.where(frequency > 0, frequency, 1 / NO_RESOLUTION)
     return pd.DataFrame(
         {
             "rlnSpectralIndex": np.arange(len(frequency)),
             "rlnResolution": frequency,
-            "rlnAngstromResolution": resolution,
+            "rlnAngstromResolution": 1 / frequency,
             **{FSC_COLUMNS[name]: curves[name] for name in FSC_COLUMNS if name in curves},
         }
     )
@@ -59,8 +59,8 @@ def guinier_table(frequency: Array, curves: Mapping[str, Array]) -> pd.DataFrame
 def write_postprocess(
     path: Path, general: Mapping[str, float | str], fsc: pd.DataFrame, guinier: pd.DataFrame | None = None
 ) -> None:
-    """Write a postprocess.star as relion_postprocess lays it out. general: by column, of block `general`."""
-    blocks = {"general": pd.DataFrame([dict(general)]), "fsc": fsc}
+    """Write a postprocess.star as relion_postprocess lays it out. general: block `general`, by name."""
+    blocks: dict[str, pd.DataFrame | Mapping[str, float | str]] = {"general": general, "fsc": fsc}
     write_star(path, blocks if guinier is None else {**blocks, "guinier": guinier})
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import starfile
@@ -42,15 +43,24 @@ def read_star(path: Path) -> Blocks:
     return tables
 
 
-def write_star(path: Path, blocks: Blocks) -> None:
+def write_star(path: Path, blocks: Mapping[str, pd.DataFrame | Mapping[str, float | str]]) -> None:
     """Write tables, whole or not at all; numbers with six decimals. The same tables give the same bytes.
 
-    starfile begins a file with a comment that tells the time; it is taken off.
+    A dictionary becomes a simple block: a line for each name and its value. starfile begins a file with a comment
+    that tells the time; it is taken off.
     """
+    tables: dict[str, Any] = {
+        name: block if isinstance(block, pd.DataFrame) else _simple(block) for name, block in blocks.items()
+    }
     with replacing(path) as temporary:
-        starfile.write({**blocks}, temporary, float_format="%.6f", overwrite=True)
+        starfile.write(tables, temporary, float_format="%.6f", overwrite=True)
         text = temporary.read_text(encoding="utf-8")
         temporary.write_text(text[text.index("data_") :], encoding="utf-8")
+
+
+def _simple(block: Mapping[str, float | str]) -> dict[str, str]:
+    """starfile's format of numbers does not reach simple blocks."""
+    return {name: value if isinstance(value, str) else f"{value:.6f}" for name, value in block.items()}
 
 
 def read_star_table(path: Path, required: Iterable[str] = ()) -> pd.DataFrame:

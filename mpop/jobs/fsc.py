@@ -197,11 +197,21 @@ def write_files(result: HalfMapFSC, directory: Path) -> list[Path]:
     write_postprocess(
         directory / "postprocess.star",
         _general(result),
-        fsc_table(frequency, measured),
+        fsc_table(frequency, {**measured, "of_mask_part": _of_mask_part(result)}),
         guinier_table(frequency, guinier_curves(result)),
     )
     write_fsc_xml(directory / "fsc.xml", frequency, measured["corrected"], f"{result.maps.name}, corrected FSC")
     return [*(directory / f"{name}.mrc" for name in maps), directory / "postprocess.star", directory / "fsc.xml"]
+
+
+def _of_mask_part(result: HalfMapFSC) -> NDArray[np.float64]:
+    """The unmasked FSC (k,) as it were if the noise outside of the mask were not there."""
+    part, unmasked = _sphere_per_mask(result), result.report.unmasked.correlation
+    return part * unmasked / (1 + (part - 1) * unmasked)
+
+
+def _sphere_per_mask(result: HalfMapFSC) -> float:
+    return RELION_SPHERE_PART / float((result.mask > 0.5).mean())
 
 
 def _general(result: HalfMapFSC) -> dict[str, float | str]:
@@ -212,7 +222,7 @@ def _general(result: HalfMapFSC) -> dict[str, float | str]:
         "rlnBfactorUsedForSharpening": result.b_factor_A2,
         "rlnPostprocessedMap": "map.mrc",
         "rlnPostprocessedMapMasked": "map_masked.mrc",
-        "rlnParticleBoxFractionSolventMask": RELION_SPHERE_PART / float((result.mask > 0.5).mean()),
+        "rlnParticleBoxFractionSolventMask": _sphere_per_mask(result),
         "rlnRandomiseFrom": found["randomised_from_A"],
     }
     if result.fit is not None:
