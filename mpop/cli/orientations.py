@@ -29,7 +29,7 @@ def orientations(
         float | None, typer.Option(help="Shell to look at, A (with a table; default: diameter / 50).")
     ] = None,
     sym: Annotated[str | None, typer.Option(help="Point group, as RELION names it (with a table).")] = None,
-    bfactor: Annotated[float, typer.Option(help="B-factor of the point spread function, A^2.")] = 160.0,
+    b_factor: Annotated[float, typer.Option(help="B-factor of the point spread function, A^2.")] = 160.0,
     out: OutOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -44,7 +44,7 @@ def orientations(
     if path.is_file():
         if diameter is None:
             raise InputError(f"{images}: the table does not tell the size of the particle; give --diameter")
-        found = job.orientations_of_table(path, job.Geometry(diameter, resolution, sym or "C1", bfactor))
+        found = job.orientations_of_table(path, job.Geometry(diameter, resolution, sym or "C1", b_factor))
     elif path.suffix == ".star":
         raise InputError(f"{images}: no such file")
     elif (diameter, resolution, sym) != (None, None, None):
@@ -54,7 +54,7 @@ def orientations(
         )
     else:
         with context.progress_bars() as progress:
-            recorded = job.orientations_of_species(context.population(), images, bfactor, progress)
+            recorded = job.orientations_of_species(context.population(), images, b_factor, progress)
         found, commit = recorded.orientations, recorded.commit
     numbers = found.numbers()
     report = _report(out, found, images)

@@ -47,7 +47,7 @@ class Geometry:
         for option, value in (
             ("--diameter", self.diameter_A),
             ("--resolution", self.resolution_A),
-            ("--bfactor", self.bfactor_A2),
+            ("--b-factor", self.bfactor_A2),
         ):
             if value is not None and not 0 < value < np.inf:
                 raise InputError(f"{option} {value:g}: give a number greater than 0")

@@ -136,7 +136,7 @@ def test_what_is_wrong_with_a_table_is_named(tmp_path: Path, columns: dict, mess
     [
         ((-1.0, 5.0, "C1"), "--diameter -1: give a number greater than 0"),
         ((150.0, 0.0, "C1"), "--resolution 0: give a number greater than 0"),
-        ((150.0, 5.0, "C1", float("nan")), "--bfactor nan: give a number greater than 0"),
+        ((150.0, 5.0, "C1", float("nan")), "--b-factor nan: give a number greater than 0"),
         ((150.0, 100.0, "C1"), "a resolution of 100 A hardly resolves a particle of 150 A"),
     ],
 )

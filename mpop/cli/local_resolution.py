@@ -1,0 +1,70 @@
+"""`mpop local-resolution`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mpop.cli import context
+from mpop.cli.context import JsonOption, angstrom, emit
+from mpop.cli.map_arguments import AngpixOption, MapsArgument, MaskOption, OutOption, read_maps
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the application."""
+    app.command("local-resolution")(local_resolution)
+
+
+def local_resolution(
+    maps: MapsArgument,
+    mask: MaskOption = None,
+    out: OutOption = None,
+    threshold: Annotated[float, typer.Option(help="Local FSC that counts as resolved: 0.143, or 0.5.")] = 0.143,
+    b_factor: Annotated[float, typer.Option(help="B-factor of the filtered map in A^2; negative sharpens.")] = 0.0,
+    angpix: AngpixOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Measure how well each part of a map is resolved, and filter every part accordingly.
+
+    With --out, locres.mrc, locres_filtered.mrc, a ChimeraX script that colours one by the other, and a report are
+    written. Of a species, both maps are committed.
+    """
+    from mpop.jobs import local_resolution as job
+
+    context.options.json |= json
+    parameters = job.Parameters(threshold, b_factor)
+    given = read_maps(maps, mask, angpix)
+    context.threads()
+    commit = None
+    if given.species is None:
+        result = job.measure(given, parameters)
+    else:
+        result, commit = job.of_species(context.population(), given, parameters)
+    if result.mask_found:
+        context.warn("no mask was given: one was made from the maps; look at mask.mrc, or give --mask")
+    files: list[Path] = []
+    if out is not None:
+        from mpop.reports.local_resolution import write_report
+
+        folder = context.relative(out)
+        folder.mkdir(parents=True, exist_ok=True)
+        files = job.write_files(result, folder)
+        files.insert(0, write_report(folder, result, f"mpop local-resolution {' '.join(maps)}."))
+    numbers = result.numbers()
+    lines = [numbers["verdict"]]
+    if numbers["median_A"] is not None:
+        lines += [
+            f"{angstrom(numbers['best_A']):>12}  best",
+            f"{angstrom(numbers['percentile_5_A']):>12}  5 %",
+            f"{angstrom(numbers['median_A']):>12}  median",
+            f"{angstrom(numbers['percentile_95_A']):>12}  95 %",
+            f"{angstrom(numbers['resolution_A']):>12}  of the whole, corrected FSC = 0.143",
+            f"{100 * numbers['unresolved_fraction']:>10.1f} %  of the mask is not resolved",
+        ]
+    if commit is not None:
+        lines.append(f"Committed as {commit[:10]}")
+    if files:
+        lines.append(f"Report: {files[0]}")
+    emit("local-resolution", {**numbers, "commit": commit, "files": files}, "\n".join(lines))

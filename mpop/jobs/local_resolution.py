@@ -1,0 +1,161 @@
+"""`mpop local-resolution`: how well each part of a map is resolved, and the map filtered accordingly."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mpop.errors import InputError
+from mpop.formats.files import replacing
+from mpop.formats.images import write_map
+from mpop.jobs.analysis import Analysis
+from mpop.jobs.map_input import HalfMaps, Map
+from mpop.maps.fsc import THRESHOLD, fsc_report
+from mpop.maps.local_filter import local_filter
+from mpop.maps.local_resolution import local_resolution
+from mpop.maps.masks import particle_mask
+from mpop.population import Population
+
+PERCENTILES = (5, 50, 95)
+MAP_FILE, RESOLUTION_FILE, CHIMERAX_FILE = "locres_filtered.mrc", "locres.mrc", "locres.cxc"
+COLOURS = ("blue", "cyan", "green", "yellow", "red")
+"""From well to badly resolved, as the field colours maps."""
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """threshold: of the local FSC. b_factor_A2: of the filtered map, negative sharpens."""
+
+    threshold: float = THRESHOLD
+    b_factor_A2: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.threshold < 1:
+            raise InputError(f"--threshold {self.threshold:g}: give a correlation between 0 and 1, 0.143 or 0.5")
+        if not np.isfinite(self.b_factor_A2):
+            raise InputError(f"--b-factor {self.b_factor_A2:g} is not a number")
+
+
+@dataclass(frozen=True)
+class LocalResolutionResult:
+    """resolution_A (z, y, x): 0 outside the mask and where nothing is resolved. global_A: of the whole map, by its
+    corrected FSC at 0.143; None for noise. mask_found: whether the mask was made from the maps."""
+
+    maps: HalfMaps
+    mask: Map
+    mask_found: bool
+    parameters: Parameters
+    resolution_A: Map
+    filtered: Map
+    global_A: float | None
+
+    @property
+    def resolved_A(self) -> NDArray[np.float32]:
+        """(n,) resolutions of all voxels that have one."""
+        return self.resolution_A[self.resolution_A > 0]
+
+    @property
+    def verdict(self) -> str:
+        """One sentence."""
+        if not len(self.resolved_A):
+            return "Nothing is resolved anywhere: the half-maps have no more in common than noise has."
+        low, middle, high = np.percentile(self.resolved_A, PERCENTILES)
+        return f"Half of the particle is resolved to {middle:.1f} A or better, 90 % to {low:.1f}-{high:.1f} A."
+
+    def numbers(self) -> dict[str, Any]:
+        """What `--json` prints and report.json holds. Resolutions are None where nothing is resolved."""
+        found = self.resolved_A
+        voxels = int((self.mask >= 0.5).sum())
+        low, middle, high = np.percentile(found, PERCENTILES).round(3).tolist() if len(found) else (None,) * 3
+        return {
+            "name": self.maps.name,
+            "box": self.maps.box,
+            "pixel_size_A": self.maps.pixel_size_A,
+            "threshold": self.parameters.threshold,
+            "b_factor_A2": self.parameters.b_factor_A2,
+            "resolution_A": None if self.global_A is None else round(self.global_A, 3),
+            "median_A": middle,
+            "percentile_5_A": low,
+            "percentile_95_A": high,
+            "best_A": round(float(found.min()), 3) if len(found) else None,
+            "worst_A": round(float(found.max()), 3) if len(found) else None,
+            "unresolved_fraction": round(1 - len(found) / max(voxels, 1), 4),
+            "mask_found": self.mask_found,
+            "verdict": self.verdict,
+        }
+
+
+def measure(maps: HalfMaps, parameters: Parameters) -> LocalResolutionResult:
+    """Local resolution and filtered map of two half-maps. Without a mask one is made from their mean."""
+    mean = np.asarray((maps.half1 + maps.half2) / 2, dtype=np.float32)
+    mask, found = maps.mask, False
+    if mask is None:
+        mask, found = particle_mask(mean, maps.pixel_size_A), True
+        if mask is None:
+            raise InputError(f"{maps.name}: no particle stands out from the solvent; give --mask MASK")
+    local = local_resolution(maps.half1, maps.half2, mask, maps.pixel_size_A, parameters.threshold)
+    filtered = local_filter(mean, mask, local, maps.pixel_size_A, parameters.b_factor_A2)
+    whole = fsc_report(maps.half1, maps.half2, mask, maps.pixel_size_A).resolution_A
+    return LocalResolutionResult(maps, mask, found, parameters, local.resolution_A, filtered, whole)
+
+
+def of_species(
+    population: Population, maps: HalfMaps, parameters: Parameters
+) -> tuple[LocalResolutionResult, str | None]:
+    """Measure a species and commit the job with both maps.
+
+    Returns the commit, None when HEAD holds this very job already.
+    """
+    assert maps.species is not None
+    plain = {"threshold": parameters.threshold, "b_factor_A2": parameters.b_factor_A2}
+    analysis = Analysis.of(population, maps.species, "local-resolution", plain)
+    result = measure(maps, parameters)
+    if analysis.before is not None:
+        return result, None
+    arrays = {"resolution_A": result.resolution_A, "filtered": result.filtered}
+    return result, analysis.commit(arrays, result.numbers(), result.verdict).commit
+
+
+def write_files(result: LocalResolutionResult, directory: Path) -> list[Path]:
+    """locres.mrc, locres_filtered.mrc, locres.cxc for ChimeraX, mask.mrc where it was found; returns paths."""
+    volumes = {RESOLUTION_FILE: result.resolution_A, MAP_FILE: result.filtered}
+    if result.mask_found:
+        volumes["mask.mrc"] = result.mask
+    for name, volume in volumes.items():
+        write_map(directory / name, volume, result.maps.pixel_size_A)
+    with replacing(directory / CHIMERAX_FILE) as temporary:
+        temporary.write_text(chimerax_script(result), encoding="utf-8")
+    return [directory / name for name in (*volumes, CHIMERAX_FILE)]
+
+
+def colour_range_A(result: LocalResolutionResult) -> tuple[float, float]:
+    """Resolutions of the first and the last colour: what nearly all of the particle lies between."""
+    found = result.resolved_A
+    if not len(found):
+        return 0.0, 1.0
+    low, high = (float(one) for one in np.percentile(found, (1, 98)))
+    return low, max(high, 1.02 * low)
+
+
+def chimerax_script(result: LocalResolutionResult) -> str:
+    """Commands that colour the surface of the filtered map by local resolution; unresolved parts are grey.
+
+    They count on a fresh session, in which the maps become #1 and #2. The surface encloses as much as the densest
+    third of the mask.
+    """
+    low, high = colour_range_A(result)
+    steps = np.linspace(low, high, len(COLOURS))
+    inside = result.filtered[result.mask >= 0.5]
+    level = float(np.quantile(inside, 2 / 3)) if len(inside) else 0.0
+    palette = ":".join(f"{value:.2f},{colour}" for value, colour in zip(steps, COLOURS, strict=True))
+    return (
+        f"open {MAP_FILE}\n"
+        f"open {RESOLUTION_FILE}\n"
+        f"volume #1 level {level:.4g} step 1\n"
+        "hide #2 models\n"
+        f"color sample #1 map #2 palette 0,gray:{0.9 * low:.2f},gray:{palette} key true\n"
+    )
