@@ -176,3 +176,13 @@ def chance(conical: ConicalFSC, fraction: float) -> Chance:
         slope = (mean[crossing - 1] - mean[crossing]) / conical.frequency[1]
         frequency_sd = float(sd[crossing] / slope)
     return Chance(sd, frequency_sd, float(observed[used].sum() / expected.sum()), excess_sd)
+
+
+def signal_z(conical: ConicalFSC, fraction: float) -> float:
+    """How far from noise the FSC over whole shells is, up to its crossing of 0.143, in standard deviations.
+
+    As for the resolution of `mpop.maps.fsc`, which see.
+    """
+    used = slice(1, max(2, int(_first_below(conical.whole[None], THRESHOLD)[0])))
+    pairs = fraction * 2 * np.pi * np.square(np.arange(len(conical.whole)))[used]
+    return float((pairs * conical.whole[used]).sum() / math.sqrt(pairs.sum() / 2))

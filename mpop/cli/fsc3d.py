@@ -1,0 +1,88 @@
+"""`mpop fsc3d`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from mpop.cli import context
+from mpop.cli.context import JsonOption, angstrom, emit
+from mpop.cli.map_arguments import AngpixOption, MapsArgument, MaskOption, OutOption, read_maps
+from mpop_store.errors import InputError
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the application."""
+    app.command()(fsc3d)
+
+
+def fsc3d(
+    maps: MapsArgument,
+    mask: MaskOption = None,
+    out: OutOption = None,
+    angpix: AngpixOption = None,
+    half_angle: Annotated[float, typer.Option(help="Half angle of the cones in degrees.")] = 20.0,
+    report: Annotated[
+        bool, typer.Option(help="Draw report.html too; it takes longer than all the rest on small maps.")
+    ] = True,
+    json: JsonOption = False,
+) -> None:
+    """Measure the resolution by direction (3DFSC), and say whether maps are anisotropic beyond chance.
+
+    With --out, the 3DFSC is written as a volume (fsc3d.mrc), with the curve of each direction (directions.csv) and
+    those over all directions (shells.csv), and a report. Of a species, the result is committed.
+    """
+    from mpop.jobs import directional as job
+
+    context.options.json |= json
+    given = read_maps(maps, mask, angpix)
+    commit = None
+    if given.species is None:
+        result = job.directional_resolution(given, half_angle)
+    else:
+        result, commit = job.directional_resolution_of_species(context.population(), given, half_angle)
+    numbers = job.numbers(result)
+    files = [] if out is None else _write(out, result, report, f"mpop fsc3d {' '.join(maps)}.")
+    for warning in numbers["warnings"]:
+        context.warn(warning)
+    emit("fsc3d", {**numbers, "commit": commit, "files": files}, _text(numbers, commit, files))
+
+
+def _write(out: Path, result: Any, report: bool, command: str) -> list[Path]:
+    from mpop.jobs import directional as job
+
+    folder = context.relative(out)
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder}: is a file; --out names a folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    files = job.write_files(result, folder)
+    if report:
+        from mpop.reports.directional import write_report
+
+        files = [write_report(folder, result, command), folder / "report.json", *files]
+    return files
+
+
+def _text(numbers: dict[str, Any], commit: str | None, files: list[Path]) -> str:
+    lines = [numbers["verdict"], *(f"  {reason}" for reason in numbers["reasons"])]
+    if "by_direction" in numbers:
+        by_direction = numbers["by_direction"]
+        rows = [
+            (angstrom(numbers["resolution_A"]), "resolution: FSC = 0.143, over all directions"),
+            (angstrom(by_direction["best_A"]), "in the best direction"),
+            (angstrom(by_direction["worst_A"]), "in the worst"),
+            (f"{numbers['sphericity']:.3f}", "sphericity at FSC = 0.5"),
+            (f"{numbers['area_ratio']:.3f}", "area ratio of conical FSCs (cFAR)"),
+            (
+                f"{angstrom(numbers['occupancy_90_A'])} .. {angstrom(numbers['occupancy_10_A'])}",
+                "occupancy (FSO) falls from 0.9 to 0.1",
+            ),
+        ]
+        lines += [f"{value:>18}  {what}" for value, what in rows]
+    if commit is not None:
+        lines.append(f"Committed as {commit[:10]}")
+    if files:
+        lines.append(f"Written: {', '.join(str(path) for path in files)}")
+    return "\n".join(lines)

@@ -1,0 +1,270 @@
+"""`mpop fsc3d`: resolution by direction, its anisotropy in numbers, and whether that is more than chance.
+
+Works on half-maps from files or on a species of a population; of the latter the job, its curves and the volume are
+committed. What only a population needs is imported where it is used: on files the job takes less time than that.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mpop.errors import InputError
+from mpop.formats.files import replacing
+from mpop.formats.images import write_map
+from mpop.jobs.map_input import HalfMaps
+from mpop.jobs.verdict import Verdict
+from mpop.maps import anisotropy
+from mpop.maps.directional import HALF_ANGLE_DEG, ConicalFSC, conical_fsc
+
+if TYPE_CHECKING:
+    from mpop.population import Population
+
+Array = NDArray[np.floating]
+
+SIGNIFICANT_Z = 4.0
+STRONG_AREA_RATIO = 0.5
+"""cryoSPARC's users take a cFAR below this for preferred orientation."""
+CHANCE_RANGE_SD = 2.5
+"""Best and worst of all directions of isotropic maps lie about this far from their mean."""
+UNEVEN_P = 0.05
+
+
+@dataclass(frozen=True)
+class DirectionalResolution:
+    """What two half-maps say by direction. fraction: of coefficients that are independent in the mask."""
+
+    name: str
+    masked: bool
+    fraction: float
+    conical: ConicalFSC
+
+    @cached_property
+    def chance(self) -> anisotropy.Chance:
+        """What isotropic maps would show."""
+        return anisotropy.chance(self.conical, self.fraction)
+
+    @cached_property
+    def occupancy(self) -> anisotropy.Occupancy:
+        """FSO and Bingham's test."""
+        return anisotropy.occupancy(self.conical)
+
+    @cached_property
+    def crossings(self) -> Array:
+        """(d,) frequency of each direction at FSC 0.143, 1/A."""
+        return anisotropy.crossings(self.conical)
+
+    @cached_property
+    def crossings_at_half(self) -> Array:
+        """(d,) at FSC 0.5."""
+        return anisotropy.crossings(self.conical, anisotropy.SPHERE_THRESHOLD)
+
+    @property
+    def has_signal(self) -> bool:
+        """Whether the half-maps agree beyond chance."""
+        return anisotropy.signal_z(self.conical, self.fraction) >= SIGNIFICANT_Z
+
+    @property
+    def by_chance_A(self) -> tuple[float, float] | None:
+        """Best and worst resolution by direction that isotropic maps would show; None beyond Nyquist."""
+        sd = self.chance.frequency_sd
+        if sd is None:
+            return None
+        mean, least = anisotropy.whole_crossing(self.conical), self.conical.frequency[1]
+        return 1 / (mean + CHANCE_RANGE_SD * sd), float(1 / max(mean - CHANCE_RANGE_SD * sd, least))
+
+
+def directional_resolution(maps: HalfMaps, half_angle_deg: float = HALF_ANGLE_DEG) -> DirectionalResolution:
+    """Measure, within the mask if there is one. Raises InputError for an angle that is none."""
+    if not 1 <= half_angle_deg <= 90:
+        raise InputError(f"--half-angle {half_angle_deg:g}: a cone's half angle must be from 1 to 90 degrees")
+    half1, half2 = (half if maps.mask is None else half * maps.mask for half in (maps.half1, maps.half2))
+    conical = conical_fsc(half1, half2, maps.pixel_size_A, half_angle_deg)
+    return DirectionalResolution(maps.name, maps.mask is not None, anisotropy.mask_fraction(maps.mask), conical)
+
+
+def verdict(result: DirectionalResolution) -> Verdict:
+    """Is there anisotropy, and on what ground."""
+    if not result.has_signal:
+        return Verdict("bad", "No signal: the half-maps agree no better than noise would, in no direction.")
+    best, worst = 1 / result.crossings.max(), 1 / result.crossings.min()
+    chance = result.by_chance_A
+    spread = f"by direction the resolution runs from {best:.2f} to {worst:.2f} A"
+    like = "" if chance is None else f" ({chance[0]:.2f} to {chance[1]:.2f} A)"
+    ratio = anisotropy.area_ratio(result.conical)
+    if result.chance.z < SIGNIFICANT_Z:
+        return Verdict(
+            "good",
+            f"No significant anisotropy: {spread}, no wider than isotropic maps of this box and mask show{like}.",
+            [_excess(result)],
+        )
+    beyond = f"{spread}, more than chance would make of isotropic maps{like}"
+    where = f"The worst direction is {_direction(result, int(result.crossings.argmin()))}."
+    if ratio < STRONG_AREA_RATIO:
+        return Verdict("bad", f"Strong anisotropy: {beyond}.", [_area(ratio), where, _excess(result)])
+    shape = "Molecules that are layered or elongated show some of this even when seen evenly from all sides."
+    return Verdict("warn", f"Slight anisotropy: {beyond}.", [_area(ratio), where, _excess(result), shape])
+
+
+def _excess(result: DirectionalResolution) -> str:
+    chance = result.chance
+    return (
+        f"The FSC varies over directions {chance.excess:.1f} times as much as by chance "
+        f"(isotropic maps: 1.0 +- {chance.excess_sd:.1f}; z = {chance.z:.1f})."
+    )
+
+
+def _area(ratio: float) -> str:
+    side = "below" if ratio < STRONG_AREA_RATIO else "above"
+    return (
+        f"The worst direction has {ratio:.2f} of the area under the FSC that the best has (cFAR), {side} the "
+        f"{STRONG_AREA_RATIO:g} that is taken as the sign of preferred orientation."
+    )
+
+
+def _direction(result: DirectionalResolution, index: int) -> str:
+    x, y, z = result.conical.rings.directions[index]
+    return f"(x, y, z) = ({x:.2f}, {y:.2f}, {z:.2f}), {np.degrees(np.arccos(z)):.0f} degrees from the z axis"
+
+
+def numbers(result: DirectionalResolution) -> dict[str, Any]:
+    """What `--json` prints and report.json holds: plain JSON values; resolutions None where there are none."""
+    conical, crossings, chance = result.conical, result.crossings, result.chance
+    said = verdict(result)
+    found: dict[str, Any] = {
+        "name": result.name,
+        "box": conical.box,
+        "pixel_size_A": conical.pixel_size_A,
+        "masked": result.masked,
+        "half_angle_deg": conical.half_angle_deg,
+        "directions": len(crossings),
+        "verdict": said.sentence,
+        "reasons": list(said.reasons),
+        "significant": bool(result.has_signal and chance.z >= SIGNIFICANT_Z),
+        "warnings": _warnings(result),
+    }
+    if not result.has_signal:
+        return found
+    part, p = result.occupancy.part, result.occupancy.bingham_p
+    uneven = np.flatnonzero((p < UNEVEN_P) & (part < 1))
+    return found | {
+        "resolution_A": 1 / anisotropy.whole_crossing(conical),
+        "resolution_at_half_A": 1 / anisotropy.whole_crossing(conical, anisotropy.SPHERE_THRESHOLD),
+        "by_direction": _by_direction(result, crossings),
+        "by_direction_at_half": _by_direction(result, result.crossings_at_half),
+        "by_chance_A": None if result.by_chance_A is None else list(result.by_chance_A),
+        "excess_variance": chance.excess,
+        "excess_z": chance.z,
+        "sphericity": anisotropy.sphericity(conical),
+        "area_ratio": anisotropy.area_ratio(conical),
+        "occupancy_90_A": _falls_below(part, 0.9, conical),
+        "occupancy_50_A": _falls_below(part, 0.5, conical),
+        "occupancy_10_A": _falls_below(part, 0.1, conical),
+        "bingham_uneven_from_A": 1 / float(conical.frequency[uneven[0]]) if len(uneven) else None,
+    }
+
+
+def _by_direction(result: DirectionalResolution, crossings: Array) -> dict[str, Any]:
+    weights, directions = result.conical.rings.solid_angles, result.conical.rings.directions
+    mean = float(weights @ crossings)
+    return {
+        "best_A": 1 / float(crossings.max()),
+        "worst_A": 1 / float(crossings.min()),
+        "mean_A": 1 / mean,
+        "sd_1_per_A": float(np.sqrt(weights @ np.square(crossings - mean))),
+        "best_direction_xyz": [round(float(v), 4) for v in directions[int(crossings.argmax())]],
+        "worst_direction_xyz": [round(float(v), 4) for v in directions[int(crossings.argmin())]],
+    }
+
+
+def _falls_below(part: Array, level: float, conical: ConicalFSC) -> float | None:
+    """A; None when it does not before Nyquist."""
+    below = np.flatnonzero(part < level)
+    return 1 / float(conical.frequency[below[0]]) if len(below) else None
+
+
+def _warnings(result: DirectionalResolution) -> list[str]:
+    found = []
+    if not result.masked:
+        found.append("no mask: noise of the solvent lowers the FSC in all directions; give --mask")
+    at_nyquist = float(result.conical.rings.solid_angles @ (result.crossings >= result.conical.frequency[-1]))
+    if at_nyquist > 0:
+        found.append(
+            f"in {100 * at_nyquist:.0f} % of the directions the FSC never falls below {anisotropy.THRESHOLD}: "
+            "the pixel size limits the resolution there"
+        )
+    return found
+
+
+def by_shell(result: DirectionalResolution) -> dict[str, Array]:
+    """(shells,) curves over all directions."""
+    conical, weights = result.conical, result.conical.rings.solid_angles
+    mean = weights @ conical.correlation
+    return {
+        "frequency_1_per_A": conical.frequency,
+        "fsc": conical.whole,
+        "mean": mean,
+        "sd": np.sqrt(weights @ np.square(conical.correlation - mean)),
+        "sd_by_chance": result.chance.sd,
+        "min": conical.correlation.min(axis=0),
+        "max": conical.correlation.max(axis=0),
+        "occupancy": result.occupancy.part,
+        "bingham_p": result.occupancy.bingham_p,
+    }
+
+
+def write_files(result: DirectionalResolution, directory: Path) -> list[Path]:
+    """fsc3d.mrc, directions.csv and shells.csv; returns their paths.
+
+    The volume has the maps' box and pixel size, so that a viewer shows it around the map's centre.
+    """
+    conical = result.conical
+    paths = [directory / name for name in ("fsc3d.mrc", "directions.csv", "shells.csv")]
+    write_map(paths[0], conical.volume(), conical.pixel_size_A)
+    rings = conical.rings
+    columns = [rings.directions, 1 / result.crossings[:, None], 1 / result.crossings_at_half[:, None]]
+    head = ["x", "y", "z", "resolution_A", "resolution_at_half_A"]
+    frequencies = [f"fsc_{frequency:.5f}" for frequency in conical.frequency]
+    _write_csv(paths[1], head + frequencies, np.concatenate([*columns, conical.correlation], axis=1))
+    shells = by_shell(result)
+    _write_csv(paths[2], list(shells), np.stack(list(shells.values()), axis=1))
+    return paths
+
+
+def _write_csv(path: Path, head: list[str], rows: Array) -> None:
+    line = ",".join(["%.6g"] * len(head))
+    text = "\n".join([",".join(head), *(line % tuple(row) for row in rows.tolist())]) + "\n"
+    with replacing(path) as temporary:
+        temporary.write_text(text)
+
+
+def directional_resolution_of_species(
+    population: Population, maps: HalfMaps, half_angle_deg: float = HALF_ANGLE_DEG
+) -> tuple[DirectionalResolution, str | None]:
+    """Measure a species and commit the job, its numbers, its curves and the volume.
+
+    Returns the commit, None when HEAD holds this very job already.
+    """
+    from mpop.jobs.analysis import Analysis
+
+    assert maps.species is not None
+    analysis = Analysis.of(population, maps.species, "fsc3d", {"half_angle_deg": half_angle_deg})
+    result = directional_resolution(maps, half_angle_deg)
+    if analysis.before is not None:
+        return result, None
+    conical, found = result.conical, numbers(result)
+    arrays = {
+        "fsc3d": conical.volume(),
+        "directions": conical.rings.directions.astype(np.float32),
+        "correlation": conical.correlation.astype(np.float32),
+        **by_shell(result),
+    }
+    summary = found["verdict"].split(":")[0].lower()
+    if "area_ratio" in found:
+        summary += f", cFAR {found['area_ratio']:.2f}, sphericity {found['sphericity']:.2f}"
+    return result, analysis.commit(arrays, found, summary, found["warnings"]).commit
