@@ -1,9 +1,11 @@
-"""Training steps per CPU-second, beside spIsoNet: the same network, loss, cubes and batch, one thread.
+"""Training steps per CPU-second, beside spIsoNet: the same network, batch and size of cubes, one thread.
 
     python -m benchmarks.training --peer CHECKOUT --peers-python PYTHON
 
 CHECKOUT: of github.com/IsoNet-cryoET/spIsoNet. PYTHON: one with mrcfile, numpy, scikit-image, torch and tqdm.
 Each program is started for few and for many steps, by turns; the difference is what steps cost, without the start.
+With spIsoNet's loss mpop does spIsoNet's arithmetic, gradients through targets included; `mpop correct` has a loss
+of its own, which asks the network once per step.
 """
 
 from __future__ import annotations
@@ -20,9 +22,11 @@ import torch
 
 from benchmarks.measure import console, machine, run_measured, show
 from benchmarks.paper_loss import FourTermLoss
+from mpop.networks.correction_loss import CorrectionLoss
 from mpop.networks.cubes import Places, Split
 from mpop.networks.devices import arithmetic
 from mpop.networks.filters import filter_of_cubes
+from mpop.networks.rotations import CUBE_ROTATIONS
 from mpop.networks.training import Plan, train
 from mpop.networks.unet import UNet
 
@@ -30,16 +34,26 @@ WIDTH, EDGE, BATCH, BOX = 16, 32, 2, 64
 CUBES = 16
 """Written for the peer, which goes through them once per epoch: 8 steps."""
 
+PEER, SAME_LOSS, OWN_LOSS = "spIsoNet", "mpop, spIsoNet's loss", "mpop correct"
+
 Case = tuple[str, int, bool]
 """Program, half-maps, and whether all multiplications are in float32."""
 
-CASES: tuple[Case, ...] = (("spIsoNet", 2, True), ("mpop", 2, True), ("mpop", 2, False))
-CASES += (("spIsoNet", 1, True), ("mpop", 1, True), ("mpop", 1, False))
+CASES: tuple[Case, ...] = (
+    (PEER, 2, True),
+    (SAME_LOSS, 2, True),
+    (SAME_LOSS, 2, False),
+    (PEER, 1, True),
+    (SAME_LOSS, 1, True),
+    (SAME_LOSS, 1, False),
+    (OWN_LOSS, 1, True),
+    (OWN_LOSS, 1, False),
+)
 
 
 def run(quick: bool, peer: Path | None, peers_python: Path | None, repeats: int = 3) -> None:
     """Measure and print."""
-    cases = [case for case in CASES if case[0] == "mpop" or (peer and peers_python)]
+    cases = [case for case in CASES if case[0] != PEER or (peer and peers_python)]
     if len(cases) < len(CASES):
         console.print("spIsoNet is left out: say --peer CHECKOUT and --peers-python PYTHON to have it")
     few, many = (1, 2) if quick else (1, 4)
@@ -55,20 +69,21 @@ def run(quick: bool, peer: Path | None, peers_python: Path | None, repeats: int 
     for case, found in seconds.items():
         program, halves, exact = case
         step = statistics.median(found)
-        against = seconds.get(("spIsoNet", halves, True))
+        against = seconds.get((PEER, halves, True))
         ratio = f"{statistics.median(against) / step:.2f}" if against else "-"
         spread = f"{min(found):.3f} to {max(found):.3f}"
         numbers = "float32" if exact else str(arithmetic(torch.device("cpu")).multiply).removeprefix("torch.")
-        rows.append([f"{program}, {numbers}", str(halves), f"{step:.3f}", spread, f"{1 / step:.2f}", ratio])
+        rows.append([program, numbers, str(halves), f"{step:.3f}", spread, f"{1 / step:.2f}", ratio])
     title = f"Training, {BATCH} cubes of {EDGE}^3, U-Net of width {WIDTH}; {machine()}"
-    show(title, ["", "halves", "CPU-s per step", "spread", "steps per CPU-s", "times spIsoNet"], rows)
+    show(title, ["", "numbers", "halves", "CPU-s per step", "spread", "steps per CPU-s", "times spIsoNet"], rows)
 
 
 def _cpu_seconds(case: Case, epochs: int, folder: Path, peer: Path | None, peers_python: Path | None) -> float:
     program, halves, exact = case
-    if program == "mpop":
+    if program != PEER:
         command = [sys.executable, "-m", "benchmarks.training", "--steps", str(epochs * CUBES // BATCH)]
         command += ["--halves", str(halves), *(["--exact"] if exact else [])]
+        command += ["--own-loss"] if program == OWN_LOSS else []
     else:
         driver = Path(__file__).with_name("spisonet_training.py")
         command = [str(peers_python), str(driver), str(peer), str(folder), str(WIDTH), str(epochs), str(halves)]
@@ -93,19 +108,18 @@ def _maps(halves: int) -> np.ndarray:
     return np.random.default_rng(0).standard_normal((halves, BOX, BOX, BOX)).astype(np.float32)
 
 
-def train_here(steps: int, halves: int, exact: bool) -> None:
+def train_here(steps: int, halves: int, exact: bool, own_loss: bool) -> None:
     """What one measured process of mpop does."""
-    torch.set_num_threads(1)
     axis = np.abs(np.fft.fftfreq(BOX))
-    radius = np.hypot(axis[:, None], np.fft.rfftfreq(BOX))
-    cone = (axis[:, None, None] <= radius).astype(np.float32)
+    cone = axis[:, None, None] <= np.hypot(axis[:, None], np.fft.rfftfreq(BOX))
+    filters = {EDGE: filter_of_cubes(cone, EDGE)}
+    loss, maps = FourTermLoss(filters, through_targets=True), _maps(halves)
+    if own_loss:
+        loss, maps = CorrectionLoss(filters, CUBE_ROTATIONS, halves), _maps(halves * (3 + len(CUBE_ROTATIONS)))
     corners = np.random.default_rng(1).integers(0, BOX - EDGE + 1, size=(CUBES, 3))
     cubes = Split(Places(EDGE, corners + EDGE // 2), None)
     plan = Plan(steps=steps, batch=BATCH, micro_batch=BATCH, learning_rate=3e-4)
-    loss = FourTermLoss({EDGE: filter_of_cubes(cone, EDGE)})
-    train(
-        UNet(WIDTH), loss, torch.from_numpy(_maps(halves)), cubes, plan, [arithmetic(torch.device("cpu"), exact)]
-    )
+    train(UNet(WIDTH), loss, torch.from_numpy(maps), cubes, plan, [arithmetic(torch.device("cpu"), exact)])
 
 
 if __name__ == "__main__":
@@ -118,8 +132,10 @@ if __name__ == "__main__":
     parser.add_argument("--steps", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--halves", type=int, default=2, help=argparse.SUPPRESS)
     parser.add_argument("--exact", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--own-loss", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--repeats", type=int, default=3, help="how often everything is measured")
     arguments = parser.parse_args()
     if arguments.steps is not None:
-        train_here(arguments.steps, arguments.halves, arguments.exact)
+        train_here(arguments.steps, arguments.halves, arguments.exact, arguments.own_loss)
     else:
-        run(arguments.quick, arguments.peer, arguments.peers_python)
+        run(arguments.quick, arguments.peer, arguments.peers_python, arguments.repeats)

@@ -10,7 +10,6 @@ order that changes from run to run, unless `torch.use_deterministic_algorithms(T
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -212,13 +211,11 @@ class _Training:
             "scaler": self.scaler.state_dict(),
             "course": asdict(self.course),
         }
-        new = path.with_name(f"{path.name}.{os.getpid()}.new")
-        try:
-            torch.save(state, new)
-            fsync(new)
-            new.replace(path)
-        finally:
-            new.unlink(missing_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        new = path.with_name(f"{path.name}.new")
+        torch.save(state, new)
+        fsync(new)
+        new.replace(path)
 
     def _load(self, path: Path) -> None:
         state = _read(path)

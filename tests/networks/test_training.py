@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from mpop.errors import InputError, RefinementError, StateError
 from mpop.networks.cubes import Split, places, split
-from mpop.networks.devices import Arithmetic
+from mpop.networks.devices import Arithmetic, arithmetic, devices
 from mpop.networks.replicas import Batch, Portion, Replicas
 from mpop.networks.training import Course, Plan, train
 from mpop.networks.unet import UNet
@@ -75,10 +75,10 @@ def test_same_seed_same_bits() -> None:
 def test_resumed_training_ends_in_the_same_bits(tmp_path: Path, stop: int) -> None:
     cubes = split(MASK, 16, multiple=2)
     whole, course = trained(cubes=cubes)
-    file = tmp_path / "checkpoint.pt"
+    file = tmp_path / "new/checkpoint.pt"
     with pytest.raises(StopError):
         trained(cubes=cubes, checkpoint=file, progress=stop_after(stop))
-    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.pt"]
+    assert [path.name for path in file.parent.iterdir()] == ["checkpoint.pt"]
     resumed, other_course = trained(cubes=cubes, checkpoint=file, resume=True)
     assert_same(whole, resumed)
     assert course == other_course
@@ -94,10 +94,14 @@ def test_checkpoint_of_another_training_is_refused(tmp_path: Path) -> None:
         trained(checkpoint=file, resume=True)
 
 
-def test_loss_falls_and_progress_is_told() -> None:
+@pytest.mark.parametrize("device", sorted({torch.device("cpu"), *devices()}, key=str), ids=str)
+def test_loss_falls_and_progress_is_told(device: torch.device) -> None:
     told: list[tuple[str, int, int]] = []
     plan = Plan(steps=60, batch=2, micro_batch=2, check_every=10, learning_rate=1e-2)
-    _, course = trained(plan, progress=lambda *step: told.append(step))
+    network, cubes = small_network(), Split(places(MASK, 16), None)
+    course = train(
+        network, Denoise(), maps(), cubes, plan, [arithmetic(device)], progress=lambda *step: told.append(step)
+    )
     assert course.losses[-1] < 0.95 * course.losses[0]
     assert course.steps == [10, 20, 30, 40, 50, 60]
     assert told[0] == ("train", 0, 60)
