@@ -24,12 +24,15 @@ from mpop.maps.filters import inverse, shell_radius, transform
 from mpop.maps.fsc import fsc_report
 from mpop.maps.restoration import restore
 from mpop.maps.transfer import TransferModel
-from mpop.networks.correction_training import DEPTH, Learned, Subject, Training, learn, rotations
+from mpop.networks.correction_training import DEPTH, ROUNDS, Learned, Subject, Training, learn, rotations
 from mpop.networks.devices import arithmetic, devices
 from mpop.networks.training import Listener, Plan
 
 Map = NDArray[np.float32]
 
+MICRO_BATCH = 2
+CHECKS = 10
+"""Checkpoints in a round of training."""
 LEAST_UNEVEN = 0.01
 """Part of the directions that must be measured poorly before anything is corrected: a cone of 8 degrees."""
 
@@ -99,21 +102,19 @@ def correct(
     if restored[0].model.poorly_measured() < LEAST_UNEVEN:
         reason = "no significant anisotropy: all directions were measured about as well"
         return Correction(half1, half2, limit, None, reason=reason)
-    corrected, learned = [result.blended for result in restored], ()
+    corrected, learned = [result.blended for result in restored], []
     if options.steps:
-        subjects = [Subject.of(half, result, mask) for half, result in zip(halves, restored, strict=True)]
-        training = _training(options)
-        learned = learn(subjects, mask, training, progress, checkpoint_folder)
-        networks = [each.network for each in learned] * (2 if options.joint else 1)
-        corrected = [
-            subject.improved(network, other, mask, training.arithmetics[0])
-            for subject, network, other in zip(subjects, networks, reversed(subjects), strict=True)
+        subjects = [
+            Subject.of(half, other, result, mask)
+            for half, other, result in zip(halves, reversed(halves), restored, strict=True)
         ]
+        improved, learned = learn(subjects, mask, _training(options), progress, checkpoint_folder)
+        corrected = [subject.density for subject in improved]
     first, second = (
         _up_to(limit, result, half) + np.float32(level)
         for result, half, level in zip(corrected, halves, levels, strict=True)
     )
-    return Correction(first, second, limit, (restored[0].model, restored[1].model), learned)
+    return Correction(first, second, limit, (restored[0].model, restored[1].model), tuple(learned))
 
 
 def fitting(options: CorrectionOptions, box: int) -> CorrectionOptions:
@@ -143,13 +144,13 @@ def fitting(options: CorrectionOptions, box: int) -> CorrectionOptions:
 
 def _training(options: CorrectionOptions) -> Training:
     assert options.steps and options.batch and options.width and options.cube and options.devices
+    steps = max(1, options.steps // ROUNDS)
     plan = Plan(
-        steps=options.steps,
-        batch=options.batch,
-        micro_batch=min(options.batch, 2),
+        steps,
+        options.batch,
+        min(options.batch, MICRO_BATCH),
+        check_every=max(1, steps // CHECKS),
         seed=options.seed,
-        check_every=max(1, options.steps // 10),
-        patience=10,
     )
     arithmetics = tuple(arithmetic(device, options.exact) for device in devices(list(options.devices)))
     turns = rotations(options.rotations == "cube", options.seed)

@@ -41,7 +41,7 @@ class CorrectionLoss(nn.Module):
         filters: Mapping[int, NDArray[np.floating]],
         rotations: Sequence[Rotation],
         halves: int = 1,
-        alpha: float = 3.0,
+        alpha: float = 7.0,
         beta: float = 0.5,
     ) -> None:
         """filters: A for cubes, by their edge."""

@@ -29,11 +29,16 @@ Spectrum = NDArray[np.complex64]
 
 DEPTH = 3
 """Levels of the network below that of the voxels."""
+ROUNDS = 2
+"""Examples are made anew from better densities so many times."""
 
 
 @dataclass(frozen=True)
 class Training:
-    """All that a training needs to know besides the maps. rotations: one for each example. joint: one network."""
+    """All that a training needs to know besides the maps.
+
+    plan: of each round. joint: one network for both half-maps. rotations: one for each example.
+    """
 
     plan: Plan
     width: int
@@ -53,35 +58,43 @@ class Learned:
 
 @dataclass(frozen=True)
 class Subject:
-    """A half-map and what restoring found. start: what the network is given, restored as the examples are."""
+    """A half-map and what is known of it.
+
+    other: transform of the other half-map, of which only sums over shells are taken. start: what the network is
+    given, restored as the examples are. density: the best known. scale: standard deviation of `start` within the
+    mask.
+    """
 
     half: Map
     spectrum: Spectrum
+    other: Spectrum
     restoration: Restoration
     start: Map
-    scale: float
+    density: Map
+    scale: np.float32
 
     @classmethod
-    def of(cls, half: Map, restoration: Restoration, mask: Map) -> Subject:
-        """scale is the standard deviation of `start` within the mask."""
+    def of(cls, half: Map, other: Map, restoration: Restoration, mask: Map) -> Subject:
+        """A half-map that was restored."""
         spectrum = transform(half)
         start = restore_alone(spectrum, restoration.model, restoration.density_error, mask)
-        return cls(half, spectrum, restoration, start, float(start[mask > 0].std()))
+        scale = np.float32(start[mask > 0].std())
+        return cls(half, spectrum, transform(other), restoration, start, restoration.blended, scale)
 
     def maps(self, mask: Map, rotations: Sequence[Rotation], seed: int) -> Map:
         """(3 + rotations, z, y, x) what `CorrectionLoss` wants, in units of the scale."""
-        density = self.restoration.blended
-        turned = examples(density, self.restoration, mask, [matrix_of(each) for each in rotations], seed)
-        return np.concatenate([np.stack([self.half, self.start, density]), turned]) / np.float32(self.scale)
+        turns = [matrix_of(rotation) for rotation in rotations]
+        shown = examples(self.density, self.restoration, mask, turns, seed)
+        return np.concatenate([np.stack([self.half, self.start, self.density]), shown]) / self.scale
 
-    def improved(self, network: UNet, other: Subject, mask: Map, applied: Arithmetic) -> Map:
-        """The mean of data and of what the network makes of them, weighted by the error of either."""
-        given = torch.from_numpy(self.start / np.float32(self.scale)).to(applied.device)
+    def improved(self, network: UNet, mask: Map, applied: Arithmetic) -> Subject:
+        """With the mean of data and of what the network makes of them, weighted by the error of either."""
+        given = torch.from_numpy(self.start / self.scale).to(applied.device)
         found = predict(lambda tile: applied.apply(network, tile), given, tile_edge(network), network.multiple)
-        density = found.cpu().numpy() * np.float32(self.scale) * mask
+        prior = found.cpu().numpy() * self.scale * mask
         model = self.restoration.model
-        error = error_of_density(density, self.spectrum, other.spectrum, model, mask)
-        return model.blend(self.spectrum, density, error)
+        error = error_of_density(prior, self.spectrum, self.other, model, mask)
+        return replace(self, density=model.blend(self.spectrum, prior, error))
 
 
 def rotations(of_a_cube: bool, seed: int) -> tuple[Rotation, ...]:
@@ -93,44 +106,72 @@ def rotations(of_a_cube: bool, seed: int) -> tuple[Rotation, ...]:
 
 def learn(
     subjects: Sequence[Subject], mask: Map, training: Training, progress: Listener, folder: Path | None
-) -> tuple[Learned, ...]:
-    """A network for each half-map, or one for both. folder: for checkpoints, from which trainings go on."""
+) -> tuple[list[Subject], list[Learned]]:
+    """The half-maps as networks improve them, and a network for each, or one for both.
+
+    folder: for checkpoints, from which trainings go on.
+    """
     groups = [list(subjects)] if training.joint else [[subject] for subject in subjects]
     names = ["both half-maps"] if training.joint else ["half-map 1", "half-map 2"]
     cubes = split(mask, training.cube, 2**DEPTH)
-    learned = []
+    improved, learned = [], []
     for number, (group, name) in enumerate(zip(groups, names, strict=True)):
-        plan = replace(training.plan, seed=2 * training.plan.seed + number)
-        file = None if folder is None else folder / f"{name.replace(' ', '-')}.pt"
-        said = partial(_said, progress, name)
-        learned.append(_learn(group, mask, cubes, replace(training, plan=plan), file, said))
-    return tuple(learned)
+        own = replace(training, plan=replace(training.plan, seed=2 * training.plan.seed + number))
+        group, network = _learn(group, mask, cubes, own, name, progress, folder)
+        improved += group
+        learned.append(network)
+    return improved, learned
 
 
 def _learn(
-    group: list[Subject], mask: Map, cubes: Split, training: Training, checkpoint: Path | None, progress: Listener
-) -> Learned:
-    maps = np.concatenate([subject.maps(mask, training.rotations, training.plan.seed) for subject in group])
+    group: list[Subject],
+    mask: Map,
+    cubes: Split,
+    training: Training,
+    name: str,
+    progress: Listener,
+    folder: Path | None,
+) -> tuple[list[Subject], Learned]:
     amplitude = group[0].restoration.model.amplitude
     edges = {cubes.training.edge} | ({cubes.held_out.edge} if cubes.held_out else set())
-    loss = CorrectionLoss(
-        {edge: filter_of_cubes(amplitude, edge) for edge in edges}, training.rotations, len(group)
-    )
+    filters = {edge: filter_of_cubes(amplitude, edge) for edge in edges}
     torch.manual_seed(training.plan.seed)
     network = UNet(training.width, DEPTH)
-    course = train(
-        network,
-        loss,
-        torch.from_numpy(maps),
-        cubes,
-        training.plan,
-        training.arithmetics,
-        checkpoint,
-        resume=checkpoint is not None,
-        progress=progress,
-    )
-    return Learned(network, course)
+    courses = []
+    for number in range(1, ROUNDS + 1):
+        plan = replace(training.plan, seed=ROUNDS * training.plan.seed + number)
+        task = f"train, {name}, round {number} of {ROUNDS}"
+        maps = np.concatenate([subject.maps(mask, training.rotations, plan.seed) for subject in group])
+        file = None if folder is None else folder / f"{name.replace(' ', '-')}-round-{number}.pt"
+        courses.append(
+            train(
+                network,
+                CorrectionLoss(filters, training.rotations, len(group)),
+                torch.from_numpy(maps),
+                cubes,
+                plan,
+                training.arithmetics,
+                file,
+                resume=file is not None,
+                progress=partial(_under_name, progress, task),
+            )
+        )
+        group = [subject.improved(network, mask, training.arithmetics[0]) for subject in group]
+    return group, Learned(network, _joined(courses))
 
 
-def _said(progress: Listener, name: str, task: str, done: int, total: int) -> None:
-    progress(f"{task} {name}", done, total)
+def _under_name(progress: Listener, name: str, task: str, done: int, total: int) -> None:
+    progress(name, done, total)
+
+
+def _joined(courses: Sequence[Course]) -> Course:
+    """Rounds one after the other, as one course."""
+    whole = Course()
+    for course in courses:
+        before = whole.steps[-1] if whole.steps else 0
+        whole.steps += [before + step for step in course.steps]
+        whole.losses += course.losses
+        whole.held_out += course.held_out
+        whole.best_step = before + course.best_step
+        whole.stopped_early = course.stopped_early
+    return whole
