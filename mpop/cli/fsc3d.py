@@ -75,12 +75,10 @@ def _text(numbers: dict[str, Any], commit: str | None, files: list[Path]) -> str
             (angstrom(by_direction["worst_A"]), "in the worst"),
             (f"{numbers['sphericity']:.3f}", "sphericity at FSC = 0.5"),
             (f"{numbers['area_ratio']:.3f}", "area ratio of conical FSCs (cFAR)"),
-            (
-                f"{angstrom(numbers['occupancy_90_A'])} .. {angstrom(numbers['occupancy_10_A'])}",
-                "occupancy (FSO) falls from 0.9 to 0.1",
-            ),
+            (angstrom(numbers["occupancy_90_A"]), "occupancy (FSO) falls below 0.9"),
+            (angstrom(numbers["occupancy_10_A"]), "and below 0.1; - not before Nyquist"),
         ]
-        lines += [f"{value:>18}  {what}" for value, what in rows]
+        lines += [f"{value:>12}  {what}" for value, what in rows]
     if commit is not None:
         lines.append(f"Committed as {commit[:10]}")
     if files:

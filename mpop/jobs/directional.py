@@ -71,12 +71,13 @@ class DirectionalResolution:
 
     @property
     def by_chance_A(self) -> tuple[float, float] | None:
-        """Best and worst resolution by direction that isotropic maps would show; None beyond Nyquist."""
+        """Best and worst resolution of isotropic maps that are alike on average; None beyond Nyquist."""
         sd = self.chance.frequency_sd
         if sd is None:
             return None
-        mean, least = anisotropy.whole_crossing(self.conical), self.conical.frequency[1]
-        return 1 / (mean + CHANCE_RANGE_SD * sd), float(1 / max(mean - CHANCE_RANGE_SD * sd, least))
+        mean = float(self.conical.rings.solid_angles @ self.crossings)
+        least = float(self.conical.frequency[1])
+        return 1 / (mean + CHANCE_RANGE_SD * sd), 1 / max(mean - CHANCE_RANGE_SD * sd, least)
 
 
 def directional_resolution(maps: HalfMaps, half_angle_deg: float = HALF_ANGLE_DEG) -> DirectionalResolution:
@@ -115,7 +116,7 @@ def _excess(result: DirectionalResolution) -> str:
     chance = result.chance
     return (
         f"The FSC varies over directions {chance.excess:.1f} times as much as by chance "
-        f"(isotropic maps: 1.0 +- {chance.excess_sd:.1f}; z = {chance.z:.1f})."
+        f"(isotropic maps: 1.0 +- {chance.excess_sd:.1f})."
     )
 
 

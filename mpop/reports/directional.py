@@ -18,7 +18,7 @@ from mpop.reports.figures import AFTER, BEFORE, INK, MORE_COLOURS, RULE, STYLE, 
 from mpop.reports.page import Number, Page, Section, Tone, write_page
 
 COLOURS = "viridis_r"
-"""Dark is fine, light is coarse."""
+"""Light is fine, dark is coarse: as in the sections of the 3DFSC."""
 COLUMNS, ROWS = 120, 60
 GOOD_SPHERICITY, GOOD_AREA_RATIO, POOR_AREA_RATIO = 0.95, 0.7, 0.5
 
@@ -76,13 +76,13 @@ def _headline(found: Mapping[str, Any]) -> list[Number]:
     ratio, ball, by_direction = found["area_ratio"], found["sphericity"], found["by_direction"]
     tone: Tone = "good" if ratio >= GOOD_AREA_RATIO else "warn" if ratio >= POOR_AREA_RATIO else "bad"
     occupied = [found["occupancy_90_A"], found["occupancy_10_A"]]
-    from_A, to_A = ("Nyquist" if one is None else f"{one:.1f}" for one in occupied)
+    from_A, to_A = ("-" if one is None else f"{one:.1f}" for one in occupied)
     return [
         Number(f"{found['resolution_A']:.2f} Å", "FSC 0.143, over all directions"),
         Number(f"{by_direction['best_A']:.1f} to {by_direction['worst_A']:.1f} Å", "best and worst direction"),
         Number(f"{ratio:.2f}", "area ratio (cFAR)", tone),
         Number(f"{ball:.3f}", "sphericity", "good" if ball >= GOOD_SPHERICITY else "warn"),
-        Number(f"{from_A} to {to_A} Å", "occupancy falls from 0.9 to 0.1"),
+        Number(f"{from_A} to {to_A} Å", "occupancy falls from 0.9 to 0.1; - not before Nyquist"),
         Number(f"{found['excess_variance']:.1f}", "spread over that by chance (variance)"),
     ]
 

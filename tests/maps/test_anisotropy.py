@@ -6,14 +6,13 @@ import math
 
 import numpy as np
 import pytest
+from noisy_directions import half_maps
 from scipy.stats import chi2
 
 from mpop.maps import anisotropy
 from mpop.maps.anisotropy import area_ratio, body_sphericity, chance, crossings, mask_fraction, occupancy
 from mpop.maps.directional import ConicalFSC, conical_fsc
 from mpop.maps.directions import Rings
-from mpop.maps.filters import inverse, multiply_radially, shell_radius, transform
-from mpop.maps.masks import soft_sphere
 
 BOX = 48
 
@@ -23,24 +22,6 @@ def falling(reach: np.ndarray, rings: Rings) -> ConicalFSC:
     shells = np.arange(BOX // 2 + 1)
     correlation = np.clip(1 - shells / reach[:, None], 0, 1)
     return ConicalFSC(rings, correlation, rings.solid_angles @ correlation, BOX, 2.0, 20.0)
-
-
-def half_maps(seed: int, noise_along_z: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Half-maps of a blurred random ball, masked, and the mask; noise within 45 degrees of z is stronger."""
-    rng = np.random.default_rng(seed)
-    mask = soft_sphere(BOX, 1.0, 16.0, 4.0)
-    signal = multiply_radially(
-        rng.standard_normal(mask.shape, dtype=np.float32) * soft_sphere(BOX, 1.0, 14.0, 3.0),
-        np.exp(-np.arange(BOX) / 5.0),
-    )
-    signal /= signal[mask > 0.5].std()
-    kz = np.abs(np.fft.fftfreq(BOX) * BOX)[:, None, None]
-    gain = np.where(kz > shell_radius(BOX) * math.sqrt(0.5), noise_along_z, 1.0).astype(np.float32)
-    halves = [
-        signal + 0.3 * inverse(transform(rng.standard_normal(mask.shape, dtype=np.float32)) * gain, BOX)
-        for _ in range(2)
-    ]
-    return halves[0] * mask, halves[1] * mask, mask
 
 
 def test_crossings_lie_between_shells() -> None:
@@ -93,15 +74,15 @@ def test_isotropic_maps_spread_as_chance_has_it() -> None:
     """Over some pairs of maps: mean variance as expected, none of them significant."""
     found = []
     for seed in range(5):
-        half1, half2, mask = half_maps(seed, noise_along_z=1.0)
-        found.append(chance(conical_fsc(half1, half2, 1.0), mask_fraction(mask)))
+        half1, half2, mask = half_maps(seed)
+        found.append(chance(conical_fsc(half1 * mask, half2 * mask, 1.0), mask_fraction(mask)))
     assert 0.75 < np.mean([one.excess for one in found]) < 1.2
     assert max(abs(one.z) for one in found) < 3
 
 
 def test_noisy_directions_are_beyond_chance() -> None:
     half1, half2, mask = half_maps(0, noise_along_z=3.0)
-    conical = conical_fsc(half1, half2, 1.0)
+    conical = conical_fsc(half1 * mask, half2 * mask, 1.0)
     assert chance(conical, mask_fraction(mask)).z > 10
     along_z = conical.rings.directions[:, 2] > math.cos(math.radians(20))
     assert crossings(conical)[along_z].max() < crossings(conical)[~along_z].mean()
