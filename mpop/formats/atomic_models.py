@@ -15,7 +15,7 @@ def read_model(path: Path) -> gemmi.Model:
         raise InputError(f"{path}: no such file")
     try:
         structure = gemmi.read_structure(str(path))
-    except (RuntimeError, ValueError, UnicodeDecodeError) as error:  # gemmi raises whatever its parsing meets
+    except Exception as error:  # gemmi raises whatever its parsing stumbles over
         raise InputError(f"{path}: not a readable PDB or mmCIF file ({' '.join(str(error).split())})") from error
     structure.setup_entities()
     structure.remove_waters()

@@ -6,22 +6,21 @@ import gemmi
 import numpy as np
 from numpy.typing import NDArray
 
+from mpop.maps.filters import inverse, shell_radii, transform
 from mpop.maps.masks import soft_edge
 
-CUTOFF = 1e-6
+CUTOFF = 1e-7
 """Of an atom's highest density; where it falls below this it ends."""
-LEAST_B_PER_SQUARE_PIXEL = 80.0
-"""Atoms are blurred to at least this B-factor, A^2 per A^2 of a pixel. Each shell loses by that as a whole, which
-no FSC notices, and what lies beyond Nyquist is too weak to fold back."""
-
-
+LEAST_B_PER_SQUARE_PIXEL = 120.0
+"""Atoms are blurred to at least this B-factor, A^2 per A^2 of a pixel, before they are sampled, so that nothing
+folds back from beyond Nyquist; then the blur is divided out."""
 MASK_RADIUS_A, MASK_EDGE_A = 3.0, 6.0
 
 Place = tuple[float, float, float]
 
 
 def model_density(model: gemmi.Model, box: int, pixel_size_A: float, origin_A: Place) -> NDArray[np.float32]:
-    """(z, y, x) density of a model by electron scattering factors and its own B-factors, all blurred alike.
+    """(z, y, x) density of a model by electron scattering factors and its own B-factors, up to Nyquist.
 
     origin_A: x, y, z of the first voxel in the model's coordinates. What lies outside comes in on the other side.
     """
@@ -31,7 +30,12 @@ def model_density(model: gemmi.Model, box: int, pixel_size_A: float, origin_A: P
     lowest = min(site.atom.b_iso for site in model.all())
     calculator.blur = max(LEAST_B_PER_SQUARE_PIXEL * pixel_size_A**2 - lowest, 0.0)
     calculator.add_model_density_to_grid(_moved(model, origin_A))
-    return np.ascontiguousarray(calculator.grid.array.T)
+    spectrum = transform(calculator.grid.array.T)
+    decay = calculator.blur / 4 / (box * pixel_size_A) ** 2
+    for plane, radius in zip(spectrum, shell_radii(box), strict=True):
+        inside = radius <= box // 2
+        plane *= np.exp(decay * np.square(radius), where=inside, out=np.zeros_like(radius))
+    return inverse(spectrum, box)
 
 
 def model_mask(model: gemmi.Model, box: int, pixel_size_A: float, origin_A: Place) -> NDArray[np.float32]:
