@@ -31,9 +31,11 @@ Spectrum = NDArray[np.complex64]
 Array = NDArray[np.float64]
 
 SPACING_DEG = 3.0
-POWER_CONE_DEG = 5.0
-"""Half angle of the cones for power, which is noisier than a regression."""
-REGRESSION_CONE_DEG = 3.0
+CONE_SHELL_DEG = 144.0
+"""Half angle of the cones for regression times the last shell: cones hold as many coefficients in all maps."""
+NARROWEST_DEG, WIDEST_DEG = 3.0, 10.0
+POWER_CONE = 5 / 3
+"""How much wider cones for power are, which is noisier than a regression."""
 POOLING = 0.5
 """Standard deviation of the weights of other shells in a shell's estimate, in parts of its radius."""
 NARROWEST_POOLING = 1.0
@@ -42,6 +44,8 @@ BEST = 0.8
 """Well-measured directions are those that reach this part of this quantile; their mean A is 1."""
 RIDGE = 0.01
 """Coefficients of their shell's mean that are added to those of a cone, as it may hold none."""
+LEAST_CONTRAST = 1.25
+"""Noise in poor directions must differ by this factor from that in good ones, to show that they are."""
 FAINTEST = 1e-6
 """Least power of noise, in parts of the greatest."""
 
@@ -76,16 +80,23 @@ class TransferModel:
     def poorly_measured(self) -> float:
         """The part of all directions whose coefficients hold less than a quarter of what those of good ones do.
 
-        Taken over shells from a quarter of the limit on, as the first shells hold few coefficients.
+        0 when noise is about as strong there as elsewhere: in noisy maps some directions seem poor by chance, but
+        how often a direction was measured shows in its noise. Shells from a quarter of the limit on are taken, as
+        those before hold few coefficients.
         """
         shell = np.rint(shell_radius(self.box)).astype(np.intp)
         held = np.square(self.amplitude) / self.noise
         poor = total = 0
+        contrast = 0.0
         for number in range(max(self.limit // 4, 1), self.limit + 1):
-            values = held[shell == number]
-            poor += np.count_nonzero(values < np.quantile(values, BEST) / 4)
-            total += len(values)
-        return poor / total
+            here = shell == number
+            is_poor = held[here] < np.quantile(held[here], BEST) / 4
+            total += len(is_poor)
+            if is_poor.any():
+                noise = np.log(self.noise[here])
+                poor += np.count_nonzero(is_poor)
+                contrast += noise[is_poor].sum() - np.count_nonzero(is_poor) * noise[~is_poor].mean()
+        return poor / total if abs(contrast) > np.log(LEAST_CONTRAST) * poor else 0.0
 
     def blend(self, data: Spectrum, prior: Map, prior_error: Array) -> Map:
         """The most likely density given a half-map and another estimate of it.
@@ -110,7 +121,7 @@ def transfer_by_power(half1: Map, half2: Map, mask: Map, limit: int) -> Transfer
     rings = Rings.spaced(SPACING_DEG)
     ones = np.ones(first.shape, dtype=np.float32)
     values = [_product(first, second), _product(first - second, first - second) / 2, ones]
-    cross, noise, count = conical_sums(values, POWER_CONE_DEG, rings)
+    cross, noise, count = conical_sums(values, POWER_CONE * _cone_deg(limit), rings)
     cones = _Cones(rings, limit)
     share = cones.to_best(cones.ratio(cross / _positive(cones.mean(cross, count)), count))
     signal = _signal_power(half1 * mask, half2 * mask, limit) / (rings.solid_angles @ share)
@@ -130,10 +141,14 @@ def amplitude_by_regression(halves: tuple[Spectrum, Spectrum], densities: tuple[
     for data, density in zip(halves, reversed(densities), strict=True):
         model = transform(density)
         values = [_product(data, model), _product(model, model), np.ones(model.shape, dtype=np.float32)]
-        shared, power, count = conical_sums(values, REGRESSION_CONE_DEG, rings)
+        shared, power, count = conical_sums(values, _cone_deg(limit), rings)
         mean = _positive(cones.mean(power, count))
         tables.append(cones.to_best(cones.ratio(shared / mean, power / mean)))
     return cones.everywhere((tables[0] + tables[1]) / 2, len(halves[0]))
+
+
+def _cone_deg(limit: int) -> float:
+    return float(np.clip(CONE_SHELL_DEG / limit, NARROWEST_DEG, WIDEST_DEG))
 
 
 @dataclass(frozen=True)

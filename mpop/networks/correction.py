@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mpop.errors import InputError
+from mpop.maps.evenness import is_uneven
 from mpop.maps.filters import inverse, shell_radius, transform
 from mpop.maps.fsc import fsc_report
 from mpop.maps.restoration import restore
@@ -33,8 +34,6 @@ Map = NDArray[np.float32]
 MICRO_BATCH = 2
 CHECKS = 10
 """Checkpoints in a round of training."""
-LEAST_UNEVEN = 0.01
-"""Part of the directions that must be measured poorly before anything is corrected: a cone of 8 degrees."""
 
 
 @dataclass(frozen=True)
@@ -99,8 +98,8 @@ def correct(
     levels = [float(half[mask == 0].mean()) for half in (half1, half2)]
     halves = [half - np.float32(level) for half, level in zip((half1, half2), levels, strict=True)]
     restored = restore(halves[0], halves[1], mask, limit, progress)
-    if restored[0].model.poorly_measured() < LEAST_UNEVEN:
-        reason = "no significant anisotropy: all directions were measured about as well"
+    if not is_uneven(restored[0].model, mask, options.seed):
+        reason = "no significant anisotropy: directions differ no more than noise makes them"
         return Correction(half1, half2, limit, None, reason=reason)
     corrected, learned = [result.blended for result in restored], []
     if options.steps:
