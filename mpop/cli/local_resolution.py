@@ -36,7 +36,6 @@ def local_resolution(
     context.options.json |= json
     parameters = job.Parameters(threshold, b_factor)
     given = read_maps(maps, mask, angpix)
-    context.threads()
     commit = None
     if given.species is None:
         result = job.measure(given, parameters)

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from planted_resolution import planted
 from typer.testing import CliRunner
 
+from benchmarks.planted_resolution import planted
 from mpop.cli.main import app
 from mpop.errors import InputError
 from mpop.formats.images import write_map

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from example_population import make_population
-from planted_resolution import planted
 
+from benchmarks.planted_resolution import planted
 from mpop.errors import InputError
 from mpop.formats.images import read_map
 from mpop.jobs.local_resolution import Parameters, colour_range_A, measure, of_species, write_files

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from planted_resolution import Planted, planted, snr
 from scipy.ndimage import distance_transform_edt
 
+from benchmarks.planted_resolution import Planted, planted, snr
 from mpop.errors import InputError
 from mpop.maps.bands import cut, even_fast_size, interpolate
 from mpop.maps.filters import inverse, multiply_radially, transform

@@ -1,7 +1,7 @@
-"""Half-maps whose local resolution is known: white noise as signal, damped so that the FSC has a known crossing.
+"""Half-maps whose local resolution is known, for measurements and tests.
 
-A region of resolution d has the signal power S0 exp(-B k^2 / 2) over white noise of power 1 in each half-map,
-with B such that the FSC S / (S + 1) is 0.143 at k = 1 / d. All regions share one pattern.
+A region of resolution d has a random signal of power S0 exp(-B k^2 / 2) over white noise of power 1 in each
+half-map, with B such that the FSC S / (S + 1) is 0.143 at k = 1 / d. All regions share one pattern.
 """
 
 from __future__ import annotations
