@@ -46,6 +46,8 @@ RIDGE = 0.01
 """Coefficients of their shell's mean that are added to those of a cone, as it may hold none."""
 LEAST_CONTRAST = 1.25
 """Noise in poor directions must differ by this factor from that in good ones, to show that they are."""
+UNCERTAIN = 0.1
+"""Error of A: cones of some degrees reach out of a gap, and what they find there is not in the data."""
 FAINTEST = 1e-6
 """Least power of noise, in parts of the greatest."""
 
@@ -74,7 +76,8 @@ class TransferModel:
 
         noise_part: of the noise of a whole half-map, what is within the mask (`noise_within`).
         """
-        evidence = np.square(self.amplitude) * _by_radius(self.signal, self.box)
+        certain = np.maximum(np.square(self.amplitude) - np.float32(UNCERTAIN**2), 0)
+        evidence = certain * _by_radius(self.signal, self.box)
         return np.divide(evidence, evidence + np.float32(noise_part) * self.noise)
 
     def poorly_measured(self) -> float:

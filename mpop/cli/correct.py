@@ -1,0 +1,96 @@
+"""`mpop correct`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from mpop.cli import context
+from mpop.cli.context import JsonOption, angstrom, emit
+from mpop.cli.map_arguments import AngpixOption, MapsArgument, MaskOption, OutOption, read_maps
+from mpop_store.errors import InputError
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the application."""
+    app.command()(correct)
+
+
+def correct(
+    maps: MapsArgument,
+    mask: MaskOption = None,
+    out: OutOption = None,
+    angpix: AngpixOption = None,
+    limit: Annotated[
+        float | None,
+        typer.Option(help="Finest detail to correct in A; the resolution if not given.", show_default=False),
+    ] = None,
+    steps: Annotated[
+        int | None,
+        typer.Option(min=0, help="Training steps of each network; 0 for none.", show_default=False),
+    ] = None,
+    joint: Annotated[
+        bool, typer.Option("--joint", help="One network for both half-maps: they are independent no more.")
+    ] = False,
+    hold_out: Annotated[
+        bool,
+        typer.Option(
+            "--hold-out/--no-hold-out", help="Correct again with data withheld, to say what is supported."
+        ),
+    ] = True,
+    seed: Annotated[int, typer.Option(min=0, help="Of all chance in training.")] = 0,
+    json: JsonOption = False,
+) -> None:
+    """Correct two half-maps for preferred orientation, and say whether it helped.
+
+    Each half-map is corrected alone. With --out: half1.mrc, half2.mrc, map.mrc, support.mrc (which Fourier
+    coefficients are known from data), and a report. Of a species, the result is committed; its half-maps stay as
+    they were measured.
+    """
+    context.options.json |= json
+    if len(maps) == 2 and out is None:
+        raise InputError("--out DIR is missing: where should the corrected maps be written?")
+    from mpop.jobs import correct as job
+    from mpop.networks.correction import CorrectionOptions
+
+    given = read_maps(maps, mask, angpix)
+    device, threads = context.device(), context.threads()
+    chosen: dict[str, Any] = {} if steps is None else {"steps": steps}
+    devices = None if context.options.device == "auto" else (device,)  # all GPUs, if there are several
+    options = CorrectionOptions(limit_A=limit, joint=joint, seed=seed, devices=devices, **chosen)
+    folder = None if out is None else _folder(out)
+    commit = None
+    with context.progress_bars() as progress:
+        if given.species is None:
+            checkpoints = None if folder is None else folder / "checkpoints"
+            found = job.correct_half_maps(given, options, hold_out, progress, checkpoints)
+        else:
+            here = context.population()
+            found, commit = job.correct_species(here, given, options, hold_out, progress, device, threads)
+    files: list[Path] = []
+    if folder is not None:
+        from mpop.reports.correct import write_report
+
+        files = [write_report(folder, found, f"mpop correct {' '.join(maps)}."), folder / "report.json"]
+        files += job.write_files(found, folder)
+    text = "\n".join(_lines(found.numbers, commit, files))
+    emit("correct", {**found.numbers, "commit": commit, "files": files}, text)
+
+
+def _folder(out: Path) -> Path:
+    folder = context.relative(out)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _lines(found: dict[str, Any], commit: str | None, files: list[Path]) -> list[str]:
+    lines = [found["verdict"], *(f"  {reason}" for reason in found["reasons"])]
+    if found["corrected"]:
+        lines.append(f"Corrected to {angstrom(found['limit_A'])}, half-sets {found['half_sets']}")
+    if commit is not None:
+        lines.append(f"Committed as {commit[:10]}")
+    if files:
+        lines.append(f"Report: {files[0]}")
+    return lines

@@ -1,0 +1,253 @@
+"""`mpop correct`: anisotropy correction of two half-maps, and whether it helped.
+
+Works on half-maps from files or on a species of a population; of the latter the job, its maps and its judgement
+are committed, and the half-maps of the species stay as they were measured.
+
+What was inferred is judged by measurements that were kept from the correction (`mpop.maps.hold_out`): half-maps
+with more gaps of the same shape are corrected in the same way, and compared with what was measured there.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mpop.formats.images import write_map
+from mpop.jobs.analysis import Analysis
+from mpop.jobs.leasing import leased
+from mpop.jobs.map_input import HalfMaps, Map
+from mpop.jobs.progress import Progress, silent
+from mpop.jobs.verdict import Verdict
+from mpop.maps.directional import ConicalFSC, conical_fsc
+from mpop.maps.directions import centred
+from mpop.maps.hold_out import Agreement, agreement, withhold
+from mpop.maps.judging import Changes, changes
+from mpop.maps.transfer import noise_within
+from mpop.networks.correction import Correction, CorrectionOptions, correct
+from mpop.population import Population
+
+NEARLY = 1.05
+"""Support that ends at most this much before the limit is support of everything."""
+JOINT_COST = (
+    "One network saw both half-maps (--joint): their FSC does not measure resolution any more, "
+    "and they must not be refined against."
+)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What there is to show of a correction, fresh or from a commit.
+
+    numbers: plain JSON values, as `--json` prints them. arrays: half1, half2, map (z, y, x); curves by shell:
+    conical_before and conical_after (3, k), the worst, median and best direction; and where something was
+    corrected support (z, y, x), chi2 (2, k) of both half-maps, power (4, k) of half-map 1: measured and inferred
+    coefficients before, then after; and held_out (2, k), before and after, where data were withheld.
+    """
+
+    maps: HalfMaps
+    numbers: dict[str, Any]
+    arrays: dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """A correction and what can be said of it.
+
+    before, after: conical FSC of the half-maps within the mask. changes: of each half-map; None when nothing was
+    corrected. held_out: None when nothing was or could be withheld, and `unjudged` says why.
+    """
+
+    maps: HalfMaps
+    options: CorrectionOptions
+    correction: Correction
+    before: ConicalFSC
+    after: ConicalFSC
+    changes: tuple[Changes, Changes] | None
+    held_out: Agreement | None
+    unjudged: str = ""
+
+
+def correct_half_maps(
+    maps: HalfMaps,
+    options: CorrectionOptions | None = None,
+    hold_out: bool = True,
+    progress: Progress = silent,
+    checkpoints: Path | None = None,
+) -> Finding:
+    """Correct and judge. hold_out: correct a second time with measurements withheld, to say what is supported.
+
+    checkpoints: a folder from which an interrupted correction goes on; it is removed at the end. Raises InputError
+    for maps without a mask.
+    """
+    options = options or CorrectionOptions()
+    mask = maps.required_mask()
+    corrected = correct(maps.half1, maps.half2, mask, maps.pixel_size_A, options, progress, checkpoints)
+    before = _conical(maps.half1, maps.half2, maps)
+    if corrected.models is None:
+        return _finding(_Judged(maps, options, corrected, before, before, None, None))
+    halves = zip((maps.half1, maps.half2), (corrected.half1, corrected.half2), corrected.models, strict=True)
+    first, second = (changes(half, new, model, mask, maps.pixel_size_A) for half, new, model in halves)
+    after = _conical(corrected.half1, corrected.half2, maps)
+    held, unjudged = None, "no measurements were withheld"
+    if hold_out:
+        held, unjudged = _hold_out(maps, options, corrected, progress, checkpoints)
+    if checkpoints is not None:
+        shutil.rmtree(checkpoints, ignore_errors=True)
+    return _finding(_Judged(maps, options, corrected, before, after, (first, second), held, unjudged))
+
+
+def _conical(half1: Map, half2: Map, maps: HalfMaps) -> ConicalFSC:
+    mask = maps.required_mask()
+    return conical_fsc(half1 * mask, half2 * mask, maps.pixel_size_A)
+
+
+def _hold_out(
+    maps: HalfMaps, options: CorrectionOptions, corrected: Correction, progress: Progress, checkpoints: Path | None
+) -> tuple[Agreement | None, str]:
+    """How what was inferred agrees with measurements, or why that cannot be said."""
+    assert corrected.models is not None
+    mask = maps.required_mask()
+    gaps = withhold(maps.half1, maps.half2, mask, corrected.models[0], options.seed)
+    if gaps is None:
+        return None, "too little was measured to withhold a part of it"
+    again = correct(
+        gaps.half1,
+        gaps.half2,
+        mask,
+        maps.pixel_size_A,
+        options,
+        lambda task, done, total: progress(f"{task}, data withheld", done, total),
+        None if checkpoints is None else checkpoints / "hold-out",
+    )
+    if again.models is None:
+        return None, f"with measurements withheld, {again.reason}"
+    return agreement(again.half1, gaps, maps.half1, maps.half2, mask, maps.pixel_size_A), ""
+
+
+@leased("correct")
+def correct_species(
+    population: Population,
+    maps: HalfMaps,
+    options: CorrectionOptions | None = None,
+    hold_out: bool = True,
+    progress: Progress = silent,
+    device: str = "cpu",
+    threads: int = 1,
+) -> tuple[Finding, str | None]:
+    """Correct the half-maps of a species, judge, and commit; the commit is None when HEAD holds this very job."""
+    assert maps.species is not None
+    options = options or CorrectionOptions()
+    parameters = {**asdict(options), "hold_out": hold_out}
+    seed = parameters.pop("seed")
+    del parameters["devices"]  # recorded beside the parameters; the result is to be the same on all
+    analysis = Analysis.of(population, maps.species, "correct", parameters, seed, device, threads)
+    if analysis.before is not None and analysis.before.result_object is not None:
+        arrays = population.read_group(analysis.before.result_object)
+        return Finding(maps, analysis.before.result, arrays), None
+    checkpoints = population.repository.private / "checkpoints" / analysis.planned.id[:16]
+    found = correct_half_maps(maps, options, hold_out, progress, checkpoints)
+    return found, analysis.commit(found.arrays, found.numbers, found.numbers["verdict"]).commit
+
+
+def write_files(found: Finding, directory: Path) -> list[Path]:
+    """half1.mrc, half2.mrc, map.mrc, and support.mrc where something was corrected; returns their paths."""
+    names = [name for name in ("half1", "half2", "map", "support") if name in found.arrays]
+    for name in names:
+        write_map(directory / f"{name}.mrc", found.arrays[name], found.maps.pixel_size_A)
+    return [directory / f"{name}.mrc" for name in names]
+
+
+def _finding(judged: _Judged) -> Finding:
+    return Finding(judged.maps, _numbers(judged), _arrays(judged))
+
+
+def _arrays(judged: _Judged) -> dict[str, NDArray[Any]]:
+    corrected = judged.correction
+    found: dict[str, NDArray[Any]] = {
+        "half1": corrected.half1,
+        "half2": corrected.half2,
+        "map": (corrected.half1 + corrected.half2) / np.float32(2),
+        "conical_before": np.percentile(judged.before.correlation, [0, 50, 100], axis=0),
+        "conical_after": np.percentile(judged.after.correlation, [0, 50, 100], axis=0),
+    }
+    if judged.changes is not None and corrected.models is not None:
+        # of the mean of two half-maps, noise has half of the power
+        part = noise_within(judged.maps.required_mask()) / 2
+        known = [model.measured(part) for model in corrected.models]
+        found["support"] = centred((known[0] + known[1]) / np.float32(2), judged.maps.box)
+        first, second = judged.changes
+        found["chi2"] = np.stack([first.chi2_by_shell, second.chi2_by_shell])
+        found["power"] = np.concatenate([first.power_before, first.power_after])
+    if judged.held_out is not None:
+        found["held_out"] = np.stack([judged.held_out.before, judged.held_out.after])
+    return found
+
+
+def _numbers(judged: _Judged) -> dict[str, Any]:
+    """None for what could not be said."""
+    verdict = _verdict(judged)
+    changed = judged.changes
+    return {
+        "name": judged.maps.name,
+        "box": judged.maps.box,
+        "pixel_size_A": judged.maps.pixel_size_A,
+        "verdict": verdict.sentence,
+        "tone": verdict.tone,
+        "reasons": list(verdict.reasons),
+        "corrected": changed is not None,
+        "limit_A": _limit_A(judged) if judged.correction.limit else None,
+        "supported_to_A": None if judged.held_out is None else judged.held_out.supported_to_A,
+        "half_sets": "joint" if judged.options.joint else "independent",
+        "inferred_part": None if changed is None else 1 - changed[0].measured_part,
+        "chi2": None if changed is None else [one.chi2 for one in changed],
+        "inferred_part_of_change": None if changed is None else [one.inferred_part for one in changed],
+        "conical_fsc_before": _spread(judged.before, judged.correction.limit),
+        "conical_fsc_after": _spread(judged.after, judged.correction.limit),
+        "seed": judged.options.seed,
+        "training": [asdict(one.course) for one in judged.correction.learned],
+    }
+
+
+def _limit_A(judged: _Judged) -> float:
+    return judged.maps.box * judged.maps.pixel_size_A / judged.correction.limit
+
+
+def _spread(conical: ConicalFSC, limit: int) -> dict[str, float] | None:
+    """Mean up to the limit in the worst, the median and the best direction."""
+    if not limit:
+        return None
+    means = conical.correlation[:, 1 : limit + 1].mean(axis=1)
+    return {"worst": float(means.min()), "median": float(np.median(means)), "best": float(means.max())}
+
+
+def _verdict(judged: _Judged) -> Verdict:
+    """The plain sentence."""
+    if judged.changes is None:
+        return Verdict("good", f"Nothing to correct: {judged.correction.reason}.")
+    limit_A = _limit_A(judged)
+    chi2 = max(one.chi2 for one in judged.changes)
+    reasons = [
+        f"{100 * (1 - judged.changes[0].measured_part):.0f} % of the coefficients to {limit_A:.1f} A are inferred "
+        "rather than measured (support.mrc says which).",
+        f"Filtered back, the corrected half-maps leave {chi2:.2f} of the noise where the data were good.",
+        *([JOINT_COST] if judged.options.joint else []),
+    ]
+    if not all(one.is_consistent for one in judged.changes):
+        return Verdict("bad", "The correction contradicts the data where they were good: do not use it.", reasons)
+    if judged.held_out is None:
+        return Verdict("warn", f"Corrected, but not judged: {judged.unjudged}.", reasons)
+    reasons.append(
+        "Support is measured: data of as many directions were withheld, inferred in the same way, and compared."
+    )
+    supported = judged.held_out.supported_to_A
+    if supported is None:
+        return Verdict("bad", "Recovered content is not supported: withheld data were not recovered.", reasons)
+    if supported <= NEARLY * limit_A:
+        everything = f"Recovered content is supported to {supported:.1f} A, all that was corrected."
+        return Verdict("good", everything, reasons)
+    return Verdict("warn", f"Recovered content is not supported beyond {supported:.1f} A.", reasons)

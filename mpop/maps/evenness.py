@@ -1,0 +1,78 @@
+"""Whether half-maps were measured more unevenly than chance makes it look.
+
+Where half-maps are noisy, estimates of what each direction holds scatter, and some look poor that are not. How
+many, is told by half-maps that are alike in all but that: points of density at random places within the mask, with
+as much signal and noise in each shell, measured evenly. They are estimated in the same way.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mpop.maps.filters import inverse, shell_radius, transform
+from mpop.maps.restoration import restore
+from mpop.maps.transfer import TransferModel
+
+Map = NDArray[np.float32]
+
+LEAST = 0.01
+"""Part of all directions that must be measured poorly, beyond chance: a double cone of 8 degrees."""
+CHANCE = 1.5
+"""How many times what evenly measured half-maps show is not chance any more."""
+GOOD, POORER = 0.8, 4.0
+"""A direction is poor when it holds so many times less than this quantile of all."""
+VOXELS_PER_POINT = 30
+
+
+def is_uneven(model: TransferModel, mask: Map, seed: int = 0) -> bool:
+    """Whether the half-maps behind a model were measured unevenly, by more than noise explains."""
+    found = poorly_measured(model)
+    return found > LEAST and found > LEAST + CHANCE * poor_by_chance(model, mask, seed)
+
+
+def poorly_measured(model: TransferModel) -> float:
+    """The part of all directions whose coefficients hold less than a quarter of what those of good ones do.
+
+    Taken over shells from a quarter of the limit on, as the first shells hold few coefficients.
+    """
+    shell = np.rint(shell_radius(model.box)).astype(np.intp)
+    held = np.square(model.amplitude) / model.noise
+    poor = total = 0
+    for number in range(max(model.limit // 4, 1), model.limit + 1):
+        values = held[shell == number]
+        poor += np.count_nonzero(values < np.quantile(values, GOOD) / POORER)
+        total += len(values)
+    return poor / total
+
+
+def poor_by_chance(model: TransferModel, mask: Map, seed: int = 0) -> float:
+    """`poorly_measured` of evenly measured half-maps with as much signal and noise."""
+    rng = np.random.default_rng(seed)
+    shell = np.rint(shell_radius(model.box)).astype(np.intp)
+    shared = np.interp(np.arange(shell.max() + 1), np.arange(len(model.signal)), model.signal)
+    shared *= _means(np.square(model.amplitude), shell)  # the model's signal is that of the best directions
+    density = transform(_points(mask, rng))
+    scale = np.sqrt(shared / np.maximum(_means(np.square(np.abs(density)), shell), np.finfo(np.float32).tiny))
+    noise = np.sqrt(_means(model.noise, shell) / model.box**3)
+    even = density * scale.astype(np.float32)[shell]
+    half1, half2 = (
+        inverse(even + noise.astype(np.float32)[shell] * transform(_white(mask, rng)), model.box) for _ in range(2)
+    )
+    return poorly_measured(restore(half1, half2, mask, model.limit)[0].model)
+
+
+def _points(mask: Map, rng: np.random.Generator) -> Map:
+    """One point of density for every `VOXELS_PER_POINT` within the mask."""
+    inside = np.flatnonzero(mask > 0.5)
+    density = np.zeros(mask.size, dtype=np.float32)
+    density[rng.choice(inside, max(len(inside) // VOXELS_PER_POINT, 1), replace=False)] = 1
+    return density.reshape(mask.shape)
+
+
+def _white(mask: Map, rng: np.random.Generator) -> Map:
+    return rng.standard_normal(mask.shape, dtype=np.float32)
+
+
+def _means(values: Map, shell: NDArray[np.intp]) -> NDArray[np.float64]:
+    return np.bincount(shell.ravel(), values.ravel()) / np.bincount(shell.ravel())

@@ -1,0 +1,192 @@
+"""`mpop correct`, from half-maps with a gap in Fourier space to files, a report and a commit."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from commands import mpop, run
+from example_population import make_population
+from scipy.ndimage import gaussian_filter
+
+from mpop.errors import InputError
+from mpop.formats.images import read_map, write_map
+from mpop.jobs.correct import Finding, correct_half_maps, correct_species, write_files
+from mpop.jobs.map_input import HalfMaps, from_species
+from mpop.jobs.verify import verify
+from mpop.networks.correction import CorrectionOptions
+from mpop.population import Population
+from mpop.reports.correct import write_report
+
+BOX, PIXEL_A = 40, 3.0
+QUICK = CorrectionOptions(steps=0)
+
+
+def half_maps(gap_deg: float, noise: float = 0.3, seed: int = 1) -> tuple[HalfMaps, np.ndarray]:
+    """Two half-maps of one density with nothing within an angle of the z axis; and the density."""
+    rng = np.random.default_rng(seed)
+    axis = np.arange(BOX) - BOX // 2
+    distance = np.sqrt(axis[:, None, None] ** 2 + axis[:, None] ** 2 + axis**2)
+    points = np.zeros((BOX,) * 3)
+    inside = np.argwhere(distance < 11)
+    points[tuple(inside[rng.choice(len(inside), 120)].T)] = 1
+    density = gaussian_filter(points, 0.9)
+    k = np.fft.fftfreq(BOX) * BOX
+    z, y, x = np.meshgrid(k, k, np.arange(BOX // 2 + 1), indexing="ij")
+    radius = np.maximum(np.sqrt(z * z + y * y + x * x), 1e-9)
+    gap = np.rad2deg(np.arccos(np.minimum(np.abs(z) / radius, 1))) < gap_deg
+    amplitude = np.where(gap & (radius > 0.5), 0.02, 1.0)
+
+    def half() -> np.ndarray:
+        white = rng.standard_normal(density.shape) * noise * density.std()
+        spectrum = amplitude * np.fft.rfftn(density) + np.fft.rfftn(white)
+        return np.fft.irfftn(spectrum, s=(BOX,) * 3, axes=(0, 1, 2)).astype(np.float32)
+
+    mask = np.clip((14 - distance) / 2, 0, 1).astype(np.float32)
+    return HalfMaps("blobs", half(), half(), mask, PIXEL_A), density
+
+
+@pytest.fixture(scope="module")
+def gapped() -> tuple[HalfMaps, np.ndarray]:
+    return half_maps(40.0)
+
+
+@pytest.fixture(scope="module")
+def found(gapped: tuple[HalfMaps, np.ndarray]) -> Finding:
+    return correct_half_maps(gapped[0], QUICK)
+
+
+def in_gap(volume: np.ndarray, truth: np.ndarray) -> float:
+    """Correlation with the truth well within the gap."""
+    k = np.fft.fftfreq(BOX) * BOX
+    z, y, x = np.meshgrid(k, k, np.arange(BOX // 2 + 1), indexing="ij")
+    radius = np.maximum(np.sqrt(z * z + y * y + x * x), 1e-9)
+    chosen = (np.abs(z) / radius > np.cos(np.deg2rad(33))) & (radius > 3) & (radius < 12)
+    a, b = np.fft.rfftn(volume)[chosen], np.fft.rfftn(truth)[chosen]
+    return float((a * b.conj()).real.sum() / np.sqrt((np.abs(a) ** 2).sum() * (np.abs(b) ** 2).sum()))
+
+
+def test_what_is_missing_is_recovered_and_judged(gapped: tuple[HalfMaps, np.ndarray], found: Finding) -> None:
+    maps, truth = gapped
+    before, after = in_gap(maps.half1 * maps.required_mask(), truth), in_gap(found.arrays["half1"], truth)
+    assert after > max(0.5, before + 0.2)
+    said = found.numbers
+    assert said["corrected"]
+    assert said["half_sets"] == "independent"
+    assert max(said["chi2"]) < 1.1
+    assert 0.1 < said["inferred_part"] < 0.5, "a double cone of 40 degrees is 0.23 of all directions"
+    assert said["supported_to_A"] is not None
+    assert said["verdict"].startswith("Recovered content is")
+    assert said["conical_fsc_after"]["worst"] > said["conical_fsc_before"]["worst"]
+
+
+def test_the_judgement_agrees_with_the_truth(gapped: tuple[HalfMaps, np.ndarray], found: Finding) -> None:
+    """What withheld measurements say of inferred content is what the truth says of it."""
+    shells = slice(4, 10)
+    estimated = float(np.nanmean(found.arrays["held_out"][1, shells]))
+    assert estimated == pytest.approx(in_gap(found.arrays["half1"], gapped[1]), abs=0.25)
+    assert estimated > 0.5
+
+
+def test_support_is_low_in_the_gap_and_high_elsewhere(found: Finding) -> None:
+    support = found.arrays["support"]
+    centre = BOX // 2
+    assert support.min() >= 0
+    assert support.max() <= 1
+    assert support[centre + 8, centre, centre] < 0.2
+    assert support[centre, centre + 8, centre] > 0.8
+    assert np.allclose(support[1:, 1:, 1:], support[1:, 1:, 1:][::-1, ::-1, ::-1], atol=1e-5), "Friedel mates"
+
+
+def test_isotropic_maps_stay_as_they_are() -> None:
+    maps, _ = half_maps(0.0)
+    found = correct_half_maps(maps, QUICK)
+    assert not found.numbers["corrected"]
+    assert found.numbers["verdict"].startswith("Nothing to correct")
+    assert np.array_equal(found.arrays["half1"], maps.half1)
+    assert np.array_equal(found.arrays["half2"], maps.half2)
+
+
+def test_noise_stays_as_it_is() -> None:
+    maps, _ = half_maps(40.0)
+    rng = np.random.default_rng(8)
+    noise = rng.standard_normal((2, BOX, BOX, BOX), dtype=np.float32)
+    found = correct_half_maps(HalfMaps("noise", noise[0], noise[1], maps.mask, PIXEL_A), QUICK)
+    assert found.numbers["verdict"] == "Nothing to correct: the half-maps hold no signal in common."
+    assert np.array_equal(found.arrays["map"], (noise[0] + noise[1]) / 2)
+
+
+def test_without_a_mask_it_is_refused(gapped: tuple[HalfMaps, np.ndarray]) -> None:
+    maps = gapped[0]
+    with pytest.raises(InputError, match="give --mask"):
+        correct_half_maps(HalfMaps("blobs", maps.half1, maps.half2, None, PIXEL_A), QUICK)
+
+
+def test_files_and_report(found: Finding, tmp_path: Path) -> None:
+    names = [path.name for path in write_files(found, tmp_path)]
+    assert names == ["half1.mrc", "half2.mrc", "map.mrc", "support.mrc"]
+    volume, pixel = read_map(tmp_path / "map.mrc")
+    assert pixel == PIXEL_A
+    assert np.array_equal(volume, found.arrays["map"])
+    write_report(tmp_path, found)
+    page = (tmp_path / "report.html").read_text()
+    assert found.numbers["verdict"] in page
+    assert page.count("<svg") == 6
+    data = json.loads((tmp_path / "report.json").read_text())
+    assert data["verdict"] == found.numbers["verdict"]
+    assert len(data["curves"]["held_out"]) == 2
+
+
+def test_a_species_is_corrected_once_and_keeps_its_half_maps(
+    gapped: tuple[HalfMaps, np.ndarray], tmp_path: Path
+) -> None:
+    population = with_maps(make_population(tmp_path), gapped[0])
+    maps = from_species(population, "ribosome")
+    found, commit = correct_species(population, maps, QUICK)
+    assert population.repository.head == commit
+    assert population.repository.show().message.startswith("correct ribosome: Recovered content")
+    after = from_species(population, "ribosome")
+    assert after.species == maps.species
+    again, nothing = correct_species(population, after, QUICK)
+    assert nothing is None
+    assert again.numbers == found.numbers
+    assert np.array_equal(again.arrays["support"], found.arrays["support"])
+    write_report(tmp_path, again)
+    assert verify(population).problems == []
+
+
+def with_maps(population: Population, maps: HalfMaps) -> Population:
+    """The example with other maps in its species, committed."""
+    species = next(iter(population.species().values()))
+    arrays = population.maps(species) | {"half1": maps.half1, "half2": maps.half2, "mask": maps.required_mask()}
+    group = population.write_group(arrays | {"filtered": maps.half1})
+    changed = {"maps_object": group, "box": BOX, "pixel_size_A": PIXEL_A, "parent": species.version}
+    population.stage([species.model_copy(update=changed)])
+    population.commit("Other maps")
+    return population
+
+
+def test_the_command(gapped: tuple[HalfMaps, np.ndarray], tmp_path: Path) -> None:
+    maps = gapped[0]
+    for name, volume in (("h1", maps.half1), ("h2", maps.half2), ("m", maps.required_mask())):
+        write_map(tmp_path / f"{name}.mrc", volume, PIXEL_A)
+    files = [str(tmp_path / "h1.mrc"), str(tmp_path / "h2.mrc")]
+    masked = [*files, "--mask", str(tmp_path / "m.mrc")]
+    out = tmp_path / "new" / "out"
+    result = json.loads(mpop("correct", *masked, "--out", str(out), "--steps", "0", "--json"))
+    assert result["schema"] == "mpop.correct/v1"
+    assert result["corrected"]
+    written = {"half1.mrc", "half2.mrc", "map.mrc", "report.html", "report.json", "support.mrc"}
+    assert {path.name for path in out.iterdir()} == written
+    for arguments, message in (
+        (masked, "--out DIR is missing"),
+        ([*files, "--out", str(out)], "give --mask"),
+        ([files[0], "--out", str(out)], "give both half-maps"),
+        ([*masked, "--out", str(out), "--limit", "1"], "--limit 1 A"),
+    ):
+        failed = run("correct", *arguments)
+        assert failed.code != 0
+        assert message in failed.err
+        assert len(failed.err.strip().splitlines()) == 1
