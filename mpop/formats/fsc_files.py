@@ -23,7 +23,7 @@ FSC_COLUMNS = {
     "of_mask_part": "rlnFourierShellCorrelationParticleMaskFraction",
     "unmasked": "rlnFourierShellCorrelationUnmaskedMaps",
     "masked": "rlnFourierShellCorrelationMaskedMaps",
-    "phase_randomised": "rlnCorrectedFourierShellCorrelationPhaseRandomizedMaskedMaps",
+    "randomised": "rlnCorrectedFourierShellCorrelationPhaseRandomizedMaskedMaps",
 }
 GUINIER_COLUMNS = {
     "original": "rlnLogAmplitudesOriginal",

@@ -11,23 +11,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from mpop.errors import InputError, StateError
+from mpop.formats.fsc_files import NO_RESOLUTION, fsc_table, write_postprocess
 from mpop.formats.images import write_map
 from mpop.formats.particle_tables import write_m_particles
-from mpop.formats.star import write_star
 from mpop.formats.warp_xml import write_tilt_series
 from mpop.jobs.halfmaps import FSC_COLUMNS
 from mpop.population import Population
 from mpop.records.models import ItemRecord, SpeciesRecord
-
-RELION_FSC_COLUMNS = {
-    "corrected": "rlnFourierShellCorrelationCorrected",
-    "unmasked": "rlnFourierShellCorrelationUnmaskedMaps",
-    "masked": "rlnFourierShellCorrelationMaskedMaps",
-    "randomised": "rlnCorrectedFourierShellCorrelationPhaseRandomizedMaskedMaps",
-}
 
 
 def export_warp(
@@ -124,16 +116,5 @@ def _write_particles(
 def _write_fsc(species: SpeciesRecord, fsc: np.ndarray, path: Path) -> None:
     """The FSC in the columns of RELION's postprocess.star."""
     curves: dict[str, np.ndarray] = dict(zip(FSC_COLUMNS, fsc, strict=True))
-    frequency = curves["frequency"]
-    with np.errstate(divide="ignore"):
-        angstrom = np.where(frequency > 0, 1 / frequency, 999.0)
-    table = pd.DataFrame(
-        {
-            "rlnSpectralIndex": np.arange(len(frequency)),
-            "rlnResolution": frequency,
-            "rlnAngstromResolution": angstrom,
-            **{column: curves[key] for key, column in RELION_FSC_COLUMNS.items()},
-        }
-    )
-    general = pd.DataFrame({"rlnFinalResolution": [species.resolution_A or 999.0]})
-    write_star(path, {"general": general, "fsc": table})
+    general = {"rlnFinalResolution": species.resolution_A or NO_RESOLUTION}
+    write_postprocess(path, general, fsc_table(curves.pop("frequency"), curves))

@@ -165,10 +165,12 @@ def numbers(result: HalfMapFSC) -> dict[str, Any]:
 def curves(result: HalfMapFSC) -> dict[str, NDArray[np.float64]]:
     """frequency (1/A), and the FSC of each kind, of shells 0 to Nyquist."""
     report = result.report
-    kinds = ("corrected", "unmasked", "masked", "phase_randomised")
     return {
         "frequency": report.corrected.frequency,
-        **{kind: getattr(report, kind).correlation for kind in kinds},
+        "corrected": report.corrected.correlation,
+        "unmasked": report.unmasked.correlation,
+        "masked": report.masked.correlation,
+        "randomised": report.phase_randomised.correlation,
     }
 
 

@@ -139,8 +139,7 @@ def fsc_report(
     masked = fsc(half1 * mask, half2 * mask, pixel_size_A)
     first, second = transform(half1), transform(half2)
     unmasked = fsc_of_spectra(first, second, pixel_size_A)
-    below = np.flatnonzero(unmasked.correlation[1:] < RANDOMISE_BELOW) + 1
-    start = int(below[0]) if len(below) else len(mask) // 2
+    start = randomising_shell(unmasked)
     rng = np.random.default_rng(seed)
     random1 = transform(mask * _randomise_phases(first, start, rng))
     del first  # of large maps each spectrum counts
@@ -152,6 +151,12 @@ def fsc_report(
     if resolution is not None and _significance(masked, mask, 1 / resolution) < SIGNIFICANT_Z:
         resolution = None
     return FSCReport(unmasked, masked, randomised, corrected, resolution, start)
+
+
+def randomising_shell(unmasked: FSCCurve) -> int:
+    """The shell from which on phases are randomised; the last one where the FSC never falls that far."""
+    below = np.flatnonzero(unmasked.correlation[1:] < RANDOMISE_BELOW) + 1
+    return int(below[0]) if len(below) else len(unmasked.correlation) - 1
 
 
 def true_fsc(masked: Array, randomised: Array, start: int) -> Array:

@@ -18,7 +18,7 @@ CURVES = {
     "corrected": np.array([1.0, 0.99, 0.8, 0.3, -0.02]),
     "unmasked": np.array([1.0, 0.98, 0.6, 0.2, 0.0]),
     "masked": np.array([1.0, 0.99, 0.81, 0.35, 0.1]),
-    "phase_randomised": np.array([1.0, 0.99, 0.2, 0.1, 0.12]),
+    "randomised": np.array([1.0, 0.99, 0.2, 0.1, 0.12]),
 }
 
 

@@ -121,7 +121,7 @@ def test_maps_have_their_voxel_size_and_the_fsc_its_numbers(full: Population, tm
     assert float(blocks["general"]["rlnFinalResolution"].iloc[0]) == pytest.approx(record.resolution_A, abs=1e-6)
     fsc = blocks["fsc"]
     assert fsc["rlnSpectralIndex"].tolist() == list(range(9))
-    np.testing.assert_allclose(fsc["rlnResolution"], np.arange(9) / 160.0, atol=1e-6)
+    np.testing.assert_allclose(fsc["rlnResolution"], [1 / 999, *np.arange(1, 9) / 160.0], atol=1e-6)
     np.testing.assert_allclose(fsc["rlnAngstromResolution"][1:], 160.0 / np.arange(1, 9), atol=1e-5)
     np.testing.assert_allclose(fsc["rlnFourierShellCorrelationUnmaskedMaps"], maps["fsc"][2], atol=1e-6)
 

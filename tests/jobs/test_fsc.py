@@ -24,7 +24,7 @@ from mpop.jobs.fsc import (
     write_files,
 )
 from mpop.jobs.map_input import HalfMaps
-from mpop.maps.fsc import fsc
+from mpop.maps.fsc import FSCCurve, FSCReport, fsc, randomising_shell
 
 SEEDS = range(1, 5)  # to RELION, 0 and 1 are one
 
@@ -236,3 +236,27 @@ def test_divides_by_the_mtf_as_relion_does(tmp_path: Path, test_data: Path) -> N
     expected = theirs.guinier["rlnLogAmplitudesMTFCorrected"] - theirs.guinier["rlnLogAmplitudesOriginal"]
     np.testing.assert_allclose(found[2:-1], expected[2:-1], atol=0.002)
     assert _correlation(ours.sharpened, theirs.volume) > 0.999
+
+
+def test_counts_as_relion_did_in_a_real_project(test_data: Path) -> None:
+    """Six real postprocess.star: the shells that RELION calls its resolution and randomises from."""
+    for path in sorted((test_data / "relion5_tomo" / "PostProcess").glob("job*/postprocess.star")):
+        star = starfile.read(path)
+        general, table = star["general"], star["fsc"]
+        frequency = np.arange(len(table)) / (192 * 1.35)
+        curve = {
+            kind: FSCCurve(frequency, table[f"rlnFourierShellCorrelation{column}"].to_numpy(dtype=float))
+            for kind, column in (
+                ("corrected", "Corrected"),
+                ("unmasked", "UnmaskedMaps"),
+                ("masked", "MaskedMaps"),
+            )
+        }
+        start = randomising_shell(curve["unmasked"])
+        report = FSCReport(**curve, phase_randomised=curve["masked"], resolution_A=None, randomised_from=start)
+        assert relion_resolution_A(report) == pytest.approx(float(general["rlnFinalResolution"]), rel=1e-5)
+        assert 1 / frequency[start] == pytest.approx(float(general["rlnRandomiseFrom"]), rel=1e-5)
+        between = report.corrected.resolution()
+        assert between is not None
+        last = round(192 * 1.35 / float(general["rlnFinalResolution"]))
+        assert 1 / frequency[last] >= between > 1 / frequency[last + 1]
