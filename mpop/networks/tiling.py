@@ -31,23 +31,28 @@ def tile_edge(network: UNet) -> int:
 def predict(
     apply: Callable[[Tensor], Tensor], volume: Tensor, edge: int, multiple: int = 8, margin: int = MARGIN
 ) -> Tensor:
-    """What a network makes of a map (z, y, x): on the same device, of the same shape.
+    """What a network makes of a map (z, y, x), or of several (maps, z, y, x): on its device, of its shape.
 
-    apply: the network on (1, 1, z, y, x). edge: voxels along a tile; like all sizes it is brought to a `multiple`.
+    apply: the network on (1, maps, z, y, x); several maps need not become as many. edge: voxels along a tile; like
+    all sizes it is brought to a `multiple`.
     Equal to one application to the whole map when the margin is at least the network's reach.
     """
-    shape = volume.shape
+    shape = volume.shape[-3:]
     # the lattice of voxels is periodic, as the Fourier transforms that made the map are
-    padded = _padded(volume, multiple)
+    padded = _padded(volume[None] if volume.dim() == 3 else volume, multiple)
     edge = max(edge // multiple, -(-(2 * margin + FADE) // multiple) + 1) * multiple
-    total = torch.zeros_like(padded)
-    weights = torch.zeros_like(padded)
+    total = torch.zeros(0)
+    weights = torch.zeros_like(padded[0])
     with torch.no_grad():
-        for tile in _tiles(padded.shape, edge, multiple, margin):
+        for tile in _tiles(padded.shape[1:], edge, multiple, margin):
             weight = tile.weight(margin).to(volume.device)
-            total[tile.slices] += weight * apply(padded[tile.slices][None, None])[0, 0]
+            found = apply(padded[(slice(None), *tile.slices)][None])[0]
+            if not len(total):
+                total = found.new_zeros((len(found), *padded.shape[1:]))
+            total[(slice(None), *tile.slices)] += weight * found
             weights[tile.slices] += weight
-    return (total / weights)[: shape[0], : shape[1], : shape[2]]
+    result = (total / weights)[:, : shape[0], : shape[1], : shape[2]]
+    return result[0] if volume.dim() == 3 else result
 
 
 @dataclass(frozen=True)
@@ -85,8 +90,9 @@ def _tiles(shape: tuple[int, ...], edge: int, multiple: int, margin: int) -> Ite
 
 
 def _padded(volume: Tensor, multiple: int) -> Tensor:
-    missing = [(-size) % multiple for size in volume.shape]
+    """Maps (maps, z, y, x)."""
+    missing = [(-size) % multiple for size in volume.shape[1:]]
     if not any(missing):
         return volume
     ends = [number for size in reversed(missing) for number in (0, size)]
-    return pad(volume[None, None], ends, mode="circular")[0, 0]
+    return pad(volume[None], ends, mode="circular")[0]
