@@ -44,8 +44,6 @@ BEST = 0.8
 """Well-measured directions are those that reach this part of this quantile; their mean A is 1."""
 RIDGE = 0.01
 """Coefficients of their shell's mean that are added to those of a cone, as it may hold none."""
-LEAST_CONTRAST = 1.25
-"""Noise in poor directions must differ by this factor from that in good ones, to show that they are."""
 UNCERTAIN = 0.1
 """Error of A: cones of some degrees reach out of a gap, and what they find there is not in the data."""
 FAINTEST = 1e-6
@@ -79,27 +77,6 @@ class TransferModel:
         certain = np.maximum(np.square(self.amplitude) - np.float32(UNCERTAIN**2), 0)
         evidence = certain * _by_radius(self.signal, self.box)
         return np.divide(evidence, evidence + np.float32(noise_part) * self.noise)
-
-    def poorly_measured(self) -> float:
-        """The part of all directions whose coefficients hold less than a quarter of what those of good ones do.
-
-        0 when noise is about as strong there as elsewhere: in noisy maps some directions seem poor by chance, but
-        how often a direction was measured shows in its noise. Shells from a quarter of the limit on are taken, as
-        those before hold few coefficients.
-        """
-        shell = np.rint(shell_radius(self.box)).astype(np.intp)
-        held = np.square(self.amplitude) / self.noise
-        poor = total = 0
-        contrast = 0.0
-        for number in range(max(self.limit // 4, 1), self.limit + 1):
-            here = shell == number
-            is_poor = held[here] < np.quantile(held[here], BEST) / 4
-            total += len(is_poor)
-            if is_poor.any():
-                noise = np.log(self.noise[here])
-                poor += np.count_nonzero(is_poor)
-                contrast += noise[is_poor].sum() - np.count_nonzero(is_poor) * noise[~is_poor].mean()
-        return poor / total if abs(contrast) > np.log(LEAST_CONTRAST) * poor else 0.0
 
     def blend(self, data: Spectrum, prior: Map, prior_error: Array) -> Map:
         """The most likely density given a half-map and another estimate of it.
