@@ -57,7 +57,9 @@ def command(program: str, folder: Path) -> list[str]:
         start = "from mpop.cli.main import main; main()"
         return [sys.executable, "-c", start, "local-resolution", *files, "--mask", mask, "--out", out]
     options = f"--locres --angpix {PIXEL_A} --mask mask.mrc --adhoc_bfac 0 --o relion"
-    return ["sh", "-c", f"cd {folder} && exec relion_postprocess --i run_half1_class001_unfil.mrc {options}"]
+    # RELION writes a PDF into a folder of the name of its output, which must be there
+    relion = f"mkdir relion && exec relion_postprocess --i run_half1_class001_unfil.mrc {options}"
+    return ["sh", "-c", f"cd {folder} && {relion}"]
 
 
 def outputs(program: str, folder: Path) -> tuple[Path, Path]:

@@ -35,7 +35,7 @@ def orientations(
 ) -> None:
     """Measure how evenly views fill Fourier space: sampling, SCF*, efficiency E_od, preferred orientation.
 
-    Of a species, all tilt images of its particles are taken, and the figures are committed.
+    Of a species, all images of its particles are taken, and the figures are committed.
     """
     from mpop.jobs import orientations as job
 

@@ -21,6 +21,7 @@ from mpop.maps.sampling import Efficiency, ShellSampling, Views, directions_of_a
 from mpop.optics.weights import exposure_weights
 from mpop.population import Population
 from mpop.records.models import SpeciesRecord
+from mpop.records.stack import StackModel
 from mpop.records.tilt_series import ParticleSet, TiltSeriesModel
 
 PUBLISHED_RADIUS = 50.0
@@ -179,10 +180,10 @@ class RecordedOrientations:
 def orientations_of_species(
     population: Population, name: str, bfactor_A2: float = PUBLISHED_BFACTOR_A2, progress: Progress = silent
 ) -> RecordedOrientations:
-    """Of all tilt images of a species' particles, and commit the figures.
+    """Of all images of a species' particles, and commit the figures.
 
-    An image counts as much as it weighs in a reconstruction at the shell: the square of its exposure weight,
-    against the heaviest. Unused tilts do not count.
+    A tilt image counts as much as it weighs in a reconstruction at the shell: the square of its exposure weight,
+    against the heaviest. Unused tilts do not count. Each image of a stack counts once.
     """
     species = population.one_species(name)
     geometry = Geometry(species.diameter_A, species.resolution_A, species.symmetry, bfactor_A2)
@@ -207,12 +208,14 @@ def species_views(
     """The images of all particles of a species in all used tilts. Raises InputError when there is none."""
     parts: list[Views] = []
     for number, item in enumerate(sorted(species.particles), start=1):
-        model = population.tilt_series(population.item(item))
-        parts.append(series_views(model, population.particles(species, item), frequency))
+        model, particles = population.model(population.item(item)), population.particles(species, item)
+        parts.append(
+            stack_views(particles) if isinstance(model, StackModel) else series_views(model, particles, frequency)
+        )
         progress("viewing directions", number, len(species.particles))
     weight = np.concatenate([part.weight for part in parts]) if parts else np.zeros(0)
     if not weight.any():
-        raise InputError(f"species {species.name}: no particle is in a tilt that is used")
+        raise InputError(f"species {species.name}: no particle is in an image that is used")
     return Views(np.concatenate([part.direction for part in parts]), weight / weight.max())
 
 
@@ -224,3 +227,8 @@ def series_views(model: TiltSeriesModel, particles: ParticleSet, frequency: floa
     direction = rotation[:, torch.as_tensor(model.use), 2, :].numpy()
     weight = np.square(exposure_weights(model, np.array([frequency]))[model.use, 0])
     return Views(direction.reshape(-1, 3), np.tile(weight, len(particles)))
+
+
+def stack_views(particles: ParticleSet) -> Views:
+    """Directions of particles (p) of a stack, one image each."""
+    return Views(directions_of_angles(particles.angles_deg[:, 0]), np.ones(len(particles)))

@@ -19,6 +19,7 @@ from mpop.jobs.orientations import (
     orientations_of_species,
     orientations_of_table,
     series_views,
+    stack_views,
     table_views,
 )
 from mpop.jobs.verify import verify
@@ -75,6 +76,14 @@ def test_unused_tilts_do_not_count_and_exposure_does() -> None:
     assert weights == pytest.approx(expected)
     fine = series_views(model(), unturned(1), 0.3).weight
     assert fine[2] / fine[0] < weights[2] / weights[0]
+
+
+def test_a_particle_of_a_stack_is_seen_once_along_its_own_direction() -> None:
+    found = stack_views(
+        dataclasses.replace(particle_set(1, 2), angles_deg=np.array([[[0, 0, 5]], [[90, 90, 5.0]]]))
+    )
+    assert np.allclose(found.direction, [[0, 0, 1], [0, 1, 0]])
+    assert np.array_equal(found.weight, [1, 1])
 
 
 def test_a_species_takes_all_its_tilt_images_and_is_committed(tmp_path: Path) -> None:
