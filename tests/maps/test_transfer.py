@@ -1,0 +1,75 @@
+"""What half-maps hold of each coefficient, against what was put into them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from mpop.maps.filters import transform
+from mpop.maps.restoration import restore
+from mpop.maps.transfer import TransferModel, noise_within, transfer_by_power
+from tests.support.uneven_maps import BOX, GAP_DEG, UnevenMaps, frequencies, uneven_maps
+
+LIMIT = 22
+
+
+@pytest.fixture(scope="module")
+def uneven() -> UnevenMaps:
+    return uneven_maps()
+
+
+@pytest.fixture(scope="module")
+def model(uneven: UnevenMaps) -> TransferModel:
+    return restore(uneven.half1, uneven.half2, uneven.mask, LIMIT)[0].model
+
+
+def test_amplitude_and_noise_are_found_where_they_were_planted(uneven: UnevenMaps, model: TransferModel) -> None:
+    angle, radius = frequencies()
+    shells = (radius > 5) & (radius < 20)
+    inside, outside = shells & (angle < GAP_DEG - 10), shells & (angle > GAP_DEG + 10)
+    assert model.amplitude[inside].mean() < 0.04
+    assert 0.85 < model.amplitude[outside].mean() <= 1
+    assert model.noise[outside].mean() == pytest.approx(uneven.noise, rel=0.05)
+    assert model.noise[inside].mean() < 0.1 * uneven.noise
+
+
+def test_power_alone_finds_the_gap_less_sharply(uneven: UnevenMaps, model: TransferModel) -> None:
+    angle, radius = frequencies()
+    inside = (radius > 5) & (radius < 20) & (angle < GAP_DEG - 10)
+    first = transfer_by_power(uneven.half1, uneven.half2, uneven.mask, LIMIT)
+    assert model.amplitude[inside].mean() < first.amplitude[inside].mean() < 0.3
+
+
+def test_amplitude_is_that_of_friedel_mates_and_ends_at_the_limit(model: TransferModel) -> None:
+    plane = model.amplitude[:, :, 0]
+    mates = np.roll(plane[::-1, ::-1], 1, axis=(0, 1))
+    assert np.allclose(plane[1:, 1:], mates[1:, 1:], atol=1e-5)
+    radius = frequencies()[1]
+    assert np.all(model.amplitude[radius > LIMIT + 0.5] == 0)
+    assert model.amplitude[0, 0, 0] == 1
+
+
+def test_blending_is_the_mean_weighted_by_errors() -> None:
+    rng = np.random.default_rng(1)
+    data, prior = rng.standard_normal((2, BOX, BOX, BOX), dtype=np.float32)
+    shape = transform(data).shape
+    model = TransferModel(
+        np.full(shape, 0.5, dtype=np.float32), np.full(shape, 3.0, dtype=np.float32), np.ones(BOX // 2 + 1), LIMIT
+    )
+    blended = transform(model.blend(transform(data), prior, np.full(BOX // 2 + 1, 4.0)))
+    # variances of data / A and prior: 3 / 0.25 = 12 and 4
+    expected = (transform(data) / 0.5 / 12 + transform(prior) / 4) / (1 / 12 + 1 / 4)
+    inside = frequencies()[1] <= BOX // 2
+    assert np.allclose(blended[inside], expected[inside], rtol=1e-4, atol=1e-2)
+    assert np.abs(blended[~inside]).max() < 1e-2
+
+
+def test_measured_part_counts_the_noise_within_the_mask(uneven: UnevenMaps, model: TransferModel) -> None:
+    angle, radius = frequencies()
+    low = (np.rint(radius) == 8) & (angle > GAP_DEG + 10)
+    part = noise_within(uneven.mask)
+    assert part == pytest.approx(np.mean(uneven.mask**2), rel=1e-5)
+    signal = model.signal[8]
+    expected = signal / (signal + part * uneven.noise)
+    assert model.measured(part)[low].mean() == pytest.approx(expected, abs=0.05)
+    assert model.measured(part)[(np.rint(radius) == 8) & (angle < GAP_DEG - 10)].mean() < 0.1
