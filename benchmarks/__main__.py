@@ -3,13 +3,14 @@
 import argparse
 from pathlib import Path
 
-from benchmarks import collisions, projection, reconstruction, scale, store
+from benchmarks import collisions, local_resolution, projection, reconstruction, scale, store
 
 parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
 parser.add_argument("--quick", action="store_true", help="a small part of the data")
 parser.add_argument("--peers-python", type=Path, help="a Python with icechunk and dvc; see docs/benchmarks.md")
 arguments = parser.parse_args()
 reconstruction.run(arguments.quick)
+local_resolution.run(arguments.quick)
 projection.run(arguments.quick)
 store.run(arguments.quick, arguments.peers_python)
 scale.run(arguments.quick)
