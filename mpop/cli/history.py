@@ -108,6 +108,10 @@ def _show_lines(entry: HistoryEntry, signature: Signature) -> Iterator[str]:
         if job.score_before is not None and job.score_after is not None:
             yield f"    score {job.score_before:.1f} -> {job.score_after:.1f}"
         yield from (f"    failed: {failure.name}: {failure.reason}" for failure in job.failed)
+        for name, value in job.result.items():
+            if isinstance(value, str | int | float) and name != "name":
+                shown = f"{value:.4g}" if isinstance(value, float) else value
+                yield f"    {name.replace('_', ' ')}: {shown}"
         yield from (f"    warning: {warning}" for warning in job.warnings)
         yield "    " + ", ".join(f"{name} {number}" for name, number in sorted(job.software.items()))
 

@@ -18,6 +18,7 @@ from example_population import make_population, refine
 
 from mpop.cli import context
 from mpop.cli.main import app
+from mpop.jobs.analysis import Analysis
 from mpop.population import Population
 
 if TYPE_CHECKING:
@@ -351,3 +352,13 @@ def test_a_checkout_copies_no_array(population: Population, mpop: Run) -> None:
     assert population.one_species("ribosome").resolution_A == 25.0
     work_tree = sum(len(files) for folder, _, files in os.walk(population.root) if ".git" not in folder)
     assert work_tree == 1 + len(population.repository.entries())  # the records and the README
+
+
+def test_show_tells_what_a_job_on_maps_found(population: Population, mpop: Run) -> None:
+    species = population.one_species("ribosome")
+    result = {"name": "ribosome", "verdict": "Strong anisotropy.", "sphericity": 0.87654321, "curve": [1, 2]}
+    Analysis.of(population, species, "fsc3d", {"cone_deg": 20.0}).commit({}, result, "sphericity 0.88")
+    shown = mpop("show").splitlines()
+    assert "    verdict: Strong anisotropy." in shown
+    assert "    sphericity: 0.8765" in shown
+    assert not any("curve" in line for line in shown)
