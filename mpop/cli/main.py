@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +14,7 @@ from mpop.cli import (
     context,
     correct,
     demo,
+    denoise,
     export,
     fsc,
     fsc3d,
@@ -46,6 +46,8 @@ app = typer.Typer(
 
 def _version(wanted: bool) -> None:
     if wanted:
+        from importlib.metadata import version
+
         print(f"mpop {version('mpop')}")
         raise typer.Exit
 
@@ -79,6 +81,7 @@ for module in (
     local_resolution,
     orientations,
     correct,
+    denoise,
     relion,
     remotes,
     request,

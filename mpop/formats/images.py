@@ -10,7 +10,6 @@ from pathlib import Path
 
 import mrcfile
 import numpy as np
-import tifffile
 from mrcfile.mrcfile import MrcFile
 from mrcfile.mrcinterpreter import MrcInterpreter
 from mrcfile.utils import data_dtype_from_header, data_shape_from_header
@@ -143,6 +142,8 @@ def _voxel_size(cell_A: float, sampling: int) -> float | None:
 
 
 def _decode_tiff(content: bytes, path: Path) -> NDArray:
+    import tifffile  # maps are MRC, and wait for nothing else
+
     try:
         with io.BytesIO(content) as stream:
             return np.asarray(tifffile.imread(stream))
