@@ -1,6 +1,6 @@
 """Training steps per CPU-second, beside spIsoNet: the same network, batch and size of cubes, one thread.
 
-    python -m benchmarks.training --peer CHECKOUT --peers-python PYTHON
+    python -m benchmarks.training [--quick] [--spisonet CHECKOUT --spisonet-python PYTHON]
 
 CHECKOUT: of github.com/IsoNet-cryoET/spIsoNet. PYTHON: one with mrcfile, numpy, scikit-image, torch and tqdm.
 Each program is started for few and for many steps, by turns; the difference is what steps cost, without the start.
@@ -34,7 +34,7 @@ WIDTH, EDGE, BATCH, BOX = 16, 32, 2, 64
 CUBES = 16
 """Written for the peer, which goes through them once per epoch: 8 steps."""
 
-PEER, SAME_LOSS, OWN_LOSS = "spIsoNet", "mpop, spIsoNet's loss", "mpop correct"
+PEER, SAME_LOSS, OWN_LOSS = "spIsoNet", "mpop, same loss", "mpop correct"
 
 Case = tuple[str, int, bool]
 """Program, half-maps, and whether all multiplications are in float32."""
@@ -51,19 +51,25 @@ CASES: tuple[Case, ...] = (
 )
 
 
-def run(quick: bool, peer: Path | None, peers_python: Path | None, repeats: int = 3) -> None:
+def run(
+    quick: bool = False, spisonet: Path | None = None, spisonet_python: Path | None = None, repeats: int = 3
+) -> None:
     """Measure and print."""
-    cases = [case for case in CASES if case[0] != PEER or (peer and peers_python)]
+    driver = Path(__file__).with_name("spisonet_training.py")
+    peer = [str(spisonet_python), str(driver), str(spisonet)] if spisonet and spisonet_python else None
+    cases = [case for case in CASES if case[0] != PEER or peer]
     if len(cases) < len(CASES):
-        console.print("spIsoNet is left out: say --peer CHECKOUT and --peers-python PYTHON to have it")
-    few, many = (1, 2) if quick else (1, 4)
+        console.print("spIsoNet is left out: say --spisonet CHECKOUT and --spisonet-python PYTHON to have it")
+    few, many = (1, 2) if quick else (1, 3)
     seconds: dict[Case, list[float]] = {case: [] for case in cases}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         _write_cubes(folder)
         for _ in range(1 if quick else repeats):
             for case in cases:
-                short, long = (_cpu_seconds(case, epochs, folder, peer, peers_python) for epochs in (few, many))
+                short, long = (
+                    _cpu_seconds(case, epochs, folder, spisonet, spisonet_python) for epochs in (few, many)
+                )
                 seconds[case].append((long - short) / ((many - few) * CUBES // BATCH))
     rows = []
     for case, found in seconds.items():
@@ -71,22 +77,21 @@ def run(quick: bool, peer: Path | None, peers_python: Path | None, repeats: int 
         step = statistics.median(found)
         against = seconds.get((PEER, halves, True))
         ratio = f"{statistics.median(against) / step:.2f}" if against else "-"
-        spread = f"{min(found):.3f} to {max(found):.3f}"
+        spread = f"{min(found):.2f}, {max(found):.2f}"
         numbers = "float32" if exact else str(arithmetic(torch.device("cpu")).multiply).removeprefix("torch.")
         rows.append([program, numbers, str(halves), f"{step:.3f}", spread, f"{1 / step:.2f}", ratio])
     title = f"Training, {BATCH} cubes of {EDGE}^3, U-Net of width {WIDTH}; {machine()}"
-    show(title, ["", "numbers", "halves", "CPU-s per step", "spread", "steps per CPU-s", "times spIsoNet"], rows)
+    show(title, ["", "numbers", "halves", "CPU-s / step", "from, to", "steps / CPU-s", "ratio"], rows)
 
 
-def _cpu_seconds(case: Case, epochs: int, folder: Path, peer: Path | None, peers_python: Path | None) -> float:
+def _cpu_seconds(case: Case, epochs: int, folder: Path, peer: list[str]) -> float:
     program, halves, exact = case
-    if program != PEER:
+    if program == PEER:
+        command = [*peer, str(folder), str(WIDTH), str(epochs), str(halves)]
+    else:
         command = [sys.executable, "-m", "benchmarks.training", "--steps", str(epochs * CUBES // BATCH)]
         command += ["--halves", str(halves), *(["--exact"] if exact else [])]
         command += ["--own-loss"] if program == OWN_LOSS else []
-    else:
-        driver = Path(__file__).with_name("spisonet_training.py")
-        command = [str(peers_python), str(driver), str(peer), str(folder), str(WIDTH), str(epochs), str(halves)]
     return run_measured(command, folder).cpu_s
 
 
@@ -125,10 +130,8 @@ def train_here(steps: int, halves: int, exact: bool, own_loss: bool) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m benchmarks.training", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer steps, once")
-    parser.add_argument("--peer", type=Path, help="a checkout of spIsoNet")
-    parser.add_argument(
-        "--peers-python", type=Path, help="a Python with what spIsoNet needs; see docs/benchmarks.md"
-    )
+    parser.add_argument("--spisonet", type=Path, help="a checkout of IsoNet-cryoET/spIsoNet")
+    parser.add_argument("--spisonet-python", type=Path, help="a Python with what its training needs")
     parser.add_argument("--steps", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--halves", type=int, default=2, help=argparse.SUPPRESS)
     parser.add_argument("--exact", action="store_true", help=argparse.SUPPRESS)
@@ -138,4 +141,4 @@ if __name__ == "__main__":
     if arguments.steps is not None:
         train_here(arguments.steps, arguments.halves, arguments.exact, arguments.own_loss)
     else:
-        run(arguments.quick, arguments.peer, arguments.peers_python, arguments.repeats)
+        run(arguments.quick, arguments.spisonet, arguments.spisonet_python, arguments.repeats)

@@ -216,6 +216,7 @@ class _Training:
         torch.save(state, new)
         fsync(new)
         new.replace(path)
+        fsync(path.parent)
 
     def _load(self, path: Path) -> None:
         state = _read(path)
