@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Programs that the tests need and that are not Python packages: Git, an ssh server, and a C compiler for the library
-# that makes disks fail. Installs what is missing where that is possible (Debian, as root); elsewhere says what to
-# install.
+# Programs that the tests need and that are not Python packages: Git, an ssh server, a C compiler for the library that
+# makes disks fail, and RELION 3.1. Installs what is missing where that is possible (Debian, as root); elsewhere says
+# what to install. Tests with RELION are skipped where it is not there.
 set -euo pipefail
 
 missing=()
@@ -9,9 +9,13 @@ command -v git >/dev/null || missing+=(git)
 command -v ssh >/dev/null || missing+=(openssh-client)
 command -v sshd >/dev/null || [ -x /usr/sbin/sshd ] || missing+=(openssh-server)
 command -v cc >/dev/null || command -v gcc >/dev/null || command -v clang >/dev/null || missing+=(gcc libc6-dev)
+debian=$([ "$(id -u)" -eq 0 ] && command -v apt-get || true)
+if ! command -v relion_refine_mpi >/dev/null; then
+    if [ -n "$debian" ]; then missing+=(relion); else echo "no relion_refine_mpi: tests with it are skipped" >&2; fi
+fi
 [ ${#missing[@]} -eq 0 ] && exit 0
 
-if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then
+if [ -n "$debian" ]; then
     export DEBIAN_FRONTEND=noninteractive
     policy=/usr/sbin/policy-rc.d # asked before a server is started: none is to be, only tests start one
     if [ ! -e "$policy" ]; then

@@ -25,11 +25,11 @@ def relion_external_reconstruct(
         float, typer.Option(envvar="MPOP_START_RESOLUTION", help="Correct from this resolution on, A.")
     ] = 15.0,
     limit_fsc: Annotated[
-        float, typer.Option(envvar="MPOP_LIMIT_FSC", help="Correct to where the FSC falls to this.")
+        float, typer.Option(envvar="MPOP_LIMIT_FSC", help="The resolution is where the FSC falls to this.")
     ] = 0.143,
     low_pass: Annotated[
-        bool, typer.Option(envvar="MPOP_LOW_PASS", help="Leave nothing beyond that resolution.")
-    ] = True,
+        bool, typer.Option(envvar="MPOP_LOW_PASS", help="Leave nothing beyond the resolution.")
+    ] = False,
     whitening: Annotated[
         bool, typer.Option(envvar="MPOP_WHITENING", help="Make all shells beyond --whitening-low equally strong.")
     ] = False,

@@ -17,6 +17,7 @@ from mpop.errors import InputError
 from mpop.formats.external_reconstruct import ReconstructRequest, read_request
 from mpop.formats.images import read_map, write_map
 from mpop.formats.relion_iteration import IterationState, initial_low_pass_A, read_before, starting_reference
+from mpop.maps.filters import low_pass
 from mpop.maps.gridding import SliceSums, reconstruct
 from mpop.maps.masks import soft_sphere
 from mpop.maps.spectra import spliced, whitened, with_spectrum_of
@@ -37,9 +38,9 @@ class HookOptions:
     start_resolution_A: float = 15.0
     """Resolution from which on to correct."""
     limit_fsc: float = 0.143
-    """Correct to the resolution at which the FSC falls to this."""
-    low_pass: bool = True
-    """Leave nothing beyond that resolution; otherwise RELION's own map goes on there."""
+    """The resolution is where the FSC falls to this."""
+    low_pass: bool = False
+    """Leave nothing beyond the resolution, not even in directions where there is more."""
     whitening: bool = False
     """Make shells beyond whitening_low_A as strong as the one there."""
     whitening_low_A: float = 10.0
@@ -95,11 +96,8 @@ def reconstruct_for_relion(star: Path, options: HookOptions | None = None) -> Ho
     if not closed:
         known = evidence(sums, prior)
         unevenness = float(known.unevenness[1 : last + 1].mean())
-        volume = restore(reconstruct(sums), known, mask, last)
+        volume = restore(reconstruct(sums), known, mask)
         steps.append("restored")
-        if not options.low_pass:
-            volume = spliced(volume, plain, last)
-            steps.append("RELION's map beyond")
     if options.keep_lowres:
         volume, done = _with_low_resolution(volume, request, state, mask, options)
         steps.append(done)
@@ -108,12 +106,15 @@ def reconstruct_for_relion(star: Path, options: HookOptions | None = None) -> Ho
         if 0 < first < last:
             volume = whitened(volume, mask, first, last)
             steps.append(f"whitened beyond {options.whitening_low_A:g} A")
+    if options.low_pass and not closed:
+        volume = low_pass(volume, state.pixel_size_A, request.box * state.pixel_size_A / last)
+        steps.append("low-passed")
     return _finish(
         request,
         volume,
         state.pixel_size_A,
         plain=plain if steps else None,
-        reason=closed or f"corrected to {resolution:.2f} A",
+        reason=closed or f"corrected at {resolution:.2f} A",
         corrected=not closed,
         steps=steps,
         resolution_A=resolution,
