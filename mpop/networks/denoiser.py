@@ -88,10 +88,11 @@ class Denoiser:
                 return cls(tuple(found[name] for name in names))
         raise StateError("the stored denoiser is not one that this mpop reads; update mpop, or train a new one")
 
-    @property
-    def kind(self) -> Networks:
-        """How the half-maps share it."""
-        return "shared" if len(self.networks) == 1 else "independent"
+    def suits(self, options: DenoiseOptions) -> bool:
+        """Whether a training with these options can go on from it."""
+        width = options.width
+        as_wide = width is None or all(len(each.get("stem.weight", ())) == width for each in self.networks)
+        return len(self.networks) == len(NAMES[options.networks]) and as_wide
 
     def network(self, number: int, start: Tensor, scale: Tensor) -> GainNetwork:
         """One of the networks. Raises StateError when its numbers do not fit together."""
@@ -140,7 +141,7 @@ def denoise(
     where one is asked for, is not used. Raises InputError for options that do not fit the maps.
     """
     options = options or DenoiseOptions()
-    if denoiser is not None and (denoiser.kind != options.networks or not _is_wide(denoiser, options.width)):
+    if denoiser is not None and not denoiser.suits(options):
         denoiser = None
     options = fitting(options, len(half1), denoiser is not None)
     subject = Subject.of(half1, half2, mask, pixel_size_A)
@@ -177,10 +178,6 @@ def fitting(options: DenoiseOptions, box: int, continued: bool = False) -> Denoi
         cube=cube,
         devices=tuple(str(device) for device in found),
     )
-
-
-def _is_wide(denoiser: Denoiser, width: int | None) -> bool:
-    return width is None or all(len(each.get("stem.weight", ())) == width for each in denoiser.networks)
 
 
 class _Loss(nn.Module):

@@ -1,0 +1,85 @@
+"""`mpop denoise`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from mpop.cli import context
+from mpop.cli.context import JsonOption, angstrom, emit
+from mpop.cli.map_arguments import AngpixOption, MapsArgument, MaskOption, OutOption, read_maps
+from mpop_store.errors import InputError
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the application."""
+    app.command()(denoise)
+
+
+def denoise(
+    maps: MapsArgument,
+    mask: MaskOption = None,
+    out: OutOption = None,
+    angpix: AngpixOption = None,
+    networks: Annotated[
+        str,
+        typer.Option(
+            metavar="shared|independent", help="One network for both half-maps, as in M, or one for each."
+        ),
+    ] = "shared",
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Training steps of each network.", show_default=False)
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of all chance in training.")] = 0,
+    json: JsonOption = False,
+) -> None:
+    """Denoise two half-maps, each alone, by a network that learned what they have in common.
+
+    With --out: half1.mrc, half2.mrc, map.mrc (the denoised mean), and a report. Of a species, the maps and the
+    network are committed, and the next call goes on from that network; its half-maps stay as they were measured.
+    """
+    context.options.json |= json
+    if networks not in ("shared", "independent"):
+        raise InputError(f"--networks {networks}: there are shared, independent")
+    if len(maps) == 2 and out is None:
+        raise InputError("--out DIR is missing: where should the denoised maps be written?")
+    from mpop.jobs import denoise as job
+    from mpop.networks.denoiser import DenoiseOptions
+
+    given = read_maps(maps, mask, angpix)
+    device, threads = context.device(), context.threads()
+    devices = None if context.options.device == "auto" else (device,)  # all GPUs, if there are several
+    options = DenoiseOptions(networks=networks, steps=steps, seed=seed, devices=devices)
+    folder = None if out is None else _folder(out)
+    commit = None
+    with context.progress_bars() as progress:
+        if given.species is None:
+            found, _ = job.denoise_half_maps(given, options, progress=progress)
+        else:
+            found, commit = job.denoise_species(context.population(), given, options, progress, device, threads)
+    files: list[Path] = []
+    if folder is not None:
+        from mpop.reports.denoise import write_report
+
+        files = [write_report(folder, found, f"mpop denoise {' '.join(maps)}."), folder / "report.json"]
+        files += job.write_files(found, folder)
+    text = "\n".join(_lines(found.numbers, commit, files))
+    emit("denoise", {**found.numbers, "commit": commit, "files": files}, text)
+
+
+def _folder(out: Path) -> Path:
+    folder = context.relative(out)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _lines(found: dict[str, Any], commit: str | None, files: list[Path]) -> list[str]:
+    lines = [found["verdict"], *(f"  {reason}" for reason in found["reasons"])]
+    lines.append(f"Resolution of the half-maps {angstrom(found['resolution_A'])}, networks {found['networks']}")
+    if commit is not None:
+        lines.append(f"Committed as {commit[:10]}")
+    if files:
+        lines.append(f"Report: {files[0]}")
+    return lines
