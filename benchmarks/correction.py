@@ -97,7 +97,7 @@ if __name__ == "__main__":
     parser.add_argument("--models", type=Path, help="the folder of the atomic models")
     parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS, help="of the phantom")
     parser.add_argument("--steps", type=int, help="of training; 0: no network")
-    parser.add_argument("--rotations", choices=("cube", "any"), default="cube")
+    parser.add_argument("--rotations", choices=("cube", "any"), default="any")
     parser.add_argument("--joint", action="store_true")
     given = parser.parse_args()
     torch.set_num_threads(1)

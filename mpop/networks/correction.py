@@ -53,7 +53,7 @@ class CorrectionOptions:
     batch: int | None = None
     seed: int = 0
     joint: bool = False
-    rotations: Literal["cube", "any"] = "cube"
+    rotations: Literal["cube", "any"] = "any"
     devices: tuple[str, ...] | None = None
     exact: bool = False
 
@@ -92,11 +92,11 @@ def correct(
     options = fitting(options or CorrectionOptions(), len(half1))
     if not np.any(mask == 0):
         raise InputError("the mask leaves no solvent: some voxels of it must be 0")
-    limit = _limit(half1, half2, mask, pixel_size_A, options.limit_A)
-    if limit is None:
-        return Correction(half1, half2, 0, None, reason="the half-maps hold no signal in common")
     levels = [float(half[mask == 0].mean()) for half in (half1, half2)]
     halves = [half - np.float32(level) for half, level in zip((half1, half2), levels, strict=True)]
+    limit = _limit(halves[0], halves[1], mask, pixel_size_A, options.limit_A)
+    if limit is None:
+        return Correction(half1, half2, 0, None, reason="the half-maps hold no signal in common")
     restored = restore(halves[0], halves[1], mask, limit, progress)
     if not is_uneven(restored[0].model, mask, options.seed):
         reason = "no significant anisotropy: directions differ no more than noise makes them"

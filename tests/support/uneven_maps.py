@@ -74,7 +74,8 @@ def uneven_maps(gap: bool = True, noise: float = 0.02, seed: int = 0) -> UnevenM
         )
         for _ in range(3)
     ]
-    return UnevenMaps(truth, *(half.astype(np.float32) for half in halves), mask.astype(np.float32), power)
+    half1, half2, spare = (half.astype(np.float32) for half in halves)
+    return UnevenMaps(truth, half1, half2, spare, mask.astype(np.float32), power)
 
 
 def _distance() -> np.ndarray:
