@@ -67,9 +67,7 @@ def run(
         _write_cubes(folder)
         for _ in range(1 if quick else repeats):
             for case in cases:
-                short, long = (
-                    _cpu_seconds(case, epochs, folder, spisonet, spisonet_python) for epochs in (few, many)
-                )
+                short, long = (_cpu_seconds(case, epochs, folder, peer or []) for epochs in (few, many))
                 seconds[case].append((long - short) / ((many - few) * CUBES // BATCH))
     rows = []
     for case, found in seconds.items():
@@ -117,7 +115,7 @@ def train_here(steps: int, halves: int, exact: bool, own_loss: bool) -> None:
     """What one measured process of mpop does."""
     axis = np.abs(np.fft.fftfreq(BOX))
     cone = axis[:, None, None] <= np.hypot(axis[:, None], np.fft.rfftfreq(BOX))
-    filters = {EDGE: filter_of_cubes(cone, EDGE)}
+    filters = {EDGE: filter_of_cubes(cone.astype(np.float32), EDGE)}
     loss, maps = FourTermLoss(filters, through_targets=True), _maps(halves)
     if own_loss:
         loss, maps = CorrectionLoss(filters, CUBE_ROTATIONS, halves), _maps(halves * (3 + len(CUBE_ROTATIONS)))
