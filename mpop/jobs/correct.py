@@ -28,7 +28,7 @@ from mpop.maps.directions import centred
 from mpop.maps.hold_out import Agreement, agreement, withhold
 from mpop.maps.judging import Changes, changes
 from mpop.maps.transfer import noise_within
-from mpop.networks.correction import Correction, CorrectionOptions, correct
+from mpop.networks.correction import Correction, CorrectionOptions, correct, fitting
 from mpop.population import Population
 
 NEARLY = 1.05
@@ -141,7 +141,7 @@ def correct_species(
 ) -> tuple[Finding, str | None]:
     """Correct the half-maps of a species, judge, and commit; the commit is None when HEAD holds this very job."""
     assert maps.species is not None
-    options = options or CorrectionOptions()
+    options = fitting(options or CorrectionOptions(), maps.box)
     parameters = {**asdict(options), "hold_out": hold_out}
     seed = parameters.pop("seed")
     del parameters["devices"]  # recorded beside the parameters; the result is to be the same on all

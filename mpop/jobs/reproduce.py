@@ -16,6 +16,7 @@ from typing import Any
 from mpop.comparison import MapDifference, ParticleChange, Quantity, compare_maps, compare_models
 from mpop.comparison.particles import compare_particles, summarise
 from mpop.errors import InputError, StateError
+from mpop.jobs.analyse_again import AGAIN, analyse_again
 from mpop.jobs.environment import choose_device, software_versions, use_threads
 from mpop.jobs.progress import Progress, silent
 from mpop.jobs.reconstruct import reconstruct_species
@@ -108,6 +109,7 @@ def _again_reconstruct(
 RUN_AGAIN: dict[str, Callable[[Population, JobRecord, str, int, Progress], JobRecord]] = {
     "refine": _again_refine,
     "reconstruct": _again_reconstruct,
+    **dict.fromkeys(AGAIN, analyse_again),
 }
 
 
@@ -135,6 +137,7 @@ def reproduce(
         ran = RUN_AGAIN[job.verb](again, job, used_device, used_threads, progress)
         species = [_species(population, again, path, commit.id) for path in _changed(commit, "species", 1)]
         items = [_item(population, again, path, commit.id) for path in _changed(commit, "items", 2)]
+    same_result = (ran.result, ran.result_object) == (job.result, job.result_object)
     failed = {one.item for one in job.failed}
     now = software_versions() | {"device": used_device, "threads": used_threads}
     recorded = job.software | {"device": job.device, "threads": job.threads}
@@ -142,7 +145,7 @@ def reproduce(
         commit.id,
         base,
         job,
-        all(one.is_identical for one in [*species, *items]),
+        same_result and all(one.is_identical for one in [*species, *items]),
         ran.id == job.id,
         species,
         items,
