@@ -71,5 +71,5 @@ def relion_external_reconstruct(
     result: HookResult = reconstruct_for_relion(path, options)
     parts = [result.reason, *result.steps]
     if result.unevenness is not None:
-        parts.append(f"views {result.unevenness:.1f} times more uneven than RELION's tau2 takes them for")
+        parts.append(f"unevenness of views {result.unevenness:.1f}")
     emit("relion-external-reconstruct", result, f"mpop: {result.map.name}: {'; '.join(parts)}")

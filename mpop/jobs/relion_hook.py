@@ -73,7 +73,7 @@ class HookResult:
     resolution_A: float | None
     healpix_order: int | None
     unevenness: float | None
-    """By how much RELION's tau2 was too small, mean over shells; 1 for even views."""
+    """Mean weight of coefficients times their mean inverse weight, mean over shells; 1 for even views."""
 
 
 def reconstruct_for_relion(star: Path, options: HookOptions | None = None) -> HookResult:

@@ -3,17 +3,13 @@
 Sums over slices say how much every coefficient x of a half-map can be trusted: its noise has the variance 1 / w.
 With the power S of the density the most likely map is
 
-    y = (w x + p / S) / (w + 1 / S),    p = 0
+    y = (w x + p / S) / (w + 1 / S)
 
-RELION takes S = tau2 = SSNR / mean(w) of a shell, with the SSNR from the FSC. That holds where views are even. The
-noise that lowers the FSC has the power mean(1 / w), to which hardly measured coefficients contribute most, so that
-
-    S = SSNR mean(1 / w) = tau2 mean(w) mean(1 / w)
-
-With preferred views the two means differ by a factor of ten, and RELION damps what was measured least by as much
-too much. After that p takes up what density is like: none outside of the mask, none below the solvent's, and S
-becomes the power of its error. This is weighting by the FSC, coefficient by coefficient: directions that were
-measured well keep their detail beyond the resolution of all.
+with p another estimate of the density. RELION takes p = 0 and S = tau2 = SSNR / mean(w) of a shell, the SSNR from
+the FSC. With preferred views that damps most what was measured least. Here p is what the density may be: nothing
+outside of the mask, and nothing below the solvent's, so that directions without data follow from the others. This
+is weighting by the FSC, coefficient by coefficient: directions that were measured well keep their detail beyond
+the resolution of all.
 
 Nothing of the other half-map enters but the FSC, as in RELION.
 """
@@ -37,9 +33,6 @@ LEAST_WEIGHT = 1e-3
 FSC."""
 PROJECTIONS = 10
 """Alternations of data and density."""
-DENSITY_ERROR = 0.25
-"""Power of the error of a density that obeys what densities are like, in parts of the signal's. Results hardly
-depend on it."""
 SOLVENT_MARGIN = 1.0
 """Density counts from so many standard deviations of the solvent's noise above its mean."""
 
@@ -85,7 +78,7 @@ def evidence(sums: SliceSums, prior: Array) -> Evidence:
     beyond = np.float32(noise.max())
     return Evidence(
         np.where(weight > 0, noise, beyond).astype(np.float32) * np.float32(unit),
-        prior * unevenness * unit,
+        prior * unit,
         unevenness,
     )
 
@@ -100,7 +93,7 @@ def restore(volume: Map, known: Evidence, mask: Map) -> Map:
     restored = known.blend(data, np.zeros_like(volume), known.signal)
     margin = SOLVENT_MARGIN * solvent_noise(restored, mask)
     for _ in range(PROJECTIONS):
-        restored = known.blend(data, above_solvent(restored, mask, margin), DENSITY_ERROR * known.signal)
+        restored = known.blend(data, above_solvent(restored, mask, margin), known.signal)
     return restored + level
 
 
