@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from benchmarks import collisions, local_resolution, projection, reconstruction, scale, store, training
+from benchmarks import collisions, denoiser, local_resolution, projection, reconstruction, scale, store, training
 
 parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
 parser.add_argument("--quick", action="store_true", help="a small part of the data")
@@ -15,6 +15,7 @@ reconstruction.run(arguments.quick)
 local_resolution.run(arguments.quick)
 projection.run(arguments.quick)
 store.run(arguments.quick, arguments.peers_python)
+denoiser.run(arguments.quick)
 training.run(arguments.quick, arguments.spisonet, arguments.spisonet_python)
 scale.run(arguments.quick)
 collisions.run(arguments.quick)  # last, as it keeps to one core
