@@ -107,7 +107,7 @@ def correct(
             Subject.of(half, other, result, mask)
             for half, other, result in zip(halves, reversed(halves), restored, strict=True)
         ]
-        improved, learned = learn(subjects, mask, _training(options), progress, checkpoint_folder)
+        improved, learned = learn(subjects, mask, _training(options, len(half1)), progress, checkpoint_folder)
         corrected = [subject.density for subject in improved]
     first, second = (
         _up_to(limit, result, half) + np.float32(level)
@@ -141,7 +141,7 @@ def fitting(options: CorrectionOptions, box: int) -> CorrectionOptions:
     )
 
 
-def _training(options: CorrectionOptions) -> Training:
+def _training(options: CorrectionOptions, box: int) -> Training:
     assert options.steps and options.batch and options.width and options.cube and options.devices
     steps = max(1, options.steps // ROUNDS)
     plan = Plan(
@@ -152,7 +152,7 @@ def _training(options: CorrectionOptions) -> Training:
         seed=options.seed,
     )
     arithmetics = tuple(arithmetic(device, options.exact) for device in devices(list(options.devices)))
-    turns = rotations(options.rotations == "cube", options.seed)
+    turns = rotations(options.rotations == "cube", box, options.seed)
     return Training(plan, options.width, options.cube, options.joint, turns, arithmetics)
 
 

@@ -29,6 +29,9 @@ Spectrum = NDArray[np.complex64]
 
 DEPTH = 3
 """Levels of the network below that of the voxels."""
+LARGE_BOX = 128
+"""Voxels from which on there are fewer examples than rotations of a cube."""
+LEAST_EXAMPLES = 6
 ROUNDS = 2
 """Examples are made anew from better densities so many times."""
 
@@ -97,11 +100,14 @@ class Subject:
         return replace(self, density=model.blend(self.spectrum, prior, error))
 
 
-def rotations(of_a_cube: bool, seed: int) -> tuple[Rotation, ...]:
-    """All of a cube's, or as many random ones."""
+def rotations(of_a_cube: bool, box: int, seed: int) -> tuple[Rotation, ...]:
+    """One for each example, of a cube or any; fewer for large maps, where an example takes long and holds much."""
+    most = len(CUBE_ROTATIONS)
+    number = int(np.clip(round(most * (LARGE_BOX / box) ** 2), LEAST_EXAMPLES, most))
+    chance = np.random.default_rng((seed, 2))
     if of_a_cube:
-        return CUBE_ROTATIONS
-    return tuple(AnyRotation.random(len(CUBE_ROTATIONS), rng=np.random.default_rng((seed, 2))).as_matrix())
+        return tuple(CUBE_ROTATIONS[chosen] for chosen in chance.permutation(most)[:number])
+    return tuple(AnyRotation.random(number, rng=chance).as_matrix())
 
 
 def learn(

@@ -104,6 +104,12 @@ def test_numbers_that_cannot_be(options: CorrectionOptions, what: str) -> None:
         fitting(options, BOX)
 
 
+def test_large_maps_have_fewer_examples() -> None:
+    for of_a_cube in (True, False):
+        assert [len(rotations(of_a_cube, box, seed=1)) for box in (48, 128, 192, 512)] == [24, 24, 11, 6]
+    assert len(set(rotations(True, 192, seed=1))) == 11
+
+
 def test_defaults_fit_the_box() -> None:
     assert fitting(CorrectionOptions(devices=("cpu",)), 28).cube == 24
     assert fitting(CorrectionOptions(devices=("cpu",)), 200).cube == 32
