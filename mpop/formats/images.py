@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import math
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +23,7 @@ from mpop.formats.files import replacing
 MRC_SUFFIXES = {".mrc", ".mrcs", ".map", ".st", ".ali", ".rec"}
 TIFF_SUFFIXES = {".tif", ".tiff"}
 LABEL = "mpop"
+GZIP_BEGIN = b"\x1f\x8b"
 
 
 def read_image(path: str | Path) -> NDArray[np.float32]:
@@ -46,9 +49,12 @@ def decode_image(content: bytes, path: str | Path) -> tuple[NDArray[np.float32],
 
 
 def read_map(path: str | Path) -> tuple[NDArray[np.float32], float | None]:
-    """A cubic map (z, y, x) and the voxel size of its header, None where it claims nothing (0 or 1 A)."""
+    """A cubic map (z, y, x) and the voxel size of its header, None where it claims nothing (0 or 1 A).
+
+    The file may be gzipped, as EMDB's are.
+    """
     path = Path(path)
-    data, pixel_size = _decode_mrc(_content(path), path)
+    data, pixel_size = _decode_mrc(_unpacked(_content(path), path), path)
     if data.ndim != 3 or len(set(data.shape)) != 1:
         raise InputError(f"{path}: a map must be a cube, this is {' x '.join(map(str, data.shape[::-1]))}")
     return _as_float(data, path), pixel_size
@@ -155,6 +161,15 @@ def _content(path: Path) -> bytes:
     if not path.is_file():
         raise InputError(f"{path}: no such file")
     return path.read_bytes()
+
+
+def _unpacked(content: bytes, path: Path) -> bytes:
+    if not content.startswith(GZIP_BEGIN):
+        return content
+    try:
+        return gzip.decompress(content)
+    except (OSError, EOFError, zlib.error) as error:
+        raise InputError(f"{path}: not a readable gzip file ({_one_line(error)})") from error
 
 
 def _as_float(data: NDArray, path: Path) -> NDArray[np.float32]:

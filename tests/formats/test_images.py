@@ -179,3 +179,17 @@ def test_complex_data_and_turned_axes_are_refused(tmp_path: Path) -> None:
 def test_a_missing_file_is_said_to_be_missing(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"nowhere\.mrc: no such file"):
         read_image(tmp_path / "nowhere.mrc")
+
+
+def test_a_gzipped_map_is_read_and_half_of_one_is_named(tmp_path: Path) -> None:
+    volume = np.random.default_rng(0).normal(size=(6, 6, 6)).astype(np.float32)
+    write_map(tmp_path / "map.mrc", volume, 1.5)
+    packed = gzip.compress((tmp_path / "map.mrc").read_bytes())
+    (tmp_path / "map.mrc.gz").write_bytes(packed)
+    found, pixel = read_map(tmp_path / "map.mrc.gz")
+    np.testing.assert_array_equal(found, volume)
+    assert pixel == 1.5
+    for spoilt in (packed[: len(packed) // 2], packed[:10] + b"\0" * 50, packed[:2]):
+        (tmp_path / "map.mrc.gz").write_bytes(spoilt)
+        with pytest.raises(InputError, match=r"map\.mrc\.gz: not a readable gzip file"):
+            read_map(tmp_path / "map.mrc.gz")
