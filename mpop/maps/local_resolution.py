@@ -2,8 +2,8 @@
 
 The maps are filtered to a band first and looked at in a window then, not the other way around. A window or a mask
 that comes after the filter correlates nothing (Penczek 2020), so that noise has a local FSC of zero wherever it is
-and phases need not be randomised. In a band around frequency k, with a, b the filtered half-maps, m the mask and
-w the window,
+and phases need not be randomised. In a band around frequency k, with a, b the whitened and filtered half-maps, m
+the mask and w the window,
 
     local FSC(x, k) = (w * m r a b)(x) / sqrt( (w * m r a^2)(x) (w * m r b^2)(x) ),    * a convolution,
 
@@ -30,9 +30,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mpop.errors import InputError
-from mpop.maps.bands import Map, cut, even_fast_size, interpolate
-from mpop.maps.filters import inverse, shell_radius, transform
-from mpop.maps.fsc import THRESHOLD
+from mpop.maps.bands import Map, Spectrum, cut, even_fast_size, interpolate
+from mpop.maps.filters import inverse, scale_shells, shell_radius, transform
+from mpop.maps.fsc import THRESHOLD, mean_amplitudes
 
 COARSEST_A = 50.0
 """Bands begin here; a place that is resolved to less is reported as not resolved."""
@@ -42,9 +42,11 @@ STEP = float(np.log(1.1))
 """Distance of bands in log frequency."""
 BANDWIDTH = 0.2
 """Standard deviation of a band relative to its frequency. A narrower one would ring beyond the window."""
-TILT = 1.0
-"""Exponent of frequency inside a band. Where the FSC falls from 1 to 0.143, signal falls and noise does not; a
-part of that slope is taken out so that the low side of a band does not outweigh the other."""
+TILT_AT = {0.143: 1.0, 0.5: -1.5}
+"""Exponent of frequency inside a band, by threshold. The mean FSC of a band is not that of its centre: the curve
+is hollow at 0.143, straight at 0.5, and there are more coefficients on the fine side. This makes up for it."""
+LEAST_AMPLITUDE = 1e-7
+"""Of the strongest shell, below which a shell is empty."""
 WINDOW = 1.0
 """Standard deviation of the window, in wavelengths."""
 EQUAL_POWER_WINDOW = 0.45
@@ -76,9 +78,10 @@ def local_resolution(
     box = len(half1)
     bands = band_frequencies(box, pixel_size_A)
     grid = even_fast_size(box / 2)
+    tilt = float(np.interp(threshold, list(TILT_AT), list(TILT_AT.values())))
     correlations: list[NDArray[np.float16]] = []
     crossing = _Crossing(grid, bands, threshold)
-    for correlation, independent in _local_correlations(half1, half2, mask, bands, grid):
+    for correlation, independent in _local_correlations(half1, half2, mask, bands, grid, tilt):
         crossing.add(correlation, independent)
         correlations.append(correlation.astype(np.float16))
     frequency = crossing.frequency()
@@ -103,14 +106,14 @@ def band_frequencies(box: int, pixel_size_A: float) -> NDArray[np.float64]:
 
 
 def _local_correlations(
-    half1: Map, half2: Map, mask: Map, bands: NDArray[np.float64], grid: int
+    half1: Map, half2: Map, mask: Map, bands: NDArray[np.float64], grid: int, tilt: float
 ) -> Iterator[tuple[Map, Map]]:
     """By band: the local FSC and the number of independent coefficients behind it, both (grid, grid, grid)."""
-    spectra = transform(half1), transform(half2)
+    spectra = _whitened(half1, mask), _whitened(half2, mask)
     mask_spectrum = transform(mask)
     for centre in bands:
         size = min(even_fast_size(2.1 * centre * (1 + 2 * BANDWIDTH) + 2), len(half1))
-        shape = _band(size, float(centre))
+        shape = _band(size, float(centre), tilt)
         first, second = (inverse(cut(spectrum, size) * shape, size) for spectrum in spectra)
         inside = np.clip(inverse(cut(mask_spectrum, size), size), 0.0, 1.0)
         window = _gaussian(grid, WINDOW / float(centre))
@@ -123,11 +126,24 @@ def _local_correlations(
         yield np.clip(correlation, -1.0, 1.0), _independent(float(centre)) * covered
 
 
-def _band(size: int, centre: float) -> Map:
+def _whitened(half: Map, mask: Map) -> Spectrum:
+    """The spectrum of a half-map with the same mean amplitude in all shells, as measured inside the mask.
+
+    A local FSC is the same for any radial filter, were it not for the width of a band: where signal falls off
+    steeply, the low side of a band would decide.
+    """
+    amplitude = mean_amplitudes(transform(half * mask))
+    floor = LEAST_AMPLITUDE * float(np.max(amplitude))
+    spectrum = transform(half)
+    scale_shells(spectrum, np.divide(1, amplitude, out=np.zeros_like(amplitude), where=amplitude > floor))
+    return spectrum
+
+
+def _band(size: int, centre: float, tilt: float) -> Map:
     """Amplitudes of a band on a grid, rfftn layout."""
     radius = shell_radius(size)
     relative = np.maximum(radius, np.float32(0.1)) / np.float32(centre)
-    band = np.exp(-np.square(relative - 1) / np.float32(2 * BANDWIDTH**2)) * relative ** np.float32(TILT)
+    band = np.exp(-np.square(relative - 1) / np.float32(2 * BANDWIDTH**2)) * relative ** np.float32(tilt)
     return np.asarray(band, dtype=np.float32)
 
 

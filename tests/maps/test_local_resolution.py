@@ -32,12 +32,15 @@ def ball(box: int, radius: float) -> NDArray[np.float32]:
     return np.clip(radius - distance, 0, 1).astype(np.float32)
 
 
-@pytest.mark.parametrize(("resolution_A", "low_snr"), [(5.0, 30.0), (7.0, 100.0), (9.0, 8.0)])
-def test_one_resolution_everywhere_is_found(resolution_A: float, low_snr: float) -> None:
+@pytest.mark.parametrize(
+    ("resolution_A", "low_snr", "tolerance"),
+    [(5.0, 30.0, 0.05), (7.0, 100.0, 0.05), (9.0, 8.0, 0.08), (6.0, 1e5, 0.05)],
+)
+def test_one_resolution_everywhere_is_found(resolution_A: float, low_snr: float, tolerance: float) -> None:
     one = planted(72, PIXEL_A, [resolution_A], low_snr, seed=3, radius_part=1.0)
     found = resolve(one).resolution_A[one.resolution_A > 0]
     assert (found > 0).all()
-    assert np.median(found) == pytest.approx(resolution_A, rel=0.05)
+    assert np.median(found) == pytest.approx(resolution_A, rel=tolerance)
     assert np.std(found / resolution_A) < 0.1
 
 
@@ -57,7 +60,7 @@ def test_another_threshold_is_where_its_signal_is() -> None:
     frequency = np.linspace(0.02, 0.25, 2000)
     expected = 1 / frequency[np.argmin(np.abs(snr(frequency, 6.0, 30.0) - 1))]
     found = resolve(one, 0.5).resolution_A[one.resolution_A > 0]
-    assert np.median(found) == pytest.approx(expected, rel=0.07)
+    assert np.median(found) == pytest.approx(expected, rel=0.04)
 
 
 @pytest.mark.parametrize("seed", range(3))
