@@ -37,6 +37,11 @@ from mpop_store.hashing import hash_file
 HALF = 0.5
 RELION_SPHERE_PART = 0.476
 """Of a box, of the sphere that RELION compares a mask to for rlnParticleBoxFractionSolventMask."""
+MIN_BOX = 8
+SCALES = (1e-12, 1e12)
+"""Largest densities whose power spectrum neither vanishes nor overflows."""
+MAX_EXPONENT = 40.0
+"""Of the amplitude at Nyquist, when a map is sharpened or blurred."""
 NO_FIT = (
     f"no B-factor: too few shells between {FIT_FROM_A:g} A and the resolution for a line; not sharpened "
     "(--b-factor sets one)"
@@ -82,6 +87,7 @@ def half_map_fsc(maps: HalfMaps, parameters: FSCParameters | None = None) -> Hal
     """Measure and sharpen. Raises InputError for parameters that make no sense."""
     parameters = parameters or FSCParameters()
     _check(parameters, maps.pixel_size_A)
+    _check_maps(maps)
     mask, mask_from, warnings = _mask(maps)
     report = fsc_report(maps.half1, maps.half2, mask, maps.pixel_size_A, parameters.seed)
     mtf = _mtf(parameters, maps.pixel_size_A, report.corrected.frequency)
@@ -106,12 +112,25 @@ def _check(parameters: FSCParameters, pixel_size_A: float) -> None:
     low_pass, mtf_pixel = parameters.low_pass_A, parameters.mtf_pixel_size_A
     if low_pass is not None and not 2 * pixel_size_A <= low_pass < np.inf:
         raise InputError(f"--low-pass {low_pass:g} A: must be at least Nyquist, {2 * pixel_size_A:g} A")
-    if parameters.b_factor_A2 is not None and not np.isfinite(parameters.b_factor_A2):
-        raise InputError(f"--b-factor {parameters.b_factor_A2:g} is not a number")
+    b_factor = parameters.b_factor_A2 or 0.0
+    if not abs(b_factor) <= MAX_EXPONENT * 4 * (2 * pixel_size_A) ** 2:
+        raise InputError(f"--b-factor {b_factor:g}: no map holds amplitudes that differ by so much")
     if mtf_pixel is not None and not 0 < mtf_pixel < np.inf:
         raise InputError(f"--mtf-angpix {mtf_pixel:g} is not a length; it must be greater than 0")
     if mtf_pixel is not None and parameters.mtf is None:
         raise InputError("--mtf-angpix says nothing without --mtf")
+
+
+def _check_maps(maps: HalfMaps) -> None:
+    if maps.box < MIN_BOX:
+        raise InputError(f"{maps.name}: a box of {maps.box} voxels has too few Fourier shells")
+    least, most = SCALES
+    for half in (maps.half1, maps.half2):
+        scale = float(np.abs(half).max())
+        if not least < scale < most:
+            raise InputError(
+                f"{maps.name}: densities of {scale:.0e} do not fit single precision; rescale the maps"
+            )
 
 
 def _mask(maps: HalfMaps) -> tuple[Map, MaskFrom, list[str]]:

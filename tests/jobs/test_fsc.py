@@ -86,6 +86,8 @@ def test_b_factor_and_low_pass_as_given(maps: NoisyHalves) -> None:
         (FSCParameters(low_pass_A=1.0), "--low-pass 1 A"),
         (FSCParameters(low_pass_A=float("nan")), "--low-pass nan"),
         (FSCParameters(b_factor_A2=float("inf")), "--b-factor inf"),
+        (FSCParameters(b_factor_A2=float("nan")), "--b-factor nan"),
+        (FSCParameters(b_factor_A2=-1e6), "--b-factor -1e[+]06"),
         (FSCParameters(mtf_pixel_size_A=1.0), "--mtf-angpix says nothing without --mtf"),
         (FSCParameters(mtf=Path("a.star"), mtf_pixel_size_A=-1.0), "--mtf-angpix -1"),
         (FSCParameters(mtf=Path("missing.star")), "missing.star: no such file"),
@@ -94,6 +96,21 @@ def test_b_factor_and_low_pass_as_given(maps: NoisyHalves) -> None:
 def test_refuses_parameters_that_make_no_sense(maps: NoisyHalves, parameters: FSCParameters, option: str) -> None:
     with pytest.raises(InputError, match=option):
         half_map_fsc(given(maps), parameters)
+
+
+@pytest.mark.parametrize(
+    ("factor", "reason"), [(1e30, r"densities of \de[+]3"), (1e-30, r"densities of \de-[23]")]
+)
+def test_refuses_densities_beyond_single_precision(maps: NoisyHalves, factor: float, reason: str) -> None:
+    half1, half2 = maps.half1 * np.float32(factor), maps.half2 * np.float32(factor)
+    with pytest.raises(InputError, match=reason):
+        half_map_fsc(HalfMaps("particle", half1, half2, maps.mask, 1.5))
+
+
+def test_refuses_a_box_without_shells() -> None:
+    tiny = np.random.default_rng(0).normal(size=(2, 4, 4, 4)).astype(np.float32)
+    with pytest.raises(InputError, match="box of 4 voxels"):
+        half_map_fsc(HalfMaps("particle", tiny[0], tiny[1], None, 1.5))
 
 
 def test_files_hold_what_was_found(maps: NoisyHalves, tmp_path: Path) -> None:
