@@ -1,4 +1,4 @@
-"""`mpop export warp` and `mpop export maps`."""
+"""`mpop export warp`, `relion` and `maps`."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ import typer
 
 from mpop.cli import context
 from mpop.cli.context import JsonOption, emit
+from mpop.words import counted
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the application."""
     nouns = typer.Typer(help="Write files for other programs.", no_args_is_help=True, rich_markup_mode=None)
     nouns.command("warp")(warp)
+    nouns.command("relion")(relion)
     nouns.command("maps")(maps)
     app.add_typer(nouns, name="export")
 
@@ -33,6 +35,17 @@ def warp(
     context.options.json |= json
     files = export_warp(context.population(), context.relative(directory), at, force)
     emit("export", {"files": files}, f"Wrote {len(files)} files to {directory}")
+
+
+def relion(
+    directory: DirectoryArgument, at: AtOption = None, force: ForceOption = False, json: JsonOption = False
+) -> None:
+    """Poses of the particles in stacks, `<species>_particles.star`, for RELION 3.1 and later."""
+    from mpop.jobs.export_stacks import export_relion
+
+    context.options.json |= json
+    files = export_relion(context.population(), context.relative(directory), at, force)
+    emit("export", {"files": files}, f"Wrote {counted(len(files), 'file')} to {directory}")
 
 
 def maps(

@@ -43,7 +43,7 @@ def refine(
     prior: Annotated[
         str,
         typer.Option(
-            help="What half-maps pass through before images are compared with them: fsc, none, isotropic."
+            help="What half-maps pass through before images are compared with them: fsc, none, isotropic, denoise."
         ),
     ] = "fsc",
     search: Annotated[

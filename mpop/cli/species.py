@@ -9,6 +9,7 @@ import typer
 
 from mpop.cli import context
 from mpop.cli.context import JsonOption, angstrom, emit
+from mpop.words import counted
 
 
 def register(app: typer.Typer) -> None:
@@ -63,9 +64,13 @@ def add(
         context.warn(warning)
     one = added.record
     kinds = {here.source(item.source).type for item in here.items().values() if item.id in one.particles}
-    what = "stacks" if kinds == {"particle-stack"} else "tilt series"
+    what = (
+        counted(len(one.particles), "stack")
+        if kinds == {"particle-stack"}
+        else f"{len(one.particles)} tilt series"
+    )
     text = (
-        f"Added species {one.name}: {one.n_particles} particles in {len(one.particles)} {what}, "
+        f"Added species {one.name}: {one.n_particles} particles in {what}, "
         f"{one.symmetry}, half-maps agree to {angstrom(one.resolution_A)}"
     )
     emit("species", {"species": one, "warnings": added.warnings}, text)

@@ -37,8 +37,16 @@ def find(
     """
     known = population.species(at)
     chosen = [population.one_species(name, at) for name in species] or list(known.values())
-    everything = population.items(at)
+    sources = population.sources(at)
+    # of two particles in a stack nobody knows how far apart they are: each has an image of its own
+    everything = {
+        identity: item
+        for identity, item in population.items(at).items()
+        if sources[item.source].type == "tilt-series"
+    }
     wanted = [population.item(name, at).id for name in items] or list(everything)
+    if stacks := [name for name, item in zip(items, wanted, strict=False) if item not in everything]:
+        raise InputError(f"{stacks[0]} is a stack: each particle has an image of its own, and none can collide")
     names = {item: everything[item].name for item in wanted}
     before = None if since is None else population.species(since)
     return find_among(population.objects, chosen, names, before, threshold, progress)

@@ -36,11 +36,17 @@ def mpop_check(proposal: Proposal) -> Iterable[Finding]:
     is_first = "population.json" in proposal.records and "population.json" not in proposal.before
     if proposal.event == "commit" or proposal.state is None or is_first or setting == "off":
         return []
-    items = set(_items_with_new_particles(proposal))
+    items = {item for item in _items_with_new_particles(proposal) if _is_tilt_series(proposal.state, item)}
     if not items:
         return []
     severity = "refuse" if setting == "refuse" else "note"
     return list(_findings(_report(proposal, proposal.state, items), severity))
+
+
+def _is_tilt_series(state: Snapshot, item: str) -> bool:
+    """Particles of a stack are each in an image of its own and cannot collide."""
+    source = state[f"items/{item[:2]}/{item}.json"]["source"]
+    return state[f"sources/{source}.json"].get("type") != "particle-stack"
 
 
 def _items_with_new_particles(proposal: Proposal) -> Iterator[str]:

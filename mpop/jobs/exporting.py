@@ -27,8 +27,11 @@ def export_warp(
 ) -> list[Path]:
     """`<series>.xml` of every series and `<species>_particles.star` of every species, as M reads them."""
     items, species = population.items(at), population.species(at)
-    _unique_names("series", [item.name for item in items.values()])
-    _unique_names("species", [_file_name(one.name) for one in species.values()])
+    sources = population.sources(at)
+    items = {item.id: item for item in items.values() if sources[item.source].type == "tilt-series"}
+    species = {one.id: one for one in species.values() if items.keys() & one.particles.keys()}
+    unique_names("series", [item.name for item in items.values()])
+    unique_names("species", [file_name(one.name) for one in species.values()])
 
     def write(folder: Path) -> None:
         for item in items.values():
@@ -36,9 +39,9 @@ def export_warp(
             content = write_tilt_series(population.tilt_series(item), original, item.name)
             (folder / f"{item.name}.xml").write_bytes(content)
         for one in species.values():
-            _write_particles(population, one, items, folder / f"{_file_name(one.name)}_particles.star")
+            _write_particles(population, one, items, folder / f"{file_name(one.name)}_particles.star")
 
-    return _write_all(Path(directory), force, write)
+    return write_all(Path(directory), force, write)
 
 
 def export_maps(
@@ -46,20 +49,20 @@ def export_maps(
 ) -> list[Path]:
     """Half-maps, mask, filtered map and FSC of every species."""
     species = population.species(at)
-    _unique_names("species", [_file_name(one.name) for one in species.values()])
+    unique_names("species", [file_name(one.name) for one in species.values()])
 
     def write(folder: Path) -> None:
         for one in species.values():
             maps = population.maps(one)
-            stem = _file_name(one.name)
+            stem = file_name(one.name)
             for kind in ("half1", "half2", "mask", "filtered"):
                 write_map(folder / f"{stem}_{kind}.mrc", maps[kind], one.pixel_size_A)
             _write_fsc(one, maps["fsc"], folder / f"{stem}_fsc.star")
 
-    return _write_all(Path(directory), force, write)
+    return write_all(Path(directory), force, write)
 
 
-def _write_all(directory: Path, force: bool, write: Callable[[Path], None]) -> list[Path]:
+def write_all(directory: Path, force: bool, write: Callable[[Path], None]) -> list[Path]:
     """Let `write` fill a temporary folder, then move its files to the target."""
     if directory.exists() and not directory.is_dir():
         raise InputError(f"{directory}: is a file, not a folder")
@@ -77,13 +80,14 @@ def _write_all(directory: Path, force: bool, write: Callable[[Path], None]) -> l
         return [Path(shutil.move(file, directory / file.name)) for file in files]
 
 
-def _unique_names(what: str, names: list[str]) -> None:
+def unique_names(what: str, names: list[str]) -> None:
+    """Raise StateError when two files would have one name."""
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise StateError(f"several {what} are called {twice[0]}; their files would overwrite each other")
 
 
-def _file_name(name: str) -> str:
+def file_name(name: str) -> str:
     """A species' name as part of a file name."""
     return "".join(c if c.isalnum() or c in "-_." else "_" for c in name).lstrip(".") or "species"
 
@@ -91,7 +95,7 @@ def _file_name(name: str) -> str:
 def _write_particles(
     population: Population, species: SpeciesRecord, items: dict[str, ItemRecord], path: Path
 ) -> None:
-    held = sorted((items[item] for item in species.particles), key=lambda item: item.name)
+    held = sorted((items[item] for item in species.particles if item in items), key=lambda item: item.name)
     sets = [population.particles(species, item.id) for item in held]
     if len({(part.position_A.shape[1], part.angles_deg.shape[1]) for part in sets}) > 1:
         raise StateError(

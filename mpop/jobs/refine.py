@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from mpop.errors import DamagedObjectError, InputError, MissingObjectError, RefinementError
+from mpop.jobs.denoise import stored_denoiser
 from mpop.jobs.environment import peak_GiB, software_versions
 from mpop.jobs.halfmaps import SeriesState, rebuild
 from mpop.jobs.leasing import leased
@@ -68,7 +69,7 @@ class RefineParameters:
 
     def search(self, iteration: int) -> PoseSearch:
         """How far to look in an iteration, counted from 1."""
-        return PoseSearch(self.search_deg, self.search_A).after(iteration - 1)
+        return PoseSearch.within(self.search_deg, self.search_A, iteration)
 
     @property
     def recorded(self) -> dict[str, Any]:
@@ -157,7 +158,13 @@ def refine(
         items = [_new_item(series[i.id], i, chosen, job) for i in chosen.items if i.id in done.scores]
         versions = {state.item.id: state.item.version for state in others} | {i.id: i.version for i in items}
         species = [
-            new_species(one, rebuilt[one.id], _particle_objects(one, states), versions, job.id)
+            new_species(
+                _with_denoiser(population, one, references[one.id]),
+                rebuilt[one.id],
+                _particle_objects(one, states),
+                versions,
+                job.id,
+            )
             for one in chosen.species
         ]
         message = _message(iteration, parameters, job)
@@ -166,6 +173,16 @@ def refine(
         result.jobs.append(job)
         result.species[:] = species
     return result
+
+
+def _with_denoiser(
+    population: Population, species: SpeciesRecord, reference: SpeciesReference | None
+) -> SpeciesRecord:
+    """The species with what its prior learned, if it is one that learns."""
+    if reference is None or reference.denoiser is None:
+        return species
+    group = population.write_group(reference.denoiser.to_arrays())
+    return species.model_copy(update={"denoiser_object": group})
 
 
 def _open_series(population: Population, item: ItemRecord, chosen: Selection, groups: RefinedGroups) -> _Series:
@@ -187,7 +204,10 @@ def _references(
         maps = population.maps(one)
         half1, half2, mask = maps["half1"], maps["half2"], maps["mask"]
         report = fsc_report(half1, half2, mask, one.pixel_size_A)
-        references[one.id] = prepare_species(half1, half2, mask, report, one.diameter_A, one.pixel_size_A, prior)
+        denoiser = stored_denoiser(population, one) if prior == "denoise" else None
+        references[one.id] = prepare_species(
+            half1, half2, mask, report, one.diameter_A, one.pixel_size_A, prior, denoiser
+        )
     return references
 
 
@@ -218,7 +238,9 @@ def _refine_all(
             one = series[item.id]
             if one.system is None:
                 state = replace(one.state, item=item)
-                one.state, score = move_stack(population, state, references, amplitudes, search, device, threads)
+                one.state, score = move_stack(
+                    population, state, one.start, references, amplitudes, search, device, threads
+                )
             else:
                 score = _refine_one(population, item, one, one.system, references, device, threads)
         except UNUSABLE as error:

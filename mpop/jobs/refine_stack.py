@@ -64,13 +64,17 @@ def _amplitude(
 def move_stack(
     population: Population,
     state: SeriesState,
+    start: SeriesState,
     references: References,
     amplitudes: Amplitudes,
     search: PoseSearch,
     device: str,
     threads: int,
 ) -> tuple[SeriesState, SeriesScore]:
-    """A stack with new poses, stored, and the scores of its species (nan: not detected, not refined)."""
+    """A stack with new poses, stored, and the scores of its species (nan: not detected, not refined).
+
+    start: the stack as the job found it, around which poses are expected.
+    """
     assert isinstance(state.model, StackModel)
     load = population.image_loader(state.item, state.model)
     particles, objects = dict(state.particles), dict(state.particle_objects)
@@ -82,7 +86,16 @@ def move_stack(
             after.append(np.nan)
             continue
         moved, was, now = refine_stack(
-            load, state.model, held, reference, amplitude, state.pixel_size_A, search, device, threads
+            load,
+            state.model,
+            held,
+            reference,
+            amplitude,
+            state.pixel_size_A,
+            start.particles[species],
+            search,
+            device,
+            threads,
         )
         particles[species], objects[species] = moved, population.write_particles(moved)
         before.append(was.value)

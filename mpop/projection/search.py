@@ -31,16 +31,22 @@ def best_poses(
     turns: NDArray[np.float64],
     offsets: NDArray[np.float64],
     amplitude: float,
+    expected: NDArray[np.float64],
+    expected_shifts: NDArray[np.float64],
+    sigmas: tuple[float, float],
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """The pose with the largest 2 a AB - a^2 A2 of each image.
+    """The pose of each image with the largest a AB - a^2 A2 / 2 - prior.
 
     data, power: (n, pixels) P and Q. frames: (n, 3, 3) rotations times voxels of the reference per Fourier pixel;
     turns: (t, 3, 3) rotations of the image's frame, each tried on every frame as turn @ frame. shifts: (n, 2) in
-    pixels; offsets: (s,) in pixels, tried on x and on y. Returns the scores (n,), and of the best the numbers of
-    turn, x offset and y offset (n, 3). Raises ValueError when a slice leaves the reference.
+    pixels; offsets: (s,) in pixels, tried on x and on y. The prior is a Gaussian around expected (n, 3, 3)
+    rotations and expected_shifts (n, 2), sigmas in rad and pixels per axis. Returns the scores (n,), and of the
+    best the numbers of turn, x offset and y offset (n, 3). Raises ValueError when a slice leaves the reference.
     """
     check_reach(reference, disc, frames[:, :2])
     scores, chosen = np.empty(len(data)), np.zeros((len(data), 3), np.int64)
+    voxels = np.linalg.norm(frames[:, 0], axis=1)[:, None, None]
+    away = frames / voxels @ expected.swapaxes(1, 2)
     _best_poses(
         reference.values,
         data,
@@ -50,6 +56,9 @@ def best_poses(
         turns,
         offsets,
         amplitude,
+        away,
+        shifts - expected_shifts,
+        *sigmas,
         disc.size,
         disc.row_y,
         disc.row_x,
@@ -114,9 +123,27 @@ def _product_row(volume, data, power, row, q0, step, z_re, z_im):
 
 @njit(parallel=True, fastmath=FAST, cache=True, error_model="numpy")
 def _best_poses(
-    volume, data, power, frames, shifts, turns, offsets, amplitude, size, row_y, row_x, row_start, scores, chosen
+    volume,
+    data,
+    power,
+    frames,
+    shifts,
+    turns,
+    offsets,
+    amplitude,
+    away,
+    shifted,
+    sigma_rad,
+    sigma_px,
+    size,
+    row_y,
+    row_x,
+    row_start,
+    scores,
+    chosen,
 ):
-    """The loop of `best_poses`; fills scores and chosen."""
+    """The loop of `best_poses`; fills scores and chosen. away: (n, 3, 3) how far each frame is turned from where
+    it is expected; shifted: (n, 2) likewise."""
     real = volume.dtype.type
     longest = 0
     for j in range(row_y.shape[0]):
@@ -139,6 +166,11 @@ def _best_poses(
                         + turns[t, j, 1] * frames[i, 1, k]
                         + turns[t, j, 2] * frames[i, 2, k]
                     )
+            trace = 0.0
+            for j in range(3):
+                for k in range(3):
+                    trace += turns[t, j, k] * away[i, k, j]
+            angle = math.acos(min(max((trace - 1) / 2, -1.0), 1.0)) / sigma_rad
             ab = np.zeros((count, count))
             a2 = 0.0
             for j in range(row_y.shape[0]):
@@ -168,7 +200,9 @@ def _best_poses(
                         ab[sx, sy] += c_re * e_re - c_im * e_im
             for sx in range(count):
                 for sy in range(count):
-                    score = 2 * amplitude * ab[sx, sy] - amplitude**2 * a2
+                    x, y_ = (shifted[i, 0] + offsets[sx]) / sigma_px, (shifted[i, 1] + offsets[sy]) / sigma_px
+                    score = amplitude * ab[sx, sy] - amplitude**2 * a2 / 2
+                    score -= (angle * angle + x * x + y_ * y_) / 2
                     if score > scores[i]:
                         scores[i] = score
                         chosen[i, 0], chosen[i, 1], chosen[i, 2] = t, sx, sy

@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from mpop.projection.score import project_slices, score_with_gradients
+from mpop.refinement.pose_prior import PosePrior
 from mpop.refinement.pose_search import PoseImages
 
 Array = NDArray[np.float64]
 
-MAX_STEPS = 15
+MAX_STEPS = 25
 SMALLEST_GAIN = 0.01
 """In nats: an image stops when its next step promises less, a seventh of a standard deviation from the top."""
 LONGEST_STEP = 3.0
@@ -42,17 +43,18 @@ def climb(
     rotation: Array,
     shift_px: Array,
     amplitude: float,
+    prior: PosePrior,
     particle_voxels: float,
     device: str = "cpu",
 ) -> tuple[Array, Array]:
-    """Rotations (n, 3, 3) and shifts (n, 2) in pixels at the local maxima of 2 a AB - a^2 A2.
+    """Rotations (n, 3, 3) and shifts (n, 2) in pixels at the local maxima of a AB - a^2 A2 / 2 - prior.
 
     particle_voxels: diameter of the particle in voxels of the reference, for the first guess of the curvature.
     """
     if not len(rotation):
         return rotation, shift_px
-    scale = _scales(images, rotation, amplitude, particle_voxels)
-    value, gradient = _score(images, rotation, shift_px, amplitude, device)
+    scale = _scales(images, rotation, amplitude, prior, particle_voxels)
+    value, gradient = _score(images, rotation, shift_px, amplitude, prior, device)
     state = _Climb(
         rotation.copy(), shift_px.copy(), value, gradient * scale, np.tile(np.eye(5), (len(rotation), 1, 1))
     )
@@ -65,7 +67,7 @@ def climb(
         if not len(active):
             break
         moved = _moved(state.rotation[active], state.shift_px[active], step * scale[active])
-        value, gradient = _score(images.part(active), *moved, amplitude, device)
+        value, gradient = _score(images.part(active), *moved, amplitude, prior.part(active), device)
         gradient *= scale[active]
         better = value > state.value[active]
         part[active] = np.where(better, 1.0, part[active] / 4)
@@ -77,26 +79,27 @@ def climb(
 
 
 def _score(
-    images: PoseImages, rotation: Array, shift_px: Array, amplitude: float, device: str
+    images: PoseImages, rotation: Array, shift_px: Array, amplitude: float, prior: PosePrior, device: str
 ) -> tuple[Array, Array]:
-    """2 a AB - a^2 A2 of every image (n,), and its derivatives (n, 5) by rotation vector and shift."""
+    """a AB - a^2 A2 / 2 - prior of every image (n,), and its derivatives (n, 5) by rotation vector and shift."""
     rows = rotation[:, :2] * images.row_scale
     out = score_with_gradients(images.reference, images.disc, images.data, images.power, rows, shift_px, device)
-    by_rows = (2 * amplitude * out[:, 4:10] - amplitude**2 * out[:, 10:16]).reshape(-1, 2, 3) * images.row_scale
+    by_rows = (amplitude * out[:, 4:10] - amplitude**2 / 2 * out[:, 10:16]).reshape(-1, 2, 3) * images.row_scale
     # a small turn w of the image's frame adds w x to the rows: -w_z A_1 + w_y A_2 to the first, and so on
     x, y, z = rotation[:, 0], rotation[:, 1], rotation[:, 2]
     first, second = by_rows[:, 0], by_rows[:, 1]
-    by_turn = [-(z * second), z * first, x * second - y * first]
-    gradient = np.concatenate(
-        [np.stack([one.sum(axis=1) for one in by_turn], axis=1), 2 * amplitude * out[:, 2:4]], 1
-    )
-    return 2 * amplitude * out[:, 0] - amplitude**2 * out[:, 1], gradient
+    by_turn = np.stack([-(z * second).sum(1), (z * first).sum(1), (x * second - y * first).sum(1)], axis=1)
+    penalty, slope = prior.penalty(rotation, shift_px)
+    gradient = np.concatenate([by_turn, amplitude * out[:, 2:4]], axis=1) - slope
+    return amplitude * out[:, 0] - amplitude**2 / 2 * out[:, 1] - penalty, gradient
 
 
-def _scales(images: PoseImages, rotation: Array, amplitude: float, particle_voxels: float) -> Array:
+def _scales(
+    images: PoseImages, rotation: Array, amplitude: float, prior: PosePrior, particle_voxels: float
+) -> Array:
     """(n, 5) expected standard deviations.
 
-    The curvature by a shift is 2 a^2 (2 pi / size)^2 sum Q |R|^2 k_x^2; turning moves the density of a ball by its
+    The curvature by a shift is a^2 (2 pi / size)^2 sum Q |R|^2 k_x^2; turning moves the density of a ball by its
     distance to the axis, mean square r^2 (2 / 5) in three dimensions, and half of that along k.
     """
     sample = np.unique(np.linspace(0, len(rotation) - 1, min(64, len(rotation))).astype(int))
@@ -104,10 +107,11 @@ def _scales(images: PoseImages, rotation: Array, amplitude: float, particle_voxe
     weight = images.power[sample] * np.square(np.abs(slices))
     power = float(weight.sum() / len(sample))
     mean_k2 = float((weight * images.disc.radius**2).sum() / max(weight.sum(), np.finfo(float).tiny))
-    by_shift = amplitude**2 * power * mean_k2 * (2 * np.pi / images.disc.size) ** 2
+    by_shift = amplitude**2 * power * (mean_k2 / 2) * (2 * np.pi / images.disc.size) ** 2
     pixels = particle_voxels / images.row_scale * images.disc.size / images.reference.box
     by_turn = by_shift * (pixels / 2) ** 2 * (2 / 5)
-    scale = 1 / np.sqrt(np.maximum([by_turn] * 3 + [by_shift] * 2, np.finfo(float).tiny))
+    curvature = [by_turn + prior.sigma_rad**-2] * 3 + [by_shift + prior.sigma_px**-2] * 2
+    scale = 1 / np.sqrt(np.array(curvature))
     return np.tile(scale, (len(rotation), 1))
 
 

@@ -18,6 +18,7 @@ from scipy.spatial.transform import Rotation
 from mpop.projection.disc import HalfDisc
 from mpop.projection.reference import Reference
 from mpop.projection.search import best_poses
+from mpop.refinement.pose_prior import PosePrior
 
 Array = NDArray[np.float64]
 
@@ -60,7 +61,13 @@ class Level:
 
 
 def search_poses(
-    images: PoseImages, rotation: Array, shift_px: Array, amplitude: float, angle_deg: float, reach_px: float
+    images: PoseImages,
+    rotation: Array,
+    shift_px: Array,
+    amplitude: float,
+    prior: PosePrior,
+    angle_deg: float,
+    reach_px: float,
 ) -> tuple[Array, Array]:
     """Rotations (n, 3, 3) and shifts (n, 2) in pixels that fit best within an angle and a shift of the given
     ones."""
@@ -76,6 +83,9 @@ def search_poses(
             level.turns,
             level.offsets,
             amplitude,
+            prior.rotation,
+            prior.shift_px,
+            (prior.sigma_rad, prior.sigma_px),
         )
         rotation = level.turns[best[:, 0]] @ rotation
         shift_px = shift_px + level.offsets[best[:, 1:]]

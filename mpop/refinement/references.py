@@ -6,6 +6,8 @@ first crossing of 0.143 is left out.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,6 +15,9 @@ from mpop.maps.fsc import FSCReport
 from mpop.projection.reference import prepare_reference
 from mpop.refinement.priors import DEFAULT, Prior, through_prior
 from mpop.refinement.series import SpeciesReference
+
+if TYPE_CHECKING:
+    from mpop.networks.denoiser import Denoiser
 
 
 def prepare_species(
@@ -23,13 +28,17 @@ def prepare_species(
     diameter_A: float,
     pixel_size_A: float,
     prior: Prior = DEFAULT,
+    denoiser: Denoiser | None = None,
 ) -> SpeciesReference | None:
-    """Filter, mask and transform both half-maps (z, y, x) of a species; None when they have nothing in common."""
+    """Filter, mask and transform both half-maps (z, y, x) of a species; None when they have nothing in common.
+
+    denoiser: of the species, for the prior that goes on from it.
+    """
     resolution = report.resolution_A
     if resolution is None:
         return None
+    passed = through_prior(prior, half1, half2, mask, report, pixel_size_A, denoiser)
     halves = tuple(
-        prepare_reference(half * mask, pixel_size_A, resolution)
-        for half in through_prior(prior, half1, half2, mask, report, pixel_size_A)
+        prepare_reference(half * mask, pixel_size_A, resolution) for half in (passed.half1, passed.half2)
     )
-    return SpeciesReference((halves[0], halves[1]), diameter_A, resolution)
+    return SpeciesReference((halves[0], halves[1]), diameter_A, resolution, passed.denoiser)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,9 @@ from mpop.refinement.system import SeriesSystem
 from mpop.refinement.target import SpeciesImages
 from mpop.refinement.views import ParticleView
 
+if TYPE_CHECKING:
+    from mpop.networks.denoiser import Denoiser
+
 MAX_EVALUATIONS = 40
 """Of cost and gradient, per series and iteration; the optimiser usually stops earlier."""
 
@@ -30,11 +34,13 @@ freedom, so this is five standard deviations."""
 
 @dataclass(frozen=True)
 class SpeciesReference:
-    """The filtered half-maps of one species, and how far they are to be trusted."""
+    """The half-maps of one species through the prior, and how far they are to be trusted. denoiser: what the prior
+    learned, if it is one that learns."""
 
     halves: tuple[Reference, Reference]
     diameter_A: float
     resolution_A: float
+    denoiser: Denoiser | None = None
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Refinement of the poses of one particle stack against the current half-maps of its species.
 
 Every image is a series of one: with no neighbour that shares its stage or its warp, what is left of the
-multi-particle target (`mpop.refinement.target`) is, for each image, 2 a AB - a^2 A2 at the amplitude a that all
+multi-particle target (`mpop.refinement.target`) is, for each image, a AB - a^2 A2 / 2 at the amplitude a that all
 images of a species in the stack have in common. First an exhaustive search around where each image stands, if one
 is asked for, then gradients. A particle of half 1 is only ever compared with half-map 1.
 """
@@ -21,6 +21,7 @@ from mpop.records.stack import StackModel
 from mpop.records.tilt_series import ParticleSet
 from mpop.refinement.extraction import TiltLoader
 from mpop.refinement.pose_gradients import climb
+from mpop.refinement.pose_prior import PosePrior
 from mpop.refinement.pose_search import PoseImages, search_poses
 from mpop.refinement.series import SpeciesReference, gather_images, image_size
 from mpop.refinement.target import SpeciesImages, score_species
@@ -33,14 +34,20 @@ CHUNK_BYTES = 256 * 2**20
 
 @dataclass(frozen=True)
 class PoseSearch:
-    """How far to look around every pose before gradients take over; 0 degrees: not at all."""
+    """How far to look around every pose before gradients take over (0 degrees: not at all), and how far poses are
+    expected to be from where the job started, a standard deviation per axis."""
 
     angle_deg: float = 0.0
     shift_A: float = 0.0
+    sigma_deg: float = 5.0
+    sigma_A: float = 5.0
 
-    def after(self, iterations: int) -> PoseSearch:
-        """What is left of the search after some iterations: each halves both."""
-        return PoseSearch(self.angle_deg / 2**iterations, self.shift_A / 2**iterations)
+    @classmethod
+    def within(cls, angle_deg: float, shift_A: float, iteration: int) -> PoseSearch:
+        """That of an iteration, counted from 1: each looks half as far as the one before; the prior stays."""
+        sigma_deg, sigma_A = max(angle_deg / 2, cls.sigma_deg), max(shift_A / 2, cls.sigma_A)
+        halvings = 2.0 ** (iteration - 1)
+        return cls(angle_deg / halvings, shift_A / halvings, sigma_deg, sigma_A)
 
 
 @dataclass(frozen=True)
@@ -91,13 +98,15 @@ def refine_stack(
     reference: SpeciesReference,
     amplitude: float,
     pixel_size_A: float,
+    expected: ParticleSet,
     search: PoseSearch,
     device: str = "cpu",
     threads: int = 1,
 ) -> tuple[ParticleSet, Fit, Fit]:
     """New poses of the particles of one species in a stack, and how they fitted before and fit now.
 
-    amplitude: of the reference in the images. Particles whose centre is outside their image stay as they are.
+    amplitude: of the reference in the images. expected: the same particles where the prior has them. Particles
+    whose centre is outside their image stay as they are.
     """
     position, angles = particles.position_A.copy(), particles.angles_deg.copy()
     before = after = NOTHING
@@ -106,8 +115,8 @@ def refine_stack(
         (images,) = gather_images(load, model, [part], [reference], pixel_size_A, threads)
         if images is None or not len(images.particle):
             continue
-        start = _poses(images, part)
-        rotation, shift_px = _refine(images, *start, reference, amplitude, search, device)
+        start, prior = _poses(images, part), _prior(images, expected.part(chunk), search)
+        rotation, shift_px = _refine(images, *start, reference, amplitude, prior, search, device)
         before += _fit(images, *start)
         after += _fit(images, rotation, shift_px)
         rows = chunk[images.particle]
@@ -133,6 +142,12 @@ def _poses(images: SpeciesImages, particles: ParticleSet) -> tuple[Array, Array]
     return euler_to_matrix(angles).numpy(), shift
 
 
+def _prior(images: SpeciesImages, expected: ParticleSet, search: PoseSearch) -> PosePrior:
+    rotation, shift_px = _poses(images, expected)
+    sigma_px = search.sigma_A / images.pixel_size_A
+    return PosePrior(rotation, shift_px, np.deg2rad(search.sigma_deg), sigma_px)
+
+
 def _fit(images: SpeciesImages, rotation: Array, shift_px: Array) -> Fit:
     scored = score_species(images, shift_px * images.pixel_size_A, rotation[:, :2])
     a2 = float(scored.reference_power.sum())
@@ -147,6 +162,7 @@ def _refine(
     shift_px: Array,
     reference: SpeciesReference,
     amplitude: float,
+    prior: PosePrior,
     search: PoseSearch,
     device: str,
 ) -> tuple[Array, Array]:
@@ -160,6 +176,8 @@ def _refine(
         turned, shifted = rotation[rows], shift_px[rows]
         if search.angle_deg > 0 and len(turned):
             reach_px = search.shift_A / images.pixel_size_A
-            turned, shifted = search_poses(one, turned, shifted, amplitude, search.angle_deg, reach_px)
-        done.append(climb(one, turned, shifted, amplitude, voxels, device))
+            turned, shifted = search_poses(
+                one, turned, shifted, amplitude, prior.part(rows), search.angle_deg, reach_px
+            )
+        done.append(climb(one, turned, shifted, amplitude, prior.part(rows), voxels, device))
     return np.concatenate([done[0][0], done[1][0]]), np.concatenate([done[0][1], done[1][1]])

@@ -1,0 +1,192 @@
+"""Stacks of extracted particles: from RELION's table into a population, refined there, and back."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from mpop.collisions.finding import find
+from mpop.errors import InputError, StateError
+from mpop.formats.stack_tables import read_stack_table
+from mpop.formats.star import read_star, write_star
+from mpop.jobs.export_stacks import export_relion
+from mpop.jobs.import_species import add_species
+from mpop.jobs.import_stack import add_stack, item_names
+from mpop.jobs.refine import RefineParameters, refine
+from mpop.jobs.reproduce import reproduce
+from mpop.jobs.verify import verify
+from mpop.population import Population
+from mpop.simulation.stacks import StackParameters, simulate_stack
+
+PIXEL_A, BOX, DIAMETER_A = 4.0, 48, 120.0
+PLANTED = StackParameters(
+    particles=120, box=BOX, pixel_size_A=PIXEL_A, signal_to_noise=0.5, initial_resolution_A=12.0, per_micrograph=30
+)
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A simulated stack, and a population with it and one species, committed."""
+
+    data: Path
+    population: Population
+
+
+@pytest.fixture(scope="module")
+def simulated(tmp_path_factory: pytest.TempPathFactory) -> Stack:
+    folder = tmp_path_factory.mktemp("stack")
+    simulate_stack(folder / "data", PLANTED)
+    population = Population.init(folder / "population")
+    add_stack(population, "images", folder / "data/particles.star")
+    add(population, folder / "data")
+    population.commit("Import")
+    return Stack(folder / "data", population)
+
+
+@pytest.fixture
+def stack(simulated: Stack, tmp_path: Path) -> Stack:
+    """A copy that a test may change."""
+    shutil.copytree(simulated.data.parent, tmp_path / "copy")
+    return Stack(tmp_path / "copy/data", Population.open(tmp_path / "copy/population"))
+
+
+def add(population: Population, data: Path, particles: Path | None = None) -> list[str]:
+    """Add the simulated species; returns the warnings."""
+    maps = [data / f"{name}.mrc" for name in ("half1", "half2", "mask")]
+    return add_species(
+        population, "molecule", *maps, particles or data / "particles.star", diameter_A=DIAMETER_A
+    ).warnings
+
+
+def errors(table: Path, truth: Path) -> tuple[float, float]:
+    """RMS errors of the poses in a table: degrees and A."""
+    found, true = read_stack_table(table), read_stack_table(truth)
+    assert np.array_equal(found.image, true.image)
+    assert found.angles_deg is not None
+    assert true.angles_deg is not None
+    a, b = (Rotation.from_euler("ZYZ", angles, degrees=True) for angles in (found.angles_deg, true.angles_deg))
+    angle = np.rad2deg((a.inv() * b).magnitude())
+    shift = np.linalg.norm(found.origin_A - true.origin_A, axis=1)
+    return float(np.sqrt(np.square(angle).mean())), float(np.sqrt(np.square(shift).mean()))
+
+
+def edited(data: Path, **columns: object) -> Path:
+    """A table beside the simulated one, with other values in some columns of its particles; None takes one out."""
+    blocks = read_star(data / "particles.star")
+    for name, value in columns.items():
+        if value is None:
+            blocks["particles"] = blocks["particles"].drop(columns=name)
+        else:
+            blocks["particles"][name] = value
+    write_star(data / "edited.star", blocks)
+    return data / "edited.star"
+
+
+def test_a_stack_is_one_item_whose_model_is_the_optics(simulated: Stack) -> None:
+    population = simulated.population
+    (source,) = population.sources().values()
+    (item,) = population.items().values()
+    assert (source.type, source.pixel_size_A, source.image_shape) == ("particle-stack", PIXEL_A, (BOX, BOX))
+    assert [raw.path for raw in item.raw] == ["../data/particles.mrcs"]
+    table, model = read_stack_table(simulated.data / "particles.star"), population.model(item)
+    assert np.allclose(model.defocus_um, table.defocus_um)
+    assert np.allclose(model.defocus_delta_um, table.defocus_delta_um)
+    assert model.optics[0].amplitude_contrast == PLANTED.amplitude_contrast
+    (species,) = population.species().values()
+    assert np.array_equal(population.particles(species, item.id).half, table.half)
+    with pytest.raises(StateError, match="no tilt series"):
+        population.tilt_series(item)
+
+
+def test_what_goes_in_comes_out(simulated: Stack, tmp_path: Path) -> None:
+    (written,) = export_relion(simulated.population, tmp_path / "out")
+    first, again = read_stack_table(simulated.data / "particles.star"), read_stack_table(written)
+    assert (again.files, again.pixel_size_A) == (first.files, first.pixel_size_A)
+    for name in ("image", "half", "optics"):
+        assert np.array_equal(getattr(again, name), getattr(first, name)), name
+    for name in ("angles_deg", "origin_A", "defocus_um", "defocus_delta_um", "defocus_angle_deg"):
+        assert np.abs(getattr(again, name) - getattr(first, name)).max() < 2e-6, name
+    assert again.extra["rlnMicrographName"] == first.extra["rlnMicrographName"]
+
+
+def test_refinement_finds_the_planted_poses_and_can_be_run_again(stack: Stack, tmp_path: Path) -> None:
+    truth = stack.data / "truth/particles.star"
+    start = errors(stack.data / "particles.star", truth)
+    before = {one.name: one for one in stack.population.species().values()}["molecule"]
+    result = refine(stack.population, RefineParameters(iterations=2, search_deg=4.0, search_A=4.0))
+    (written,) = export_relion(stack.population, tmp_path / "out")
+    angle, shift = errors(written, truth)
+    assert start[0] > 2.5
+    assert angle < 0.75 * start[0]
+    assert shift < 0.5 * start[1]
+    after = {one.name: one for one in stack.population.species().values()}["molecule"]
+    (item,) = stack.population.items().values()
+    assert after.item_versions == {item.id: item.version}
+    assert result.jobs[0].parameters["search_deg"] == 4.0
+    assert "prior" not in result.jobs[0].parameters  # as it always was
+    was, now = (stack.population.particles(one, item.id) for one in (before, after))
+    assert np.array_equal(was.id, now.id)
+    assert np.array_equal(was.half, now.half)
+    assert verify(stack.population).ok
+    assert reproduce(stack.population, result.commits[0]).is_identical
+
+
+def test_missing_half_sets_follow_from_the_images(stack: Stack) -> None:
+    table = edited(stack.data, rlnRandomSubset=None)
+    stack.population.stage([], remove=list(stack.population.species().values()))
+    warnings = add(stack.population, stack.data, table)
+    assert "no half-sets" in warnings[0]
+    (species,) = stack.population.species().values()
+    (item,) = stack.population.items().values()
+    half = stack.population.particles(species, item.id).half
+    assert 0.3 < (half == 1).mean() < 0.7
+
+
+def test_particles_of_a_stack_do_not_collide(simulated: Stack) -> None:
+    assert find(simulated.population).items == []
+    (item,) = simulated.population.items().values()
+    with pytest.raises(InputError, match="none can collide"):
+        find(simulated.population, items=[item.name])
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"rlnBeamTiltX": 0.3}, "beam tilt, which mpop does not model; use --ignore-aberrations"),
+        ({"rlnImageName": "000500@particles.mrcs"}, "is in several rows"),
+        ({"rlnImageName": "particles.mrcs"}, "expected NUMBER@FILE"),
+        ({"rlnDefocusU": None}, "has a column _rlnDefocusU"),
+        ({"rlnCtfDataArePhaseFlipped": 1}, "phase-flipped"),
+        ({"rlnCoordinateZ": 4.0}, "lie in tomograms"),
+    ],
+)
+def test_a_wrong_table_is_one_clear_line(stack: Stack, columns: dict[str, object], message: str) -> None:
+    population = Population.init(stack.data.parent / "other")
+    with pytest.raises(InputError, match=message):
+        add_stack(population, "images", edited(stack.data, **columns))
+    assert not population.sources()
+
+
+def test_images_that_are_not_there_are_named(stack: Stack) -> None:
+    population = Population.init(stack.data.parent / "other")
+    (stack.data / "particles.mrcs").rename(stack.data / "elsewhere.mrcs")
+    with pytest.raises(InputError, match=r"no file particles\.mrcs in .*--images"):
+        add_stack(population, "images", stack.data / "particles.star")
+
+
+def test_a_changed_stack_is_not_refined(stack: Stack) -> None:
+    with (stack.data / "particles.mrcs").open("r+b") as file:
+        file.seek(5000)
+        file.write(b"\x00" * 64)
+    with pytest.raises(InputError, match="has changed since it was imported"):
+        refine(stack.population, RefineParameters(iterations=1))
+
+
+def test_names_of_stacks_differ() -> None:
+    assert item_names(["a/x.mrcs", "a/y.mrcs"]) == ["x", "y"]
+    assert item_names(["a/x.mrcs", "b/x.mrcs"]) == ["a-x", "b-x"]
