@@ -18,7 +18,7 @@ from scipy.spatial.transform import Rotation
 
 from benchmarks.measure import show
 from benchmarks.phantom import helices
-from mpop.maps.filters import multiply_radially, resample
+from mpop.maps.filters import inverse, multiply_radially, resample, transform
 from mpop.maps.fsc import fsc_report
 from mpop.maps.masks import soft_edge
 from mpop.networks.denoiser import DenoiseOptions, Networks, denoise
@@ -78,9 +78,9 @@ def floppy_phantom(
     in_core = smooth_rigid > 0.06 * smooth.max()
     in_domain = (smooth_floppy > 0.03 * smooth.max()) & ~in_core
     shell = np.abs(_radius(box, pixel_size_A) - 1 / resolution_A) < 0.5 / (box * pixel_size_A)
-    power = [np.square(np.abs(scipy.fft.rfftn(each * mask)[shell])).mean() for each in (truth, noises[0])]
+    power = [np.square(np.abs(transform(each * mask)[shell])).mean() for each in (truth, noises[0])]
     loud = np.float32(np.sqrt(power[0] / power[1] / SNR_AT_RESOLUTION))
-    half1, half2 = (signal + loud * noise for signal, noise in zip(signals, noises, strict=True))
+    half1, half2 = (np.asarray(s + loud * n, dtype=np.float32) for s, n in zip(signals, noises, strict=True))
     return FloppyPhantom(truth, half1, half2, mask, in_core, in_domain, pixel_size_A)
 
 
@@ -104,13 +104,13 @@ def _density(points_A: Array, weight: float, box: int, pixel_size_A: float) -> M
         fine += np.bincount(index, weight * share, minlength=size**3)
     volume = resample(fine.reshape((size,) * 3).astype(np.float32), box)
     envelope = np.exp(-B_FACTOR_A2 / 4 * np.square(_radius(box, pixel_size_A)))
-    return scipy.fft.irfftn(scipy.fft.rfftn(volume) * envelope, s=(box,) * 3).astype(np.float32)
+    return inverse((transform(volume) * envelope).astype(np.complex64), box)
 
 
 def _noise(box: int, pixel_size_A: float, rng: np.random.Generator) -> Map:
     loudness = 1 + 2 * np.exp(-np.square(30 * _radius(box, pixel_size_A)) / 2)
     white = rng.standard_normal((box,) * 3, dtype=np.float32)
-    return scipy.fft.irfftn(scipy.fft.rfftn(white) * loudness, s=(box,) * 3).astype(np.float32)
+    return inverse((transform(white) * loudness).astype(np.complex64), box)
 
 
 def _radius(box: int, pixel_size_A: float) -> Array:

@@ -10,7 +10,7 @@ error.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -78,12 +78,15 @@ def denoise_species(
     assert maps.species is not None
     options = options or DenoiseOptions()
     last = stored_denoiser(population, maps.species)
-    planned = fitting(options, maps.box, last is not None and last.suits(options))
+    if last is not None and last.suits(options):
+        planned = fitting(replace(options, width=last.width), maps.box, continued=True)
+    else:
+        planned = fitting(options, maps.box)
     parameters = asdict(planned)
     seed = parameters.pop("seed")
     del parameters["devices"]  # recorded beside the parameters
     analysis = Analysis.of(population, maps.species, "denoise", parameters, seed, device, threads)
-    found, learned = denoise_half_maps(maps, options, last, progress)
+    found, learned = denoise_half_maps(maps, planned, last, progress)
     changed = {"denoiser_object": population.write_group(learned.to_arrays())}
     return found, analysis.commit(found.arrays, found.numbers, found.numbers["verdict"], changed=changed).commit
 

@@ -90,9 +90,12 @@ class Denoiser:
 
     def suits(self, options: DenoiseOptions) -> bool:
         """Whether a training with these options can go on from it."""
-        width = options.width
-        as_wide = width is None or all(len(each.get("stem.weight", ())) == width for each in self.networks)
-        return len(self.networks) == len(NAMES[options.networks]) and as_wide
+        return len(self.networks) == len(NAMES[options.networks]) and options.width in (None, self.width)
+
+    @property
+    def width(self) -> int:
+        """Channels of its networks."""
+        return len(self.networks[0].get("stem.weight", ()))
 
     def network(self, number: int, start: Tensor, scale: Tensor) -> GainNetwork:
         """One of the networks. Raises StateError when its numbers do not fit together."""
