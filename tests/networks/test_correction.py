@@ -69,14 +69,15 @@ def test_noise_comes_back_untouched(uneven: UnevenMaps) -> None:
 
 @pytest.mark.usefixtures("few_examples")
 def test_networks_of_their_own_the_same_from_the_same_seed(uneven: UnevenMaps, tmp_path: Path) -> None:
-    first = run(uneven, SMALL, tmp_path)
-    assert len(first.learned) == 2 and len(list(tmp_path.iterdir())) == 4
+    folder = tmp_path / "new" / "folder"
+    first = run(uneven, SMALL, folder)
+    assert len(first.learned) == 2 and len(list(folder.iterdir())) == 4
     assert first.learned[0].course.steps == [1, 2, 3, 4]
     states = [learned.network.state_dict() for learned in first.learned]
     assert any(not states[0][name].equal(states[1][name]) for name in states[0])
     # trained anew, and read from the finished checkpoints
-    for folder in (None, tmp_path):
-        again = run(uneven, SMALL, folder)
+    for checkpoints in (None, folder):
+        again = run(uneven, SMALL, checkpoints)
         assert np.array_equal(again.half1, first.half1) and np.array_equal(again.half2, first.half2)
 
 
