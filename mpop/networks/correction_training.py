@@ -117,8 +117,6 @@ def learn(
 
     folder: for checkpoints, from which trainings go on.
     """
-    if folder is not None:
-        folder.mkdir(parents=True, exist_ok=True)
     groups = [list(subjects)] if training.joint else [[subject] for subject in subjects]
     names = ["both half-maps"] if training.joint else ["half-map 1", "half-map 2"]
     cubes = split(mask, training.cube, 2**DEPTH)
