@@ -1,0 +1,69 @@
+"""A RELION user's way through the command line: import, look, refine, export; and what is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from mpop.simulation.stacks import StackParameters, simulate_stack
+from tests.support.commands import mpop, run
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("relion") / "data"
+    simulate_stack(
+        folder,
+        StackParameters(particles=40, box=40, pixel_size_A=5.0, signal_to_noise=1.0, initial_resolution_A=16.0),
+    )
+    return folder
+
+
+def test_from_relion_and_back(data: Path, tmp_path: Path) -> None:
+    here = str(tmp_path / "population")
+    star = str(data / "particles.star")
+    mpop("init", here)
+    said = mpop("-C", here, "source", "add", "grid1", "--stack", star)
+    assert said == "Added source grid1: 40 particle images in 1 stack at 5 A/px\n"
+    maps = [word for name in ("half1", "half2", "mask") for word in (f"--{name}", str(data / f"{name}.mrc"))]
+    said = mpop("-C", here, "species", "add", "molecule", *maps, "--particles", star, "--diameter", "120")
+    assert said.startswith("Added species molecule: 40 particles in 1 stack, C1, half-maps agree to ")
+    mpop("-C", here, "commit", "-m", "Import")
+    assert "1 stack" in mpop("-C", here, "source", "list")
+    told = json.loads(
+        mpop("-C", here, "--threads", "1", "refine", "--iterations", "1", "--prior", "none", "--json")
+    )
+    assert told["jobs"][0]["parameters"]["prior"] == "none"
+    assert "molecule" in mpop("-C", here, "diff", "HEAD~1", "HEAD")
+    mpop("-C", here, "export", "relion", str(tmp_path / "out"))
+    assert (tmp_path / "out/molecule_particles.star").is_file()
+    mpop("-C", here, "verify")  # or it ends with another code
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "give --warp for tilt series, or --stack for extracted particles"),
+        (["--stack", "x.star", "--volume", "1", "1", "1"], "--volume does not go with --stack"),
+        (["--warp", "x.settings", "--images", "y"], "--images does not go with --warp"),
+        (["--stack", "x.star"], "x.star: no such file"),
+    ],
+)
+def test_options_that_do_not_go_together(tmp_path: Path, words: list[str], message: str) -> None:
+    here = str(tmp_path / "population")
+    mpop("init", here)
+    done = run("-C", here, "source", "add", "grid1", *words)
+    assert done.code != 0
+    assert message in done.err
+    assert done.err.count("\n") == 1
+
+
+def test_an_unknown_prior_is_named(tmp_path: Path) -> None:
+    mpop("init", str(tmp_path / "population"))
+    done = run("-C", str(tmp_path / "population"), "refine", "--prior", "magic")
+    assert (done.code, done.err) == (
+        2,
+        "mpop: error: --prior magic: there are fsc, none, isotropic, denoise\n",
+    )
