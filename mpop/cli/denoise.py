@@ -9,7 +9,7 @@ import typer
 
 from mpop.cli import context
 from mpop.cli.context import JsonOption, angstrom, emit
-from mpop.cli.map_arguments import AngpixOption, MapsArgument, MaskOption, OutOption, read_maps
+from mpop.cli.map_arguments import AngpixOption, MapsArgument, MaskOption, OutOption, made_folder, read_maps
 from mpop_store.errors import InputError
 
 
@@ -52,7 +52,7 @@ def denoise(
     device, threads = context.device(), context.threads()
     devices = None if context.options.device == "auto" else (device,)  # all GPUs, if there are several
     options = DenoiseOptions(networks=networks, steps=steps, seed=seed, devices=devices)
-    folder = None if out is None else _folder(out)
+    folder = None if out is None else made_folder(out)
     commit = None
     with context.progress_bars() as progress:
         if given.species is None:
@@ -67,12 +67,6 @@ def denoise(
         files += job.write_files(found, folder)
     text = "\n".join(_lines(found.numbers, commit, files))
     emit("denoise", {**found.numbers, "commit": commit, "files": files}, text)
-
-
-def _folder(out: Path) -> Path:
-    folder = context.relative(out)
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
 
 
 def _lines(found: dict[str, Any], commit: str | None, files: list[Path]) -> list[str]:

@@ -9,7 +9,7 @@ import typer
 
 from mpop.cli import context
 from mpop.cli.context import JsonOption, angstrom, emit
-from mpop.cli.map_arguments import AngpixOption, MapsArgument, MaskOption, OutOption, read_maps
+from mpop.cli.map_arguments import AngpixOption, MapsArgument, MaskOption, OutOption, made_folder, read_maps
 from mpop_store.errors import InputError
 
 
@@ -70,7 +70,7 @@ def fsc(
     if out is not None:
         from mpop.reports.fsc import write_report
 
-        folder = _folder(out)
+        folder = made_folder(out)
         files = [write_report(folder, result, f"mpop fsc {' '.join(maps)}."), folder / "report.json"]
         files += job.write_files(result, folder)
     _print("fsc", job.numbers(result), commit, files, _lines(job.numbers(result)))
@@ -105,7 +105,7 @@ def _compare(
     if out is not None:
         from mpop.reports.map_fsc import write_report
 
-        folder = _folder(out)
+        folder = made_folder(out)
         files = [write_report(folder, result, f"mpop fsc {' '.join(maps)}."), folder / "report.json"]
         files += job.write_files(result, folder)
     numbers = job.numbers(result)
@@ -114,12 +114,6 @@ def _compare(
         (angstrom(numbers["resolution_at_half_unmasked_A"]), "FSC = 0.5 without a mask"),
     ]
     _print("map-fsc", numbers, commit, files, rows)
-
-
-def _folder(out: Path) -> Path:
-    folder = context.relative(out)
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
 
 
 def _print(

@@ -9,8 +9,7 @@ import typer
 
 from mpop.cli import context
 from mpop.cli.context import JsonOption, angstrom, emit
-from mpop.cli.map_arguments import AngpixOption, MapsArgument, MaskOption, OutOption, read_maps
-from mpop_store.errors import InputError
+from mpop.cli.map_arguments import AngpixOption, MapsArgument, MaskOption, OutOption, made_folder, read_maps
 
 
 def register(app: typer.Typer) -> None:
@@ -53,10 +52,7 @@ def fsc3d(
 def _write(out: Path, result: Any, report: bool, command: str) -> list[Path]:
     from mpop.jobs import directional as job
 
-    folder = context.relative(out)
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"{folder}: is a file; --out names a folder")
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = made_folder(out)
     files = job.write_files(result, folder)
     if report:
         from mpop.reports.directional import write_report

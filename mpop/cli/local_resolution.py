@@ -9,7 +9,7 @@ import typer
 
 from mpop.cli import context
 from mpop.cli.context import JsonOption, angstrom, emit
-from mpop.cli.map_arguments import AngpixOption, MapsArgument, MaskOption, OutOption, read_maps
+from mpop.cli.map_arguments import AngpixOption, MapsArgument, MaskOption, OutOption, made_folder, read_maps
 
 
 def register(app: typer.Typer) -> None:
@@ -47,8 +47,7 @@ def local_resolution(
     if out is not None:
         from mpop.reports.local_resolution import write_report
 
-        folder = context.relative(out)
-        folder.mkdir(parents=True, exist_ok=True)
+        folder = made_folder(out)
         files = job.write_files(result, folder)
         files.insert(0, write_report(folder, result, f"mpop local-resolution {' '.join(maps)}."))
     numbers = result.numbers()

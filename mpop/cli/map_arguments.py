@@ -40,3 +40,12 @@ def read_maps(maps: list[str], mask: Path | None = None, angpix: float | None = 
     if mask is not None or angpix is not None:
         raise InputError(f"species {maps[0]} has its own mask and pixel size; leave out --mask and --angpix")
     return from_species(context.population(), maps[0])
+
+
+def made_folder(out: Path) -> Path:
+    """The folder for results, made if there is none. Raises InputError when the name is that of a file."""
+    folder = context.relative(out)
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder}: is a file; --out names a folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder

@@ -9,7 +9,7 @@ import typer
 
 from mpop.cli import context
 from mpop.cli.context import JsonOption, emit
-from mpop.cli.map_arguments import OutOption
+from mpop.cli.map_arguments import OutOption, made_folder
 from mpop.words import counted
 from mpop_store.errors import InputError
 
@@ -70,8 +70,7 @@ def _report(out: Path | None, found: object, images: str) -> Path | None:
         return None
     from mpop.reports.orientations import write_report
 
-    folder = context.relative(out)
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = made_folder(out)
     return write_report(folder, found, f"mpop orientations {images}.")  # pyright: ignore[reportArgumentType]
 
 
