@@ -3,7 +3,17 @@
 import argparse
 from pathlib import Path
 
-from benchmarks import collisions, denoiser, local_resolution, projection, reconstruction, scale, store, training
+from benchmarks import (
+    collisions,
+    denoiser,
+    local_resolution,
+    projection,
+    reconstruction,
+    resolution,
+    scale,
+    store,
+    training,
+)
 
 parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
 parser.add_argument("--quick", action="store_true", help="a small part of the data")
@@ -12,6 +22,7 @@ parser.add_argument("--spisonet", type=Path, help="a checkout of IsoNet-cryoET/s
 parser.add_argument("--spisonet-python", type=Path, help="a Python with what it needs")
 arguments = parser.parse_args()
 reconstruction.run(arguments.quick)
+resolution.run(arguments.quick)
 local_resolution.run(arguments.quick)
 projection.run(arguments.quick)
 store.run(arguments.quick, arguments.peers_python)

@@ -176,7 +176,7 @@ def _as_float(data: NDArray, path: Path) -> NDArray[np.float32]:
     """Single precision; InputError naming the first value that is not a finite number."""
     if np.iscomplexobj(data):
         raise InputError(f"{path}: holds complex numbers, expected a real image or map")
-    converted = data.astype(np.float32)
+    converted = data.astype(np.float32, copy=False)
     finite = np.isfinite(converted)
     if not finite.all():
         first = ", ".join(str(int(i)) for i in np.argwhere(~finite)[0][::-1])
