@@ -43,7 +43,9 @@ def run(quick: bool = False, spisonet: Path | None = None, spisonet_python: Path
             folder = Path(name) / str(box)
             folder.mkdir()
             write_maps(folder, box)
-            rows += _mpop(folder, box)
+            rows.append(_mpop(folder, box, "--no-report"))
+            if box == boxes[0]:
+                rows.append(_mpop(folder, box))
             if box == boxes[0] and spisonet is not None and spisonet_python is not None:
                 rows.append(_spisonet(folder, box, spisonet, spisonet_python))
         show(f"3DFSC to Nyquist, one thread ({machine()})", ("", "box", "CPU s", "wall s", "peak MiB"), rows)
@@ -69,15 +71,11 @@ def write_maps(folder: Path, box: int) -> None:
     write_map(folder / "mask.mrc", mask, PIXEL_A)
 
 
-def _mpop(folder: Path, box: int) -> list[list[str]]:
+def _mpop(folder: Path, box: int, *options: str) -> list[str]:
     mpop = str(Path(sys.executable).with_name("mpop"))
     maps = [str(folder / f"{name}.mrc") for name in ("half1", "half2")]
-    command = [mpop, "fsc3d", *maps, "--mask", str(folder / "mask.mrc"), "--out", str(folder / "out")]
-    run_measured([*command, "--no-report"], folder)  # once to fill the caches
-    return [
-        _row("mpop fsc3d --no-report", box, [*command, "--no-report"], folder),
-        _row("mpop fsc3d", box, command, folder),
-    ]
+    files = ["--mask", str(folder / "mask.mrc"), "--out", str(folder / "out")]
+    return _row(" ".join(["mpop fsc3d", *options]), box, [mpop, "fsc3d", *maps, *files, *options], folder)
 
 
 def _spisonet(folder: Path, box: int, checkout: Path, python: Path) -> list[str]:

@@ -84,8 +84,7 @@ def directional_resolution(maps: HalfMaps, half_angle_deg: float = HALF_ANGLE_DE
     """Measure, within the mask if there is one. Raises InputError for an angle that is none."""
     if not 1 <= half_angle_deg <= 90:
         raise InputError(f"--half-angle {half_angle_deg:g}: a cone's half angle must be from 1 to 90 degrees")
-    half1, half2 = (half if maps.mask is None else half * maps.mask for half in (maps.half1, maps.half2))
-    conical = conical_fsc(half1, half2, maps.pixel_size_A, half_angle_deg)
+    conical = conical_fsc(maps.half1, maps.half2, maps.pixel_size_A, half_angle_deg, mask=maps.mask)
     return DirectionalResolution(maps.name, maps.mask is not None, anisotropy.mask_fraction(maps.mask), conical)
 
 

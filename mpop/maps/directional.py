@@ -215,12 +215,14 @@ def conical_fsc(
     pixel_size_A: float,
     half_angle_deg: float = HALF_ANGLE_DEG,
     spacing_deg: float = SPACING_DEG,
+    mask: NDArray[np.floating] | None = None,
 ) -> ConicalFSC:
-    """FSC inside double cones of two cubic maps of one box, masked already if they should be.
+    """FSC inside double cones of two cubic maps of one box, within a mask if there is one.
 
     Cones that hold no coefficient, in the first shells, get the whole shell's value.
     """
-    return _conical(half1, half2, pixel_size_A, half_angle_deg, spacing_deg, _products)
+    gathered = _gather_transforms(half1, half2, mask, _products)
+    return _conical(gathered, len(half1), pixel_size_A, half_angle_deg, spacing_deg)
 
 
 def phase_similarity(
@@ -229,26 +231,22 @@ def phase_similarity(
     pixel_size_A: float,
     half_angle_deg: float = 10.0,
     spacing_deg: float = SPACING_DEG,
+    mask: NDArray[np.floating] | None = None,
 ) -> ConicalFSC:
     """Mean cosine of the phase difference inside double cones, which spIsoNet takes for its 3DFSC.
 
     Every coefficient counts alike, however weak, so that this is below the FSC where noise and signal mix.
     """
-    return _conical(half1, half2, pixel_size_A, half_angle_deg, spacing_deg, _phases)
+    gathered = _gather_transforms(half1, half2, mask, _phases)
+    return _conical(gathered, len(half1), pixel_size_A, half_angle_deg, spacing_deg)
 
 
 def _conical(
-    half1: NDArray[np.floating],
-    half2: NDArray[np.floating],
-    pixel_size_A: float,
-    half_angle_deg: float,
-    spacing_deg: float,
-    quantities: Callable[[Complex, Complex], Sequence[Single]],
+    gathered: list[NDArray], box: int, pixel_size_A: float, half_angle_deg: float, spacing_deg: float
 ) -> ConicalFSC:
-    """quantities: what stands for cross power and both powers of some coefficients of the two transforms."""
-    box = half1.shape[0]
+    """gathered: with what stands for cross power and both powers."""
     rings = Rings.spaced(spacing_deg)
-    coefficients = _Coefficients.sorted(box, _gather_transforms(half1, half2, quantities))
+    coefficients = _Coefficients.sorted(box, gathered)
     whole = _correlation(coefficients.shell_sums(), 1.0)
     correlation = _correlation(coefficients.conical_sums(half_angle_deg, rings), whole)
     return ConicalFSC(rings, correlation, whole, box, pixel_size_A, half_angle_deg)
@@ -257,19 +255,20 @@ def _conical(
 def _gather_transforms(
     half1: NDArray[np.floating],
     half2: NDArray[np.floating],
+    mask: NDArray[np.floating] | None,
     quantities: Callable[[Complex, Complex], Sequence[Single]],
 ) -> list[NDArray]:
     """`_gather` of two maps; their transforms are gone when it returns."""
-    first, second = _transform(half1), _transform(half2)
+    first, second = _transform(half1, mask), _transform(half2, mask)
     return _gather(len(half1), 3, lambda planes: quantities(first[planes], second[planes]))
 
 
-def _transform(volume: NDArray[np.floating]) -> Complex:
-    """rfftn by sections, which needs no second array of its size."""
+def _transform(volume: NDArray[np.floating], mask: NDArray[np.floating] | None) -> Complex:
+    """rfftn by sections, which needs no second array of its size, nor of a masked map."""
     box = len(volume)
     spectrum = np.empty((box, box, box // 2 + 1), dtype=np.complex64)
-    for plane, section in zip(spectrum, volume, strict=True):
-        plane[:] = np.fft.rfft2(section)
+    for z, section in enumerate(volume):
+        spectrum[z] = np.fft.rfft2(section if mask is None else section * mask[z])
     for row in range(box):
         spectrum[:, row] = np.fft.fft(spectrum[:, row], axis=0)
     return spectrum

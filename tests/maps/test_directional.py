@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
-from mpop.maps.directional import conical_sums
+from mpop.maps.directional import ConicalFSC, conical_fsc, conical_sums, phase_similarity
 from mpop.maps.directions import Rings, at_coefficients, centred
 
 
@@ -70,3 +72,24 @@ def test_a_smooth_table_is_found_again_at_every_coefficient(box: int) -> None:
 def test_centred_is_the_shifted_full_transform(box: int) -> None:
     full, half = half_transform(box, seed=3)
     np.testing.assert_allclose(centred(half, box), np.fft.fftshift(full), rtol=1e-5)
+
+
+@pytest.mark.parametrize("measure", [conical_fsc, phase_similarity])
+def test_a_mask_is_applied_to_both_maps(measure: Callable[..., ConicalFSC]) -> None:
+    rng = np.random.default_rng(5)
+    half1, half2, mask = rng.random((3, 16, 16, 16), dtype=np.float32)
+    expected = measure(half1 * mask, half2 * mask, 1.0)
+    np.testing.assert_allclose(measure(half1, half2, 1.0, mask=mask).correlation, expected.correlation, atol=1e-6)
+
+
+def test_phase_similarity_knows_no_amplitudes() -> None:
+    """Of a map and the same phases with other amplitudes it is 1, where the FSC is not; of noise it is 0."""
+    rng = np.random.default_rng(6)
+    one = rng.standard_normal((24, 24, 24))
+    other = np.fft.irfftn(np.fft.rfftn(one) * rng.random((24, 24, 13)) ** 4, s=one.shape, axes=(0, 1, 2))
+    shells = slice(2, 12)
+    inner = phase_similarity(one, other, 1.0).whole[shells]
+    assert inner.min() > 0.98
+    assert conical_fsc(one, other, 1.0).whole[shells].max() < 0.9
+    noise = phase_similarity(one, rng.standard_normal(one.shape), 1.0)
+    assert abs(noise.whole[6:12].mean()) < 0.05
