@@ -1,6 +1,6 @@
 """Misaligned particles with a preferred orientation: what the reference's prior does for their poses.
 
-    python -m benchmarks.misalignment [--folder DIR] [--particles N]
+    python -m benchmarks.misalignment [--folder DIR] [--particles N] [--seed N]
 
 Simulates a stack of which most particles are seen along one axis, with poses that are off, and refines it from
 the same start with each prior. Reported for each: CPU seconds, angular errors of all particles and of the rare
@@ -125,13 +125,15 @@ def refined(data: Path, folder: Path, prior: Prior, iterations: int) -> Outcome:
     return judge(read_stack_table(table), (arrays["half1"], arrays["half2"]), species.pixel_size_A, data, cpu_s)
 
 
-def run(folder: Path | None = None, particles: int = DATA.particles, iterations: int = 4) -> dict[str, Outcome]:
+def run(
+    folder: Path | None = None, particles: int = DATA.particles, iterations: int = 4, seed: int = DATA.seed
+) -> dict[str, Outcome]:
     """Simulate, unless the data are there, refine with every prior, print."""
     outcomes = {}
     with tempfile.TemporaryDirectory() as scratch:
         data = folder or Path(scratch) / "data"
         if not (data / "particles.star").exists():
-            simulate_stack(data, replace(DATA, particles=particles))
+            simulate_stack(data, replace(DATA, particles=particles, seed=seed))
         print(f"{'prior':12} {'CPU-s':>8} {'median':>8} {'RMS':>8} {'rare':>8} {'in cone':>8} {'outside':>8}")
         for prior in PRIORS:
             outcomes[prior] = refined(data, Path(scratch) / prior, prior, iterations)
@@ -144,5 +146,6 @@ if __name__ == "__main__":
     parser.add_argument("--folder", type=Path, help="where the data are, or are to be left")
     parser.add_argument("--particles", type=int, default=DATA.particles)
     parser.add_argument("--iterations", type=int, default=4)
+    parser.add_argument("--seed", type=int, default=DATA.seed)
     arguments = parser.parse_args()
-    run(arguments.folder, arguments.particles, arguments.iterations)
+    run(arguments.folder, arguments.particles, arguments.iterations, arguments.seed)

@@ -82,11 +82,15 @@ def _waiting_merge(here: Population) -> dict[str, Any] | None:
 def _change_lines(here: Population, changes: list[tuple[str, str]]) -> list[str]:
     """Changes in words, one line for each kind of record."""
     groups: dict[tuple[str, str], list[str]] = {}
+    states = (None, "HEAD") if here.repository.head else (None,)
+    stacks = {one for at in states for one, source in here.sources(at).items() if source.type == "particle-stack"}
     for kind, path in changes:
         record = here.repository.read(path, "HEAD" if kind == "D" else None)
         if record.get("kind") == "species-part":
             continue  # its species is listed: a head changes with its parts
-        noun = str(record.get("kind", "record")).replace("item", "tilt series")
+        noun = str(record.get("kind", "record"))
+        if noun == "item":
+            noun = "stack" if record.get("source") in stacks else "tilt series"
         groups.setdefault((WORDS[kind], noun), []).append(str(record.get("name") or record.get("id", path)))
     return [f"  {word:8} {noun:12} {few(sorted(names), 8)}" for (word, noun), names in groups.items()]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,11 @@ from mpop.jobs.import_stack import add_stack, item_names
 from mpop.jobs.refine import RefineParameters, refine
 from mpop.jobs.reproduce import reproduce
 from mpop.jobs.verify import verify
+from mpop.maps.fsc import fsc_report
 from mpop.population import Population
+from mpop.records.stack import StackModel
+from mpop.refinement.references import prepare_species
+from mpop.refinement.stack import PoseSearch, refine_stack
 from mpop.simulation.stacks import StackParameters, simulate_stack
 
 PIXEL_A, BOX, DIAMETER_A = 4.0, 48, 120.0
@@ -134,6 +138,29 @@ def test_refinement_finds_the_planted_poses_and_can_be_run_again(stack: Stack, t
     assert np.array_equal(was.half, now.half)
     assert verify(stack.population).ok
     assert reproduce(stack.population, result.commits[0]).is_identical
+
+
+def test_a_particle_sees_its_own_half_map_only(simulated: Stack) -> None:
+    population = simulated.population
+    (item,), (species,) = population.items().values(), population.species().values()
+    model, particles, maps = (
+        population.model(item),
+        population.particles(species, item.id),
+        population.maps(species),
+    )
+    assert isinstance(model, StackModel)
+    report = fsc_report(maps["half1"], maps["half2"], maps["mask"], PIXEL_A)
+    reference = prepare_species(maps["half1"], maps["half2"], maps["mask"], report, DIAMETER_A, PIXEL_A)
+    assert reference is not None
+    first, second = reference.halves
+    other = replace(reference, halves=(first, replace(second, values=-second.values[:, ::-1].copy())))
+    load, search = population.image_loader(item, model), PoseSearch(4.0, 4.0)
+    found = [
+        refine_stack(load, model, particles, one, 1.0, PIXEL_A, particles, search)[0].angles_deg
+        for one in (reference, other)
+    ]
+    assert np.array_equal(found[0][particles.half == 1], found[1][particles.half == 1])
+    assert not np.allclose(found[0][particles.half == 2], found[1][particles.half == 2])
 
 
 def test_missing_half_sets_follow_from_the_images(stack: Stack) -> None:
