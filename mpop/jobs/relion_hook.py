@@ -96,7 +96,7 @@ def reconstruct_for_relion(star: Path, options: HookOptions | None = None) -> Ho
     if not closed:
         known = evidence(sums, prior)
         unevenness = float(known.unevenness[1 : last + 1].mean())
-        volume = restore(reconstruct(sums), known, mask)
+        volume = restore(reconstruct(sums), known, mask, request.fsc)
         steps.append("restored")
     if options.keep_lowres:
         volume, done = _with_low_resolution(volume, request, state, mask, options)

@@ -7,9 +7,9 @@ With the power S of the density the most likely map is
 
 with p another estimate of the density. RELION takes p = 0 and S = tau2 = SSNR / mean(w) of a shell, the SSNR from
 the FSC. With preferred views that damps most what was measured least. Here p is what the density may be: nothing
-outside of the mask, and nothing below the solvent's, so that directions without data follow from the others. This
-is weighting by the FSC, coefficient by coefficient: directions that were measured well keep their detail beyond
-the resolution of all.
+outside of the mask, and nothing below the solvent's, so that directions without data follow from the others. In
+the end p is weighted by the FSC, as doubtful detail at full strength would turn particles to its noise. Directions
+that were measured well keep their detail beyond the resolution of all.
 
 Nothing of the other half-map enters but the FSC, as in RELION.
 """
@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mpop.maps.filters import inverse, shell_radius, transform
+from mpop.maps.filters import inverse, multiply_radially, shell_radius, transform
 from mpop.maps.gridding import SliceSums, coefficient_weights
 from mpop.maps.restoration import above_solvent, solvent_noise
 
@@ -83,10 +83,11 @@ def evidence(sums: SliceSums, prior: Array) -> Evidence:
     )
 
 
-def restore(volume: Map, known: Evidence, mask: Map) -> Map:
+def restore(volume: Map, known: Evidence, mask: Map, fsc: Array) -> Map:
     """The density that agrees with a half-map (z, y, x) as far as that was measured.
 
-    volume: reconstructed without a prior. mask: from 0 to 1, around the particle. The solvent stays at its level.
+    volume: reconstructed without a prior. mask: from 0 to 1, around the particle. fsc: (shells,) of the half-maps.
+    The solvent stays at its level.
     """
     level = np.float32(volume[mask == 0].mean()) if (mask == 0).any() else np.float32(0)
     data = transform(volume - level)
@@ -94,7 +95,8 @@ def restore(volume: Map, known: Evidence, mask: Map) -> Map:
     margin = SOLVENT_MARGIN * solvent_noise(restored, mask)
     for _ in range(PROJECTIONS):
         restored = known.blend(data, above_solvent(restored, mask, margin), known.signal)
-    return restored + level
+    likely = multiply_radially(above_solvent(restored, mask, margin), np.clip(fsc, 0, 1))
+    return known.blend(data, likely, known.signal) + level
 
 
 def _shells(box: int) -> NDArray[np.intp]:

@@ -26,6 +26,7 @@ from mpop.maps.weighted_restoration import evidence, restore
 
 BOX, PIXEL, REACH = 24, 4.0, 11
 SHELL = np.arange(BOX // 2 + 1)
+AGREE = np.where(SHELL < 8, 0.9, 0.05)
 RUN = "run_it007 v1.2"
 OPEN = HookOptions(start_resolution_A=60.0)
 
@@ -81,7 +82,7 @@ def write_request(
         "rlnOriginalImageSize": BOX,
         "rlnCurrentImageSize": 2 * REACH,
     }
-    correlation = np.where(SHELL < 8, 0.9, 0.05) if "half" in name else np.zeros(len(SHELL))
+    correlation = AGREE if "half" in name else np.zeros(len(SHELL))
     tau2 = 1e6 * np.where(SHELL <= REACH, scene.tau2, 0)  # RELION writes six digits after the point
     table = pd.DataFrame({"rlnSpectralIndex": SHELL, "rlnReferenceTau2": tau2, "rlnGoldStandardFsc": correlation})
     write_star(
@@ -139,7 +140,7 @@ def test_names_of_any_kind(file: str, expected: tuple) -> None:
 def test_uneven_views_are_seen_and_their_directions_restored(scene: Scene) -> None:
     known = evidence(scene.sums, scene.tau2)
     assert known.unevenness[3:9].min() > 3
-    plain, restored = plain_of(scene), restore(reconstruct(scene.sums), known, scene.mask)
+    plain, restored = plain_of(scene), restore(reconstruct(scene.sums), known, scene.mask, AGREE)
     assert in_cone(restored, scene.truth) > in_cone(plain, scene.truth) + 0.1
     assert fsc(restored, scene.truth, PIXEL).correlation[2:8].min() > 0.7
 
@@ -148,7 +149,7 @@ def test_even_views_need_no_more_signal_than_relion_says() -> None:
     even = make_scene(1.0)
     known = evidence(even.sums, even.tau2)
     np.testing.assert_allclose(known.unevenness[1:], 1.0, atol=0.01)
-    plain, restored = plain_of(even), restore(reconstruct(even.sums), known, even.mask)
+    plain, restored = plain_of(even), restore(reconstruct(even.sums), known, even.mask, AGREE)
     assert in_cone(restored, even.truth) > in_cone(plain, even.truth) - 0.01
 
 
