@@ -58,6 +58,7 @@ class Subject:
 
     @classmethod
     def of(cls, half1: Map, half2: Map, mask: Map, pixel_size_A: float) -> Subject:
+        """What half-maps (z, y, x) give. Raises InputError for an empty mask."""
         solvent = mask == 0
         levels = [np.float32(half[solvent].mean() if solvent.any() else 0.0) for half in (half1, half2)]
         halves = half1 - levels[0], half2 - levels[1]
