@@ -20,6 +20,8 @@ from benchmarks.measure import show
 from benchmarks.phantom import helices
 from mpop.maps.filters import inverse, multiply_radially, resample, transform
 from mpop.maps.fsc import fsc_report
+from mpop.maps.local_filter import local_filter
+from mpop.maps.local_resolution import local_resolution
 from mpop.maps.masks import soft_edge
 from mpop.networks.denoiser import DenoiseOptions, Networks, denoise
 
@@ -142,6 +144,11 @@ def run(quick: bool = False) -> None:
     half, mean = low_passed(phantom)
     add("half-map, FSC low-pass", half, "-")
     add("mean, FSC low-pass", mean, "-")
+    started = time.process_time()
+    unfiltered = np.asarray((phantom.half1 + phantom.half2) / 2, dtype=np.float32)
+    local = local_resolution(phantom.half1, phantom.half2, phantom.mask, phantom.pixel_size_A)
+    filtered = local_filter(unfiltered, phantom.mask, local, phantom.pixel_size_A)
+    add("mean, filtered by local resolution", filtered, f"{time.process_time() - started:.1f}")
     for networks in get_args(Networks):
         started = time.process_time()
         options = DenoiseOptions(networks=networks, steps=100 if quick else None)
