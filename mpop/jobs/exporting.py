@@ -72,7 +72,7 @@ def write_all(directory: Path, force: bool, write: Callable[[Path], None]) -> li
         write(folder)
         files = sorted(folder.iterdir())
         if not files:
-            raise StateError("nothing to export: the population is empty")
+            raise StateError("nothing to export: no series and no species for such files")
         there = [file.name for file in files if (directory / file.name).exists()]
         if there and not force:
             raise InputError(f"{directory}: {there[0]} is there already; use --force to overwrite")
