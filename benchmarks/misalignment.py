@@ -112,8 +112,8 @@ def refined(data: Path, folder: Path, prior: Prior, iterations: int) -> Outcome:
     """Import, refine with one prior, judge."""
     population = Population.init(folder)
     add_stack(population, "images", data / "particles.star")
-    maps = [data / f"{name}.mrc" for name in ("half1", "half2", "mask")]
-    add_species(population, "molecule", *maps, data / "particles.star", diameter_A=DIAMETER_A)
+    half1, half2, mask, star = (data / name for name in ("half1.mrc", "half2.mrc", "mask.mrc", "particles.star"))
+    add_species(population, "molecule", half1, half2, mask, star, diameter_A=DIAMETER_A)
     population.commit("Import")
     started = time.process_time()
     parameters = RefineParameters(iterations=iterations, search_deg=10.0, search_A=6.0, prior=prior)
