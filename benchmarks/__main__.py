@@ -6,6 +6,7 @@ from pathlib import Path
 from benchmarks import (
     collisions,
     denoiser,
+    directional,
     local_resolution,
     projection,
     reconstruction,
@@ -23,6 +24,7 @@ parser.add_argument("--spisonet-python", type=Path, help="a Python with what it 
 arguments = parser.parse_args()
 reconstruction.run(arguments.quick)
 resolution.run(arguments.quick)
+directional.run(arguments.quick)
 local_resolution.run(arguments.quick)
 projection.run(arguments.quick)
 store.run(arguments.quick, arguments.peers_python)
