@@ -154,7 +154,7 @@ class Postprocessed:
 def relion_postprocess(folder: Path, seed: int, *options: str) -> Postprocessed:
     """Of half1.mrc, half2.mrc and mask.mrc in the folder."""
     if shutil.which("relion_postprocess") is None:
-        pytest.skip("relion_postprocess is not installed")
+        pytest.skip("needs RELION 3.1")
     (folder / "relion").mkdir(exist_ok=True)  # RELION 3.1 stops without it, after it has done its work
     inputs = ["--i", "half1.mrc", "--i2", "half2.mrc", "--mask", "mask.mrc", "--angpix", "1.5"]
     command = ["relion_postprocess", *inputs, "--o", "relion/post", "--random_seed", str(seed), *options]
