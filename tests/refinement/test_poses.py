@@ -48,7 +48,7 @@ def images_of(reference: Reference, rotation: np.ndarray, shift_px: np.ndarray) 
 
 def planted() -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(7)
-    return Rotation.random(IMAGES, random_state=8).as_matrix(), rng.uniform(-1.5, 1.5, (IMAGES, 2))
+    return Rotation.random(IMAGES, rng=8).as_matrix(), rng.uniform(-1.5, 1.5, (IMAGES, 2))
 
 
 def off(rotation: np.ndarray, degrees: float) -> np.ndarray:
