@@ -91,8 +91,8 @@ def test_noisy_directions_are_beyond_chance() -> None:
 def test_published_example_of_3dfsc() -> None:
     """Influenza haemagglutinin at 40 degrees of tilt (Tan et al. 2017), of which 3DFSC reports 0.883.
 
-    Without its half-maps: its published curves along x, y and z fall below 0.5 at these resolutions. The body between
-    is taken for an ellipsoid.
+    Without its half-maps: its published curves along x, y and z fall below 0.5 at these resolutions. The body
+    between is taken for an ellipsoid.
     """
     rings = Rings.spaced(4.0)
     reach = 1 / np.array([4.66, 4.81, 10.20])
