@@ -208,7 +208,7 @@ def _no_particle_in_any_series(data: Path) -> None:
     [
         (
             _mask_of_the_wrong_size,
-            rf"{SPECIES}_mask\.mrc: box 20, but .*half1\.mrc has 52; all three must be alike",
+            rf"{SPECIES}_mask\.mrc: box 20, but .*half1\.mrc has 52; all maps must be alike",
         ),
         (_missing_column, r"particles\.star: block data_particles has no column _rlnAngleTilt"),
         (
