@@ -9,10 +9,12 @@ import pytest
 from example_population import make_population
 
 from mpop.errors import StateError
+from mpop.exchange.cloning import clone
 from mpop.jobs.analysis import Analysis
 from mpop.jobs.verify import verify
 from mpop.population import Population
 from mpop.records.models import SpeciesRecord
+from mpop_store.objects.collection import collect
 
 
 @pytest.fixture
@@ -64,3 +66,21 @@ def test_what_is_not_committed_must_be_first(population: Population) -> None:
     population.stage([species.model_copy(update={"name": "renamed"})])
     with pytest.raises(StateError, match="uncommitted changes"):
         Analysis.of(population, species, "fsc3d", {})
+
+
+def test_results_and_networks_survive_collection_and_travel(population: Population, tmp_path: Path) -> None:
+    volume = np.random.default_rng(1).standard_normal((20, 20, 20), dtype=np.float32)
+    weights = np.random.default_rng(2).standard_normal(5000, dtype=np.float32)
+    model = population.write_group({"weights": weights})
+    analysis = Analysis.of(population, only_species(population), "denoise", {})
+    done = analysis.commit({"map": volume}, {}, "trained", changed={"denoiser_object": model})
+    collect(population.repository, operations_days=-1.0)
+    clone(str(population.root), tmp_path / "clone")
+    for here in (population, Population.open(tmp_path / "clone")):
+        species = only_species(here)
+        job = here.jobs()[done.job.id]
+        assert species.denoiser_object is not None
+        assert job.result_object is not None
+        assert np.array_equal(here.read_group(species.denoiser_object)["weights"], weights)
+        assert np.array_equal(here.read_group(job.result_object)["map"], volume)
+        assert verify(here).problems == []
