@@ -9,7 +9,15 @@ import typer
 
 from mpop.cli import context
 from mpop.cli.context import JsonOption, angstrom, emit
-from mpop.cli.map_arguments import AngpixOption, MapsArgument, MaskOption, OutOption, made_folder, read_maps
+from mpop.cli.map_arguments import (
+    AngpixOption,
+    MapsArgument,
+    MaskOption,
+    OutOption,
+    check_out,
+    made_folder,
+    read_maps,
+)
 from mpop_store.errors import InputError
 
 
@@ -50,6 +58,7 @@ def correct(
     they were measured.
     """
     context.options.json |= json
+    check_out(out)
     if len(maps) == 2 and out is None:
         raise InputError("--out DIR is missing: where should the corrected maps be written?")
     from mpop.jobs import correct as job
@@ -60,19 +69,19 @@ def correct(
     chosen: dict[str, Any] = {} if steps is None else {"steps": steps}
     devices = None if context.options.device == "auto" else (device,)  # all GPUs, if there are several
     options = CorrectionOptions(limit_A=limit, joint=joint, seed=seed, devices=devices, **chosen)
-    folder = None if out is None else made_folder(out)
     commit = None
     with context.progress_bars() as progress:
         if given.species is None:
-            checkpoints = None if folder is None else folder / "checkpoints"
+            checkpoints = None if out is None else context.relative(out) / "checkpoints"
             found = job.correct_half_maps(given, options, hold_out, progress, checkpoints)
         else:
             here = context.population()
             found, commit = job.correct_species(here, given, options, hold_out, progress, device, threads)
     files: list[Path] = []
-    if folder is not None:
+    if out is not None:
         from mpop.reports.correct import write_report
 
+        folder = made_folder(out)
         files = [write_report(folder, found, f"mpop correct {' '.join(maps)}."), folder / "report.json"]
         files += job.write_files(found, folder)
     text = "\n".join(_lines(found.numbers, commit, files))

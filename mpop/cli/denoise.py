@@ -9,7 +9,15 @@ import typer
 
 from mpop.cli import context
 from mpop.cli.context import JsonOption, angstrom, emit
-from mpop.cli.map_arguments import AngpixOption, MapsArgument, MaskOption, OutOption, made_folder, read_maps
+from mpop.cli.map_arguments import (
+    AngpixOption,
+    MapsArgument,
+    MaskOption,
+    OutOption,
+    check_out,
+    made_folder,
+    read_maps,
+)
 from mpop_store.errors import InputError
 
 
@@ -41,6 +49,7 @@ def denoise(
     network are committed, and the next call goes on from that network; its half-maps stay as they were measured.
     """
     context.options.json |= json
+    check_out(out)
     if networks not in ("shared", "independent"):
         raise InputError(f"--networks {networks}: there are shared, independent")
     if len(maps) == 2 and out is None:
@@ -52,7 +61,6 @@ def denoise(
     device, threads = context.device(), context.threads()
     devices = None if context.options.device == "auto" else (device,)  # all GPUs, if there are several
     options = DenoiseOptions(networks=networks, steps=steps, seed=seed, devices=devices)
-    folder = None if out is None else made_folder(out)
     commit = None
     with context.progress_bars() as progress:
         if given.species is None:
@@ -60,9 +68,10 @@ def denoise(
         else:
             found, commit = job.denoise_species(context.population(), given, options, progress, device, threads)
     files: list[Path] = []
-    if folder is not None:
+    if out is not None:
         from mpop.reports.denoise import write_report
 
+        folder = made_folder(out)
         files = [write_report(folder, found, f"mpop denoise {' '.join(maps)}."), folder / "report.json"]
         files += job.write_files(found, folder)
     text = "\n".join(_lines(found.numbers, commit, files))

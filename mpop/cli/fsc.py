@@ -9,7 +9,15 @@ import typer
 
 from mpop.cli import context
 from mpop.cli.context import JsonOption, angstrom, emit
-from mpop.cli.map_arguments import AngpixOption, MapsArgument, MaskOption, OutOption, made_folder, read_maps
+from mpop.cli.map_arguments import (
+    AngpixOption,
+    MapsArgument,
+    MaskOption,
+    OutOption,
+    check_out,
+    made_folder,
+    read_maps,
+)
 from mpop_store.errors import InputError
 
 
@@ -52,6 +60,7 @@ def fsc(
     result is committed.
     """
     context.options.json |= json
+    check_out(out)
     if model is not None or other is not None:
         if (b_factor, low_pass, mtf, mtf_angpix) != (None,) * 4 or (model is not None and other is not None):
             raise InputError("--model and --map each go alone, without options for sharpening")

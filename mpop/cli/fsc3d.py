@@ -9,7 +9,15 @@ import typer
 
 from mpop.cli import context
 from mpop.cli.context import JsonOption, angstrom, emit
-from mpop.cli.map_arguments import AngpixOption, MapsArgument, MaskOption, OutOption, made_folder, read_maps
+from mpop.cli.map_arguments import (
+    AngpixOption,
+    MapsArgument,
+    MaskOption,
+    OutOption,
+    check_out,
+    made_folder,
+    read_maps,
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -36,6 +44,7 @@ def fsc3d(
     from mpop.jobs import directional as job
 
     context.options.json |= json
+    check_out(out)
     given = read_maps(maps, mask, angpix)
     commit = None
     if given.species is None:

@@ -9,7 +9,15 @@ import typer
 
 from mpop.cli import context
 from mpop.cli.context import JsonOption, angstrom, emit
-from mpop.cli.map_arguments import AngpixOption, MapsArgument, MaskOption, OutOption, made_folder, read_maps
+from mpop.cli.map_arguments import (
+    AngpixOption,
+    MapsArgument,
+    MaskOption,
+    OutOption,
+    check_out,
+    made_folder,
+    read_maps,
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -34,6 +42,7 @@ def local_resolution(
     from mpop.jobs import local_resolution as job
 
     context.options.json |= json
+    check_out(out)
     parameters = job.Parameters(threshold, b_factor)
     given = read_maps(maps, mask, angpix)
     commit = None

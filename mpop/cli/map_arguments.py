@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -42,10 +43,21 @@ def read_maps(maps: list[str], mask: Path | None = None, angpix: float | None = 
     return from_species(context.population(), maps[0])
 
 
-def made_folder(out: Path) -> Path:
-    """The folder for results, made if there is none. Raises InputError when the name is that of a file."""
+def check_out(out: Path | None) -> None:
+    """Raises InputError when results could not be written there: a job is long, and of a species committed."""
+    if out is None:
+        return
     folder = context.relative(out)
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"{folder}: is a file; --out names a folder")
+    above = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not above.is_dir():
+        raise InputError(f"{above}: is a file; --out names a folder")
+    if not os.access(above, os.W_OK | os.X_OK):
+        raise InputError(f"{above}: may not be written to; give another folder as --out")
+
+
+def made_folder(out: Path) -> Path:
+    """The folder for results, made if there is none. Raises InputError as check_out does."""
+    check_out(out)
+    folder = context.relative(out)
     folder.mkdir(parents=True, exist_ok=True)
     return folder

@@ -9,7 +9,7 @@ import typer
 
 from mpop.cli import context
 from mpop.cli.context import JsonOption, emit
-from mpop.cli.map_arguments import OutOption, made_folder
+from mpop.cli.map_arguments import OutOption, check_out, made_folder
 from mpop.words import counted
 from mpop_store.errors import InputError
 
@@ -40,6 +40,7 @@ def orientations(
     from mpop.jobs import orientations as job
 
     context.options.json |= json
+    check_out(out)
     path, commit = context.relative(Path(images)), None
     if path.is_file():
         if diameter is None:
