@@ -99,6 +99,8 @@ def check_pixel_size(pixel_size_A: float | None) -> None:
 
 def checked_mask(path: Path, volume: Map) -> Map:
     """What was read as a mask, from 0 to 1. Raises InputError where it is none."""
+    if volume.max() == volume.min() == 0:
+        raise InputError(f"{path}: this mask is 0 everywhere; is it the right file?")
     if volume.min() < -1e-3 or volume.max() > 1 + 1e-3 or volume.max() <= 0:
         raise InputError(
             f"{path}: a mask must lie between 0 and 1, this one runs from {volume.min():g} to {volume.max():g}"

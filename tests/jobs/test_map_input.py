@@ -50,6 +50,7 @@ def test_no_mask_is_told_when_one_is_needed(folder: Path) -> None:
         ("half2", HALF2, 2.2, r"half2\.mrc: 2\.2 A/px, but .*half1\.mrc has 2; give --angpix if that is wrong"),
         ("half2", np.where(HALF2 > 2, np.nan, HALF2), 2.0, r"half2\.mrc: \d+ values are NaN or infinite"),
         ("half1", HALF1[:, :, :7], 2.0, r"half1\.mrc: a map must be a cube, this is 7 x 8 x 8"),
+        ("mask", 0 * HALF1, 2.0, r"mask\.mrc: this mask is 0 everywhere"),
         ("mask", 2 * HALF1, 2.0, r"mask\.mrc: a mask must lie between 0 and 1"),
     ],
 )
