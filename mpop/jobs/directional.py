@@ -33,6 +33,7 @@ STRONG_AREA_RATIO = 0.5
 CHANCE_RANGE_SD = 2.5
 """Best and worst of all directions of isotropic maps lie about this far from their mean."""
 UNEVEN_P = 0.05
+MIN_BOX = 8
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,8 @@ def directional_resolution(maps: HalfMaps, half_angle_deg: float = HALF_ANGLE_DE
     """Measure, within the mask if there is one. Raises InputError for an angle that is none."""
     if not 1 <= half_angle_deg <= 90:
         raise InputError(f"--half-angle {half_angle_deg:g}: a cone's half angle must be from 1 to 90 degrees")
+    if maps.box < MIN_BOX:
+        raise InputError(f"{maps.name}: a box of {maps.box} voxels has too few Fourier shells")
     conical = conical_fsc(maps.half1, maps.half2, maps.pixel_size_A, half_angle_deg, mask=maps.mask)
     return DirectionalResolution(maps.name, maps.mask is not None, anisotropy.mask_fraction(maps.mask), conical)
 

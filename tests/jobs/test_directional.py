@@ -120,3 +120,9 @@ def test_a_species_gets_a_commit_once(tmp_path: Path) -> None:
 def test_an_angle_that_is_none_is_refused(angle: float) -> None:
     with pytest.raises(InputError, match="a cone's half angle must be from 1 to 90 degrees"):
         directional_resolution(maps(1, 1.0), angle)
+
+
+def test_a_box_that_is_too_small_is_refused() -> None:
+    first, second = np.random.default_rng(0).standard_normal((2, 4, 4, 4), dtype=np.float32)
+    with pytest.raises(InputError, match="tiny: a box of 4 voxels has too few Fourier shells"):
+        directional_resolution(HalfMaps("tiny", first, second, None, 2.0))
