@@ -260,7 +260,7 @@ MISTAKES: list[tuple[Callable[[WarpFiles], None], str]] = [
     (_nan_map, r"half2\.mrc: 1 values are NaN or infinite, the first at x, y, z = 15, 15, 15"),
     (_mask_of_another_size, r"mask\.mrc: box 18, but .*half1\.mrc has 16; all maps must be alike"),
     (_mask_that_is_no_cube, r"mask\.mrc: a map must be a cube, this is 18 x 16 x 16"),
-    (_empty_mask, r"mask\.mrc: a mask must lie between 0 and 1, this one runs from 0 to 0"),
+    (_empty_mask, r"mask\.mrc: this mask is 0 everywhere; is it the right file"),
     (_mask_that_is_none, r"mask\.mrc: a mask must lie between 0 and 1, this one runs from 3 to 3"),
     (_same_halves, "are the same map; two independent half-maps are needed"),
     (_no_pixel_size, r"half1\.mrc: the header does not give the pixel size; give --angpix"),
