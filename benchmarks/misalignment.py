@@ -22,8 +22,8 @@ from scipy.spatial.transform import Rotation
 from mpop.formats.images import read_map
 from mpop.formats.stack_tables import StackTable, read_stack_table
 from mpop.jobs.export_stacks import export_relion
-from mpop.jobs.import_species import add_species
-from mpop.jobs.import_stack import add_stack
+from mpop.jobs.importing.species import add_species
+from mpop.jobs.importing.stack import add_stack
 from mpop.jobs.refine import RefineParameters, refine
 from mpop.maps.filters import resize, transform
 from mpop.population import Population

@@ -87,8 +87,8 @@ class TinyWorld:
 
 
 def _make_world(folder: Path) -> None:
-    from mpop.jobs.import_source import add_source
-    from mpop.jobs.import_species import add_species
+    from mpop.jobs.importing.source import add_source
+    from mpop.jobs.importing.species import add_species
     from mpop.population import Population
     from mpop.simulation.parameters import SimulationParameters
     from mpop.simulation.tilt_series import simulate_tilt_series

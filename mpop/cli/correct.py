@@ -61,7 +61,7 @@ def correct(
     check_out(out)
     if len(maps) == 2 and out is None:
         raise InputError("--out DIR is missing: where should the corrected maps be written?")
-    from mpop.jobs import correct as job
+    from mpop.jobs.maps import correct as job
     from mpop.networks.correction import CorrectionOptions
 
     given = read_maps(maps, mask, angpix)

@@ -54,7 +54,7 @@ def denoise(
         raise InputError(f"--networks {networks}: there are shared, independent")
     if len(maps) == 2 and out is None:
         raise InputError("--out DIR is missing: where should the denoised maps be written?")
-    from mpop.jobs import denoise as job
+    from mpop.jobs.maps import denoise as job
     from mpop.networks.denoiser import DenoiseOptions
 
     given = read_maps(maps, mask, angpix)

@@ -65,7 +65,7 @@ def fsc(
         if (b_factor, low_pass, mtf, mtf_angpix) != (None,) * 4 or (model is not None and other is not None):
             raise InputError("--model and --map each go alone, without options for sharpening")
         return _compare(maps, mask, angpix, out, model, other)
-    from mpop.jobs import fsc as job
+    from mpop.jobs.maps import fsc as job
 
     given = read_maps(maps, mask, angpix)
     path = None if mtf is None else context.relative(mtf)
@@ -94,7 +94,7 @@ def _compare(
     other: Path | None,
 ) -> None:
     """A map, half-maps or a species against a model or a map."""
-    from mpop.jobs import map_fsc as job
+    from mpop.jobs.maps import fsc_to_reference as job
 
     first = context.relative(Path(maps[0]))
     species = None

@@ -41,7 +41,7 @@ def fsc3d(
     With --out, the 3DFSC is written as a volume (fsc3d.mrc), with the curve of each direction (directions.csv) and
     those over all directions (shells.csv), and a report. Of a species, the result is committed.
     """
-    from mpop.jobs import directional as job
+    from mpop.jobs.maps import directional as job
 
     context.options.json |= json
     check_out(out)
@@ -59,7 +59,7 @@ def fsc3d(
 
 
 def _write(out: Path, result: Any, report: bool, command: str) -> list[Path]:
-    from mpop.jobs import directional as job
+    from mpop.jobs.maps import directional as job
 
     folder = made_folder(out)
     files = job.write_files(result, folder)

@@ -39,7 +39,7 @@ def local_resolution(
     With --out, locres.mrc, locres_filtered.mrc, a ChimeraX script that colours one by the other, and a report are
     written. Of a species, both maps are committed.
     """
-    from mpop.jobs import local_resolution as job
+    from mpop.jobs.maps import local_resolution as job
 
     context.options.json |= json
     check_out(out)

@@ -12,7 +12,7 @@ from mpop.cli import context
 from mpop_store.errors import InputError
 
 if TYPE_CHECKING:
-    from mpop.jobs.map_input import HalfMaps
+    from mpop.jobs.maps.input import HalfMaps
 
 MapsArgument = Annotated[
     list[str],
@@ -29,7 +29,7 @@ OutOption = Annotated[
 
 def read_maps(maps: list[str], mask: Path | None = None, angpix: float | None = None) -> HalfMaps:
     """The maps that the arguments name. With a species, mask and pixel size are its own."""
-    from mpop.jobs.map_input import from_files, from_species
+    from mpop.jobs.maps.input import from_files, from_species
 
     if len(maps) == 2:
         half1, half2 = (context.relative(Path(one)) for one in maps)

@@ -37,7 +37,7 @@ def orientations(
 
     Of a species, all images of its particles are taken, and the figures are committed.
     """
-    from mpop.jobs import orientations as job
+    from mpop.jobs.maps import orientations as job
 
     context.options.json |= json
     check_out(out)

@@ -53,7 +53,7 @@ def relion_external_reconstruct(
     RELION calls it: set RELION_EXTERNAL_RECONSTRUCT_EXECUTABLE to "mpop relion-external-reconstruct", with options
     if there are any.
     """
-    from mpop.jobs.relion_hook import HookOptions, HookResult, reconstruct_for_relion
+    from mpop.jobs.maps.relion_hook import HookOptions, HookResult, reconstruct_for_relion
 
     context.options.json |= json
     options = HookOptions(

@@ -69,7 +69,7 @@ def _add_tilt_series(
     volume: tuple[float, float, float] | None,
     store_raw: bool,
 ) -> None:
-    from mpop.jobs.import_source import add_source
+    from mpop.jobs.importing.source import add_source
 
     here = context.population()
     with context.progress_bars() as progress:
@@ -90,7 +90,7 @@ def _add_tilt_series(
 def _add_stack(
     name: str, star: Path, images: Path | None, angpix: float | None, ignore_aberrations: bool, store_raw: bool
 ) -> None:
-    from mpop.jobs.import_stack import add_stack
+    from mpop.jobs.importing.stack import add_stack
 
     here = context.population()
     with context.progress_bars() as progress:
@@ -128,7 +128,7 @@ def list_sources(json: JsonOption = False) -> None:
 
 def remove(name: Annotated[str, typer.Argument(help="Name or id.")], json: JsonOption = False) -> None:
     """Take a source out of the population (history keeps it)."""
-    from mpop.jobs.import_source import remove_source
+    from mpop.jobs.importing.source import remove_source
 
     context.options.json |= json
     remove_source(context.population(), name)

@@ -44,7 +44,7 @@ def add(
     json: JsonOption = False,
 ) -> None:
     """Import a species: half-maps, mask and particles."""
-    from mpop.jobs.import_species import add_species
+    from mpop.jobs.importing.species import add_species
 
     context.options.json |= json
     here = context.population()

@@ -16,8 +16,8 @@ from pathlib import Path
 from mpop.errors import StateError
 from mpop.jobs.environment import peak_GiB
 from mpop.jobs.evaluate import Evaluation, evaluate
-from mpop.jobs.import_source import add_source
-from mpop.jobs.import_species import add_species
+from mpop.jobs.importing.source import add_source
+from mpop.jobs.importing.species import add_species
 from mpop.jobs.progress import Progress, silent
 from mpop.jobs.refine import RefineParameters, RefineResult, refine
 from mpop.jobs.verify import VerifyReport, verify

@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 
 from mpop.errors import DamagedObjectError, InputError, MissingObjectError, RefinementError
-from mpop.jobs.denoise import stored_denoiser
 from mpop.jobs.environment import peak_GiB, software_versions
 from mpop.jobs.halfmaps import SeriesState, rebuild
 from mpop.jobs.leasing import leased
+from mpop.jobs.maps.denoise import stored_denoiser
 from mpop.jobs.progress import Progress, silent
 from mpop.jobs.reconstruct import input_versions, new_species
 from mpop.jobs.recording import in_angstrom, job_id

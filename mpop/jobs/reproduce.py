@@ -16,8 +16,8 @@ from typing import Any
 from mpop.comparison import MapDifference, ParticleChange, Quantity, compare_maps, compare_models
 from mpop.comparison.particles import compare_particles, summarise
 from mpop.errors import InputError, StateError
-from mpop.jobs.analyse_again import AGAIN, analyse_again
 from mpop.jobs.environment import choose_device, software_versions, use_threads
+from mpop.jobs.maps.again import AGAIN, analyse_again
 from mpop.jobs.progress import Progress, silent
 from mpop.jobs.reconstruct import reconstruct_species
 from mpop.jobs.refine import RefineParameters, refine

@@ -11,8 +11,8 @@ import numpy as np
 from matplotlib import rc_context
 from numpy.typing import NDArray
 
-from mpop.jobs.correct import Finding
-from mpop.jobs.verdict import Tone, Verdict
+from mpop.jobs.maps.correct import Finding
+from mpop.jobs.maps.verdict import Tone, Verdict
 from mpop.maps.directional import HALF_ANGLE_DEG
 from mpop.maps.filters import low_pass
 from mpop.maps.fsc import THRESHOLD

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from mpop.jobs.denoise import Finding
-from mpop.jobs.verdict import Verdict
+from mpop.jobs.maps.denoise import Finding
+from mpop.jobs.maps.verdict import Verdict
 from mpop.maps.filters import low_pass
 from mpop.maps.fsc import THRESHOLD
 from mpop.reports.figures import AFTER, BEFORE, MORE_COLOURS

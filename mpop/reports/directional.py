@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 
-from mpop.jobs.directional import UNEVEN_P, DirectionalResolution, by_shell, numbers, verdict
+from mpop.jobs.maps.directional import UNEVEN_P, DirectionalResolution, by_shell, numbers, verdict
 from mpop.maps.anisotropy import SPHERE_THRESHOLD, THRESHOLD
 from mpop.maps.directions import Array, between_directions
 from mpop.reports.figures import AFTER, BEFORE, INK, MORE_COLOURS, RULE, STYLE, fsc_axes, svg

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 
-from mpop.jobs.fsc import HalfMapFSC, curves, guinier_curves, numbers
+from mpop.jobs.maps.fsc import HalfMapFSC, curves, guinier_curves, numbers
 from mpop.maps.fsc import THRESHOLD
 from mpop.reports.figures import (
     AFTER,

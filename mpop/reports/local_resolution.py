@@ -10,7 +10,7 @@ from matplotlib import rc_context
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LinearSegmentedColormap, Normalize
 
-from mpop.jobs.local_resolution import CHIMERAX_FILE, COLOURS, LocalResolutionResult, colour_range_A
+from mpop.jobs.maps.local_resolution import CHIMERAX_FILE, COLOURS, LocalResolutionResult, colour_range_A
 from mpop.reports.figures import INK, SHOWN_PART, STYLE, TRUTH, bar_length, grey_range, svg
 from mpop.reports.map_figures import slices_figure
 from mpop.reports.page import Number, Page, Section, Tone, Verdict, write_page

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from mpop.jobs.map_fsc import HALF, MapFSC, curves, numbers
+from mpop.jobs.maps.fsc_to_reference import HALF, MapFSC, curves, numbers
 from mpop.reports.figures import AFTER, BEFORE
 from mpop.reports.map_figures import Curve, fsc_figure
 from mpop.reports.page import Number, Page, Section, Verdict, write_page

@@ -14,7 +14,7 @@ from matplotlib.collections import QuadMesh
 from matplotlib.colors import LogNorm, Normalize
 from numpy.typing import NDArray
 
-from mpop.jobs.orientations import EMPTY_TOLERANCE, SIDE_VIEWS_SCF, Orientations
+from mpop.jobs.maps.orientations import EMPTY_TOLERANCE, SIDE_VIEWS_SCF, Orientations
 from mpop.maps.sampling import Sphere, Views
 from mpop.reports.figures import INK, RULE, STYLE, svg
 from mpop.reports.page import Number, Page, Section, Tone, Verdict, write_page

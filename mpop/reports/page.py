@@ -18,7 +18,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader
 
 from mpop.formats.files import replacing
-from mpop.jobs.verdict import Tone, Verdict
+from mpop.jobs.maps.verdict import Tone, Verdict
 
 __all__ = ["Number", "Page", "Section", "Tone", "Verdict", "render", "write_page"]
 

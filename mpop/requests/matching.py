@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from mpop.jobs.import_source import source_id
+from mpop.jobs.importing.source import source_id
 from mpop.population import Population, record_path
 from mpop.records import ItemRecord, Record, SourceRecord, SpeciesRecord, TiltSeriesModel
 

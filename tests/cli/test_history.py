@@ -18,7 +18,7 @@ from example_population import make_population, refine
 
 from mpop.cli import context
 from mpop.cli.main import app
-from mpop.jobs.analysis import Analysis
+from mpop.jobs.maps.analysis import Analysis
 from mpop.population import Population
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ import pytest
 
 from mpop.cli.main import main
 from mpop.formats.images import write_map
-from mpop.jobs import import_source
+from mpop.jobs.importing import source as import_source
 from mpop.population import Population
 
 if TYPE_CHECKING:

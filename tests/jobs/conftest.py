@@ -15,7 +15,7 @@ from mpop.formats.images import write_map
 from mpop.formats.star import write_star
 from mpop.formats.tomostar import read_tomostar, write_tomostar
 from mpop.formats.warp_settings import WarpSettings, read_settings, write_settings
-from mpop.jobs.import_source import add_source
+from mpop.jobs.importing.source import add_source
 from mpop.population import Population
 
 ANGLES = (-40.0, -20.0, 0.0, 20.0, 40.0)

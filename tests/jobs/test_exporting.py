@@ -16,8 +16,8 @@ from mpop.formats.star import read_star
 from mpop.formats.warp_xml import read_tilt_series
 from mpop.jobs import exporting
 from mpop.jobs.exporting import export_maps, export_warp
-from mpop.jobs.import_source import add_source
-from mpop.jobs.import_species import add_species
+from mpop.jobs.importing.source import add_source
+from mpop.jobs.importing.species import add_species
 from mpop.population import Population
 from mpop.records.tilt_series import SplineGrid
 

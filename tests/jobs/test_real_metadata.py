@@ -15,8 +15,8 @@ import tifffile
 from mpop.formats.particle_tables import read_particles
 from mpop.formats.tomostar import read_tomostar
 from mpop.jobs.exporting import export_warp
-from mpop.jobs.import_source import add_source
-from mpop.jobs.import_species import add_species
+from mpop.jobs.importing.source import add_source
+from mpop.jobs.importing.species import add_species
 from mpop.population import Population
 
 if TYPE_CHECKING:

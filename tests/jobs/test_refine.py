@@ -12,8 +12,8 @@ import pytest
 from mpop.errors import InputError, NotFoundError, RefinementError, StateError, StoreError
 from mpop.jobs import refine as refine_module
 from mpop.jobs.evaluate import evaluate
-from mpop.jobs.import_source import add_source
-from mpop.jobs.import_species import add_species
+from mpop.jobs.importing.source import add_source
+from mpop.jobs.importing.species import add_species
 from mpop.jobs.reconstruct import reconstruct_species
 from mpop.jobs.refine import RefineParameters, refine
 from mpop.jobs.verify import verify

@@ -1,4 +1,4 @@
-"""A map from padded sums, without RELION; against RELION's own see tests/jobs/test_relion_hook.py."""
+"""A map from padded sums, without RELION; against RELION's own see tests/jobs/maps/test_relion_hook.py."""
 
 from __future__ import annotations
 

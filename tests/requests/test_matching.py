@@ -7,7 +7,7 @@ import pytest
 from example_population import model
 from offered import add_series, add_virus, branch
 
-from mpop.jobs.import_source import source_id
+from mpop.jobs.importing.source import source_id
 from mpop.jobs.verify import verify
 from mpop.population import Population
 from mpop.records import ItemRecord, SourceRecord

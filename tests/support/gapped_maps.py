@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from mpop.jobs.map_input import HalfMaps
+from mpop.jobs.maps.input import HalfMaps
 from mpop.population import Population
 
 BOX, PIXEL_A = 40, 3.0

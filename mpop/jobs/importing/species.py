@@ -17,9 +17,9 @@ from mpop.formats.particle_tables import ParticleTable, read_particles, series_n
 from mpop.formats.stack_tables import is_stack_table, read_stack_table
 from mpop.geometry.symmetry import symmetry_matrices
 from mpop.jobs.halfmaps import filtered_and_fsc
+from mpop.jobs.importing.stack_particles import match_stack_particles
 from mpop.jobs.leasing import leased
-from mpop.jobs.map_input import from_files
-from mpop.jobs.stack_particles import match_stack_particles
+from mpop.jobs.maps.input import from_files
 from mpop.maps.filters import resize
 from mpop.maps.fsc import fsc_report
 from mpop.population import Population

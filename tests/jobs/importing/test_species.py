@@ -14,8 +14,8 @@ import pytest
 from mpop.errors import InputError, NotFoundError, StateError
 from mpop.formats.images import read_map
 from mpop.formats.particle_tables import read_particles, write_m_particles
-from mpop.jobs.import_source import add_source
-from mpop.jobs.import_species import AddedSpecies, add_species
+from mpop.jobs.importing.source import add_source
+from mpop.jobs.importing.species import AddedSpecies, add_species
 from mpop.population import Population
 
 if TYPE_CHECKING:

@@ -8,12 +8,12 @@ import pytest
 from example_population import make_population
 from gapped_maps import half_maps, with_maps
 
-from mpop.jobs.analysis import Analysis
-from mpop.jobs.correct import correct_species
-from mpop.jobs.directional import directional_resolution_of_species
-from mpop.jobs.fsc import FSCParameters, fsc_of_species
-from mpop.jobs.local_resolution import Parameters, of_species
-from mpop.jobs.map_input import from_species
+from mpop.jobs.maps.analysis import Analysis
+from mpop.jobs.maps.correct import correct_species
+from mpop.jobs.maps.directional import directional_resolution_of_species
+from mpop.jobs.maps.fsc import FSCParameters, fsc_of_species
+from mpop.jobs.maps.input import from_species
+from mpop.jobs.maps.local_resolution import Parameters, of_species
 from mpop.jobs.reproduce import reproduce
 from mpop.networks.correction import CorrectionOptions
 

@@ -23,8 +23,8 @@ from mpop.formats.fsc_files import (
     write_postprocess,
 )
 from mpop.formats.images import write_map
-from mpop.jobs.analysis import Analysis
-from mpop.jobs.map_input import HalfMaps, Map
+from mpop.jobs.maps.analysis import Analysis
+from mpop.jobs.maps.input import HalfMaps, Map
 from mpop.jobs.recording import in_angstrom
 from mpop.maps.filters import inverse, scale_shells, transform
 from mpop.maps.fsc import THRESHOLD, FSCReport, fsc_report

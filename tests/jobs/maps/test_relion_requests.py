@@ -18,7 +18,7 @@ from mpop.errors import InputError
 from mpop.formats.external_reconstruct import RequestName
 from mpop.formats.images import read_map, write_map
 from mpop.formats.star import write_star
-from mpop.jobs.relion_hook import HookOptions, HookResult, reconstruct_for_relion
+from mpop.jobs.maps.relion_hook import HookOptions, HookResult, reconstruct_for_relion
 from mpop.maps.filters import transform
 from mpop.maps.fsc import fsc, mean_amplitudes
 from mpop.maps.gridding import SliceSums, reconstruct

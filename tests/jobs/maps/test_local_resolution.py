@@ -12,8 +12,8 @@ from example_population import make_population
 from benchmarks.planted_resolution import planted
 from mpop.errors import InputError
 from mpop.formats.images import read_map
-from mpop.jobs.local_resolution import Parameters, colour_range_A, measure, of_species, write_files
-from mpop.jobs.map_input import HalfMaps
+from mpop.jobs.maps.input import HalfMaps
+from mpop.jobs.maps.local_resolution import Parameters, colour_range_A, measure, of_species, write_files
 from mpop.jobs.verify import verify
 from mpop.population import Population
 from mpop.records import SpeciesRecord

@@ -18,11 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mpop.formats.images import write_map
-from mpop.jobs.analysis import Analysis
 from mpop.jobs.leasing import leased
-from mpop.jobs.map_input import HalfMaps, Map
+from mpop.jobs.maps.analysis import Analysis
+from mpop.jobs.maps.input import HalfMaps, Map
+from mpop.jobs.maps.verdict import Verdict
 from mpop.jobs.progress import Progress, silent
-from mpop.jobs.verdict import Verdict
 from mpop.maps.filters import multiply_radially, transform
 from mpop.maps.fsc import fsc
 from mpop.maps.whitening import amplitudes, shell_means

@@ -13,8 +13,8 @@ from gapped_maps import BOX, PIXEL_A, half_maps, with_maps
 
 from mpop.errors import InputError
 from mpop.formats.images import read_map, write_map
-from mpop.jobs.correct import Finding, correct_half_maps, correct_species, write_files
-from mpop.jobs.map_input import HalfMaps, from_species
+from mpop.jobs.maps.correct import Finding, correct_half_maps, correct_species, write_files
+from mpop.jobs.maps.input import HalfMaps, from_species
 from mpop.jobs.verify import verify
 from mpop.networks.correction import CorrectionOptions
 from mpop.reports.correct import write_report

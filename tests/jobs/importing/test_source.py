@@ -15,8 +15,8 @@ import tifffile
 
 from mpop.errors import InputError, NotFoundError, StateError
 from mpop.formats.images import read_image
-from mpop.jobs.import_source import add_source, remove_source
-from mpop.jobs.import_species import add_species
+from mpop.jobs.importing.source import add_source, remove_source
+from mpop.jobs.importing.species import add_species
 from mpop.population import Population
 from mpop.records.models import SourceRecord
 from mpop_store import hash_file

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from mpop.errors import InputError
 from mpop.formats.star import write_star
-from mpop.jobs.orientations import (
+from mpop.jobs.maps.orientations import (
     Geometry,
     measure,
     orientations_of_species,

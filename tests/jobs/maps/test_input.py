@@ -10,7 +10,7 @@ from example_population import make_population
 
 from mpop.errors import InputError, NotFoundError
 from mpop.formats.images import write_map
-from mpop.jobs.map_input import from_files, from_species
+from mpop.jobs.maps.input import from_files, from_species
 
 RNG = np.random.default_rng(5)
 HALF1, HALF2 = RNG.standard_normal((2, 8, 8, 8), dtype=np.float32)

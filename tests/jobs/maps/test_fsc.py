@@ -14,7 +14,7 @@ from noisy_halves import NoisyHalves, noisy_halves
 
 from mpop.errors import InputError
 from mpop.formats.images import read_map, write_map
-from mpop.jobs.fsc import (
+from mpop.jobs.maps.fsc import (
     FSCParameters,
     HalfMapFSC,
     curves,
@@ -23,7 +23,7 @@ from mpop.jobs.fsc import (
     relion_resolution_A,
     write_files,
 )
-from mpop.jobs.map_input import HalfMaps
+from mpop.jobs.maps.input import HalfMaps
 from mpop.maps.fsc import FSCCurve, FSCReport, fsc, randomising_shell
 
 SEEDS = range(1, 5)  # to RELION, 0 and 1 are one

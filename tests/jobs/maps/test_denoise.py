@@ -10,8 +10,8 @@ from example_population import make_population
 from noisy_halves import NoisyHalves, noisy_halves
 
 from mpop.errors import InputError
-from mpop.jobs.denoise import denoise_half_maps, denoise_species, stored_denoiser
-from mpop.jobs.map_input import HalfMaps, from_species
+from mpop.jobs.maps.denoise import denoise_half_maps, denoise_species, stored_denoiser
+from mpop.jobs.maps.input import HalfMaps, from_species
 from mpop.jobs.verify import verify
 from mpop.maps.filters import multiply_radially
 from mpop.maps.masks import soft_sphere

@@ -15,7 +15,7 @@ from mpop.errors import InputError
 from mpop.formats.star import read_star
 from mpop.geometry.symmetry import symmetry_matrices
 from mpop.geometry.tilt import TiltGeometry
-from mpop.jobs.analysis import Analysis
+from mpop.jobs.maps.analysis import Analysis
 from mpop.jobs.progress import Progress, silent
 from mpop.maps.sampling import Efficiency, ShellSampling, Views, directions_of_angles, efficiency, shell_sampling
 from mpop.optics.weights import exposure_weights

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from mpop.errors import InputError
 from mpop.formats.files import replacing
 from mpop.formats.images import write_map
-from mpop.jobs.analysis import Analysis
-from mpop.jobs.map_input import HalfMaps, Map
+from mpop.jobs.maps.analysis import Analysis
+from mpop.jobs.maps.input import HalfMaps, Map
 from mpop.maps.fsc import THRESHOLD, fsc_report
 from mpop.maps.local_filter import local_filter
 from mpop.maps.local_resolution import local_resolution

@@ -18,11 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mpop.formats.images import write_map
-from mpop.jobs.analysis import Analysis
 from mpop.jobs.leasing import leased
-from mpop.jobs.map_input import HalfMaps, Map
+from mpop.jobs.maps.analysis import Analysis
+from mpop.jobs.maps.input import HalfMaps, Map
+from mpop.jobs.maps.verdict import Verdict
 from mpop.jobs.progress import Progress, silent
-from mpop.jobs.verdict import Verdict
 from mpop.maps.directional import ConicalFSC, conical_fsc
 from mpop.maps.directions import centred
 from mpop.maps.hold_out import Agreement, agreement, withhold

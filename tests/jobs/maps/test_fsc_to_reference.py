@@ -11,9 +11,9 @@ from noisy_halves import noisy_halves
 
 from mpop.errors import InputError
 from mpop.formats.images import read_map, write_map
-from mpop.jobs.fsc import half_map_fsc
-from mpop.jobs.map_fsc import MapFSC, OneMap, against_map, against_model, numbers
-from mpop.jobs.map_input import HalfMaps
+from mpop.jobs.maps.fsc import half_map_fsc
+from mpop.jobs.maps.fsc_to_reference import MapFSC, OneMap, against_map, against_model, numbers
+from mpop.jobs.maps.input import HalfMaps
 from mpop.maps.half_map_checks import mirrored
 
 

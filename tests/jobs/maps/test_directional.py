@@ -13,7 +13,7 @@ from example_population import make_population
 from noisy_directions import half_maps
 
 from mpop.errors import InputError
-from mpop.jobs.directional import (
+from mpop.jobs.maps.directional import (
     by_shell,
     directional_resolution,
     directional_resolution_of_species,
@@ -21,7 +21,7 @@ from mpop.jobs.directional import (
     verdict,
     write_files,
 )
-from mpop.jobs.map_input import HalfMaps, from_species
+from mpop.jobs.maps.input import HalfMaps, from_species
 from mpop.jobs.verify import verify
 from mpop.maps.fsc import fsc
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from mpop.errors import InputError
 from mpop.formats.images import open_stack
 from mpop.formats.stack_tables import StackTable, read_stack_table
-from mpop.jobs.import_source import SIZE_TOLERANCE, refuse_known, refuse_name, source_id
+from mpop.jobs.importing.source import SIZE_TOLERANCE, refuse_known, refuse_name, source_id
 from mpop.jobs.leasing import leased
 from mpop.jobs.progress import Progress, silent
 from mpop.population import Population

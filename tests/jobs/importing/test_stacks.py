@@ -15,8 +15,8 @@ from mpop.errors import InputError, StateError
 from mpop.formats.stack_tables import read_stack_table
 from mpop.formats.star import read_star, write_star
 from mpop.jobs.export_stacks import export_relion
-from mpop.jobs.import_species import add_species
-from mpop.jobs.import_stack import add_stack, item_names
+from mpop.jobs.importing.species import add_species
+from mpop.jobs.importing.stack import add_stack, item_names
 from mpop.jobs.refine import RefineParameters, refine
 from mpop.jobs.reproduce import reproduce
 from mpop.jobs.verify import verify

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from mpop.errors import StateError
-from mpop.jobs.map_input import HalfMaps, from_species
+from mpop.jobs.maps.input import HalfMaps, from_species
 from mpop.jobs.progress import Progress
 from mpop.population import Population
 from mpop.records.models import JobRecord
@@ -32,7 +32,7 @@ def analyse_again(
 
 
 def _fsc(population: Population, maps: HalfMaps, job: JobRecord, device: str, progress: Progress) -> None:
-    from mpop.jobs.fsc import FSCParameters, fsc_of_species
+    from mpop.jobs.maps.fsc import FSCParameters, fsc_of_species
 
     if job.parameters.get("mtf") is not None or "against" in job.parameters:
         raise StateError(f"job {job.id[:10]} read a file that is not in the population, and cannot be run again")
@@ -40,25 +40,25 @@ def _fsc(population: Population, maps: HalfMaps, job: JobRecord, device: str, pr
 
 
 def _fsc3d(population: Population, maps: HalfMaps, job: JobRecord, device: str, progress: Progress) -> None:
-    from mpop.jobs.directional import directional_resolution_of_species
+    from mpop.jobs.maps.directional import directional_resolution_of_species
 
     directional_resolution_of_species(population, maps, **job.parameters)
 
 
 def _local(population: Population, maps: HalfMaps, job: JobRecord, device: str, progress: Progress) -> None:
-    from mpop.jobs.local_resolution import Parameters, of_species
+    from mpop.jobs.maps.local_resolution import Parameters, of_species
 
     of_species(population, maps, Parameters(**job.parameters))
 
 
 def _orientations(population: Population, maps: HalfMaps, job: JobRecord, device: str, progress: Progress) -> None:
-    from mpop.jobs.orientations import orientations_of_species
+    from mpop.jobs.maps.orientations import orientations_of_species
 
     orientations_of_species(population, maps.name, **job.parameters, progress=progress)
 
 
 def _denoise(population: Population, maps: HalfMaps, job: JobRecord, device: str, progress: Progress) -> None:
-    from mpop.jobs.denoise import denoise_species
+    from mpop.jobs.maps.denoise import denoise_species
     from mpop.networks.denoiser import DenoiseOptions
 
     options = DenoiseOptions(**job.parameters, seed=job.seed, devices=(device,))
@@ -66,7 +66,7 @@ def _denoise(population: Population, maps: HalfMaps, job: JobRecord, device: str
 
 
 def _correct(population: Population, maps: HalfMaps, job: JobRecord, device: str, progress: Progress) -> None:
-    from mpop.jobs.correct import correct_species
+    from mpop.jobs.maps.correct import correct_species
     from mpop.networks.correction import CorrectionOptions
 
     chosen = dict(job.parameters)

@@ -10,7 +10,7 @@ from example_population import make_population
 
 from mpop.errors import StateError
 from mpop.exchange.cloning import clone
-from mpop.jobs.analysis import Analysis
+from mpop.jobs.maps.analysis import Analysis
 from mpop.jobs.verify import verify
 from mpop.population import Population
 from mpop.records.models import SpeciesRecord

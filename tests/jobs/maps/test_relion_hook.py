@@ -13,7 +13,7 @@ from relion import MPOP, RelionRun, make_stack, needs_relion, refine
 from mpop.formats.external_reconstruct import read_request
 from mpop.formats.images import read_map
 from mpop.formats.star import read_star
-from mpop.jobs.relion_hook import HookOptions, reconstruct_for_relion
+from mpop.jobs.maps.relion_hook import HookOptions, reconstruct_for_relion
 from mpop.maps.gridding import SliceSums, reconstruct
 
 pytestmark = needs_relion

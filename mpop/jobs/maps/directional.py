@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from mpop.errors import InputError
 from mpop.formats.files import replacing
 from mpop.formats.images import write_map
-from mpop.jobs.map_input import HalfMaps
-from mpop.jobs.verdict import Verdict
+from mpop.jobs.maps.input import HalfMaps
+from mpop.jobs.maps.verdict import Verdict
 from mpop.maps import anisotropy
 from mpop.maps.directional import HALF_ANGLE_DEG, ConicalFSC, conical_fsc
 
@@ -253,7 +253,7 @@ def directional_resolution_of_species(
 
     Returns the commit, None when HEAD holds this very job already.
     """
-    from mpop.jobs.analysis import Analysis
+    from mpop.jobs.maps.analysis import Analysis
 
     assert maps.species is not None
     analysis = Analysis.of(population, maps.species, "fsc3d", {"half_angle_deg": half_angle_deg})
