@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 from benchmarks.measure import machine, run_measured, show
 from mpop.formats.images import read_map, write_map
 from mpop.maps.directional import HALF_ANGLE_DEG, conical_fsc, phase_similarity
-from mpop.maps.directions import at_coefficients
 from mpop.maps.filters import inverse, multiply_radially, shell_radius, transform
 from mpop.maps.masks import soft_sphere
 
@@ -96,19 +95,20 @@ def _accuracy(folder: Path) -> None:
     mask = read_map(folder / "mask.mrc")[0]
     halves = [read_map(folder / f"half{half}.mrc")[0] * mask for half in (1, 2)]
     box = len(mask)
-    conical = conical_fsc(halves[0], halves[1], PIXEL_A)
+    conical = conical_fsc(halves[0], halves[1], PIXEL_A, volume=True)
+    assert conical.volume is not None
     rng = np.random.default_rng(0)
     cones = _Cones(halves[0], halves[1])
     direction = rng.integers(len(conical.correlation), size=SAMPLE)
     shell = rng.integers(FIRST_SHELL, box // 2 + 1, SAMPLE)
     at_directions = [cones.fsc(n, s) for n, s in zip(conical.rings.directions[direction], shell, strict=True)]
-    volume = at_coefficients(conical.correlation, conical.rings, box)
     chosen = rng.choice(np.flatnonzero((cones.shell >= FIRST_SHELL).ravel()), SAMPLE)
     k = cones.k.reshape(-1, 3)[chosen]
-    found = [cones.fsc(n / np.linalg.norm(n), s) for n, s in zip(k, cones.shell.ravel()[chosen], strict=True)]
+    expected = [cones.fsc(n / np.linalg.norm(n), s) for n, s in zip(k, cones.shell.ravel()[chosen], strict=True)]
+    z, y, x = np.rint(k).astype(int).T[::-1] + box // 2
     rows = [
         _errors("curves of directions", conical.correlation[direction, shell] - at_directions),
-        _errors("volume, between directions", volume.ravel()[chosen] - found),
+        _errors("volume", conical.volume[z, y, x] - expected),
     ]
     header = ("", "rms", "99 % below", "greatest")
     show(f"Difference from brute force in cones of {HALF_ANGLE_DEG:g} degrees, box {box}", header, rows)
@@ -162,11 +162,12 @@ def _agreement(folder: Path) -> None:
     used = (radius >= FIRST_SHELL) & (radius < len(mask) // 2)
     rows = []
     for name, conical in (
-        ("mean cosine of phase differences, 10 degrees", phase_similarity(halves[0], halves[1], PIXEL_A)),
-        ("FSC, 10 degrees", conical_fsc(halves[0], halves[1], PIXEL_A, 10.0)),
-        ("FSC, 20 degrees", conical_fsc(halves[0], halves[1], PIXEL_A)),
+        ("mean cosine of phase differences, 10 degrees", phase_similarity(*halves, PIXEL_A, volume=True)),
+        ("FSC, 10 degrees", conical_fsc(*halves, PIXEL_A, 10.0, volume=True)),
+        ("FSC, 20 degrees", conical_fsc(*halves, PIXEL_A, volume=True)),
     ):
-        ours = conical.volume()[used]
+        assert conical.volume is not None
+        ours = conical.volume[used]
         correlation = np.corrcoef(ours, theirs[used])[0, 1]
         rows.append([name, f"{correlation:.4f}", f"{np.sqrt(np.mean((ours - theirs[used]) ** 2)):.4f}"])
     show("mpop's volume beside spIsoNet's", ("", "correlation", "rms difference"), rows)

@@ -48,7 +48,7 @@ def fsc3d(
     given = read_maps(maps, mask, angpix)
     commit = None
     if given.species is None:
-        result = job.directional_resolution(given, half_angle)
+        result = job.directional_resolution(given, half_angle, volume=out is not None)
     else:
         result, commit = job.directional_resolution_of_species(context.population(), given, half_angle)
     numbers = job.numbers(result)

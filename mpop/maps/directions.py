@@ -1,7 +1,7 @@
 """Directions on a hemisphere, and quantities by direction and shell laid out as a transform.
 
 A real map's spectrum has the same power for k and -k, so that a hemisphere of directions is all there is. The
-directions lie on rings of equal polar angle, which `mpop.maps.directional` makes use of.
+directions lie on rings of equal polar angle.
 """
 
 from __future__ import annotations
@@ -13,6 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.floating]
+
+FOURFOLD_FROM = 12
+"""Directions on a ring."""
 
 
 @dataclass(frozen=True)
@@ -27,11 +30,16 @@ class Rings:
 
     @classmethod
     def spaced(cls, spacing_deg: float) -> Rings:
-        """Rings, and directions on each, about as far apart as asked for."""
+        """Rings, and directions on each, about as far apart as asked for.
+
+        Large rings have a multiple of four, so that the lattice's symmetries map directions onto directions.
+        """
         number = max(1, round(90.0 / spacing_deg))
         step = np.pi / 2 / number
         polar = (np.arange(number) + 0.5) * step
-        return cls(polar, np.maximum(3, np.rint(2 * np.pi * np.sin(polar) / step)).astype(np.intp))
+        counts = 2 * np.pi * np.sin(polar) / step
+        counts = np.where(counts < FOURFOLD_FROM, np.maximum(3, np.rint(counts)), 4 * np.rint(counts / 4))
+        return cls(polar, counts.astype(np.intp))
 
     @property
     def directions(self) -> Array:
@@ -79,16 +87,6 @@ def between_directions(values: Array, rings: Rings, polar: Array, azimuth: Array
     return sum(
         (weight * values[direction] for direction, weight in _neighbours(rings, polar, azimuth)), np.zeros(1)
     )
-
-
-def centred(half: NDArray[np.float32], box: int) -> NDArray[np.float32]:
-    """A quantity equal for k and -k, in rfftn layout, as a volume (z, y, x) with its origin at box // 2."""
-    full = np.empty((box, box, box), dtype=half.dtype)
-    full[:, :, : box // 2 + 1] = half
-    mirror = -np.arange(box) % box
-    columns = np.arange(box // 2 + 1, box)
-    full[:, :, columns] = half[mirror][:, mirror][:, :, box - columns]
-    return np.asarray(np.fft.fftshift(full))
 
 
 def _neighbours(rings: Rings, polar: Array, azimuth: Array) -> Iterator[tuple[NDArray[np.intp], Array]]:

@@ -147,7 +147,8 @@ def _histogram_figure(result: DirectionalResolution) -> str:
 
 def _slices_figure(result: DirectionalResolution) -> str:
     """Sections across z, y and x through the origin."""
-    volume = result.conical.volume()
+    volume = result.conical.volume
+    assert volume is not None
     centre = len(volume) // 2
     nyquist = result.conical.frequency[-1]
     with rc_context(STYLE):

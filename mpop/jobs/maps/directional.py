@@ -81,13 +81,18 @@ class DirectionalResolution:
         return 1 / (mean + CHANCE_RANGE_SD * sd), 1 / max(mean - CHANCE_RANGE_SD * sd, least)
 
 
-def directional_resolution(maps: HalfMaps, half_angle_deg: float = HALF_ANGLE_DEG) -> DirectionalResolution:
-    """Measure, within the mask if there is one. Raises InputError for an angle that is none."""
+def directional_resolution(
+    maps: HalfMaps, half_angle_deg: float = HALF_ANGLE_DEG, volume: bool = True
+) -> DirectionalResolution:
+    """Measure, within the mask if there is one. Raises InputError for an angle that is none.
+
+    volume: whether to measure around every coefficient too, which files, reports and commits hold.
+    """
     if not 1 <= half_angle_deg <= 90:
         raise InputError(f"--half-angle {half_angle_deg:g}: a cone's half angle must be from 1 to 90 degrees")
     if maps.box < MIN_BOX:
         raise InputError(f"{maps.name}: a box of {maps.box} voxels has too few Fourier shells")
-    conical = conical_fsc(maps.half1, maps.half2, maps.pixel_size_A, half_angle_deg, mask=maps.mask)
+    conical = conical_fsc(maps.half1, maps.half2, maps.pixel_size_A, half_angle_deg, mask=maps.mask, volume=volume)
     return DirectionalResolution(maps.name, maps.mask is not None, anisotropy.mask_fraction(maps.mask), conical)
 
 
@@ -228,7 +233,8 @@ def write_files(result: DirectionalResolution, directory: Path) -> list[Path]:
     """
     conical = result.conical
     paths = [directory / name for name in ("fsc3d.mrc", "directions.csv", "shells.csv")]
-    write_map(paths[0], conical.volume(), conical.pixel_size_A)
+    assert conical.volume is not None
+    write_map(paths[0], conical.volume, conical.pixel_size_A)
     rings = conical.rings
     columns = [rings.directions, 1 / result.crossings[:, None], 1 / result.crossings_at_half[:, None]]
     head = ["x", "y", "z", "resolution_A", "resolution_at_half_A"]
@@ -261,8 +267,9 @@ def directional_resolution_of_species(
     if analysis.before is not None:
         return result, None
     conical, found = result.conical, numbers(result)
+    assert conical.volume is not None
     arrays = {
-        "fsc3d": conical.volume(),
+        "fsc3d": conical.volume,
         "directions": conical.rings.directions.astype(np.float32),
         "correlation": conical.correlation.astype(np.float32),
         **by_shell(result),

@@ -1,0 +1,194 @@
+"""Sums over the coefficients of a shell inside double cones, exactly, for thousands of directions at once.
+
+A cone around n holds the coefficients k of a shell that lie within an angle of n or of -n. Written out that is one
+scalar product per pair of direction and coefficient, and grows with the fifth power of the box. Two things keep it
+small enough to be done for every coefficient of a map:
+
+* The lattice has 48 symmetries (see `mpop.maps.octahedral`). If k lies in the cone of n, then g k lies in that of
+  g n. So who lies in whose cone is found for the directions n of the wedge only, and one product with a matrix of
+  zeros and ones gives the sums for all 24 images of n: its columns are the quantities, turned 24 ways.
+* Coefficients and directions are sorted into cells. Cells that lie in all cones of a group of directions add one
+  number, cells in none nothing; pairs are looked at around the cones' edges only.
+
+Coefficients on the Nyquist planes of an even box stand for both signs of one frequency: they have no direction,
+and are left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mpop.maps.octahedral import ELEMENTS, PRODUCTS, images, multiplicity, to_wedge, wedge_points
+
+Array = NDArray[np.floating]
+Single = NDArray[np.float32]
+
+GROUP = 60
+"""Vectors in a cell, about."""
+MOST_DIVISIONS = 24
+EDGE = 2e-7
+"""So far beyond a cone's cosine coefficients still count: the rounding of a product of unit vectors."""
+SLACK_RAD = 1e-3
+"""For the rounding of angles between cells."""
+
+
+@dataclass(frozen=True)
+class Shell:
+    """Lattice points of a shell that lie in the wedge.
+
+    number: the rounded length of its points. points: (n, 3) z, y, x. unit: (n, 3) the same of length 1.
+    weight: (n,) how many of a point's 48 images differ, so that sums over all 48 are 48 times too large; 0 for
+    points that do not count.
+    """
+
+    box: int
+    number: int
+    points: NDArray[np.int32]
+    unit: Single
+    weight: Single
+
+    def places(self) -> NDArray[np.intp]:
+        """(n, 24) where the points' images, or what is opposite to them, are in a flat rfftn of the box."""
+        turned = images(self.points)
+        turned *= np.where(turned[:, 2:] < 0, -1, 1)
+        z, y, x = turned[:, 0], turned[:, 1], turned[:, 2]
+        z[z < 0] += self.box
+        y[y < 0] += self.box
+        return (z.astype(np.intp) * self.box + y) * (self.box // 2 + 1) + x
+
+
+def shells(box: int) -> Iterator[Shell]:
+    """All shells of a box, from 1 to Nyquist."""
+    points = wedge_points(box // 2)
+    length = np.sqrt(np.square(points, dtype=np.float64).sum(axis=1))
+    number = np.rint(length).astype(np.intp)
+    weight = (48 // multiplicity(points)).astype(np.float32)
+    weight[2 * points[:, 0] == box] = 0
+    unit = points / np.maximum(length, 1)[:, None]
+    order = np.argsort(number, kind="stable")
+    edges = np.searchsorted(number[order], np.arange(1, box // 2 + 2))
+    for one, (start, stop) in enumerate(pairwise(edges), start=1):
+        chosen = order[start:stop]
+        yield Shell(box, one, points[chosen], unit[chosen].astype(np.float32), weight[chosen])
+
+
+@dataclass(frozen=True)
+class Folded:
+    """Directions turned into the wedge.
+
+    unit: (m, 3) those that differ. row, image: (d,) where each is found in what `Cones.sums` gives for them.
+    """
+
+    unit: Single
+    row: NDArray[np.intp]
+    image: NDArray[np.intp]
+
+    @classmethod
+    def of(cls, directions_xyz: Array) -> Folded:
+        """Unit vectors (d, 3) as x, y, z."""
+        folded, image = to_wedge(directions_xyz[:, ::-1])
+        _, first, row = np.unique(np.rint(folded * 1e6), axis=0, return_index=True, return_inverse=True)
+        return cls(folded[first].astype(np.float32), row.ravel(), image)
+
+
+class Cones:
+    """Quantities on a shell, ready to be summed in cones of one size around any directions."""
+
+    def __init__(self, shell: Shell, values: Single, half_angle_deg: float) -> None:
+        """values: (n, q, 24) of the images of the shell's points."""
+        count, self._quantities = values.shape[:2]
+        self._angle = np.deg2rad(half_angle_deg)
+        self._cells = _Cells.of(shell.unit)
+        self._unit = shell.unit[self._cells.order]
+        self._values = (values * shell.weight[:, None, None]).reshape(count, -1)[self._cells.order]
+        # element g turns column h of a quantity into column h g
+        self._columns = (24 * np.arange(self._quantities)[:, None] + PRODUCTS[:, None, :]).reshape(48, -1)
+        # all points turned by all elements, once they are needed
+        self._there = np.zeros(48, dtype=np.bool_)
+        self._units = np.empty((48, count, 3), dtype=np.float32)
+        self._turned = np.empty((48, count, self._values.shape[1]), dtype=np.float32)
+
+    def sums(self, directions: Single) -> Single:
+        """In the cones around the images of directions of the wedge, (m, 3): (m, q, 24)."""
+        groups = _Cells.of(directions)
+        within, between = self._relations(groups)
+        self._turn(np.flatnonzero(between.any(axis=(0, 1)) & ~self._there))
+        units, turned = (part.reshape(-1, part.shape[2]) for part in (self._units, self._turned))
+        whole = np.add.reduceat(self._values, self._cells.starts, axis=0)[:, self._columns]  # (cells, 48, ...)
+        sums = within.reshape(len(within), -1).astype(np.float32) @ whole.reshape(-1, whole.shape[-1])
+        found = np.empty((len(directions), turned.shape[1]), dtype=np.float32)
+        edge = np.float32(np.cos(self._angle) - EDGE)
+        for group, members in enumerate(groups.members()):
+            near = self._rows(between[group])
+            reach = min(self._angle + groups.radius[group], np.pi)
+            near = near[units[near] @ groups.centre[group] >= np.float32(np.cos(reach))]
+            inside = directions[members] @ units[near].T >= edge
+            found[members] = inside.astype(np.float32) @ turned[near] + sums[group]
+        return found.reshape(len(directions), self._quantities, 24) / np.float32(48)
+
+    def _relations(self, groups: _Cells) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Which cells' images, (groups, cells, 48), lie in all cones of a group of directions; which in some."""
+        cells = self._cells
+        turned = np.einsum("gij,pj->pgi", ELEMENTS.astype(np.float32), cells.centre)
+        apart = np.arccos(np.clip(np.tensordot(groups.centre, turned, axes=(1, 2)), -1, 1))
+        slack = groups.radius[:, None, None] + cells.radius[:, None]
+        within = apart + slack <= self._angle
+        return within, (apart - slack <= self._angle) & ~within
+
+    def _turn(self, elements: NDArray[np.intp]) -> None:
+        for element in elements:
+            np.matmul(self._unit, ELEMENTS[element].T.astype(np.float32), out=self._units[element])
+            np.take(self._values, self._columns[element], axis=1, out=self._turned[element])
+        self._there[elements] = True
+
+    def _rows(self, chosen: NDArray[np.bool_]) -> NDArray[np.intp]:
+        """Of all turned points, those in the chosen cells (cells, 48)."""
+        cell, element = np.nonzero(chosen)
+        lengths = self._cells.lengths[cell]
+        ends = np.cumsum(lengths)
+        first = element * len(self._unit) + self._cells.starts[cell]
+        return np.repeat(first - ends + lengths, lengths) + np.arange(ends[-1] if len(ends) else 0)
+
+
+@dataclass(frozen=True)
+class _Cells:
+    """Unit vectors of the wedge, sorted into the cells of a grid of equal angles.
+
+    order: (n,) that sorts them. cell: (n,) of each, sorted. starts: (cells,) where each begins.
+    centre: (cells, 3). radius: (cells,) in radians, a little too large.
+    """
+
+    order: NDArray[np.intp]
+    cell: NDArray[np.intp]
+    starts: NDArray[np.intp]
+    centre: Single
+    radius: Single
+
+    @classmethod
+    def of(cls, unit: Single) -> _Cells:
+        divisions = int(np.clip(np.sqrt(2 * len(unit) / GROUP), 1, MOST_DIVISIONS))
+        along = np.arctan(unit[:, 1:] / unit[:, :1]) * np.float32(divisions * 4 / np.pi)
+        place = np.minimum(along.astype(np.intp), divisions - 1) @ (divisions, 1)
+        order = np.argsort(place, kind="stable")
+        place = place[order]
+        begins = np.diff(place, prepend=-1) > 0
+        starts, cell = np.flatnonzero(begins), np.cumsum(begins) - 1
+        centre = np.add.reduceat(unit[order], starts, axis=0)
+        centre /= np.linalg.norm(centre, axis=1, keepdims=True)
+        cosine = np.minimum.reduceat((unit[order] * centre[cell]).sum(axis=1), starts)
+        radius = np.arccos(np.minimum(cosine, 1)) + np.float32(SLACK_RAD)
+        return cls(order, cell, starts, centre, radius)
+
+    @property
+    def lengths(self) -> NDArray[np.intp]:
+        """(cells,) how many vectors each holds."""
+        return np.diff(self.starts, append=len(self.order))
+
+    def members(self) -> list[NDArray[np.intp]]:
+        """The vectors of each cell."""
+        return np.split(self.order, self.starts[1:])
