@@ -150,6 +150,8 @@ def _lines(numbers: dict[str, Any]) -> list[tuple[str, str]]:
         (angstrom(numbers["randomised_from_A"]), "phases randomised from here on"),
         (f"{numbers['b_factor_A2']:.1f} A^2", f"B-factor{how}"),
     ]
+    if numbers["b_factor_inside_mask_A2"] is not None:
+        rows.append((f"{numbers['b_factor_inside_mask_A2']:.1f} A^2", "B-factor of what is inside the mask"))
     if low_pass is not None:
         rows.append((angstrom(low_pass), "low-pass of the map"))
     if numbers["mask"]["from"] == "found":

@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import mrcfile
 import numpy as np
@@ -41,7 +42,7 @@ def decode_image(content: bytes, path: str | Path) -> tuple[NDArray[np.float32],
     if path.suffix.lower() in TIFF_SUFFIXES:
         data, pixel_size = _decode_tiff(content, path), None
     else:
-        data, pixel_size = _decode_mrc(content, path)
+        data, pixel_size = _decode_mrc(io.BytesIO(content), path)
     image = np.squeeze(data, axis=0) if data.ndim == 3 and data.shape[0] == 1 else data
     if image.ndim != 2:
         raise InputError(f"{path}: expected one image, found an array of shape {data.shape}")
@@ -54,7 +55,7 @@ def read_map(path: str | Path) -> tuple[NDArray[np.float32], float | None]:
     The file may be gzipped, as EMDB's are.
     """
     path = Path(path)
-    data, pixel_size = _decode_mrc(_unpacked(_content(path), path), path)
+    data, pixel_size = _decode_mrc(_stream(path), path)
     if data.ndim != 3 or len(set(data.shape)) != 1:
         raise InputError(f"{path}: a map must be a cube, this is {' x '.join(map(str, data.shape[::-1]))}")
     return _as_float(data, path), pixel_size
@@ -123,11 +124,11 @@ def _write_mrc(path: Path, data: NDArray[np.floating], pixel_size_A: float, is_v
         _head(mrc, pixel_size_A)
 
 
-def _decode_mrc(content: bytes, path: Path) -> tuple[NDArray, float | None]:
-    """Data in file order and the voxel size along x."""
+def _decode_mrc(content: BinaryIO, path: Path) -> tuple[NDArray, float | None]:
+    """Data in file order and the voxel size along x. Closes the stream."""
     try:
         # closing the stream first keeps the interpreter from writing back into it
-        with io.BytesIO(content) as stream:
+        with content as stream:
             mrc = MrcInterpreter(stream)
         header, data = mrc.header, mrc.data
         if data is None or header is None:
@@ -163,11 +164,18 @@ def _content(path: Path) -> bytes:
     return path.read_bytes()
 
 
-def _unpacked(content: bytes, path: Path) -> bytes:
-    if not content.startswith(GZIP_BEGIN):
-        return content
+def _stream(path: Path) -> BinaryIO:
+    """The content of a file, unpacked if it is gzipped."""
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
+    stream = path.open("rb")
+    begin = stream.read(len(GZIP_BEGIN))
+    stream.seek(0)
+    if begin != GZIP_BEGIN:
+        return stream
     try:
-        return gzip.decompress(content)
+        with stream:
+            return io.BytesIO(gzip.decompress(stream.read()))
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{path}: not a readable gzip file ({_one_line(error)})") from error
 

@@ -30,16 +30,16 @@ def transform(volume: NDArray[np.floating]) -> NDArray[np.complex64]:
     return np.asarray(scipy.fft.rfftn(volume.astype(np.float32, copy=False), workers=-1))
 
 
-def inverse(spectrum: NDArray[np.complex64], box: int) -> NDArray[np.float32]:
-    """Inverse of `transform`."""
-    return np.asarray(scipy.fft.irfftn(spectrum, s=(box,) * 3, workers=-1))
+def inverse(spectrum: NDArray[np.complex64], box: int, use_up: bool = False) -> NDArray[np.float32]:
+    """Inverse of `transform`. use_up: the spectrum is overwritten, for one that is needed no more."""
+    return np.asarray(scipy.fft.irfftn(spectrum, s=(box,) * 3, overwrite_x=use_up, workers=-1))
 
 
 def multiply_radially(volume: NDArray[np.floating], curve: NDArray[np.floating]) -> NDArray[np.float32]:
     """Multiply the spectrum of a cubic map by a curve over shells 0, 1, ..., linear between; 0 beyond its end."""
     spectrum = transform(volume)
     scale_shells(spectrum, curve)
-    return inverse(spectrum, volume.shape[0])
+    return inverse(spectrum, volume.shape[0], use_up=True)
 
 
 def scale_shells(spectrum: NDArray[np.complex64], curve: NDArray[np.floating]) -> None:

@@ -17,7 +17,7 @@ is as far from 0 as chance would not have it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -85,8 +85,12 @@ def fsc(a: NDArray[np.floating], b: NDArray[np.floating], pixel_size_A: float) -
 
 def fsc_of_spectra(first: NDArray[np.complex64], second: NDArray[np.complex64], pixel_size_A: float) -> FSCCurve:
     """FSC of two maps by their transforms (box, box, box // 2 + 1)."""
+
+    def products(plane: int) -> list[NDArray[np.float32]]:
+        a, b = first[plane], second[plane]
+        return [_real_product(a, b), _real_product(a, a), _real_product(b, b)]
+
     box = len(first)
-    products = (((a * b.conj()).real, np.abs(a) ** 2, np.abs(b) ** 2) for a, b in zip(first, second, strict=True))
     cross, power1, power2 = _shell_sums(products, box)
     norm = np.sqrt(power1 * power2)
     correlation = np.divide(cross, norm, out=np.zeros(len(cross)), where=norm > 0)
@@ -96,31 +100,48 @@ def fsc_of_spectra(first: NDArray[np.complex64], second: NDArray[np.complex64], 
 def mean_amplitudes(spectrum: NDArray[np.complex64]) -> Array:
     """(box // 2 + 1,) mean |F| of each shell of a transform (box, box, box // 2 + 1)."""
     box = len(spectrum)
-    return _shell_sums(([np.abs(plane)] for plane in spectrum), box)[0] / _shell_counts(box)
+    return _shell_sums(lambda plane: [_amplitude(spectrum[plane])], box)[0] / _shell_counts(box)
+
+
+def _real_product(a: NDArray[np.complex64], b: NDArray[np.complex64]) -> NDArray[np.float32]:
+    """Re(a conj b)."""
+    parts: NDArray[np.float32] = a.view(np.float32) * b.view(np.float32)
+    return parts[..., ::2] + parts[..., 1::2]
+
+
+def _amplitude(values: NDArray[np.complex64]) -> NDArray[np.float32]:
+    """|F|, where its square is neither too large nor too small for single precision; quicker than np.abs."""
+    return np.sqrt(_real_product(values, values), dtype=np.float32)
 
 
 def _shell_counts(box: int) -> Array:
     """(box // 2 + 1,) coefficients of the full transform in each shell."""
     ones = np.ones((box, box // 2 + 1), dtype=np.float32)
-    return _shell_sums(([ones] for _ in range(box)), box)[0]
+    return _shell_sums(lambda plane: [ones], box)[0]
 
 
-def _shell_sums(planes: Iterable[Sequence[NDArray[np.floating]]], box: int) -> Array:
+def _shell_sums(of_plane: Callable[[int], Sequence[NDArray[np.float32]]], box: int) -> Array:
     """(q, box // 2 + 1) sums over shells of the full transform, of q quantities.
 
-    planes: of each plane of a transform the quantities, (box, box // 2 + 1); one plane after the other, since
-    whole cubes of products and shell numbers would take more memory than the maps.
+    of_plane: the quantities of a plane of a transform, (box, box // 2 + 1) each. It is asked plane by plane, as
+    whole cubes of products and shell numbers would take more memory than the maps. Opposite places along an axis
+    are in one shell and added up first, so that shells are looked up for an eighth of the transform.
     """
-    totals = []
     length = box // 2 + 1
-    for plane, radius in zip(planes, shell_radii(box), strict=True):
-        shell = np.rint(radius).astype(np.intp)
-        for values in plane:
-            sums = 2 * np.bincount(shell.ravel(), values.ravel(), minlength=length)[:length]
-            for column in _columns_of_mates(box):
-                sums -= np.bincount(shell[:, column], values[:, column], minlength=length)[:length]
-            totals.append(sums)
-    return np.sum(np.reshape(totals, (box, -1, length)), axis=0)
+    mates = np.full(length, 2.0, dtype=np.float32)
+    mates[_columns_of_mates(box)] = 1
+    squares = np.square(np.arange(length))
+    totals = []
+    for plane in range(length):
+        values = of_plane(plane)
+        if 0 < plane != box - plane:
+            values = [one + other for one, other in zip(values, of_plane(box - plane), strict=True)]
+        shell = np.rint(np.sqrt(squares[plane] + squares[:, None] + squares)).astype(np.intp).ravel()
+        for one in values:
+            octant = one[:length] * mates
+            octant[1 : box - length + 1] += one[: length - 1 : -1] * mates
+            totals.append(np.bincount(shell, octant.ravel(), minlength=length)[:length])
+    return np.sum(np.reshape(totals, (length, -1, length)), axis=0)
 
 
 def _columns_of_mates(box: int) -> list[int]:
@@ -141,9 +162,9 @@ def fsc_report(
     unmasked = fsc_of_spectra(first, second, pixel_size_A)
     start = randomising_shell(unmasked)
     rng = np.random.default_rng(seed)
-    random1 = transform(mask * _randomise_phases(first, start, rng))
+    random1 = transform(_randomise_phases(first, start, rng, mask))
     del first  # of large maps each spectrum counts
-    random2 = transform(mask * _randomise_phases(second, start, rng))
+    random2 = transform(_randomise_phases(second, start, rng, mask))
     del second
     randomised = fsc_of_spectra(random1, random2, pixel_size_A)
     corrected = FSCCurve(masked.frequency, true_fsc(masked.correlation, randomised.correlation, start))
@@ -171,20 +192,21 @@ def true_fsc(masked: Array, randomised: Array, start: int) -> Array:
 def _significance(masked: FSCCurve, mask: NDArray[np.float32], crossing: float) -> float:
     """z of the masked FSC over the shells from 1 to the crossing, a frequency (1/A)."""
     box = len(mask)
-    squared = np.square(mask)
-    fraction = squared.sum(dtype=np.float64) ** 2 / (box**3 * np.square(squared).sum(dtype=np.float64))
+    squares = (np.square(plane, dtype=np.float64) for plane in mask)
+    second, fourth = np.sum([(one.sum(), np.square(one).sum()) for one in squares], axis=0)
+    fraction = second**2 / (box**3 * fourth)
     pairs = fraction / 2 * _shell_counts(box)
     used = (masked.frequency > 0) & (masked.frequency <= crossing)
     return float((pairs * masked.correlation)[used].sum() / np.sqrt(pairs[used].sum() / 2))
 
 
 def _randomise_phases(
-    spectrum: NDArray[np.complex64], start: int, rng: np.random.Generator
+    spectrum: NDArray[np.complex64], start: int, rng: np.random.Generator, mask: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """The map with random phases from radius `start` on; amplitudes and all before stay. Uses up `spectrum`.
+    """The map with random phases from radius `start` on, masked; amplitudes and all before stay.
 
-    In the columns that hold both of a pair of Friedel mates, the phase is the difference of two random ones, so
-    that mates have opposite phases.
+    Uses up `spectrum`. In the columns that hold both of a pair of Friedel mates, the phase is the difference of
+    two random ones, so that mates have opposite phases.
     """
     box = len(spectrum)
     mates = _columns_of_mates(box)
@@ -193,9 +215,13 @@ def _randomise_phases(
     for plane, radius, in_mates in zip(spectrum, shell_radii(box), phase_of_mates, strict=True):
         turns = rng.random(plane.shape, dtype=np.float32)
         turns[:, mates] = in_mates
-        random = np.abs(plane) * np.exp(np.complex64(2j * np.pi) * turns)
-        np.copyto(plane, random, where=radius >= start)
-    return inverse(spectrum, box)
+        angle = np.float32(2 * np.pi) * turns
+        beyond, amplitude = radius >= start, _amplitude(plane)
+        np.multiply(amplitude, np.cos(angle), out=plane.real, where=beyond)
+        np.multiply(amplitude, np.sin(angle), out=plane.imag, where=beyond)
+    random = inverse(spectrum, box, use_up=True)
+    random *= mask
+    return random
 
 
 def fsc_weights(correlation: Array) -> Array:

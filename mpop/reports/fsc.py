@@ -91,11 +91,10 @@ def _angstrom(value: float | None) -> str:
 
 
 def _sections(result: HalfMapFSC) -> list[Section]:
-    mean = (result.maps.half1 + result.maps.half2) / 2
     low_pass = "" if result.low_pass_A is None else f", low-passed at {result.low_pass_A:.2f} Å"
     pixel = result.maps.pixel_size_A
     slices = slices_figure(
-        {"mean of half-maps": mean, "sharpened": result.sharpened},
+        {"mean of half-maps": result.maps.mean(), "sharpened": result.sharpened},
         pixel,
         f"Central slices of {result.maps.name} before and after sharpening",
         None if result.mask_from == "none" else result.mask,

@@ -7,6 +7,7 @@ sharpened map are committed.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -67,7 +68,8 @@ class HalfMapFSC:
     """What two half-maps say.
 
     mask: the one used. report: all curves. b_factor_A2: as applied; fit is the line that it is from, None if it
-    was given or there were too few shells for one. low_pass_A: None when nothing was cut off. sharpened: the
+    was given or there were too few shells for one. inside: the line through the amplitudes of the masked mean,
+    free of the solvent's noise. low_pass_A: None when nothing was cut off. sharpened: the
     mean of the half-maps, divided by the MTF, weighted by C_ref, sharpened, low-passed.
     """
 
@@ -77,10 +79,16 @@ class HalfMapFSC:
     report: FSCReport
     guinier: GuinierPlot
     fit: BFactorFit | None
+    inside: BFactorFit | None
     b_factor_A2: float
     low_pass_A: float | None
     sharpened: Map
     warnings: list[str]
+
+    @cached_property
+    def solid(self) -> float:
+        """The part of the box where the mask is above one half."""
+        return float(np.count_nonzero(self.mask > 0.5) / self.mask.size)
 
 
 def half_map_fsc(maps: HalfMaps, parameters: FSCParameters | None = None) -> HalfMapFSC:
@@ -91,11 +99,15 @@ def half_map_fsc(maps: HalfMaps, parameters: FSCParameters | None = None) -> Hal
     mask, mask_from, warnings = _mask(maps)
     report = fsc_report(maps.half1, maps.half2, mask, maps.pixel_size_A, parameters.seed)
     mtf = _mtf(parameters, maps.pixel_size_A, report.corrected.frequency)
-    spectrum = transform((maps.half1 + maps.half2) / 2)
+    mean = maps.mean()
+    spectrum = transform(mean)
     guinier = guinier_plot(spectrum, report.corrected, mtf)
     amplitude = np.nan_to_num(np.exp(guinier.original))
     warnings += half_map_doubts(maps.half1, maps.half2, report, amplitude, maps.pixel_size_A)
-    fit, b_factor = None, parameters.b_factor_A2 or 0.0
+    fit, inside, b_factor = None, None, parameters.b_factor_A2 or 0.0
+    if report.resolution_A is not None:
+        mean *= mask
+        inside = guinier_plot(transform(mean), report.corrected, mtf).fit(report.resolution_A)
     if parameters.b_factor_A2 is None and report.resolution_A is not None:
         fit = guinier.fit(report.resolution_A)
         if fit is None:
@@ -104,8 +116,8 @@ def half_map_fsc(maps: HalfMaps, parameters: FSCParameters | None = None) -> Hal
             b_factor = fit.b_factor_A2
     low_pass = parameters.low_pass_A or report.resolution_A
     scale_shells(spectrum, sharpening_curve(report.corrected, b_factor, low_pass, mtf))
-    sharpened = inverse(spectrum, maps.box)
-    return HalfMapFSC(maps, mask, mask_from, report, guinier, fit, b_factor, low_pass, sharpened, warnings)
+    sharpened = inverse(spectrum, maps.box, use_up=True)
+    return HalfMapFSC(maps, mask, mask_from, report, guinier, fit, inside, b_factor, low_pass, sharpened, warnings)
 
 
 def _check(parameters: FSCParameters, pixel_size_A: float) -> None:
@@ -126,7 +138,7 @@ def _check_maps(maps: HalfMaps) -> None:
         raise InputError(f"{maps.name}: a box of {maps.box} voxels has too few Fourier shells")
     least, most = SCALES
     for half in (maps.half1, maps.half2):
-        scale = float(np.abs(half).max())
+        scale = float(max(half.max(), -half.min()))
         if not least < scale < most:
             raise InputError(
                 f"{maps.name}: densities of {scale:.0e} do not fit single precision; rescale the maps"
@@ -136,7 +148,7 @@ def _check_maps(maps: HalfMaps) -> None:
 def _mask(maps: HalfMaps) -> tuple[Map, MaskFrom, list[str]]:
     if maps.mask is not None:
         return maps.mask, "given" if maps.species is None else "species", []
-    found = particle_mask((maps.half1 + maps.half2) / 2, maps.pixel_size_A)
+    found = particle_mask(maps.mean(), maps.pixel_size_A)
     if found is None:
         return np.ones_like(maps.half1), "none", ["no particle stands out, so that nothing is masked; give --mask"]
     return found, "found", []
@@ -162,7 +174,6 @@ def relion_resolution_A(report: FSCReport) -> float | None:
 def numbers(result: HalfMapFSC) -> dict[str, Any]:
     """What `--json` prints and report.json holds: plain JSON values; resolutions None where there are none."""
     report, maps = result.report, result.maps
-    solid = float((result.mask > 0.5).mean())
     return {
         "name": maps.name,
         "box": maps.box,
@@ -173,9 +184,10 @@ def numbers(result: HalfMapFSC) -> dict[str, Any]:
         "resolution_masked_A": report.masked.resolution(),
         "relion_final_resolution_A": relion_resolution_A(report) if report.resolution_A else None,
         "randomised_from_A": 1 / float(report.corrected.frequency[report.randomised_from]),
-        "mask": {"from": result.mask_from, "volume_A3": solid * (maps.box * maps.pixel_size_A) ** 3},
+        "mask": {"from": result.mask_from, "volume_A3": result.solid * (maps.box * maps.pixel_size_A) ** 3},
         "b_factor_A2": result.b_factor_A2,
         "b_factor_fit": None if result.fit is None else asdict(result.fit),
+        "b_factor_inside_mask_A2": None if result.inside is None else result.inside.b_factor_A2,
         "low_pass_A": result.low_pass_A,
         "warnings": result.warnings,
     }
@@ -232,7 +244,7 @@ def _of_mask_part(result: HalfMapFSC) -> NDArray[np.float64]:
 
 
 def _sphere_per_mask(result: HalfMapFSC) -> float:
-    return RELION_SPHERE_PART / float((result.mask > 0.5).mean())
+    return RELION_SPHERE_PART / result.solid
 
 
 def _general(result: HalfMapFSC) -> dict[str, float | str]:

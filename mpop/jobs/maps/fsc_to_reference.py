@@ -52,8 +52,7 @@ class OneMap:
     def of_halves(cls, maps: HalfMaps, half1: Path | None = None, by_header: bool = True) -> OneMap:
         """The mean of two half-maps. half1: the file of the first, whose header says where they lie."""
         origin = (0.0, 0.0, 0.0) if half1 is None else map_origin_A(half1, maps.pixel_size_A)
-        mean = (maps.half1 + maps.half2) / np.float32(2)
-        return cls(maps.name, mean, maps.pixel_size_A, origin, maps.mask, by_header)
+        return cls(maps.name, maps.mean(), maps.pixel_size_A, origin, maps.mask, by_header)
 
     @classmethod
     def read(cls, path: Path, mask: Path | None = None, pixel_size_A: float | None = None) -> OneMap:

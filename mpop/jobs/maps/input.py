@@ -40,6 +40,12 @@ class HalfMaps:
         """Voxels along an edge."""
         return len(self.half1)
 
+    def mean(self) -> Map:
+        """The mean of the half-maps."""
+        total: Map = self.half1 + self.half2
+        total *= np.float32(0.5)  # in place: of large maps each copy counts
+        return total
+
     def required_mask(self) -> Map:
         """The mask. Raises InputError when there is none."""
         if self.mask is None:

@@ -91,7 +91,7 @@ class LocalResolutionResult:
 
 def measure(maps: HalfMaps, parameters: Parameters) -> LocalResolutionResult:
     """Local resolution and filtered map of two half-maps. Without a mask one is made from their mean."""
-    mean = np.asarray((maps.half1 + maps.half2) / 2, dtype=np.float32)
+    mean = maps.mean()
     mask, found = maps.mask, False
     if mask is None:
         mask, found = particle_mask(mean, maps.pixel_size_A), True

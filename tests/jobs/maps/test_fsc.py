@@ -277,3 +277,11 @@ def test_counts_as_relion_did_in_a_real_project(test_data: Path) -> None:
         assert between is not None
         last = round(192 * 1.35 / float(general["rlnFinalResolution"]))
         assert 1 / frequency[last] >= between > 1 / frequency[last + 1]
+
+
+@pytest.mark.parametrize(("b_factor", "noise"), [(100.0, 0.5), (200.0, 0.5), (250.0, 0.2)])
+def test_amplitudes_inside_the_mask_decay_as_the_particle_does(b_factor: float, noise: float) -> None:
+    """Those of the whole box, which RELION fits, hold the solvent's noise and decay less."""
+    found = numbers(half_map_fsc(given(noisy_halves(b_factor_A2=b_factor, noise=noise))))
+    assert found["b_factor_inside_mask_A2"] == pytest.approx(-b_factor, rel=0.06)
+    assert -0.95 * b_factor < found["b_factor_A2"] < -0.6 * b_factor
