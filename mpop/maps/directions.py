@@ -89,6 +89,16 @@ def between_directions(values: Array, rings: Rings, polar: Array, azimuth: Array
     )
 
 
+def centred(half: NDArray[np.float32], box: int) -> NDArray[np.float32]:
+    """A quantity equal for k and -k, in rfftn layout, as a volume (z, y, x) with its origin at box // 2."""
+    full = np.empty((box, box, box), dtype=half.dtype)
+    full[:, :, : box // 2 + 1] = half
+    mirror = -np.arange(box) % box
+    columns = np.arange(box // 2 + 1, box)
+    full[:, :, columns] = half[mirror][:, mirror][:, :, box - columns]
+    return np.asarray(np.fft.fftshift(full))
+
+
 def _neighbours(rings: Rings, polar: Array, azimuth: Array) -> Iterator[tuple[NDArray[np.intp], Array]]:
     """The four directions around each point of the upper hemisphere, and their weights, which add up to 1."""
     number = len(rings.polar)
