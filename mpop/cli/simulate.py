@@ -31,6 +31,10 @@ def tilt_series(
     stage_angle_rms: Annotated[float, typer.Option(help="Planted stage error about each axis, degrees.")] = 0.3,
     pose_shift_rms: Annotated[float, typer.Option(help="Planted error of positions, A.")] = 3.0,
     pose_angle_rms: Annotated[float, typer.Option(help="Planted error of orientations, degrees.")] = 2.5,
+    preferred_spread: Annotated[
+        float, typer.Option(help="Molecules' z axes lie within this angle of the beam, degrees; 180: anyhow.")
+    ] = 180.0,
+    others: Annotated[float, typer.Option(help="Part of the particles that lie anyhow all the same.")] = 0.0,
     signal: Annotated[float, typer.Option(help="Scale of the particles' contrast; 0: only noise.")] = 1.0,
     model: Annotated[Path | None, typer.Option(help="PDB or mmCIF for the first species.")] = None,
     symmetry: Annotated[
@@ -55,6 +59,8 @@ def tilt_series(
         stage_angle_rms_deg=stage_angle_rms,
         pose_shift_rms_A=pose_shift_rms,
         pose_angle_rms_deg=pose_angle_rms,
+        preferred_spread_deg=preferred_spread,
+        others=others,
         signal=signal,
         model=context.relative(model) if model else None,
         symmetry=symmetry,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mpop.errors import InputError
+from mpop.simulation.views import refuse_views
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,10 @@ class SimulationParameters:
     stage_angle_rms_deg: float = 0.3
     pose_shift_rms_A: float = 3.0
     pose_angle_rms_deg: float = 2.5
+    preferred_spread_deg: float = 180.0
+    """The z axes of molecules lie within this angle of the tomogram's z axis; 180: anywhere."""
+    others: float = 0.0
+    """Part of the particles that lie anyhow all the same."""
     signal: float = 1.0
     """Scales the contrast of particles; 0 leaves noise only."""
     initial_resolution_A: float = 19.0
@@ -57,6 +62,7 @@ class SimulationParameters:
         ):
             if not 0 <= getattr(self, name) < math.inf:
                 raise InputError(f"{_words(name)}: {getattr(self, name)}; it must be 0 or more")
+        refuse_views(self)
         if not 0 <= self.tilt_range_deg < 90:
             raise InputError(f"tilt range: {self.tilt_range_deg} degrees; it must be from 0 to below 90")
         if self.seed < 0:

@@ -19,6 +19,7 @@ from mpop.errors import InputError
 from mpop.simulation.parameters import SimulationParameters
 from mpop.simulation.physics import euler_matrix, stage_matrices, turn_about
 from mpop.simulation.structures import Structure
+from mpop.simulation.views import viewing_angles
 
 Array = NDArray[np.float64]
 
@@ -152,9 +153,12 @@ def _place(
 
 def _with_errors(position_A: Array, parameters: SimulationParameters, rng: np.random.Generator) -> Particles:
     count = len(position_A)
-    true = Rotation.random(count, rng=rng)
-    turn = rng.normal(0, np.deg2rad(parameters.pose_angle_rms_deg) / np.sqrt(3), (count, 3))
     # scipy's matrix of these extrinsic angles is the transpose of RELION's A(rot, tilt, psi)
+    if parameters.preferred_spread_deg < 180:
+        true = Rotation.from_euler("ZYZ", viewing_angles(parameters, count, rng), degrees=True)
+    else:
+        true = Rotation.random(count, rng=rng)
+    turn = rng.normal(0, np.deg2rad(parameters.pose_angle_rms_deg) / np.sqrt(3), (count, 3))
     nominal = true * Rotation.from_rotvec(turn)
     shift = rng.normal(0, parameters.pose_shift_rms_A / np.sqrt(3), (count, 3))
     return Particles(

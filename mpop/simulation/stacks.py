@@ -36,6 +36,7 @@ from mpop.simulation.physics import (
 )
 from mpop.simulation.starting_maps import make_maps
 from mpop.simulation.structures import Structure, asymmetric, from_file
+from mpop.simulation.views import refuse_views, viewing_angles
 
 Array = NDArray[np.float64]
 Progress = Callable[[str, int, int], None]
@@ -88,8 +89,7 @@ class StackParameters:
         for name in ("pixel_size_A", "voltage_kV"):
             check(0 < getattr(self, name) < math.inf, name, "above 0")
         check(self.signal_to_noise > 0, "signal_to_noise", "above 0")
-        check(0 < self.preferred_spread_deg <= 180, "preferred_spread_deg", "above 0 and at most 180")
-        check(0 <= self.others <= 1, "others", "from 0 to 1")
+        refuse_views(self)
         for name in ("centring_rms_A", "pose_shift_rms_A", "pose_angle_rms_deg", "seed"):
             check(0 <= getattr(self, name) < math.inf, name, "0 or more")
         check(
@@ -154,19 +154,9 @@ def simulate_stack(
     return replace(summary, directory=directory)
 
 
-def viewing_angles(parameters: StackParameters, rng: np.random.Generator) -> Array:
-    """(n, 3) rot, tilt, psi: uniform within the cone, and anywhere for the others."""
-    n = parameters.particles
-    lowest = np.full(n, math.cos(math.radians(parameters.preferred_spread_deg)))
-    lowest[rng.random(n) < parameters.others] = -1.0
-    tilt = np.rad2deg(np.arccos(rng.uniform(lowest, 1.0)))
-    rot, psi = rng.uniform(-180, 180, (2, n))
-    return np.stack([rot, tilt, psi], axis=1)
-
-
 def _draw(parameters: StackParameters, rng: np.random.Generator) -> _Particles:
     n = parameters.particles
-    angles = viewing_angles(parameters, rng)
+    angles = viewing_angles(parameters, n, rng)
     offset = rng.normal(0, parameters.centring_rms_A / math.sqrt(2), (n, 2))
     turn = rng.normal(0, np.deg2rad(parameters.pose_angle_rms_deg) / math.sqrt(3), (n, 3))
     # scipy's matrix of these extrinsic angles is the transpose of RELION's A(rot, tilt, psi)

@@ -198,6 +198,8 @@ def test_too_many_or_too_large_particles_are_refused() -> None:
         ({"exposure": float("nan")}, "exposure: nan; it must be above 0"),
         ({"pose_shift_rms_A": -1.0}, "pose shift rms A: -1.0; it must be 0 or more"),
         ({"tilt_range_deg": 90.0}, "tilt range: 90.0 degrees"),
+        ({"preferred_spread_deg": 0.0}, "preferred spread deg: 0.0; it must be above 0 and at most 180"),
+        ({"others": 1.5}, "others: 1.5; it must be from 0 to 1"),
         ({"seed": -1}, "seed: -1"),
         ({"pixel_size_A": 9.0}, "half-maps of 19 A need a pixel size of at most 6.33 A, not 9"),
     ],
@@ -205,3 +207,11 @@ def test_too_many_or_too_large_particles_are_refused() -> None:
 def test_parameters_that_make_no_sense_are_refused(change: dict[str, float], message: str) -> None:
     with pytest.raises(InputError, match=message):
         replace(PARAMETERS, **change)
+
+
+def test_molecules_lie_as_they_are_asked_to() -> None:
+    chosen = replace(PARAMETERS, particles=60, image_size=900, preferred_spread_deg=20.0, others=0.25)
+    for species in scene_of(chosen).species:
+        tilt = species.angles_deg[:, 1]
+        assert 0.6 < np.mean(tilt < 20.0) < 0.95
+        assert tilt.max() > 40.0

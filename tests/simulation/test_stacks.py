@@ -23,7 +23,8 @@ from mpop.geometry.euler import euler_to_matrix
 from mpop.maps.fsc import fsc_report
 from mpop.optics.ctf import ctf_images
 from mpop.records.tilt_series import CTFModel
-from mpop.simulation.stacks import StackParameters, simulate_stack, viewing_angles
+from mpop.simulation.stacks import StackParameters, simulate_stack
+from mpop.simulation.views import viewing_angles
 
 SMALL = StackParameters(particles=24, box=48, pixel_size_A=4.0, per_micrograph=9, seed=5)
 
@@ -129,14 +130,14 @@ def test_starting_maps_have_the_resolution_asked_for(noisy: Path) -> None:
 
 def test_preferred_views_lie_in_the_cone_and_others_anywhere() -> None:
     chosen = StackParameters(particles=20_000, preferred_spread_deg=30.0, others=0.1)
-    angles = viewing_angles(chosen, np.random.default_rng(0))
+    angles = viewing_angles(chosen, chosen.particles, np.random.default_rng(0))
     inside = angles[:, 1] < 30.0
     cap = (1 - math.cos(math.radians(30))) / 2
     assert inside.mean() == pytest.approx(0.9 + 0.1 * cap, abs=0.01)
     # a uniform cap has uniform cosines
     cosines = np.cos(np.deg2rad(angles[inside, 1]))
     assert cosines.mean() == pytest.approx((1 + math.cos(math.radians(30))) / 2, abs=1e-3)
-    uniform = viewing_angles(StackParameters(particles=20_000), np.random.default_rng(0))
+    uniform = viewing_angles(StackParameters(), 20_000, np.random.default_rng(0))
     assert np.cos(np.deg2rad(uniform[:, 1])).mean() == pytest.approx(0.0, abs=0.02)
 
 
