@@ -15,7 +15,9 @@ from mpop.cli.map_arguments import (
     MaskOption,
     OutOption,
     check_out,
+    command_line,
     made_folder,
+    outcome,
     read_maps,
 )
 from mpop_store.errors import InputError
@@ -72,17 +74,13 @@ def denoise(
         from mpop.reports.denoise import write_report
 
         folder = made_folder(out)
-        files = [write_report(folder, found, f"mpop denoise {' '.join(maps)}."), folder / "report.json"]
+        files = [write_report(folder, found, command_line()), folder / "report.json"]
         files += job.write_files(found, folder)
-    text = "\n".join(_lines(found.numbers, commit, files))
+    text = "\n".join([*_lines(found.numbers), *outcome(given.species is not None, commit, files)])
     emit("denoise", {**found.numbers, "commit": commit, "files": files}, text)
 
 
-def _lines(found: dict[str, Any], commit: str | None, files: list[Path]) -> list[str]:
+def _lines(found: dict[str, Any]) -> list[str]:
     lines = [found["verdict"], *(f"  {reason}" for reason in found["reasons"])]
     lines.append(f"Resolution of the half-maps {angstrom(found['resolution_A'])}, networks {found['networks']}")
-    if commit is not None:
-        lines.append(f"Committed as {commit[:10]}")
-    if files:
-        lines.append(f"Report: {files[0]}")
     return lines

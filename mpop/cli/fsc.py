@@ -15,7 +15,9 @@ from mpop.cli.map_arguments import (
     MaskOption,
     OutOption,
     check_out,
+    command_line,
     made_folder,
+    outcome,
     read_maps,
 )
 from mpop_store.errors import InputError
@@ -80,9 +82,11 @@ def fsc(
         from mpop.reports.fsc import write_report
 
         folder = made_folder(out)
-        files = [write_report(folder, result, f"mpop fsc {' '.join(maps)}."), folder / "report.json"]
+        files = [write_report(folder, result, command_line()), folder / "report.json"]
         files += job.write_files(result, folder)
-    _print("fsc", job.numbers(result), commit, files, _lines(job.numbers(result)))
+    numbers = job.numbers(result)
+    lines = [*_lines(numbers), *outcome(given.species is not None, commit, files)]
+    _print("fsc", numbers, commit, files, lines)
 
 
 def _compare(
@@ -95,11 +99,15 @@ def _compare(
 ) -> None:
     """A map, half-maps or a species against a model or a map."""
     from mpop.jobs.maps import fsc_to_reference as job
+    from mpop.jobs.maps.input import placed_apart
 
     first = context.relative(Path(maps[0]))
     species = None
     if len(maps) == 1 and first.is_file():
         one = job.OneMap.read(first, None if mask is None else context.relative(mask), angpix)
+        others = [context.relative(path) for path in (mask, other) if path is not None]
+        for line in placed_apart(first, others, len(one.volume), one.pixel_size_A):
+            context.warn(line)
     else:
         halves = read_maps(maps, mask, angpix)
         species = halves.species
@@ -115,30 +123,28 @@ def _compare(
         from mpop.reports.map_fsc import write_report
 
         folder = made_folder(out)
-        files = [write_report(folder, result, f"mpop fsc {' '.join(maps)}."), folder / "report.json"]
+        files = [write_report(folder, result, command_line()), folder / "report.json"]
         files += job.write_files(result, folder)
     numbers = job.numbers(result)
-    rows = [
-        (angstrom(numbers["resolution_at_half_A"]), f"FSC with the {result.against} = 0.5"),
-        (angstrom(numbers["resolution_at_half_unmasked_A"]), "FSC = 0.5 without a mask"),
+    lines = [
+        _row(angstrom(numbers["resolution_at_half_A"]), f"FSC with the {result.against} = 0.5"),
+        _row(angstrom(numbers["resolution_at_half_unmasked_A"]), "FSC = 0.5 without a mask"),
+        *outcome(species is not None, commit, files),
     ]
-    _print("map-fsc", numbers, commit, files, rows)
+    _print("map-fsc", numbers, commit, files, lines)
 
 
-def _print(
-    schema: str, numbers: dict[str, Any], commit: str | None, files: list[Path], rows: list[tuple[str, str]]
-) -> None:
+def _print(schema: str, numbers: dict[str, Any], commit: str | None, files: list[Path], lines: list[str]) -> None:
     for warning in numbers["warnings"]:
         context.warn(warning)
-    lines = [f"{value:>12}  {what}" for value, what in rows]
-    if commit is not None:
-        lines.append(f"Committed as {commit[:10]}")
-    if files:
-        lines.append(f"Report: {files[0]}")
     emit(schema, {**numbers, "commit": commit, "files": files}, "\n".join(lines))
 
 
-def _lines(numbers: dict[str, Any]) -> list[tuple[str, str]]:
+def _row(value: str, what: str) -> str:
+    return f"{value:>12}  {what}"
+
+
+def _lines(numbers: dict[str, Any]) -> list[str]:
     """Values and what they are."""
     fit, low_pass = numbers["b_factor_fit"], numbers["low_pass_A"]
     how = "" if fit is None else f", fitted from {fit['from_A']:.1f} to {fit['to_A']:.1f} A"
@@ -158,4 +164,4 @@ def _lines(numbers: dict[str, Any]) -> list[tuple[str, str]]:
         rows.append(
             (f"{numbers['mask']['volume_A3'] / 1000:.0f} nm^3", "inside a mask that was made from the maps")
         )
-    return rows
+    return [_row(*row) for row in rows]

@@ -15,7 +15,9 @@ from mpop.cli.map_arguments import (
     MaskOption,
     OutOption,
     check_out,
+    command_line,
     made_folder,
+    outcome,
     read_maps,
 )
 
@@ -52,10 +54,11 @@ def fsc3d(
     else:
         result, commit = job.directional_resolution_of_species(context.population(), given, half_angle)
     numbers = job.numbers(result)
-    files = [] if out is None else _write(out, result, report, f"mpop fsc3d {' '.join(maps)}.")
+    files = [] if out is None else _write(out, result, report, command_line())
     for warning in numbers["warnings"]:
         context.warn(warning)
-    emit("fsc3d", {**numbers, "commit": commit, "files": files}, _text(numbers, commit, files))
+    text = "\n".join([*_lines(numbers), *outcome(given.species is not None, commit, files)])
+    emit("fsc3d", {**numbers, "commit": commit, "files": files}, text)
 
 
 def _write(out: Path, result: Any, report: bool, command: str) -> list[Path]:
@@ -70,7 +73,7 @@ def _write(out: Path, result: Any, report: bool, command: str) -> list[Path]:
     return files
 
 
-def _text(numbers: dict[str, Any], commit: str | None, files: list[Path]) -> str:
+def _lines(numbers: dict[str, Any]) -> list[str]:
     lines = [numbers["verdict"], *(f"  {reason}" for reason in numbers["reasons"])]
     if "by_direction" in numbers:
         by_direction = numbers["by_direction"]
@@ -84,8 +87,4 @@ def _text(numbers: dict[str, Any], commit: str | None, files: list[Path]) -> str
             (angstrom(numbers["occupancy_10_A"]), "and below 0.1; - not before Nyquist"),
         ]
         lines += [f"{value:>12}  {what}" for value, what in rows]
-    if commit is not None:
-        lines.append(f"Committed as {commit[:10]}")
-    if files:
-        lines.append(f"Written: {', '.join(str(path) for path in files)}")
-    return "\n".join(lines)
+    return lines

@@ -15,7 +15,9 @@ from mpop.cli.map_arguments import (
     MaskOption,
     OutOption,
     check_out,
+    command_line,
     made_folder,
+    outcome,
     read_maps,
 )
 
@@ -51,14 +53,15 @@ def local_resolution(
     else:
         result, commit = job.of_species(context.population(), given, parameters)
     if result.mask_found:
-        context.warn("no mask was given: one was made from the maps; look at mask.mrc, or give --mask")
+        where = "look at mask.mrc" if out is not None else "--out writes it to look at"
+        context.warn(f"no mask was given: one was made from the maps; {where}, or give --mask")
     files: list[Path] = []
     if out is not None:
         from mpop.reports.local_resolution import write_report
 
         folder = made_folder(out)
         files = job.write_files(result, folder)
-        files.insert(0, write_report(folder, result, f"mpop local-resolution {' '.join(maps)}."))
+        files.insert(0, write_report(folder, result, command_line()))
     numbers = result.numbers()
     lines = [numbers["verdict"]]
     if numbers["median_A"] is not None:
@@ -70,8 +73,5 @@ def local_resolution(
             f"{angstrom(numbers['resolution_A']):>12}  of the whole, corrected FSC = 0.143",
             f"{100 * numbers['unresolved_fraction']:>10.1f} %  of the mask is not resolved",
         ]
-    if commit is not None:
-        lines.append(f"Committed as {commit[:10]}")
-    if files:
-        lines.append(f"Report: {files[0]}")
+    lines += outcome(given.species is not None, commit, files)
     emit("local-resolution", {**numbers, "commit": commit, "files": files}, "\n".join(lines))

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import shlex
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -26,17 +29,28 @@ OutOption = Annotated[
     Path | None, typer.Option(help="Folder for the results; it is made if there is none.", show_default=False)
 ]
 
+MAP_SUFFIXES = {".mrc", ".map", ".gz"}
+"""A name that ends so is meant as a file."""
+
 
 def read_maps(maps: list[str], mask: Path | None = None, angpix: float | None = None) -> HalfMaps:
     """The maps that the arguments name. With a species, mask and pixel size are its own."""
-    from mpop.jobs.maps.input import from_files, from_species
+    from mpop.formats.files import require_file
+    from mpop.jobs.maps.input import from_files, from_species, placed_apart
 
     if len(maps) == 2:
         half1, half2 = (context.relative(Path(one)) for one in maps)
-        return from_files(half1, half2, None if mask is None else context.relative(mask), angpix)
+        mask = None if mask is None else context.relative(mask)
+        read = from_files(half1, half2, mask, angpix)
+        others = [half2] if mask is None else [half2, mask]
+        for line in placed_apart(half1, others, read.box, read.pixel_size_A):
+            context.warn(line)
+        return read
     if len(maps) != 1:
         raise InputError(f"{len(maps)} maps were given; give two half-maps, or the name of one species")
-    if context.relative(Path(maps[0])).is_file():
+    path = context.relative(Path(maps[0]))
+    if path.suffix in MAP_SUFFIXES or path.exists():
+        require_file(path)
         raise InputError(f"{maps[0]}: one half-map alone cannot say what is noise; give both half-maps")
     if mask is not None or angpix is not None:
         raise InputError(f"species {maps[0]} has its own mask and pixel size; leave out --mask and --angpix")
@@ -61,3 +75,25 @@ def made_folder(out: Path) -> Path:
     folder = context.relative(out)
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+def command_line() -> str:
+    """This call as a shell takes it again: what a report is signed with."""
+    return shlex.join(["mpop", *sys.argv[1:]])
+
+
+def outcome(of_species: bool, commit: str | None, files: Sequence[Path]) -> list[str]:
+    """The last lines of a command's text: what was committed, and the report or else the files.
+
+    commit: None where there is nothing to commit to, or nothing new.
+    """
+    lines = []
+    if commit is not None:
+        lines.append(f"Committed as {commit[:10]}")
+    elif of_species:
+        lines.append("Nothing to commit: HEAD holds the result of this very job")
+    if files and files[0].suffix == ".html":
+        lines.append(f"Report: {files[0]}")
+    elif files:
+        lines.append(f"Written: {', '.join(map(str, files))}")
+    return lines

@@ -9,7 +9,7 @@ import typer
 
 from mpop.cli import context
 from mpop.cli.context import JsonOption, emit
-from mpop.cli.map_arguments import OutOption, check_out, made_folder
+from mpop.cli.map_arguments import OutOption, check_out, command_line, made_folder, outcome
 from mpop.words import counted
 from mpop_store.errors import InputError
 
@@ -37,17 +37,18 @@ def orientations(
 
     Of a species, all images of its particles are taken, and the figures are committed.
     """
+    from mpop.formats.files import require_file
     from mpop.jobs.maps import orientations as job
 
     context.options.json |= json
     check_out(out)
     path, commit = context.relative(Path(images)), None
-    if path.is_file():
+    of_table = path.suffix == ".star" or path.exists()
+    if of_table:
+        require_file(path)
         if diameter is None:
             raise InputError(f"{images}: the table does not tell the size of the particle; give --diameter")
         found = job.orientations_of_table(path, job.Geometry(diameter, resolution, sym or "C1", b_factor))
-    elif path.suffix == ".star":
-        raise InputError(f"{images}: no such file")
     elif (diameter, resolution, sym) != (None, None, None):
         raise InputError(
             f"species {images} has its own diameter, resolution and symmetry; leave out "
@@ -58,21 +59,14 @@ def orientations(
             recorded = job.orientations_of_species(context.population(), images, b_factor, progress)
         found, commit = recorded.orientations, recorded.commit
     numbers = found.numbers()
-    report = _report(out, found, images)
-    lines = _lines(numbers)
-    if report is not None:
-        lines.append(f"Report: {report}")
-    emit("orientations", {**numbers, "commit": commit, "report": report}, "\n".join(lines))
+    files: list[Path] = []
+    if out is not None:
+        from mpop.reports.orientations import write_report
 
-
-def _report(out: Path | None, found: object, images: str) -> Path | None:
-    """Write the report, if a folder was given."""
-    if out is None:
-        return None
-    from mpop.reports.orientations import write_report
-
-    folder = made_folder(out)
-    return write_report(folder, found, f"mpop orientations {images}.")  # pyright: ignore[reportArgumentType]
+        folder = made_folder(out)
+        files = [write_report(folder, found, command_line()), folder / "report.json"]
+    text = "\n".join([*_lines(numbers), *outcome(not of_table, commit, files)])
+    emit("orientations", {**numbers, "commit": commit, "files": files}, text)
 
 
 def _lines(numbers: dict) -> list[str]:

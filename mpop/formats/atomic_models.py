@@ -7,12 +7,12 @@ from pathlib import Path
 import gemmi
 
 from mpop.errors import InputError
+from mpop.formats.files import require_file
 
 
 def read_model(path: Path) -> gemmi.Model:
     """The first model of a file without its waters. Raises InputError for no atoms, and for what is no model."""
-    if not path.is_file():
-        raise InputError(f"{path}: no such file")
+    require_file(path)
     try:
         structure = gemmi.read_structure(str(path))
     except Exception as error:  # gemmi raises whatever its parsing stumbles over

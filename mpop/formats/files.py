@@ -1,4 +1,4 @@
-"""Writing files so that they are there whole or not at all."""
+"""Files that must be there to be read, and that are written whole or not at all."""
 
 from __future__ import annotations
 
@@ -9,6 +9,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from mpop.errors import InputError
+
+
+def require_file(path: Path) -> None:
+    """Raises InputError when there is no file of this name."""
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder; give a file in it")
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
 
 
 @contextmanager

@@ -19,7 +19,8 @@ from mrcfile.utils import data_dtype_from_header, data_shape_from_header
 from numpy.typing import NDArray
 
 from mpop.errors import InputError
-from mpop.formats.files import replacing
+from mpop.formats.files import replacing, require_file
+from mpop.words import counted
 
 MRC_SUFFIXES = {".mrc", ".mrcs", ".map", ".st", ".ali", ".rec"}
 TIFF_SUFFIXES = {".tif", ".tiff"}
@@ -67,8 +68,7 @@ def open_stack(path: str | Path) -> tuple[NDArray, float | None]:
     The type is the file's. Raises InputError naming the file when it is missing, cut short or no stack.
     """
     path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path}: no such file")
+    require_file(path)
     try:
         with mrcfile.open(path, header_only=True) as mrc:
             header = mrc.header
@@ -159,15 +159,13 @@ def _decode_tiff(content: bytes, path: Path) -> NDArray:
 
 
 def _content(path: Path) -> bytes:
-    if not path.is_file():
-        raise InputError(f"{path}: no such file")
+    require_file(path)
     return path.read_bytes()
 
 
 def _stream(path: Path) -> BinaryIO:
     """The content of a file, unpacked if it is gzipped."""
-    if not path.is_file():
-        raise InputError(f"{path}: no such file")
+    require_file(path)
     stream = path.open("rb")
     begin = stream.read(len(GZIP_BEGIN))
     stream.seek(0)
@@ -189,9 +187,9 @@ def _as_float(data: NDArray, path: Path) -> NDArray[np.float32]:
     if not finite.all():
         first = ", ".join(str(int(i)) for i in np.argwhere(~finite)[0][::-1])
         axes = "x, y, z"[: 3 * data.ndim - 2]
-        raise InputError(
-            f"{path}: {int((~finite).sum())} values are NaN or infinite, the first at {axes} = {first}"
-        )
+        many = int((~finite).sum())
+        found = f"{counted(many, 'value')} {'is' if many == 1 else 'are'} NaN or infinite"
+        raise InputError(f"{path}: {found}, the first at {axes} = {first}")
     return converted
 
 

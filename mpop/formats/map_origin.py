@@ -7,6 +7,7 @@ from pathlib import Path
 import mrcfile
 
 from mpop.errors import InputError
+from mpop.formats.files import require_file
 
 
 def map_origin_A(path: Path, pixel_size_A: float) -> tuple[float, float, float]:
@@ -14,8 +15,7 @@ def map_origin_A(path: Path, pixel_size_A: float) -> tuple[float, float, float]:
 
     Raises InputError when the file is missing or no MRC file.
     """
-    if not path.is_file():
-        raise InputError(f"{path}: no such file")
+    require_file(path)
     try:
         with mrcfile.open(path, header_only=True) as mrc:
             header = mrc.header

@@ -10,7 +10,7 @@ import pandas as pd
 import starfile
 
 from mpop.errors import InputError
-from mpop.formats.files import replacing
+from mpop.formats.files import replacing, require_file
 
 Blocks = dict[str, pd.DataFrame]
 
@@ -28,8 +28,7 @@ TEXT_COLUMNS = [
 
 def read_star(path: Path) -> Blocks:
     """All blocks of a STAR file as tables; a simple block becomes a table of one row."""
-    if not path.is_file():
-        raise InputError(f"{path}: no such file")
+    require_file(path)
     try:
         blocks = starfile.read(path, always_dict=True, parse_as_string=TEXT_COLUMNS)
     except Exception as error:  # starfile raises whatever its parsing stumbles over

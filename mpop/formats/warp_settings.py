@@ -8,7 +8,7 @@ from pathlib import Path
 from lxml import etree
 
 from mpop.errors import InputError
-from mpop.formats.files import replacing
+from mpop.formats.files import replacing, require_file
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,7 @@ class WarpSettings:
 def read_settings(path: str | Path) -> WarpSettings:
     """Read a settings file. Raises InputError naming what is missing."""
     path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path}: no such file")
+    require_file(path)
     try:
         root = etree.fromstring(path.read_bytes(), etree.XMLParser(resolve_entities=False, no_network=True))
     except etree.XMLSyntaxError as error:

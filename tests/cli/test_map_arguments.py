@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from gapped_maps import half_maps, with_maps
 from typer.testing import CliRunner
 
 from mpop.cli.main import app
-from mpop.cli.map_arguments import check_out
+from mpop.cli.map_arguments import check_out, outcome
 from mpop.errors import InputError
 from mpop.formats.images import write_map
 
@@ -52,3 +53,46 @@ def test_a_folder_that_may_not_be_written_to_is_told(tmp_path: Path, monkeypatch
     monkeypatch.undo()
     check_out(tmp_path / "new" / "folder")
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("fsc", "maps", "half2.mrc"), "maps: is a folder; give a file in it"),
+        (("fsc", "maps"), "maps: is a folder; give a file in it"),
+        (("fsc", "half1.mrc"), "half1.mrc: no such file"),
+        (("fsc", "half1.mrc", "half2.mrc"), "half1.mrc: no such file"),
+        (("orientations", "maps", "--diameter", "100"), "maps: is a folder; give a file in it"),
+        (("fsc", "half.mrc", "--model", "maps"), "maps: is a folder; give a file in it"),
+        (("fsc", "half.mrc", "--map", "maps"), "maps: is a folder; give a file in it"),
+    ],
+)
+def test_a_folder_and_a_missing_file_are_told_apart(words: tuple[str, ...], message: str, tmp_path: Path) -> None:
+    (tmp_path / "maps").mkdir()
+    write_map(tmp_path / "half.mrc", half_maps(30)[0].half1, 2.0)
+    with pytest.raises(InputError, match=message):
+        run(tmp_path, *words)
+
+
+def test_the_end_of_the_text_says_what_was_committed_and_where_the_report_is() -> None:
+    report, volume = Path("out/report.html"), Path("out/fsc3d.mrc")
+    assert outcome(False, None, []) == []
+    assert outcome(True, "0123456789abcdef", [report, volume]) == [
+        "Committed as 0123456789",
+        "Report: out/report.html",
+    ]
+    assert outcome(True, None, [volume]) == [
+        "Nothing to commit: HEAD holds the result of this very job",
+        "Written: out/fsc3d.mrc",
+    ]
+
+
+def test_a_report_is_signed_with_the_whole_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    maps, _ = half_maps(30)
+    for name in ("half1", "half2"):
+        write_map(tmp_path / f"{name}.mrc", getattr(maps, name), maps.pixel_size_A)
+    words = ["-C", str(tmp_path), "fsc", "half1.mrc", "half2.mrc", "--seed", "3", "--out", "my results"]
+    monkeypatch.setattr(sys, "argv", ["/opt/bin/mpop", *words])
+    run(tmp_path, *words[2:])
+    page = (tmp_path / "my results" / "report.html").read_text()
+    assert f"<code>mpop -C {tmp_path} fsc half1.mrc half2.mrc --seed 3 --out &#39;my results&#39;</code>" in page

@@ -162,7 +162,7 @@ def test_a_value_that_is_no_number_is_counted_and_placed(tmp_path: Path, value: 
         read_image(write_mrc(tmp_path / "image.mrc", image))
     cube = np.zeros((4, 4, 4), dtype=np.float32)
     cube[1, 2, 3] = value
-    with pytest.raises(InputError, match=r"1 values are NaN or infinite, the first at x, y, z = 3, 2, 1$"):
+    with pytest.raises(InputError, match=r"1 value is NaN or infinite, the first at x, y, z = 3, 2, 1$"):
         read_map(write_mrc(tmp_path / "cube.mrc", cube))
 
 

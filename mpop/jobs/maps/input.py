@@ -49,7 +49,10 @@ class HalfMaps:
     def required_mask(self) -> Map:
         """The mask. Raises InputError when there is none."""
         if self.mask is None:
-            raise InputError(f"{self.name}: this needs a mask around the particle; give --mask MASK")
+            raise InputError(
+                f"{self.name}: this needs a mask around the particle; give --mask MASK "
+                "(`mpop fsc HALF1 HALF2 --out DIR` makes one, DIR/mask.mrc)"
+            )
         return self.mask
 
 
