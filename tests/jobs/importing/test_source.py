@@ -285,7 +285,7 @@ MISTAKES: list[tuple[Callable[[WarpFiles], None], str]] = [
     (_raw_movie_only, r"TS_01\.tomostar: 5 of 5 tilt images are missing"),
     (_movie_of_many_frames, r"TS_01_1\.tif: expected one image, found an array of shape \(8, 24, 32\)"),
     (_truncated, r"TS_01_3\.mrc: not a readable MRC file \(Expected 1536 bytes .* only read 1436\)"),
-    (_nan, r"TS_01_3\.mrc: 1 values are NaN or infinite, the first at x, y = 5, 7"),
+    (_nan, r"TS_01_3\.mrc: 1 value is NaN or infinite, the first at x, y = 5, 7"),
     (_other_size, r"TS_01_3\.mrc: 30 x 24 px, but other images are 32 x 24"),
     (_other_pixel, r"TS_01_3\.mrc: its header says 10\.2 A/px, the project 10 A/px; give the right --angpix"),
     (_other_image_dims, r"TS_01\.xml: images should be 640 x 480 A, but at 10 A/px they are 320 x 240 A"),

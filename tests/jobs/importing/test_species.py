@@ -257,7 +257,7 @@ def read_columns(files: WarpFiles) -> list[str]:
 MISTAKES: list[tuple[Callable[[WarpFiles], None], str]] = [
     (_missing_map, r"half2\.mrc: no such file"),
     (_truncated_map, r"half2\.mrc: not a readable MRC file"),
-    (_nan_map, r"half2\.mrc: 1 values are NaN or infinite, the first at x, y, z = 15, 15, 15"),
+    (_nan_map, r"half2\.mrc: 1 value is NaN or infinite, the first at x, y, z = 15, 15, 15"),
     (_mask_of_another_size, r"mask\.mrc: box 18, but .*half1\.mrc has 16; all maps must be alike"),
     (_mask_that_is_no_cube, r"mask\.mrc: a map must be a cube, this is 18 x 16 x 16"),
     (_empty_mask, r"mask\.mrc: this mask is 0 everywhere; is it the right file"),
