@@ -26,6 +26,8 @@ MRC_SUFFIXES = {".mrc", ".mrcs", ".map", ".st", ".ali", ".rec"}
 TIFF_SUFFIXES = {".tif", ".tiff"}
 LABEL = "mpop"
 GZIP_BEGIN = b"\x1f\x8b"
+CELL_TOLERANCE, ANGLE_TOLERANCE_DEG = 0.01, 0.1
+"""By how much a cell's voxels may differ from cubes."""
 
 
 def read_image(path: str | Path) -> NDArray[np.float32]:
@@ -43,23 +45,26 @@ def decode_image(content: bytes, path: str | Path) -> tuple[NDArray[np.float32],
     if path.suffix.lower() in TIFF_SUFFIXES:
         data, pixel_size = _decode_tiff(content, path), None
     else:
-        data, pixel_size = _decode_mrc(io.BytesIO(content), path)
+        data, header = _decode_mrc(io.BytesIO(content), path)
+        pixel_size = _voxel_size(float(header.cella.x), int(header.mx))
     image = np.squeeze(data, axis=0) if data.ndim == 3 and data.shape[0] == 1 else data
     if image.ndim != 2:
         raise InputError(f"{path}: expected one image, found an array of shape {data.shape}")
     return _as_float(image, path), pixel_size
 
 
-def read_map(path: str | Path) -> tuple[NDArray[np.float32], float | None]:
+def read_map(path: str | Path, cubic_voxels: bool = True) -> tuple[NDArray[np.float32], float | None]:
     """A cubic map (z, y, x) and the voxel size of its header, None where it claims nothing (0 or 1 A).
 
-    The file may be gzipped, as EMDB's are.
+    The file may be gzipped, as EMDB's are. cubic_voxels: whether the header must not say otherwise.
     """
     path = Path(path)
-    data, pixel_size = _decode_mrc(_stream(path), path)
+    data, header = _decode_mrc(_stream(path), path)
     if data.ndim != 3 or len(set(data.shape)) != 1:
         raise InputError(f"{path}: a map must be a cube, this is {' x '.join(map(str, data.shape[::-1]))}")
-    return _as_float(data, path), pixel_size
+    if cubic_voxels:
+        _check_cell(header, path)
+    return _as_float(data, path), _voxel_size(float(header.cella.x), int(header.mx))
 
 
 def open_stack(path: str | Path) -> tuple[NDArray, float | None]:
@@ -124,8 +129,8 @@ def _write_mrc(path: Path, data: NDArray[np.floating], pixel_size_A: float, is_v
         _head(mrc, pixel_size_A)
 
 
-def _decode_mrc(content: BinaryIO, path: Path) -> tuple[NDArray, float | None]:
-    """Data in file order and the voxel size along x. Closes the stream."""
+def _decode_mrc(content: BinaryIO, path: Path) -> tuple[NDArray, np.recarray]:
+    """Data in file order, and the header. Closes the stream."""
     try:
         # closing the stream first keeps the interpreter from writing back into it
         with content as stream:
@@ -136,14 +141,40 @@ def _decode_mrc(content: BinaryIO, path: Path) -> tuple[NDArray, float | None]:
         order = (int(header.mapc), int(header.mapr), int(header.maps))
         if order not in ((1, 2, 3), (0, 0, 0)):
             raise ValueError(f"axis order {order}, expected 1, 2, 3")
-        return data, _voxel_size(float(header.cella.x), int(header.mx))
+        return data, header
     except (ValueError, OverflowError, MemoryError) as error:
         raise InputError(f"{path}: not a readable MRC file ({_one_line(error)})") from error
 
 
+def _check_cell(header: np.recarray, path: Path) -> None:
+    """Raises InputError for a cell whose voxels are no cubes. Lengths and angles of 0 claim nothing."""
+    lengths = [_length(float(header.cella[axis]), int(header[f"m{axis}"])) for axis in "xyz"]
+    claimed = [length for length in lengths if length]
+    if claimed and max(claimed) > (1 + CELL_TOLERANCE) * min(claimed):
+        size = " x ".join("?" if length is None else f"{length:.4g}" for length in lengths)
+        raise InputError(
+            f"{path}: its voxels are {size} A by the header, and must be cubes; resample the map, "
+            "or give --angpix if the header is wrong"
+        )
+    angles = [float(header.cellb[name]) for name in ("alpha", "beta", "gamma")]
+    if any(angle and abs(angle - 90) > ANGLE_TOLERANCE_DEG for angle in angles):
+        raise InputError(
+            f"{path}: the angles of its cell are {', '.join(f'{angle:g}' for angle in angles)} degrees, "
+            "and must be 90; resample the map, or give --angpix if the header is wrong"
+        )
+
+
 def _voxel_size(cell_A: float, sampling: int) -> float | None:
-    """Voxel size, A. Headers keep it in single precision: what is beyond that is noise."""
-    if sampling <= 0 or not np.isfinite(cell_A) or cell_A <= 0 or cell_A == sampling:
+    """Voxel size, A; None for 1 A, which many programs write when they do not know."""
+    return None if cell_A == sampling else _length(cell_A, sampling)
+
+
+def _length(cell_A: float, sampling: int) -> float | None:
+    """Of a voxel along an axis, A; None where nothing is claimed.
+
+    Headers keep it in single precision: what is beyond that is noise.
+    """
+    if sampling <= 0 or not np.isfinite(cell_A) or cell_A <= 0:
         return None
     return float(f"{cell_A / sampling:.6g}")
 

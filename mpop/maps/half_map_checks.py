@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mpop.maps.filters import resample
-from mpop.maps.fsc import THRESHOLD, FSCReport, fsc
+from mpop.maps.fsc import THRESHOLD, FSCCurve, FSCReport, fsc
 
 RANDOM_LIMIT = 0.1
 """A phase-randomised FSC above this at the resolution is the mask's own correlation; RELION warns at the same."""
@@ -18,6 +18,8 @@ this part of the amplitude of the octave before it."""
 HAND_BOX = 64
 HAND_SHELLS = 16
 HAND_GAIN = 0.2
+CONTRAST = -0.2
+"""Mean FSC below which one map is the other's negative."""
 COARSE_PART = 0.25
 """A resolution below this part of Nyquist is coarse enough to ask whether one half is the other's mirror image."""
 
@@ -37,6 +39,7 @@ def half_map_doubts(
         _never_falls(report),
         _worse_with_mask(report),
         _mask_correlates(report),
+        _opposite_contrast(report),
         _opposite_hand(half1, half2, report, pixel_size_A),
         _no_signal(report),
     ]
@@ -112,14 +115,25 @@ def _opposite_hand(half1: Map, half2: Map, report: FSCReport, pixel_size_A: floa
     return "one half-map agrees much better with the mirror image of the other: they are of opposite hand"
 
 
+def _opposite_contrast(report: FSCReport) -> str:
+    if not of_opposite_contrast(report.unmasked):
+        return ""
+    return "one half-map is the negative of the other: density is white in one and black in the other"
+
+
+def of_opposite_contrast(curve: FSCCurve) -> bool:
+    """Whether two maps anticorrelate in the coarse shells."""
+    return float(curve.correlation[1 : HAND_SHELLS + 1].mean()) < CONTRAST
+
+
 def of_opposite_hand(first: Map, second: Map, pixel_size_A: float) -> bool:
-    """Whether a map agrees much better with the mirror image of another than with the other."""
+    """Whether a map agrees with the mirror image of another, and much better than with the other."""
     small = min(len(first), HAND_BOX)
     voxel = pixel_size_A * len(first) / small
     a, b = resample(first, small), resample(second, small)
     shells = slice(1, HAND_SHELLS)
     same, other = (float(fsc(a, one, voxel).correlation[shells].mean()) for one in (b, mirrored(b)))
-    return other > same + HAND_GAIN
+    return other > HAND_GAIN + max(same, 0.0)
 
 
 def _no_signal(report: FSCReport) -> str:

@@ -193,3 +193,31 @@ def test_a_gzipped_map_is_read_and_half_of_one_is_named(tmp_path: Path) -> None:
         (tmp_path / "map.mrc.gz").write_bytes(spoilt)
         with pytest.raises(InputError, match=r"map\.mrc\.gz: not a readable gzip file"):
             read_map(tmp_path / "map.mrc.gz")
+
+
+@pytest.mark.parametrize(
+    ("field", "values", "message"),
+    [
+        ("cella", (32.0, 32.0, 41.6), "its voxels are 2 x 2 x 2.6 A by the header, and must be cubes"),
+        ("cellb", (90.0, 90.0, 120.0), "the angles of its cell are 90, 90, 120 degrees, and must be 90"),
+    ],
+)
+def test_maps_whose_voxels_are_no_cubes_are_refused(
+    tmp_path: Path, field: str, values: tuple[float, ...], message: str
+) -> None:
+    path = write_mrc(tmp_path / "map.mrc", np.ones((16, 16, 16), dtype=np.float32), 2.0)
+    with mrcfile.open(path, "r+") as mrc:
+        mrc.header[field] = values
+    with pytest.raises(InputError, match=message):
+        read_map(path)
+    assert read_map(path, cubic_voxels=False)[1] == 2.0
+
+
+@pytest.mark.parametrize("lengths", [(32.0, 32.0, 0.0), (32.0, 32.2, 32.0)])
+def test_a_cell_without_a_length_or_rounded_claims_no_other_voxels(
+    tmp_path: Path, lengths: tuple[float, ...]
+) -> None:
+    path = write_mrc(tmp_path / "map.mrc", np.ones((16, 16, 16), dtype=np.float32), 2.0)
+    with mrcfile.open(path, "r+") as mrc:
+        mrc.header.cella = lengths
+    assert read_map(path)[1] == 2.0

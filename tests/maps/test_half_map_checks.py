@@ -86,3 +86,9 @@ def test_noise(maps: NoisyHalves) -> None:
     rng = np.random.default_rng(1)
     first, second = (rng.normal(size=maps.mask.shape).astype(np.float32) for _ in range(2))
     assert "no resolution" in doubts(first, second, maps.mask)
+
+
+def test_opposite_contrast_is_not_taken_for_opposite_hand(maps: NoisyHalves) -> None:
+    found = doubts(maps.half1, -maps.half2, maps.mask)
+    assert "the negative of the other" in found
+    assert "hand" not in found

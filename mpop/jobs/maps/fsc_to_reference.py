@@ -22,7 +22,7 @@ from mpop.jobs.maps.analysis import Analysis
 from mpop.jobs.maps.input import PIXEL_SIZE_TOLERANCE, HalfMaps, Map, check_pixel_size, checked_mask
 from mpop.jobs.recording import in_angstrom
 from mpop.maps.fsc import THRESHOLD, FSCCurve, fsc
-from mpop.maps.half_map_checks import COARSE_PART, of_opposite_hand
+from mpop.maps.half_map_checks import COARSE_PART, of_opposite_contrast, of_opposite_hand
 from mpop.maps.model_density import model_density, model_mask, part_inside
 from mpop.population import Population
 from mpop.records.models import SpeciesRecord
@@ -58,7 +58,7 @@ class OneMap:
     def read(cls, path: Path, mask: Path | None = None, pixel_size_A: float | None = None) -> OneMap:
         """From an MRC file. Raises InputError for maps that do not go together."""
         check_pixel_size(pixel_size_A)
-        volume, header = read_map(path)
+        volume, header = read_map(path, cubic_voxels=pixel_size_A is None)
         pixel = pixel_size_A or header
         if pixel is None:
             raise InputError(f"{path}: the header does not give the pixel size; give --angpix")
@@ -119,7 +119,7 @@ def against_map(one: OneMap, path: Path) -> MapFSC:
 
 def _alike(path: Path, one: OneMap) -> Map:
     """A map that has the box and the pixel size of another."""
-    other, pixel = read_map(path)
+    other, pixel = read_map(path, cubic_voxels=one.by_header)
     if other.shape != one.volume.shape:
         raise InputError(f"{path}: box {len(other)}, but {one.name} has {len(one.volume)}; both must be alike")
     if one.by_header and pixel is not None and abs(pixel / one.pixel_size_A - 1) > PIXEL_SIZE_TOLERANCE:
@@ -137,7 +137,9 @@ def _compare(one: OneMap, against: Literal["model", "map"], path: Path, other: M
     reached = result.curve.crossing(HALF) or 0.0
     if reached > COARSE_PART * result.curve.frequency[-1]:
         return result
-    if of_opposite_hand(one.volume, other, one.pixel_size_A):
+    if of_opposite_contrast(unmasked):
+        result.warnings.append(f"the map is the negative of the {against}: density must be white, multiply by -1")
+    elif of_opposite_hand(one.volume, other, one.pixel_size_A):
         result.warnings.append(f"the map agrees much better with the mirror image of the {against}: wrong hand?")
     elif reached < 1 / POOR_A:
         result.warnings.append(f"the map hardly agrees with the {against}: are they in the same place?")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,12 +12,15 @@ from numpy.typing import NDArray
 
 from mpop.errors import InputError
 from mpop.formats.images import read_map
+from mpop.formats.map_origin import map_origin_A
 
 if TYPE_CHECKING:  # plain files need no population, and `mpop fsc3d` is quicker than its import
     from mpop.population import Population
     from mpop.records.models import SpeciesRecord
 
 PIXEL_SIZE_TOLERANCE = 0.01
+SHIFT_VOXELS = 0.5
+"""Maps whose headers place them farther apart lie in different places."""
 
 Map = NDArray[np.float32]
 
@@ -64,7 +68,7 @@ def from_files(half1: Path, half2: Path, mask: Path | None = None, pixel_size_A:
     """
     check_pixel_size(pixel_size_A)
     paths = [half1, half2] if mask is None else [half1, half2, mask]
-    read = [read_map(path) for path in paths]
+    read = [read_map(path, cubic_voxels=pixel_size_A is None) for path in paths]
     for path, (volume, _) in zip(paths, read, strict=True):
         if volume.shape != read[0][0].shape:
             raise InputError(
@@ -85,6 +89,26 @@ def from_species(population: Population, name: str) -> HalfMaps:
     species = population.one_species(name)
     maps = population.maps(species)
     return HalfMaps(species.name, maps["half1"], maps["half2"], maps["mask"], species.pixel_size_A, species)
+
+
+def placed_apart(first: Path, others: Sequence[Path], box: int, pixel_size_A: float) -> list[str]:
+    """A line for each map that its header places elsewhere than the first; empty when all lie in one place.
+
+    Maps of one box are compared voxel by voxel, wherever they lie. That one program counts from a corner and
+    another from the middle of the box is no shift.
+    """
+    begin = np.array(map_origin_A(first, pixel_size_A))
+    found = []
+    for path in others:
+        shift = (np.array(map_origin_A(path, pixel_size_A)) - begin) / pixel_size_A
+        from_middle = np.abs(np.abs(shift) - box / 2).max() <= 1
+        if np.abs(shift).max() > SHIFT_VOXELS and not from_middle:
+            x, y, z = (f"{value:g}" for value in shift.round(2))
+            found.append(
+                f"{path}: its header places it {x}, {y}, {z} voxels (x, y, z) from {first}; this is not followed: "
+                "voxels of the same index are compared"
+            )
+    return found
 
 
 def _pixel_size(paths: list[Path], sizes: list[float | None]) -> float:

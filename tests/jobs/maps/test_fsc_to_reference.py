@@ -70,6 +70,13 @@ def test_the_wrong_hand_is_told(haemoglobin: tuple[Path, Path]) -> None:
     assert "mirror image of the model" in " ".join(result.warnings)
 
 
+def test_a_negative_map_is_told(haemoglobin: tuple[Path, Path]) -> None:
+    path, model = haemoglobin
+    one = OneMap.read(path)
+    result = against_model(OneMap("negative", -one.volume, one.pixel_size_A), model)
+    assert result.warnings == ["the map is the negative of the model: density must be white, multiply by -1"]
+
+
 def test_a_model_that_is_elsewhere_is_refused(haemoglobin: tuple[Path, Path], test_data: Path) -> None:
     with pytest.raises(InputError, match=r"only \d+ % of its atoms are inside the map"):
         against_model(OneMap.read(haemoglobin[0]), test_data / "models" / "8bk7.cif")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import mrcfile
 import numpy as np
 import pytest
 from example_population import make_population
 
 from mpop.errors import InputError, NotFoundError
 from mpop.formats.images import write_map
-from mpop.jobs.maps.input import from_files, from_species
+from mpop.jobs.maps.input import from_files, from_species, placed_apart
 
 RNG = np.random.default_rng(5)
 HALF1, HALF2 = RNG.standard_normal((2, 8, 8, 8), dtype=np.float32)
@@ -71,3 +72,15 @@ def test_a_species_brings_its_own_mask(tmp_path: Path) -> None:
     assert np.array_equal(maps.required_mask(), population.maps(species)["mask"])
     with pytest.raises(NotFoundError, match="no species 'nobody'"):
         from_species(population, "nobody")
+
+
+def test_maps_that_their_headers_place_apart_are_told(folder: Path) -> None:
+    half1, others = folder / "half1.mrc", [folder / "half2.mrc", folder / "mask.mrc"]
+    assert placed_apart(half1, others, 8, 2.0) == []
+    with mrcfile.open(folder / "mask.mrc", "r+") as mrc:
+        mrc.nstart = (-4, -4, -4)  # counted from the middle of the box
+    assert placed_apart(half1, others, 8, 2.0) == []
+    with mrcfile.open(folder / "half2.mrc", "r+") as mrc:
+        mrc.header.origin.z = 6.0
+    (line,) = placed_apart(half1, others, 8, 2.0)
+    assert "half2.mrc: its header places it 0, 0, 3 voxels (x, y, z) from " in line
