@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import copy
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 import typer.core
+from typer.main import get_command_name
+from typer.models import CommandInfo
 
 from mpop.cli import (
     branches,
@@ -32,6 +37,9 @@ from mpop.cli import (
     species,
     store,
 )
+
+WITH_VALUE = ("-C", "--device", "--threads")
+"""Options before the command whose value is the next word."""
 
 app = typer.Typer(
     name="mpop",
@@ -93,6 +101,26 @@ for module in (
     module.register(app)
 
 
+def called(words: Sequence[str]) -> typer.Typer:
+    """The application with the one command that the words call; with all where they call none that there is.
+
+    typer builds every command that it holds before it looks for one, which takes as long as numpy's import.
+    """
+    for option, word in zip(["", *words], words, strict=False):
+        if word.startswith("-") or option in WITH_VALUE:
+            continue
+        one = copy.copy(app)
+        one.registered_commands = [command for command in app.registered_commands if _name(command) == word]
+        one.registered_groups = [group for group in app.registered_groups if group.name == word]
+        return one if one.registered_commands or one.registered_groups else app
+    return app
+
+
+def _name(command: CommandInfo) -> str:
+    assert command.callback is not None
+    return command.name or get_command_name(command.callback.__name__)
+
+
 def main() -> None:
     """Entry point of the `mpop` script."""
-    context.run(lambda: app(standalone_mode=False))
+    context.run(lambda: called(sys.argv[1:])(standalone_mode=False))
