@@ -162,9 +162,12 @@ def _agreement(folder: Path) -> None:
     used = (radius >= FIRST_SHELL) & (radius < len(mask) // 2)
     rows = []
     for name, conical in (
-        ("mean cosine of phase differences, 10 degrees", phase_similarity(*halves, PIXEL_A, volume=True)),
-        ("FSC, 10 degrees", conical_fsc(*halves, PIXEL_A, 10.0, volume=True)),
-        ("FSC, 20 degrees", conical_fsc(*halves, PIXEL_A, volume=True)),
+        (
+            "mean cosine of phase differences, 10 degrees",
+            phase_similarity(halves[0], halves[1], PIXEL_A, volume=True),
+        ),
+        ("FSC, 10 degrees", conical_fsc(halves[0], halves[1], PIXEL_A, 10.0, volume=True)),
+        ("FSC, 20 degrees", conical_fsc(halves[0], halves[1], PIXEL_A, volume=True)),
     ):
         assert conical.volume is not None
         ours = conical.volume[used]

@@ -28,13 +28,15 @@ from mpop.maps.octahedral import ELEMENTS, PRODUCTS, images, multiplicity, to_we
 Array = NDArray[np.floating]
 Single = NDArray[np.float32]
 
-GROUP = 60
+GROUP = 48
 """Vectors in a cell, about."""
 MOST_DIVISIONS = 24
 EDGE = 2e-7
 """So far beyond a cone's cosine coefficients still count: the rounding of a product of unit vectors."""
 SLACK_RAD = 1e-3
 """For the rounding of angles between cells."""
+_TURNS = ELEMENTS.reshape(144, 3).T.astype(np.float32)
+"""Rows of vectors by this are their images by all 48 elements, one after the other."""
 
 
 @dataclass(frozen=True)
@@ -108,51 +110,62 @@ class Cones:
         self._values = (values * shell.weight[:, None, None]).reshape(count, -1)[self._cells.order]
         # element g turns column h of a quantity into column h g
         self._columns = (24 * np.arange(self._quantities)[:, None] + PRODUCTS[:, None, :]).reshape(48, -1)
-        # all points turned by all elements, once they are needed
-        self._there = np.zeros(48, dtype=np.bool_)
-        self._units = np.empty((48, count, 3), dtype=np.float32)
-        self._turned = np.empty((48, count, self._values.shape[1]), dtype=np.float32)
 
-    def sums(self, directions: Single) -> Single:
-        """In the cones around the images of directions of the wedge, (m, 3): (m, q, 24)."""
-        groups = _Cells.of(directions)
-        within, between = self._relations(groups)
-        self._turn(np.flatnonzero(between.any(axis=(0, 1)) & ~self._there))
-        units, turned = (part.reshape(-1, part.shape[2]) for part in (self._units, self._turned))
-        whole = np.add.reduceat(self._values, self._cells.starts, axis=0)[:, self._columns]  # (cells, 48, ...)
-        sums = within.reshape(len(within), -1).astype(np.float32) @ whole.reshape(-1, whole.shape[-1])
-        found = np.empty((len(directions), turned.shape[1]), dtype=np.float32)
-        edge = np.float32(np.cos(self._angle) - EDGE)
-        for group, members in enumerate(groups.members()):
-            near = self._rows(between[group])
-            reach = min(self._angle + groups.radius[group], np.pi)
-            near = near[units[near] @ groups.centre[group] >= np.float32(np.cos(reach))]
-            inside = directions[members] @ units[near].T >= edge
-            found[members] = inside.astype(np.float32) @ turned[near] + sums[group]
-        return found.reshape(len(directions), self._quantities, 24) / np.float32(48)
+    def sums(self, *sets: Single) -> list[Single]:
+        """In the cones around the images of sets of directions of the wedge, (m, 3) each: (m, q, 24) each."""
+        groups = [_Cells.of(directions) for directions in sets]
+        relations = [self._relations(one) for one in groups]
+        turned = self._turned(np.logical_or.reduce([between.any(axis=0) for _, between in relations]))
+        whole = np.add.reduceat(self._values, self._cells.starts, axis=0).take(self._columns, axis=1)
+        whole = whole.reshape(-1, self._values.shape[1])  # of all cells' images
+        return [
+            self._around(directions, one, within, within.astype(np.float32) @ whole, turned)
+            for directions, one, (within, _) in zip(sets, groups, relations, strict=True)
+        ]
 
     def _relations(self, groups: _Cells) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        """Which cells' images, (groups, cells, 48), lie in all cones of a group of directions; which in some."""
+        """Which cells' images, (groups, cells * 48), lie in all cones of a group of directions; which in some."""
         cells = self._cells
-        turned = np.einsum("gij,pj->pgi", ELEMENTS.astype(np.float32), cells.centre)
-        apart = np.arccos(np.clip(np.tensordot(groups.centre, turned, axes=(1, 2)), -1, 1))
-        slack = groups.radius[:, None, None] + cells.radius[:, None]
+        turned = (cells.centre @ _TURNS).reshape(-1, 3)
+        apart = np.arccos(np.clip(groups.centre @ turned.T, -1, 1))
+        slack = groups.radius[:, None] + np.repeat(cells.radius, 48)
         within = apart + slack <= self._angle
         return within, (apart - slack <= self._angle) & ~within
 
-    def _turn(self, elements: NDArray[np.intp]) -> None:
-        for element in elements:
-            np.matmul(self._unit, ELEMENTS[element].T.astype(np.float32), out=self._units[element])
-            np.take(self._values, self._columns[element], axis=1, out=self._turned[element])
-        self._there[elements] = True
+    def _turned(self, cells: NDArray[np.bool_]) -> _Turned:
+        """The images of the points of cells' images, (cells * 48,)."""
+        row = np.flatnonzero(cells.reshape(-1, 48)[self._cells.cell])
+        point, element = np.divmod(row, 48)
+        places = self._columns.take(element, axis=0)
+        places += (point * self._values.shape[1])[:, None]
+        return _Turned(
+            self._cells.cell.take(point) * 48 + element,
+            (self._unit @ _TURNS).reshape(-1, 3).take(row, axis=0),
+            self._values.ravel().take(places),
+        )
 
-    def _rows(self, chosen: NDArray[np.bool_]) -> NDArray[np.intp]:
-        """Of all turned points, those in the chosen cells (cells, 48)."""
-        cell, element = np.nonzero(chosen)
-        lengths = self._cells.lengths[cell]
-        ends = np.cumsum(lengths)
-        first = element * len(self._unit) + self._cells.starts[cell]
-        return np.repeat(first - ends + lengths, lengths) + np.arange(ends[-1] if len(ends) else 0)
+    def _around(
+        self, directions: Single, groups: _Cells, within: NDArray[np.bool_], sums: Single, turned: _Turned
+    ) -> Single:
+        """(m, q, 24), from what whole cells add for each group of directions."""
+        found = np.empty((len(directions), sums.shape[1]), dtype=np.float32)
+        edge = np.float32(np.cos(self._angle) - EDGE)
+        for group, members in enumerate(groups.members()):
+            reach = np.float32(np.cos(min(self._angle + groups.radius[group], np.pi)))
+            reached = turned.unit @ groups.centre[group] >= reach
+            near = np.flatnonzero(reached & ~within[group].take(turned.cell))
+            inside = directions.take(members, axis=0) @ turned.unit.take(near, axis=0).T >= edge
+            found[members] = inside.astype(np.float32) @ turned.values.take(near, axis=0) + sums[group]
+        return found.reshape(len(directions), self._quantities, 24) / np.float32(48)
+
+
+@dataclass(frozen=True)
+class _Turned:
+    """Images of points. cell: (r,) which cell's image. unit: (r, 3). values: (r, q * 24) in the images' order."""
+
+    cell: NDArray[np.intp]
+    unit: Single
+    values: Single
 
 
 @dataclass(frozen=True)
@@ -183,11 +196,6 @@ class _Cells:
         cosine = np.minimum.reduceat((unit[order] * centre[cell]).sum(axis=1), starts)
         radius = np.arccos(np.minimum(cosine, 1)) + np.float32(SLACK_RAD)
         return cls(order, cell, starts, centre, radius)
-
-    @property
-    def lengths(self) -> NDArray[np.intp]:
-        """(cells,) how many vectors each holds."""
-        return np.diff(self.starts, append=len(self.order))
 
     def members(self) -> list[NDArray[np.intp]]:
         """The vectors of each cell."""

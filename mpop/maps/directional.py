@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from mpop.maps.cones import Cones, Folded, Shell, shells
 from mpop.maps.directions import Array, Rings
@@ -28,7 +29,11 @@ Quantities = Callable[[Complex, Complex], Sequence[Single]]
 HALF_ANGLE_DEG = 20.0
 SPACING_DEG = 4.0
 
+_one_blas_thread = threadpool_limits.wrap(limits=1, user_api="blas")
+"""The matrices are small: more threads spend their time in waiting for each other."""
 
+
+@_one_blas_thread
 def conical_sums(values: Sequence[Single], half_angle_deg: float, rings: Rings) -> Array:
     """Sums of quantities over the coefficients within an angle of every direction, shell by shell.
 
@@ -41,7 +46,7 @@ def conical_sums(values: Sequence[Single], half_angle_deg: float, rings: Rings) 
     for shell in shells(box):
         places = shell.places()
         here = np.stack([value.ravel()[places] for value in values], axis=1).astype(np.float32)
-        found = Cones(shell, here, half_angle_deg).sums(folded.unit)
+        (found,) = Cones(shell, here, half_angle_deg).sums(folded.unit)
         sums[:, :, shell.number] = found[folded.row, :, folded.image].T
     return sums
 
@@ -102,13 +107,14 @@ def phase_similarity(
     return _conical(_transforms(half1, half2, mask), _phases, pixel_size_A, half_angle_deg, spacing_deg, volume)
 
 
+@_one_blas_thread
 def _conical(
     transforms: tuple[Complex, Complex],
     quantities: Quantities,
     pixel_size_A: float,
     half_angle_deg: float,
     spacing_deg: float,
-    wanted: bool,
+    with_volume: bool,
 ) -> ConicalFSC:
     """quantities: what stands for cross power and both powers."""
     box = len(transforms[0])
@@ -117,17 +123,17 @@ def _conical(
     folded = Folded.of(rings.directions)
     whole = np.ones(box // 2 + 1)
     correlation = np.ones((len(folded.row), box // 2 + 1))
-    volume = np.zeros((box, box, box), dtype=np.float32) if wanted else None
+    volume = np.zeros((box, box, box), dtype=np.float32) if with_volume else None
     for shell in shells(box):
         places = shell.places()
         values = np.stack(quantities(first[places], second[places]), axis=1)
         whole[shell.number] = _correlation(np.einsum("nqh,n->q", values, shell.weight, dtype=np.float64), 1.0)
-        cones = Cones(shell, values, half_angle_deg)
-        along = _correlation(np.moveaxis(cones.sums(folded.unit), 1, 0), whole[shell.number])
+        wanted = [folded.unit] if volume is None else [folded.unit, shell.unit]
+        sums = Cones(shell, values, half_angle_deg).sums(*wanted)
+        along, *around = [_correlation(np.moveaxis(one, 1, 0), whole[shell.number]) for one in sums]
         correlation[:, shell.number] = along[folded.row, folded.image]
         if volume is not None:
-            around = _correlation(np.moveaxis(cones.sums(shell.unit), 1, 0), whole[shell.number])
-            _lay_out(volume, shell, around)
+            _lay_out(volume, shell, around[0])
     if volume is not None:
         volume[box // 2, box // 2, box // 2] = 1
     return ConicalFSC(rings, correlation, whole, box, pixel_size_A, half_angle_deg, volume)
