@@ -13,6 +13,7 @@ import errno
 import json
 import math
 import os
+import signal
 import sys
 import tempfile
 import traceback
@@ -92,6 +93,10 @@ def warn(message: str) -> None:
 
 def run(app: Callable[[], Any]) -> NoReturn:
     """Run the application; every failure becomes one line on stderr and an exit code."""
+    os.environ.setdefault(
+        "OMP_WAIT_POLICY", "passive"
+    )  # threads that spin take cores from others, ours among them
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what queues send when time is up ends as Ctrl-C
     try:
         _run(app)
     except BrokenPipeError:  # whoever read our output has seen enough, as in `mpop log | head`

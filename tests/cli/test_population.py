@@ -147,7 +147,8 @@ def test_an_internal_error_is_one_line_and_keeps_its_traceback(population: Popul
     assert str(kept) in line and "ZeroDivisionError: division by zero" in kept.read_text()
 
 
-def test_ctrl_c_is_one_line(population: Population) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_and_the_end_of_a_queue_s_time_are_one_line(population: Population, number: signal.Signals) -> None:
     wait = "lambda *a, **k: (print('ready', flush=True), time.sleep(50))"
     heed = (
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "  # what runs us may ignore it
@@ -161,7 +162,7 @@ def test_ctrl_c_is_one_line(population: Population) -> None:
     )
     assert process.stdout is not None and process.stdout.readline() == "ready\n"
     time.sleep(0.1)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     try:
         _, stderr = process.communicate(timeout=30)
     finally:
