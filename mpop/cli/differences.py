@@ -123,8 +123,8 @@ def _source(one: SourceDifference) -> Iterator[str]:
 
 
 def _job(one: JobDifference) -> Iterator[str]:
-    settings = ", ".join(f"{name}={value}" for name, value in one.parameters.items())
-    yield f"job {one.id[:10]}: {one.verb} ({settings}; seed {one.seed})"
+    settings = ", ".join(f"{name}={value}" for name, value in one.parameters.items() if value is not None)
+    yield f"job {one.id[:10]}: {one.verb} ({settings}{'; ' if settings else ''}seed {one.seed})"
     for line in _settings(one.parameters_changed):
         yield f"    {line}, against the job before"
 

@@ -11,13 +11,16 @@ from mpop.cli import context
 from mpop.cli.context import JsonOption, angstrom, emit
 from mpop.cli.differences import difference_lines, few, particles_in_words, quantity_in_words
 from mpop.cli.graph import Graph
+from mpop.words import counted
 
 if TYPE_CHECKING:
     from mpop.jobs.history import HistoryEntry
     from mpop.jobs.reproduce import Reproduction
     from mpop_store.git.signing import Signature
 
-SpeciesOption = Annotated[str | None, typer.Option(metavar="NAME", help="Only what changed this species.")]
+SpeciesOption = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Only what changed this species, or measured its maps.")
+]
 ItemOption = Annotated[str | None, typer.Option(metavar="NAME", help="Only what changed this tilt series.")]
 
 
@@ -56,12 +59,15 @@ def _entry_lines(entry: HistoryEntry, edges: bool) -> Iterator[str]:
     names = f" ({', '.join(entry.names)})" if entry.names else ""
     yield f"{entry.id[:10]} {entry.time[:16].replace('T', ' ')}{names}  {entry.message.split(chr(10), 1)[0]}"
     for change in entry.species:
+        if change.same_maps:
+            continue
         before = f"{angstrom(change.resolution_before_A)} -> " if entry.verb else ""
-        used = f"  (from {change.from_items} tilt series)" if edges and entry.verb else ""
+        series = counted(change.from_items, "stack") if entry.stacks else f"{change.from_items} tilt series"
+        used = f"  (from {series})" if edges and entry.verb else ""
         yield f"    {change.name}: {before}{angstrom(change.resolution_after_A)}{used}"
-    if edges and entry.items:
+    if edges and (entry.items or entry.stacks):
         against = f" against {', '.join(entry.uses)}" if entry.uses else ""
-        yield f"    {few(entry.items)}{against}"
+        yield f"    {few([*entry.items, *entry.stacks])}{against}"
     for failure in entry.job.failed if entry.job else ():
         yield f"    failed: {failure.name}: {failure.reason}"
 
@@ -90,20 +96,26 @@ def _show_lines(entry: HistoryEntry, signature: Signature) -> Iterator[str]:
     yield from (f"    {line}".rstrip() for line in entry.message.splitlines())
     yield ""
     for change in entry.species:
-        was = f"{angstrom(change.resolution_before_A)} -> " if entry.verb else ""
+        was = f"{angstrom(change.resolution_before_A)} -> " if entry.verb and not change.same_maps else ""
+        kept = ", half-maps as before" if change.same_maps else ""
         yield (
-            f"species {change.name}: {was}{angstrom(change.resolution_after_A)}, {change.particles} particles, "
-            f"version {change.version[:10]}"
+            f"species {change.name}: {was}{angstrom(change.resolution_after_A)}{kept}, "
+            f"{change.particles} particles, version {change.version[:10]}"
         )
-    if entry.items:
-        yield f"tilt series: {few(entry.items, 8)}"
+    for what, names in (("tilt series", entry.items), ("stacks", entry.stacks)):
+        if names:
+            yield f"{what}: {few(names, 8)}"
     if entry.uses:
         yield f"refined against: {', '.join(entry.uses)}"
     if entry.job is not None:
         job = entry.job
-        plain = {key: value for key, value in job.parameters.items() if not isinstance(value, dict)}
+        plain = {
+            key: value for key, value in job.parameters.items() if not (value is None or isinstance(value, dict))
+        }
         settings = ", ".join(f"{key}={value}" for key, value in plain.items())
-        yield f"job {job.id[:10]}: {job.verb} ({settings}; seed {job.seed})"
+        yield f"job {job.id[:10]}: {job.verb} ({settings}{'; ' if settings else ''}seed {job.seed})"
+        if job.result and len(job.inputs) == 1:  # on the maps of a species
+            yield f"    of {job.result['name']}, version {next(iter(job.inputs.values()))[:10]}"
         yield f"    {job.device}, {job.threads} threads, {job.wall_s:.0f} s, {job.peak_GiB:.1f} GiB"
         if job.score_before is not None and job.score_after is not None:
             yield f"    score {job.score_before:.1f} -> {job.score_after:.1f}"

@@ -23,7 +23,9 @@ class SpeciesChange:
     particles: int
     version: str
     from_items: int
-    """Tilt series that contributed to its half-maps."""
+    """Tilt series, or stacks, that contributed to its half-maps."""
+    same_maps: bool = False
+    """Whether its half-maps are those of before."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,8 @@ class HistoryEntry:
     species: list[SpeciesChange] = field(default_factory=list)
     items: list[str] = field(default_factory=list)
     """Names of the tilt series that got a new model."""
+    stacks: list[str] = field(default_factory=list)
+    """Names of the stacks of particle images whose poses were refined."""
     uses: list[str] = field(default_factory=list)
     """`species@version` that those models were refined against."""
     job: JobRecord | None = None
@@ -54,7 +58,7 @@ def describe(population: Population, commit: Commit) -> HistoryEntry:
     parent = commit.parents[0] if commit.parents else None
     job: JobRecord | None = None
     species: list[SpeciesChange] = []
-    items: list[str] = []
+    items: dict[str, list[str]] = {}
     uses: set[tuple[str, str]] = set()
     for path, kind in commit.changed.items():
         if kind == "D":
@@ -74,13 +78,16 @@ def describe(population: Population, commit: Commit) -> HistoryEntry:
                     new.n_particles,
                     new.version,
                     new.n_items,
+                    old.get("maps_object") == new.maps_object,
                 )
             )
         elif folder == "items":
             item = typed(ItemRecord, path, repository.read(path, commit.id))
-            items.append(item.name)
+            items.setdefault(item.source, []).append(item.name)
             uses |= set(item.species_versions.items())
     names = {one.id: one.name for one in population.species_heads(commit.id).values()} if uses else {}
+    sources = population.sources(commit.id) if items else {}
+    stacks = {one for one in items if one in sources and sources[one].type == "particle-stack"}
     return HistoryEntry(
         commit.id,
         list(commit.parents),
@@ -89,7 +96,8 @@ def describe(population: Population, commit: Commit) -> HistoryEntry:
         commit.message.rstrip(),
         job.verb if job else None,
         species,
-        sorted(items),
+        sorted(name for one, found in items.items() if one not in stacks for name in found),
+        sorted(name for one in stacks for name in items[one]),
         sorted(f"{names.get(identity, identity)}@{version[:8]}" for identity, version in uses),
         job,
     )
@@ -105,8 +113,8 @@ def history(
 ) -> list[HistoryEntry]:
     """Commits from a revision back, newest first, read as far as `limit` needs.
 
-    species, item: names or ids; only commits that changed it. graph: children before parents, whatever the
-    clocks said. Raises NotFoundError for an unknown revision or name.
+    species, item: names or ids; only commits that changed it, or hold a job on it alone. graph: children before
+    parents, whatever the clocks said. Raises NotFoundError for an unknown revision or name.
     """
     repository = population.repository
     if repository.head is None and start == "HEAD":
@@ -165,10 +173,18 @@ def _select(
 
 
 def _agrees(repository: Repository, commit: Commit, parent: int, paths: Sequence[str]) -> bool:
-    """Whether a commit left records as they were in one of its parents."""
-    if parent == 0:
-        return not any(path in commit.changed for path in paths)
-    return all(repository.find(path, commit.id) == repository.find(path, commit.parents[parent]) for path in paths)
+    """Whether a commit left records as they were in one of its parents, and adds no job on them to it."""
+    changed = commit.changed if parent == 0 else repository.changes(commit.parents[parent], commit.id)
+    return not any(
+        path in paths or (kind != "D" and path.startswith("jobs/") and _reads(repository, commit, path, paths))
+        for path, kind in changed.items()
+    )
+
+
+def _reads(repository: Repository, commit: Commit, job: str, paths: Sequence[str]) -> bool:
+    """Whether a job had one of the records as its only input, as those have that measure the maps of a species."""
+    inputs = repository.read(job, commit.id)["inputs"]
+    return len(inputs) == 1 and not inputs.keys().isdisjoint(paths)
 
 
 def _nearest(listed: Sequence[Commit], follow: dict[str, tuple[str, ...]]) -> dict[str, list[str]]:

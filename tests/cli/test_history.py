@@ -119,6 +119,47 @@ def test_log_of_one_species(population: Population, mpop: Run) -> None:
     assert "-n" in mpop("log", "-n", "0", code=2)
 
 
+def test_log_of_a_species_lists_what_measured_its_maps(population: Population, mpop: Run) -> None:
+    from mpop_store.git.branches import switch
+
+    def measure(verb: str) -> str:
+        result = {"name": "ribosome", "verdict": "Even."}
+        species = population.one_species("ribosome")
+        return Analysis.of(population, species, verb, {}).commit({}, result, "even").commit
+
+    def listed(*words: str) -> list[str]:
+        entries = as_json(mpop("log", *words, "--json"), "log")["commits"]
+        return [entry["id"] for entry in entries]
+
+    repository = population.repository
+    start = repository.resolve("HEAD")
+    switch(repository, "side", create=True)
+    side = measure("fsc")
+    switch(repository, "main")
+    rename(population, "TS_2", "two")
+    assert listed("--species", "ribosome") == [start]
+    changes = {path: repository.read(path, side) for path in repository.changes(start, side)}
+    repository.commit_changes(changes, "Merge side", repository.resolve("HEAD"), also=(side,))
+    assert listed("--species", "ribosome") == [side, start], "a merge that takes one side over is followed to it"
+    main = measure("fsc3d")
+    assert listed("--species", "ribosome") == [main, side, start]
+    assert not {main, side} & set(listed("--item", "two"))
+
+
+def test_a_job_that_keeps_the_half_maps_tells_no_resolution(population: Population, mpop: Run) -> None:
+    species = population.one_species("ribosome")
+    changed = {"denoiser_object": population.write_group({"weights": np.ones(3, dtype=np.float32)})}
+    Analysis.of(population, species, "denoise", {"steps": None}).commit(
+        {}, {"name": "ribosome"}, "less", (), changed
+    )
+    assert mpop("log", "-n", "1").splitlines()[0].endswith("denoise ribosome: less")
+    assert len(mpop("log", "-n", "1").splitlines()) == 1
+    shown = mpop("show").splitlines()
+    assert any(line.startswith("species ribosome: 25.00 A, half-maps as before, ") for line in shown)
+    assert f"    of ribosome, version {species.version[:10]}" in shown
+    assert any(line.endswith(": denoise (seed 0)") for line in shown)
+
+
 def refine_named(population: Population) -> str:
     population.stage([population.item("2" * 16).model_copy(update={"name": "TS_2"})])
     population.commit("Call it TS_2 again")
