@@ -28,7 +28,7 @@ from mpop.maps.octahedral import ELEMENTS, PRODUCTS, images, multiplicity, to_we
 Array = NDArray[np.floating]
 Single = NDArray[np.float32]
 
-GROUP = 48
+CELL = 48
 """Vectors in a cell, about."""
 MOST_DIVISIONS = 24
 EDGE = 2e-7
@@ -40,10 +40,47 @@ _TURNS = ELEMENTS.reshape(144, 3).T.astype(np.float32)
 
 
 @dataclass(frozen=True)
+class Cells:
+    """Unit vectors of the wedge, sorted into the cells of a grid of equal angles.
+
+    order: (n,) that sorts them. unit: (n, 3), cell: (n,) of each, both sorted. starts: (cells,) where each begins.
+    centre: (cells, 3). radius: (cells,) in radians, a little too large.
+    """
+
+    order: NDArray[np.intp]
+    unit: Single
+    cell: NDArray[np.intp]
+    starts: NDArray[np.intp]
+    centre: Single
+    radius: Single
+
+    @classmethod
+    def of(cls, unit: Single) -> Cells:
+        """Into cells of about CELL vectors."""
+        divisions = int(np.clip(np.sqrt(2 * len(unit) / CELL), 1, MOST_DIVISIONS))
+        along = np.arctan(unit[:, 1:] / unit[:, :1]) * np.float32(divisions * 4 / np.pi)
+        place = np.minimum(along.astype(np.intp), divisions - 1) @ (divisions, 1)
+        order = np.argsort(place, kind="stable")
+        unit, place = unit.take(order, axis=0), place.take(order)
+        begins = np.ones(len(place), dtype=np.bool_)
+        begins[1:] = place[1:] != place[:-1]
+        starts, cell = np.flatnonzero(begins), np.cumsum(begins) - 1
+        centre = np.add.reduceat(unit, starts, axis=0)
+        centre /= np.sqrt(np.square(centre).sum(axis=1, keepdims=True))
+        cosine = np.minimum.reduceat((unit * centre.take(cell, axis=0)).sum(axis=1), starts)
+        radius = np.arccos(np.minimum(cosine, 1)) + np.float32(SLACK_RAD)
+        return cls(order, unit, cell, starts, centre, radius)
+
+    def parts(self) -> Iterator[slice]:
+        """Where the vectors of each cell are."""
+        yield from map(slice, self.starts, np.append(self.starts[1:], len(self.order)))
+
+
+@dataclass(frozen=True)
 class Shell:
     """Lattice points of a shell that lie in the wedge.
 
-    number: the rounded length of its points. points: (n, 3) z, y, x. unit: (n, 3) the same of length 1.
+    number: the rounded length of its points. points: (n, 3) z, y, x. cells: their directions, in the same order.
     weight: (n,) how many of a point's 48 images differ, so that sums over all 48 are 48 times too large; 0 for
     points that do not count.
     """
@@ -51,7 +88,7 @@ class Shell:
     box: int
     number: int
     points: NDArray[np.int32]
-    unit: Single
+    cells: Cells
     weight: Single
 
     def places(self) -> NDArray[np.intp]:
@@ -76,17 +113,19 @@ def shells(box: int) -> Iterator[Shell]:
     edges = np.searchsorted(number[order], np.arange(1, box // 2 + 2))
     for one, (start, stop) in enumerate(pairwise(edges), start=1):
         chosen = order[start:stop]
-        yield Shell(box, one, points[chosen], unit[chosen].astype(np.float32), weight[chosen])
+        cells = Cells.of(unit[chosen].astype(np.float32))
+        chosen = chosen[cells.order]
+        yield Shell(box, one, points[chosen], cells, weight[chosen])
 
 
 @dataclass(frozen=True)
 class Folded:
     """Directions turned into the wedge.
 
-    unit: (m, 3) those that differ. row, image: (d,) where each is found in what `Cones.sums` gives for them.
+    cells: of those that differ. row, image: (d,) where each is found in what `Cones.sums` gives for them.
     """
 
-    unit: Single
+    cells: Cells
     row: NDArray[np.intp]
     image: NDArray[np.intp]
 
@@ -95,7 +134,8 @@ class Folded:
         """Unit vectors (d, 3) as x, y, z."""
         folded, image = to_wedge(directions_xyz[:, ::-1])
         _, first, row = np.unique(np.rint(folded * 1e6), axis=0, return_index=True, return_inverse=True)
-        return cls(folded[first].astype(np.float32), row.ravel(), image)
+        cells = Cells.of(folded[first].astype(np.float32))
+        return cls(cells, np.argsort(cells.order)[row.ravel()], image)
 
 
 class Cones:
@@ -103,27 +143,25 @@ class Cones:
 
     def __init__(self, shell: Shell, values: Single, half_angle_deg: float) -> None:
         """values: (n, q, 24) of the images of the shell's points."""
-        count, self._quantities = values.shape[:2]
+        self._quantities = values.shape[1]
         self._angle = np.deg2rad(half_angle_deg)
-        self._cells = _Cells.of(shell.unit)
-        self._unit = shell.unit[self._cells.order]
-        self._values = (values * shell.weight[:, None, None]).reshape(count, -1)[self._cells.order]
+        self._cells = shell.cells
+        self._values = (values * shell.weight[:, None, None]).reshape(len(values), -1)
         # element g turns column h of a quantity into column h g
         self._columns = (24 * np.arange(self._quantities)[:, None] + PRODUCTS[:, None, :]).reshape(48, -1)
 
-    def sums(self, *sets: Single) -> list[Single]:
-        """In the cones around the images of sets of directions of the wedge, (m, 3) each: (m, q, 24) each."""
-        groups = [_Cells.of(directions) for directions in sets]
-        relations = [self._relations(one) for one in groups]
+    def sums(self, *sets: Cells) -> list[Single]:
+        """In the cones around all images of sets of m directions: (m, q, 24) each, in the order of their cells."""
+        relations = [self._relations(one) for one in sets]
         turned = self._turned(np.logical_or.reduce([between.any(axis=0) for _, between in relations]))
         whole = np.add.reduceat(self._values, self._cells.starts, axis=0).take(self._columns, axis=1)
         whole = whole.reshape(-1, self._values.shape[1])  # of all cells' images
         return [
-            self._around(directions, one, within, within.astype(np.float32) @ whole, turned)
-            for directions, one, (within, _) in zip(sets, groups, relations, strict=True)
+            self._around(one, within, within.astype(np.float32) @ whole, turned)
+            for one, (within, _) in zip(sets, relations, strict=True)
         ]
 
-    def _relations(self, groups: _Cells) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    def _relations(self, groups: Cells) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """Which cells' images, (groups, cells * 48), lie in all cones of a group of directions; which in some."""
         cells = self._cells
         turned = (cells.centre @ _TURNS).reshape(-1, 3)
@@ -134,29 +172,29 @@ class Cones:
 
     def _turned(self, cells: NDArray[np.bool_]) -> _Turned:
         """The images of the points of cells' images, (cells * 48,)."""
-        row = np.flatnonzero(cells.reshape(-1, 48)[self._cells.cell])
+        row = np.flatnonzero(cells.reshape(-1, 48).take(self._cells.cell, axis=0))
         point, element = np.divmod(row, 48)
         places = self._columns.take(element, axis=0)
         places += (point * self._values.shape[1])[:, None]
         return _Turned(
             self._cells.cell.take(point) * 48 + element,
-            (self._unit @ _TURNS).reshape(-1, 3).take(row, axis=0),
+            (self._cells.unit @ _TURNS).reshape(-1, 3).take(row, axis=0),
             self._values.ravel().take(places),
         )
 
-    def _around(
-        self, directions: Single, groups: _Cells, within: NDArray[np.bool_], sums: Single, turned: _Turned
-    ) -> Single:
+    def _around(self, groups: Cells, within: NDArray[np.bool_], sums: Single, turned: _Turned) -> Single:
         """(m, q, 24), from what whole cells add for each group of directions."""
-        found = np.empty((len(directions), sums.shape[1]), dtype=np.float32)
+        found = np.empty((len(groups.unit), sums.shape[1]), dtype=np.float32)
         edge = np.float32(np.cos(self._angle) - EDGE)
-        for group, members in enumerate(groups.members()):
-            reach = np.float32(np.cos(min(self._angle + groups.radius[group], np.pi)))
-            reached = turned.unit @ groups.centre[group] >= reach
+        reach = np.cos(np.minimum(self._angle + groups.radius, np.pi)).astype(np.float32)
+        for group, members in enumerate(groups.parts()):
+            reached = turned.unit @ groups.centre[group] >= reach[group]
             near = np.flatnonzero(reached & ~within[group].take(turned.cell))
-            inside = directions.take(members, axis=0) @ turned.unit.take(near, axis=0).T >= edge
-            found[members] = inside.astype(np.float32) @ turned.values.take(near, axis=0) + sums[group]
-        return found.reshape(len(directions), self._quantities, 24) / np.float32(48)
+            inside = groups.unit[members] @ turned.unit.take(near, axis=0).T >= edge
+            np.matmul(inside.astype(np.float32), turned.values.take(near, axis=0), out=found[members])
+            found[members] += sums[group]
+        found /= np.float32(48)
+        return found.reshape(len(found), self._quantities, 24)
 
 
 @dataclass(frozen=True)
@@ -166,37 +204,3 @@ class _Turned:
     cell: NDArray[np.intp]
     unit: Single
     values: Single
-
-
-@dataclass(frozen=True)
-class _Cells:
-    """Unit vectors of the wedge, sorted into the cells of a grid of equal angles.
-
-    order: (n,) that sorts them. cell: (n,) of each, sorted. starts: (cells,) where each begins.
-    centre: (cells, 3). radius: (cells,) in radians, a little too large.
-    """
-
-    order: NDArray[np.intp]
-    cell: NDArray[np.intp]
-    starts: NDArray[np.intp]
-    centre: Single
-    radius: Single
-
-    @classmethod
-    def of(cls, unit: Single) -> _Cells:
-        divisions = int(np.clip(np.sqrt(2 * len(unit) / GROUP), 1, MOST_DIVISIONS))
-        along = np.arctan(unit[:, 1:] / unit[:, :1]) * np.float32(divisions * 4 / np.pi)
-        place = np.minimum(along.astype(np.intp), divisions - 1) @ (divisions, 1)
-        order = np.argsort(place, kind="stable")
-        place = place[order]
-        begins = np.diff(place, prepend=-1) > 0
-        starts, cell = np.flatnonzero(begins), np.cumsum(begins) - 1
-        centre = np.add.reduceat(unit[order], starts, axis=0)
-        centre /= np.linalg.norm(centre, axis=1, keepdims=True)
-        cosine = np.minimum.reduceat((unit[order] * centre[cell]).sum(axis=1), starts)
-        radius = np.arccos(np.minimum(cosine, 1)) + np.float32(SLACK_RAD)
-        return cls(order, cell, starts, centre, radius)
-
-    def members(self) -> list[NDArray[np.intp]]:
-        """The vectors of each cell."""
-        return np.split(self.order, self.starts[1:])

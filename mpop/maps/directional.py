@@ -46,7 +46,7 @@ def conical_sums(values: Sequence[Single], half_angle_deg: float, rings: Rings) 
     for shell in shells(box):
         places = shell.places()
         here = np.stack([value.ravel()[places] for value in values], axis=1).astype(np.float32)
-        (found,) = Cones(shell, here, half_angle_deg).sums(folded.unit)
+        (found,) = Cones(shell, here, half_angle_deg).sums(folded.cells)
         sums[:, :, shell.number] = found[folded.row, :, folded.image].T
     return sums
 
@@ -128,7 +128,7 @@ def _conical(
         places = shell.places()
         values = np.stack(quantities(first[places], second[places]), axis=1)
         whole[shell.number] = _correlation(np.einsum("nqh,n->q", values, shell.weight, dtype=np.float64), 1.0)
-        wanted = [folded.unit] if volume is None else [folded.unit, shell.unit]
+        wanted = [folded.cells] if volume is None else [folded.cells, shell.cells]
         sums = Cones(shell, values, half_angle_deg).sums(*wanted)
         along, *around = [_correlation(np.moveaxis(one, 1, 0), whole[shell.number]) for one in sums]
         correlation[:, shell.number] = along[folded.row, folded.image]
