@@ -34,13 +34,20 @@ def denoise(
     out: OutOption = None,
     angpix: AngpixOption = None,
     networks: Annotated[
-        str,
+        str | None,
         typer.Option(
-            metavar="shared|independent", help="One network for both half-maps, as in M, or one for each."
+            metavar="shared|independent",
+            help="One network for both half-maps, as in M, or one for each. What the species has, else shared.",
+            show_default=False,
         ),
-    ] = "shared",
+    ] = None,
     steps: Annotated[
-        int | None, typer.Option(min=1, help="Training steps of each network.", show_default=False)
+        int | None,
+        typer.Option(
+            min=1,
+            help="Training steps of each network; if not given 300, on a GPU 1500, to go on 100 or 300.",
+            show_default=False,
+        ),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of all chance in training.")] = 0,
     json: JsonOption = False,
@@ -52,7 +59,7 @@ def denoise(
     """
     context.options.json |= json
     check_out(out)
-    if networks not in ("shared", "independent"):
+    if networks not in (None, "shared", "independent"):
         raise InputError(f"--networks {networks}: there are shared, independent")
     if len(maps) == 2 and out is None:
         raise InputError("--out DIR is missing: where should the denoised maps be written?")
@@ -62,13 +69,15 @@ def denoise(
     given = read_maps(maps, mask, angpix)
     device, threads = context.device(), context.threads()
     devices = None if context.options.device == "auto" else (device,)  # all GPUs, if there are several
-    options = DenoiseOptions(networks=networks, steps=steps, seed=seed, devices=devices)
+    here = None if given.species is None else context.population()
+    kind = networks or job.networks_of(here, given.species)
+    options = DenoiseOptions(networks=kind, steps=steps, seed=seed, devices=devices)
     commit = None
     with context.progress_bars() as progress:
-        if given.species is None:
+        if here is None:
             found, _ = job.denoise_half_maps(given, options, progress=progress)
         else:
-            found, commit = job.denoise_species(context.population(), given, options, progress, device, threads)
+            found, commit = job.denoise_species(here, given, options, progress, device, threads)
     files: list[Path] = []
     if out is not None:
         from mpop.reports.denoise import write_report
@@ -82,5 +91,10 @@ def denoise(
 
 def _lines(found: dict[str, Any]) -> list[str]:
     lines = [found["verdict"], *(f"  {reason}" for reason in found["reasons"])]
-    lines.append(f"Resolution of the half-maps {angstrom(found['resolution_A'])}, networks {found['networks']}")
+    networks = f"networks {found['networks']}"
+    if found["continued"]:
+        networks += ", trained further from the last"
+    elif found["replaced"] is not None:
+        networks += f", trained anew in place of the {found['replaced']} ones that it had"
+    lines.append(f"Resolution of the half-maps {angstrom(found['resolution_A'])}, {networks}")
     return lines

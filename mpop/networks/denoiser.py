@@ -72,8 +72,7 @@ class Denoiser:
 
     def to_arrays(self) -> dict[str, NDArray[np.float32]]:
         """As a group holds it: `both.stem.weight`, or `half1.stem.weight`, ..."""
-        names = NAMES["shared" if len(self.networks) == 1 else "independent"]
-        pairs = zip(names, self.networks, strict=True)
+        pairs = zip(NAMES[self.kind], self.networks, strict=True)
         return {f"{name}.{key}": values for name, weights in pairs for key, values in weights.items()}
 
     @classmethod
@@ -90,7 +89,12 @@ class Denoiser:
 
     def suits(self, options: DenoiseOptions) -> bool:
         """Whether a training with these options can go on from it."""
-        return len(self.networks) == len(NAMES[options.networks]) and options.width in (None, self.width)
+        return self.kind == options.networks and options.width in (None, self.width)
+
+    @property
+    def kind(self) -> Networks:
+        """Whether both half-maps share a network."""
+        return "shared" if len(self.networks) == 1 else "independent"
 
     @property
     def width(self) -> int:

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from example_population import make_population
 from noisy_halves import noisy_halves
 from typer.testing import CliRunner
 
@@ -55,3 +56,27 @@ def test_wrong_calls_leave_nothing_behind(folder: Path) -> None:
     with pytest.raises(InputError, match="give --mask"):
         run(folder, *HALVES[:2], "--out", "out")
     assert not (folder / "out" / "report.html").exists()
+
+
+def test_the_next_denoiser_is_of_the_kind_that_the_species_has(tmp_path: Path) -> None:
+    make_denoisable(tmp_path)
+    folder = tmp_path / "population"
+    first = run(folder, "ribosome", "--steps", "1", "--networks", "independent")
+    assert "networks independent\n" in first and "Committed as " in first
+    again = run(folder, "ribosome", "--steps", "1")
+    assert "networks independent, trained further from the last\n" in again
+    other = json.loads(run(folder, "ribosome", "--steps", "1", "--networks", "shared", "--json"))
+    assert (other["networks"], other["continued"], other["replaced"]) == ("shared", False, "independent")
+    back = run(folder, "ribosome", "--steps", "1", "--networks", "independent")
+    assert "networks independent, trained anew in place of the shared ones that it had\n" in back
+
+
+def make_denoisable(folder: Path) -> None:
+    """A population with a species of half-maps with a signal."""
+    maps = noisy_halves(box=32)
+    population = make_population(folder)
+    species = population.one_species("ribosome")
+    arrays = {name: getattr(maps, name) for name in ("half1", "half2", "mask")}
+    kept = population.write_group(population.maps(species) | arrays)
+    population.stage([species.model_copy(update={"maps_object": kept, "box": 32, "pixel_size_A": 1.5})])
+    population.commit("Maps to denoise")

@@ -26,7 +26,7 @@ from mpop.jobs.progress import Progress, silent
 from mpop.maps.filters import multiply_radially, transform
 from mpop.maps.fsc import fsc
 from mpop.maps.whitening import amplitudes, shell_means
-from mpop.networks.denoiser import Denoised, DenoiseOptions, Denoiser, denoise, fitting
+from mpop.networks.denoiser import Denoised, DenoiseOptions, Denoiser, Networks, denoise, fitting
 from mpop.population import Population
 from mpop.records.models import SpeciesHead
 
@@ -74,7 +74,10 @@ def denoise_species(
     device: str = "cpu",
     threads: int = 1,
 ) -> tuple[Finding, str]:
-    """Denoise the half-maps of a species from its last denoiser on, and commit the maps and the new denoiser."""
+    """Denoise the half-maps of a species from its last denoiser on, and commit the maps and the new denoiser.
+
+    A denoiser of another kind is replaced by one that is trained anew; numbers["replaced"] then names its kind.
+    """
     assert maps.species is not None
     options = options or DenoiseOptions()
     last = stored_denoiser(population, maps.species)
@@ -87,8 +90,16 @@ def denoise_species(
     del parameters["devices"]  # recorded beside the parameters
     analysis = Analysis.of(population, maps.species, "denoise", parameters, seed, device, threads)
     found, learned = denoise_half_maps(maps, planned, last, progress)
+    if last is not None and not found.numbers["continued"]:
+        found.numbers["replaced"] = last.kind
     changed = {"denoiser_object": population.write_group(learned.to_arrays())}
     return found, analysis.commit(found.arrays, found.numbers, found.numbers["verdict"], changed=changed).commit
+
+
+def networks_of(population: Population | None, species: SpeciesHead | None) -> Networks:
+    """The kind of denoiser to train when none is asked for: what the species has, else one for both half-maps."""
+    last = None if population is None or species is None else stored_denoiser(population, species)
+    return "shared" if last is None else last.kind
 
 
 def stored_denoiser(population: Population, species: SpeciesHead) -> Denoiser | None:
@@ -186,6 +197,7 @@ def _numbers(
         "error_denoised": errors[1],
         "networks": options.networks,
         "continued": done.continued,
+        "replaced": None,
         "seed": options.seed,
         "training": [asdict(course) for course in done.courses],
     }
