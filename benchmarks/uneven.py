@@ -51,22 +51,32 @@ class Uneven:
 
     def agreement(self, volume: Map, finest_A: float) -> tuple[float, float]:
         """Mean over shells from 20 A to the finest of the FSC with the truth, in poor and in good directions."""
+        poor, good = (float(curve[self.judged(finest_A)].mean()) for curve in self.curves(volume))
+        return poor, good
+
+    def judged(self, finest_A: float) -> NDArray[np.bool_]:
+        """The shells from 20 A to the finest."""
+        frequency = np.arange(len(self.truth) // 2 + 1) / (len(self.truth) * self.pixel_size_A)
+        return (frequency >= 1 / 20) & (frequency <= 1 / finest_A)
+
+    def curves(self, volume: Map) -> tuple[Array, Array]:
+        """FSC with the truth by shell, in poor and in good directions; NaN where there are none."""
         box = len(volume)
         latitude, radius = _directions(box)
         shell = np.where(radius <= box // 2, np.rint(radius), box // 2 + 1).astype(int)
-        frequency = np.arange(box // 2 + 1) / (box * self.pixel_size_A)
-        judged = (frequency >= 1 / 20) & (frequency <= 1 / finest_A)
         first, second = transform(self.truth * self.mask), transform(volume * self.mask)
-        means = []
-        for part in (latitude > self.poor_above_deg + GUARD_DEG, latitude < self.poor_above_deg - GUARD_DEG):
+
+        def curve(part: NDArray[np.bool_]) -> Array:
             cross, power1, power2 = (
                 np.bincount(shell[part], values[part], box // 2 + 2)[: box // 2 + 1]
                 for values in (np.real(first * second.conj()), np.abs(first) ** 2, np.abs(second) ** 2)
             )
-            means.append(
-                float((cross / np.sqrt(power1 * power2 + 1e-30))[judged].mean()) if part.any() else np.nan
-            )
-        return means[0], means[1]
+            return cross / np.sqrt(power1 * power2 + 1e-30) if part.any() else np.full(len(cross), np.nan)
+
+        return (
+            curve(latitude > self.poor_above_deg + GUARD_DEG),
+            curve(latitude < self.poor_above_deg - GUARD_DEG),
+        )
 
 
 def missing_cone(seed: int) -> Uneven:

@@ -7,6 +7,8 @@ as much signal and noise in each shell, measured evenly. They are estimated in t
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,10 +18,12 @@ from mpop.maps.transfer import TransferModel
 
 Map = NDArray[np.float32]
 
-LEAST = 0.01
-"""Part of all directions that must be measured poorly, beyond chance: a double cone of 8 degrees."""
-CHANCE = 1.5
-"""How many times what evenly measured half-maps show is not chance any more."""
+LEAST = 0.03
+"""Part of all directions that must be measured poorly, beyond chance: a double cone of 14 degrees."""
+DRAWS = 2
+"""Pairs of evenly measured half-maps."""
+SIGNIFICANT_Z, DIRECTIONS = 3.0, 80
+"""Standard deviations that are not chance any more, for so many independent directions (9 degrees around each)."""
 GOOD, POORER = 0.8, 4.0
 """A direction is poor when it holds so many times less than this quantile of all."""
 VOXELS_PER_POINT = 30
@@ -28,22 +32,34 @@ VOXELS_PER_POINT = 30
 def is_uneven(model: TransferModel, mask: Map, seed: int = 0) -> bool:
     """Whether the half-maps behind a model were measured unevenly, by more than noise explains."""
     found = poorly_measured(model)
-    return found > LEAST and found > LEAST + CHANCE * poor_by_chance(model, mask, seed)
+    if found <= LEAST:
+        return False
+    chance = float(np.mean([poor_by_chance(model, mask, seed + draw) for draw in range(DRAWS)]))
+    return found > LEAST + chance + SIGNIFICANT_Z * np.sqrt(chance * (1 - chance) / DIRECTIONS)
 
 
 def poorly_measured(model: TransferModel) -> float:
-    """The part of all directions whose coefficients hold less than a quarter of what those of good ones do.
+    """The part of all directions that were not well measured.
 
     Taken over shells from a quarter of the limit on, as the first shells hold few coefficients.
     """
     shell = np.rint(shell_radius(model.box)).astype(np.intp)
+    judged = (shell >= max(model.limit // 4, 1)) & (shell <= model.limit)
+    return 1 - float(well_measured(model)[judged].mean())
+
+
+def well_measured(model: TransferModel) -> NDArray[np.bool_]:
+    """Which coefficients, up to the limit, hold at least a quarter of what those of good directions do."""
     held = np.square(model.amplitude) / model.noise
-    poor = total = 0
-    for number in range(max(model.limit // 4, 1), model.limit + 1):
-        values = held[shell == number]
-        poor += np.count_nonzero(values < np.quantile(values, GOOD) / POORER)
-        total += len(values)
-    return poor / total
+    shell = np.rint(shell_radius(model.box)).astype(np.intp)
+    order = np.argsort(shell, axis=None, kind="stable")
+    ends = np.searchsorted(shell.ravel()[order], np.arange(model.limit + 2))
+    well = np.zeros(held.size, dtype=bool)
+    for first, last in pairwise(ends):
+        members = order[first:last]
+        values = held.ravel()[members]
+        well[members] = values >= np.quantile(values, GOOD) / POORER
+    return well.reshape(held.shape)
 
 
 def poor_by_chance(model: TransferModel, mask: Map, seed: int = 0) -> float:

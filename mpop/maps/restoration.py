@@ -61,19 +61,21 @@ def restore(
     progress: called with task, done, total.
     """
     spectra = (transform(half1), transform(half2))
-    model = transfer_by_power(half1, half2, mask, limit)
+    models = _models(half1, half2, mask, limit)
     nothing = np.zeros_like(half1)
-    wiener = [model.blend(data, nothing, model.signal) for data in spectra]
+    wiener = [model.blend(data, nothing, model.signal) for model, data in zip(models, spectra, strict=True)]
     margins = [SOLVENT_MARGIN * solvent_noise(volume, mask) for volume in wiener]
     found = [
         _project(volume, data, model, model.signal, mask, margin)
-        for volume, data, margin in zip(wiener, spectra, margins, strict=True)
+        for volume, data, model, margin in zip(wiener, spectra, models, margins, strict=True)
     ]
     errors = [np.zeros(0)] * 2
     for calibration in range(CALIBRATIONS):
         progress("restore", calibration, CALIBRATIONS)
-        model = replace(model, amplitude=amplitude_by_regression(spectra, (found[0], found[1]), limit))
+        amplitude = amplitude_by_regression(spectra, (found[0], found[1]), limit)
+        models = [replace(model, amplitude=amplitude) for model in models]
         for half, (data, other) in enumerate((spectra, spectra[::-1])):
+            model = models[half]
             error = error_of_density(found[half], data, other, model, mask)
             blended = model.blend(data, found[half], error)
             found[half] = _project(blended, data, model, error, mask, margins[half])
@@ -81,9 +83,17 @@ def restore(
     progress("restore", CALIBRATIONS, CALIBRATIONS)
     first, second = (
         Restoration(density, error, model.blend(data, density, error), model)
-        for density, error, data in zip(found, errors, spectra, strict=True)
+        for density, error, data, model in zip(found, errors, spectra, models, strict=True)
     )
     return first, second
+
+
+def _models(half1: Map, half2: Map, mask: Map, limit: int) -> list[TransferModel]:
+    """Of each half-map. Their difference holds the noise of both; whose it is, their solvents tell."""
+    model = transfer_by_power(half1, half2, mask, limit)
+    variances = np.square([solvent_noise(half, mask) for half in (half1, half2)])
+    shares = variances / variances.mean() if variances.all() else np.ones(2)
+    return [replace(model, noise=model.noise * np.float32(share)) for share in shares]
 
 
 def restore_alone(

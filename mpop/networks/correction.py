@@ -2,7 +2,8 @@
 
 First what is known of any density restores each half-map (`mpop.maps.restoration`), then a network that learned
 from examples made of that half-map takes away what restoring gets wrong, then the data have the last word: each
-coefficient becomes the mean of data and network, weighted by the error of either.
+coefficient becomes the mean of data and network, weighted by the error of either (`mpop.maps.reweighting`: where
+data are good that is measured once more).
 
 Each half-map is corrected alone, with a network of its own. Of the other half-map only sums over shells and cones
 enter, which say how much of each coefficient is signal; RELION's weighting by the FSC couples half-maps to the
@@ -24,6 +25,7 @@ from mpop.maps.evenness import is_uneven
 from mpop.maps.filters import inverse, shell_radius, transform
 from mpop.maps.fsc import fsc_report
 from mpop.maps.restoration import restore
+from mpop.maps.reweighting import reweighted, reweighted_mean
 from mpop.maps.transfer import TransferModel
 from mpop.networks.correction_training import DEPTH, ROUNDS, Learned, Subject, Training, learn, rotations
 from mpop.networks.devices import arithmetic, devices
@@ -62,13 +64,15 @@ class CorrectionOptions:
 class Correction:
     """Corrected half-maps (z, y, x) in the scale of the input, and why they are as they are.
 
-    limit: the last shell that was corrected; coefficients beyond are those of the input. models: of each half-map.
-    learned: by each half-map's network, by one in the joint mode, by none without training. When nothing was
-    corrected, models is None, `reason` says why, and the half-maps are those of the input.
+    mean: of both, with more of the data than either, as noise is less in it. limit: the last shell that was
+    corrected; coefficients beyond are those of the input. models: of each half-map. learned: by each half-map's
+    network, by one in the joint mode, by none without training. When nothing was corrected, models is None,
+    `reason` says why, and the half-maps are those of the input.
     """
 
     half1: Map
     half2: Map
+    mean: Map
     limit: int
     models: tuple[TransferModel, TransferModel] | None
     learned: tuple[Learned, ...] = ()
@@ -83,24 +87,29 @@ def correct(
     options: CorrectionOptions | None = None,
     progress: Listener = lambda *_: None,
     checkpoint_folder: Path | None = None,
+    surely_uneven: bool = False,
 ) -> Correction:
     """Correct two half-maps, cubes (z, y, x) of one box; mask from 0 to 1 around the particle.
 
-    checkpoint_folder: where trainings leave their state, and from where they go on.
+    checkpoint_folder: where trainings leave their state, and from where they go on. surely_uneven: do not ask
+    whether directions differ by more than chance.
+
     Raises InputError for a mask that leaves no solvent, and for options that do not fit the maps.
     """
     options = fitting(options or CorrectionOptions(), len(half1))
     if not np.any(mask == 0):
         raise InputError("the mask leaves no solvent: some voxels of it must be 0")
     levels = [float(half[mask == 0].mean()) for half in (half1, half2)]
-    halves = [half - np.float32(level) for half, level in zip((half1, half2), levels, strict=True)]
+    halves: list[Map] = [half - np.float32(level) for half, level in zip((half1, half2), levels, strict=True)]
+    mean_of_data: Map = (halves[0] + halves[1]) / np.float32(2)
     limit = _limit(halves[0], halves[1], mask, pixel_size_A, options.limit_A)
     if limit is None:
-        return Correction(half1, half2, 0, None, reason="the half-maps hold no signal in common")
+        return _unchanged(half1, half2, 0, "the half-maps hold no signal in common")
     restored = restore(halves[0], halves[1], mask, limit, progress)
-    if not is_uneven(restored[0].model, mask, options.seed):
+    if not surely_uneven and not is_uneven(restored[0].model, mask, options.seed):
         reason = "no significant anisotropy: directions differ no more than noise makes them"
-        return Correction(half1, half2, limit, None, reason=reason)
+        return _unchanged(half1, half2, limit, reason)
+    models = (restored[0].model, restored[1].model)
     corrected, learned = [result.blended for result in restored], []
     if options.steps:
         subjects = [
@@ -109,11 +118,32 @@ def correct(
         ]
         improved, learned = learn(subjects, mask, _training(options, len(half1)), progress, checkpoint_folder)
         corrected = [subject.density for subject in improved]
-    first, second = (
-        _up_to(limit, result, half) + np.float32(level)
-        for result, half, level in zip(corrected, halves, levels, strict=True)
+    first, second, mean = _weighted(halves, corrected, models, mask, options.joint)
+    return Correction(
+        _up_to(limit, first, halves[0]) + np.float32(levels[0]),
+        _up_to(limit, second, halves[1]) + np.float32(levels[1]),
+        _up_to(limit, mean, mean_of_data) + np.float32(sum(levels) / 2),
+        limit,
+        models,
+        tuple(learned),
     )
-    return Correction(first, second, limit, (restored[0].model, restored[1].model), tuple(learned))
+
+
+def _weighted(
+    halves: list[Map], corrected: list[Map], models: tuple[TransferModel, TransferModel], mask: Map, joint: bool
+) -> tuple[Map, Map, Map]:
+    """Both corrections and their mean, as data and corrections are weighted in the end."""
+    if joint:  # what has seen both half-maps cannot be weighed by one of them
+        return corrected[0], corrected[1], (corrected[0] + corrected[1]) / np.float32(2)
+    first, second = (
+        reweighted(half, other, one, model, mask)
+        for half, other, one, model in zip(halves, reversed(halves), corrected, models, strict=True)
+    )
+    return first, second, reweighted_mean(halves, corrected, models[0], mask)
+
+
+def _unchanged(half1: Map, half2: Map, limit: int, reason: str) -> Correction:
+    return Correction(half1, half2, (half1 + half2) / np.float32(2), limit, None, reason=reason)
 
 
 def fitting(options: CorrectionOptions, box: int) -> CorrectionOptions:
@@ -173,4 +203,6 @@ def _limit(half1: Map, half2: Map, mask: Map, pixel_size_A: float, limit_A: floa
 def _up_to(limit: int, corrected: Map, original: Map) -> Map:
     """One map up to a shell, another one beyond it."""
     box = len(original)
-    return inverse(np.where(shell_radius(box) < limit + 0.5, transform(corrected), transform(original)), box)
+    radius = shell_radius(box)
+    inside = (radius < limit + 0.5) & (radius <= box // 2)
+    return inverse(np.where(inside, transform(corrected), transform(original)), box)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from mpop.maps.filters import transform
+from mpop.maps.judging import changes
 from mpop.maps.restoration import (
     SMALLEST_SHARE,
     Restoration,
@@ -105,3 +106,13 @@ def test_above_solvent() -> None:
     assert above_solvent(volume, mask, 1.0).tolist() == [[[0.0, 0.0, 0.5]]]
     assert solvent_noise(volume, mask) == 0.0
     assert solvent_noise(volume, np.zeros_like(mask)) == pytest.approx(volume.std())
+
+
+def test_a_noisier_half_map_is_known_by_its_solvent(uneven: UnevenMaps) -> None:
+    rng = np.random.default_rng(3)
+    solvent = solvent_noise(uneven.half2, uneven.mask)
+    noisier = uneven.half2 + np.float32(2 * solvent) * rng.standard_normal(uneven.half2.shape, dtype=np.float32)
+    first, second = restore(uneven.half1, noisier, uneven.mask, LIMIT)
+    assert np.median(second.model.noise / first.model.noise) == pytest.approx(5, rel=0.1)
+    for half, found in ((uneven.half1, first), (noisier, second)):
+        assert changes(half, found.blended, found.model, uneven.mask, 2.0).is_consistent

@@ -48,6 +48,15 @@ def test_without_a_network_directions_are_filled_and_the_level_stays(uneven: Une
     assert kept.max() < 1e-3 * np.abs(np.fft.rfftn(raised.half1 - 7)).max()
 
 
+def test_the_last_shell_is_as_strong_as_it_was(uneven: UnevenMaps) -> None:
+    found = run(uneven, CorrectionOptions(steps=0, limit_A=2 * PIXEL_A))
+    assert found.limit == BOX // 2
+    last = np.rint(_radius()) == BOX // 2
+    for half, given in ((found.half1, uneven.half1), (found.mean, (uneven.half1 + uneven.half2) / 2)):
+        after, before = (np.square(np.abs(np.fft.rfftn(one)[last])).sum() for one in (half, given))
+        assert after > 0.5 * before
+
+
 def _radius() -> np.ndarray:
     axis = np.fft.fftfreq(BOX, 1 / BOX)
     return np.sqrt(axis[:, None, None] ** 2 + axis[:, None] ** 2 + np.arange(BOX // 2 + 1) ** 2)
