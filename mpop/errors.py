@@ -20,6 +20,7 @@ __all__ = [
     "NotFoundError",
     "RefinementError",
     "StateError",
+    "StoppedError",
     "StoreError",
 ]
 
@@ -28,3 +29,9 @@ class RefinementError(MpopError):
     """A job met numbers it must not go on with (zero or non-finite score, every series lost)."""
 
     exit_code = 6
+
+
+class StoppedError(MpopError):
+    """Ctrl-C in a job that can say how to go on from where it was."""
+
+    exit_code = 130

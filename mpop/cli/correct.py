@@ -50,6 +50,9 @@ def correct(
             "--hold-out/--no-hold-out", help="Correct again with data withheld, to say what is supported."
         ),
     ] = True,
+    rotations: Annotated[
+        str, typer.Option(metavar="any|cube", help="Of examples: any, or the 24 that move voxels onto voxels.")
+    ] = "any",
     seed: Annotated[int, typer.Option(min=0, help="Of all chance in training.")] = 0,
     json: JsonOption = False,
 ) -> None:
@@ -61,6 +64,8 @@ def correct(
     """
     context.options.json |= json
     check_out(out)
+    if rotations not in ("any", "cube"):
+        raise InputError(f"--rotations {rotations}: there are any, cube")
     if len(maps) == 2 and out is None:
         raise InputError("--out DIR is missing: where should the corrected maps be written?")
     from mpop.jobs.maps import correct as job
@@ -68,7 +73,7 @@ def correct(
 
     given = read_maps(maps, mask, angpix)
     device, threads = context.device(), context.threads()
-    chosen: dict[str, Any] = {} if steps is None else {"steps": steps}
+    chosen: dict[str, Any] = {"rotations": rotations, **({} if steps is None else {"steps": steps})}
     devices = None if context.options.device == "auto" else (device,)  # all GPUs, if there are several
     options = CorrectionOptions(limit_A=limit, joint=joint, seed=seed, devices=devices, **chosen)
     commit = None
@@ -86,6 +91,8 @@ def correct(
         folder = made_folder(out)
         files = [write_report(folder, found, command_line()), folder / "report.json"]
         files += job.write_files(found, folder)
+    for warning in found.numbers["warnings"]:
+        context.warn(warning)
     text = "\n".join([*_lines(found.numbers), *outcome(given.species is not None, commit, files)])
     emit("correct", {**found.numbers, "commit": commit, "files": files}, text)
 

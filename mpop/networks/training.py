@@ -221,7 +221,9 @@ class _Training:
     def _load(self, path: Path) -> None:
         state = _read(path)
         if state["training"] != self.name:
-            raise StateError(f"{path}: a checkpoint of another training (other maps or settings); remove it")
+            raise StateError(
+                f"{path}: a checkpoint of another training (other maps or settings); remove {path.parent}"
+            )
         self.step, self.best, self.best_state = state["step"], state["best"], state["best_state"]
         self.network.load_state_dict(state["network"])
         self.optimiser.load_state_dict(state["optimiser"])

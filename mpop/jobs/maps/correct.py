@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mpop.errors import InputError, StoppedError
 from mpop.formats.images import write_map
 from mpop.jobs.leasing import leased
 from mpop.jobs.maps.analysis import Analysis
@@ -25,12 +26,17 @@ from mpop.jobs.maps.verdict import Verdict
 from mpop.jobs.progress import Progress, silent
 from mpop.maps.directional import ConicalFSC, conical_fsc
 from mpop.maps.directions import centred
+from mpop.maps.filters import transform
+from mpop.maps.fsc import fsc_report, mean_amplitudes
+from mpop.maps.half_map_checks import half_map_doubts
 from mpop.maps.hold_out import Agreement, agreement, withhold
 from mpop.maps.judging import Changes, changes
 from mpop.maps.transfer import noise_within
 from mpop.networks.correction import Correction, CorrectionOptions, correct, fitting
 from mpop.population import Population
 
+ONE_MAP = 1 - 1e-5
+"""Correlation of two maps that are not two."""
 NEARLY = 1.05
 """Support that ends at most this much before the limit is support of everything."""
 JOINT_COST = (
@@ -82,10 +88,31 @@ def correct_half_maps(
     """Correct and judge. hold_out: correct a second time with measurements withheld, to say what is supported.
 
     checkpoints: a folder from which an interrupted correction goes on; it is removed at the end. Raises InputError
-    for maps without a mask.
+    for maps without a mask and for two that are one, StoppedError at Ctrl-C.
     """
-    options = options or CorrectionOptions()
+    try:
+        found = _correct_and_judge(maps, options or CorrectionOptions(), hold_out, progress, checkpoints)
+    except KeyboardInterrupt:
+        raise StoppedError(_how_to_go_on(checkpoints)) from None
+    if checkpoints is not None:
+        shutil.rmtree(checkpoints, ignore_errors=True)
+    return found
+
+
+def _how_to_go_on(checkpoints: Path | None) -> str:
+    if checkpoints is None or not any(checkpoints.rglob("*.pt")):
+        return "interrupted before the first checkpoint: the same command begins anew"
+    return f"interrupted: the same command goes on from the checkpoints in {checkpoints}"
+
+
+def _correct_and_judge(
+    maps: HalfMaps, options: CorrectionOptions, hold_out: bool, progress: Progress, checkpoints: Path | None
+) -> Finding:
     mask = maps.required_mask()
+    if abs(np.corrcoef(maps.half1.ravel(), maps.half2.ravel())[0, 1]) > ONE_MAP:
+        raise InputError(
+            f"{maps.name}: the half-maps are one map, but for its scale; two independent half-maps are needed"
+        )
     corrected = correct(maps.half1, maps.half2, mask, maps.pixel_size_A, options, progress, checkpoints)
     before = _conical(maps.half1, maps.half2, maps)
     if corrected.models is None:
@@ -96,14 +123,11 @@ def correct_half_maps(
     held, unjudged = None, "no measurements were withheld"
     if hold_out:
         held, unjudged = _hold_out(maps, options, corrected, progress, checkpoints)
-    if checkpoints is not None:
-        shutil.rmtree(checkpoints, ignore_errors=True)
     return _finding(_Judged(maps, options, corrected, before, after, (first, second), held, unjudged))
 
 
 def _conical(half1: Map, half2: Map, maps: HalfMaps) -> ConicalFSC:
-    mask = maps.required_mask()
-    return conical_fsc(half1 * mask, half2 * mask, maps.pixel_size_A)
+    return conical_fsc(half1, half2, maps.pixel_size_A, mask=maps.required_mask())
 
 
 def _hold_out(
@@ -123,6 +147,7 @@ def _hold_out(
         options,
         lambda task, done, total: progress(f"{task}, data withheld", done, total),
         None if checkpoints is None else checkpoints / "hold-out",
+        surely_uneven=True,
     )
     if again.models is None:
         return None, f"with measurements withheld, {again.reason}"
@@ -151,7 +176,8 @@ def correct_species(
         return Finding(maps, analysis.before.result, arrays), None
     checkpoints = population.repository.private / "checkpoints" / analysis.planned.id[:16]
     found = correct_half_maps(maps, options, hold_out, progress, checkpoints)
-    return found, analysis.commit(found.arrays, found.numbers, found.numbers["verdict"]).commit
+    numbers = found.numbers
+    return found, analysis.commit(found.arrays, numbers, numbers["verdict"], numbers["warnings"]).commit
 
 
 def write_files(found: Finding, directory: Path) -> list[Path]:
@@ -171,7 +197,7 @@ def _arrays(judged: _Judged) -> dict[str, NDArray[Any]]:
     found: dict[str, NDArray[Any]] = {
         "half1": corrected.half1,
         "half2": corrected.half2,
-        "map": (corrected.half1 + corrected.half2) / np.float32(2),
+        "map": corrected.mean,
         "conical_before": np.percentile(judged.before.correlation, [0, 50, 100], axis=0),
         "conical_after": np.percentile(judged.after.correlation, [0, 50, 100], axis=0),
     }
@@ -209,8 +235,16 @@ def _numbers(judged: _Judged) -> dict[str, Any]:
         "conical_fsc_before": _spread(judged.before, judged.correction.limit),
         "conical_fsc_after": _spread(judged.after, judged.correction.limit),
         "seed": judged.options.seed,
+        "warnings": _doubts(judged.maps),
         "training": [asdict(one.course) for one in judged.correction.learned],
     }
+
+
+def _doubts(maps: HalfMaps) -> list[str]:
+    """Why not to trust what the half-maps say of their own noise."""
+    report = fsc_report(maps.half1, maps.half2, maps.required_mask(), maps.pixel_size_A)
+    amplitude = mean_amplitudes(transform((maps.half1 + maps.half2) / 2))
+    return half_map_doubts(maps.half1, maps.half2, report, amplitude, maps.pixel_size_A)
 
 
 def _limit_A(judged: _Judged) -> float:
