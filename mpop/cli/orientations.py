@@ -26,7 +26,11 @@ def orientations(
     ],
     diameter: Annotated[float | None, typer.Option(help="Diameter of the particle, A (with a table).")] = None,
     resolution: Annotated[
-        float | None, typer.Option(help="Shell to look at, A (with a table; default: diameter / 50).")
+        float | None,
+        typer.Option(
+            help="Shell to look at, A (with a table; if not given diameter / 50, or Nyquist of the images).",
+            show_default=False,
+        ),
     ] = None,
     sym: Annotated[str | None, typer.Option(help="Point group, as RELION names it (with a table).")] = None,
     b_factor: Annotated[float, typer.Option(help="B-factor of the point spread function, A^2.")] = 160.0,

@@ -51,7 +51,7 @@ def page(found: Finding, footer: str = "") -> Page:
     said = found.numbers
     return Page(
         title=f"Anisotropy correction of {said['name']}",
-        lead=f"Half-maps of {said['box']} voxels of {said['pixel_size_A']:g} Å, half-sets {said['half_sets']}.",
+        lead=f"Half-maps of {said['box']}³ voxels of {said['pixel_size_A']:g} Å, half-sets {said['half_sets']}.",
         verdict=Verdict(said["tone"], said["verdict"], said["reasons"]),
         numbers=_numbers(said),
         sections=list(_sections(found)),

@@ -36,7 +36,7 @@ def page(found: Finding, footer: str = "") -> Page:
     said = found.numbers
     return Page(
         title=f"Denoising of {said['name']}",
-        lead=f"Half-maps of {said['box']} voxels of {said['pixel_size_A']:g} Å, networks {said['networks']}.",
+        lead=f"Half-maps of {said['box']}³ voxels of {said['pixel_size_A']:g} Å, networks {said['networks']}.",
         verdict=Verdict(said["tone"], said["verdict"], said["reasons"]),
         numbers=_numbers(said),
         sections=list(_sections(found)),

@@ -34,7 +34,7 @@ def page(result: DirectionalResolution, found: Mapping[str, Any], command: str) 
     conical = result.conical
     within = "within the mask" if result.masked else "without a mask"
     lead = (
-        f"Half-maps of {conical.box} voxels of {conical.pixel_size_A:g} Å, {within}. FSC inside double cones of "
+        f"Half-maps of {conical.box}³ voxels of {conical.pixel_size_A:g} Å, {within}. FSC inside double cones of "
         f"{conical.half_angle_deg:g}° around {found['directions']} directions of a hemisphere; the other one is "
         "its mirror image."
     )

@@ -26,6 +26,7 @@ from mpop.reports.map_figures import slices_figure
 from mpop.reports.page import Number, Page, Section, Verdict, write_page
 
 FIT = MORE_COLOURS[0]
+FITTED = "The line is fitted to the amplitudes weighted by their FSC; its slope gives the B-factor."
 SHOWN_FROM_A = 30.0
 """The shells before would make the Guinier plot flat."""
 MASKS = {
@@ -56,7 +57,7 @@ def page(result: HalfMapFSC, footer: str = "") -> Page:
     found = numbers(result)
     return Page(
         title=f"Resolution of {found['name']}",
-        lead=f"Half-maps of {found['box']} voxels of {found['pixel_size_A']:g} Å, {MASKS[result.mask_from]}.",
+        lead=f"Half-maps of {found['box']}³ voxels of {found['pixel_size_A']:g} Å, {MASKS[result.mask_from]}.",
         verdict=_verdict(result),
         numbers=_numbers(found, result),
         sections=_sections(result),
@@ -106,7 +107,7 @@ def _sections(result: HalfMapFSC) -> list[Section]:
             "Corrected is the masked FSC without what the mask itself correlates. The dotted curve shows that: "
             "the same maps with random phases. It should be near zero where the corrected curve crosses 0.143.",
             [fsc_figure(result), guinier_figure(result)],
-            ["", "The line is fitted to the amplitudes weighted by their FSC; its slope gives the B-factor."],
+            ["", "" if result.fit is None else FITTED],
         ),
         Section(
             "The map",

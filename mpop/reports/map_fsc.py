@@ -27,7 +27,7 @@ def data(result: MapFSC) -> dict[str, Any]:
 def page(result: MapFSC, footer: str = "") -> Page:
     """The page, not yet written."""
     reached, name = result.curve.resolution(HALF), result.map.name
-    extent = f"{len(result.map.volume)} voxels of {result.map.pixel_size_A:g} Å"
+    extent = f"{len(result.map.volume)}³ voxels of {result.map.pixel_size_A:g} Å"
     return Page(
         title=f"{name} against {result.other.name}",
         lead=f"A map of {extent}, {MASKS[result.mask_from]}.",

@@ -21,8 +21,8 @@ from mpop.reports.page import Number, Page, Section, Tone, Verdict, write_page
 
 Array = NDArray[np.float64]
 
-COLOURS = "turbo"
-"""Blue to red, as the field draws viewing directions."""
+COLOURS = "viridis"
+"""Its steps look even, to colour-blind readers too; blue to red, as the field has it, they do not."""
 COLUMNS, ROWS = 72, 36
 """Cells of equal area: equidistant in longitude and in the sine of latitude."""
 LONGITUDE = np.linspace(-np.pi, np.pi, COLUMNS + 1)

@@ -22,8 +22,9 @@ from mpop.population import Population
 
 PERCENTILES = (5, 50, 95)
 MAP_FILE, RESOLUTION_FILE, CHIMERAX_FILE = "locres_filtered.mrc", "locres.mrc", "locres.cxc"
-COLOURS = ("blue", "cyan", "green", "yellow", "red")
-"""From well to badly resolved, as the field colours maps."""
+COLOURS = ("#2c7bb6", "#abd9e9", "#ffffbf", "#fdae61", "#d7191c")
+"""From well to badly resolved, blue to red as the field colours maps: ColorBrewer's RdYlBu, which colour-blind
+readers can tell apart, as they cannot the green and the red of a rainbow."""
 
 
 @dataclass(frozen=True)

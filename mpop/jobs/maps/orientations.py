@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from mpop.errors import InputError
-from mpop.formats.star import read_star
+from mpop.formats.star import Blocks, read_star
 from mpop.geometry.symmetry import symmetry_matrices
 from mpop.geometry.tilt import TiltGeometry
 from mpop.jobs.maps.analysis import Analysis
@@ -142,13 +142,24 @@ def measure(name: str, views: Views, particles: int, geometry: Geometry) -> Orie
 
 def orientations_of_table(path: Path, geometry: Geometry) -> Orientations:
     """Of the images in a STAR table with rlnAngleRot and rlnAngleTilt, each counting the same."""
-    views = table_views(path)
-    return measure(path.stem, views, len(views), geometry)
-
-
-def table_views(path: Path) -> Views:
-    """Viewing directions of a table of particle images. Raises InputError for a table of sub-tomograms."""
     blocks = read_star(path)
+    views = table_views(blocks, path)
+    return measure(path.stem, views, len(views), _within_nyquist(geometry, blocks))
+
+
+def _within_nyquist(geometry: Geometry, blocks: Blocks) -> Geometry:
+    """With a shell that the images reach, where none was asked for and the table tells their pixel size."""
+    name = "rlnImagePixelSize"
+    sizes = [size for table in blocks.values() if name in table.columns for size in table[name]]
+    pixel_A = np.asarray(pd.to_numeric(pd.Series(sizes), errors="coerce"), dtype=np.float64).max(initial=0.0)
+    nyquist = 2 * float(pixel_A)
+    if geometry.resolution_A is None and 1 / geometry.frequency < nyquist < np.inf:
+        return replace(geometry, resolution_A=nyquist)
+    return geometry
+
+
+def table_views(blocks: Blocks, path: Path) -> Views:
+    """Viewing directions of a table of particle images. Raises InputError for a table of sub-tomograms."""
     name = next((one for one, table in blocks.items() if "rlnAngleTilt" in table.columns), None)
     if name is None or "rlnAngleRot" not in blocks[name].columns:
         raise InputError(f"{path}: no block with the columns _rlnAngleRot and _rlnAngleTilt")

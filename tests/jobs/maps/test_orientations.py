@@ -12,7 +12,7 @@ from example_population import make_population, model, particle_set
 from numpy.typing import NDArray
 
 from mpop.errors import InputError
-from mpop.formats.star import write_star
+from mpop.formats.star import read_star, write_star
 from mpop.jobs.maps.orientations import (
     Geometry,
     measure,
@@ -107,7 +107,7 @@ def test_a_table_gives_the_figures_of_its_directions(tmp_path: Path) -> None:
     path = table(tmp_path / "few.star")
     found = orientations_of_table(path, PARTICLE).numbers()
     assert (found["name"], found["images"], found["particles"], found["shell_A"]) == ("few", 40, 40, 5.0)
-    assert found == measure("few", table_views(path), 40, PARTICLE).numbers()
+    assert found == measure("few", table_views(read_star(path), path), 40, PARTICLE).numbers()
     assert not found["even"]
     assert found["verdict"].startswith("Views are missing: ")
     assert found["sampling_lowest"] == 0
@@ -137,7 +137,7 @@ def test_verdicts() -> None:
 def test_what_is_wrong_with_a_table_is_named(tmp_path: Path, columns: dict, message: str) -> None:
     path = table(tmp_path / "p.star", **columns)
     with pytest.raises(InputError, match=f"p.star: {message}"):
-        table_views(path)
+        table_views(read_star(path), path)
 
 
 @pytest.mark.parametrize(
@@ -152,3 +152,18 @@ def test_what_is_wrong_with_a_table_is_named(tmp_path: Path, columns: dict, mess
 def test_what_is_wrong_with_the_geometry_is_named(numbers: tuple, message: str) -> None:
     with pytest.raises(InputError, match=message):
         Geometry(*numbers)
+
+
+@pytest.mark.parametrize(("pixel_A", "shell_A"), [(None, 3.0), (1.0, 3.0), (4.0, 8.0)])
+def test_without_a_resolution_the_shell_is_one_that_the_images_reach(
+    tmp_path: Path, pixel_A: float | None, shell_A: float
+) -> None:
+    particles = pd.DataFrame({"rlnAngleRot": [0.0, 90.0], "rlnAngleTilt": [90.0, 90.0]})
+    blocks = {"particles": particles}
+    if pixel_A is not None:
+        blocks = {"optics": pd.DataFrame({"rlnImagePixelSize": [pixel_A]})} | blocks
+    write_star(tmp_path / "p.star", blocks)
+    geometry = Geometry(150.0, None, "C1")
+    assert orientations_of_table(tmp_path / "p.star", geometry).numbers()["shell_A"] == pytest.approx(shell_A)
+    asked = dataclasses.replace(geometry, resolution_A=5.0)
+    assert orientations_of_table(tmp_path / "p.star", asked).numbers()["shell_A"] == 5.0
