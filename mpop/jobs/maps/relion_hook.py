@@ -20,6 +20,7 @@ from mpop.formats.relion_iteration import IterationState, initial_low_pass_A, re
 from mpop.maps.filters import low_pass
 from mpop.maps.gridding import SliceSums, reconstruct
 from mpop.maps.masks import soft_sphere
+from mpop.maps.reach import reached_shell
 from mpop.maps.spectra import spliced, whitened, with_spectrum_of
 from mpop.maps.weighted_restoration import evidence, restore
 
@@ -38,7 +39,7 @@ class HookOptions:
     start_resolution_A: float = 15.0
     """Resolution from which on to correct."""
     limit_fsc: float = 0.143
-    """The resolution is where the FSC falls to this."""
+    """The resolution is the finest at which the FSC is still this, also behind a gap."""
     low_pass: bool = False
     """Leave nothing beyond the resolution, not even in directions where there is more."""
     whitening: bool = False
@@ -87,7 +88,7 @@ def reconstruct_for_relion(star: Path, options: HookOptions | None = None) -> Ho
         reason = "all particles together, without half-sets: the map is the data's alone"
         return _finish(request, plain, 1.0, reason=reason)
     state = read_before(request.name)
-    last = _last_shell(request.fsc, options.limit_fsc)
+    last = reached_shell(request.fsc, options.limit_fsc)
     resolution = request.box * state.pixel_size_A / last if last else None
     steps: list[str] = []
     volume, mask = plain, _mask(request, state, options)
@@ -138,12 +139,6 @@ def _closed_gate(state: IterationState, resolution_A: float | None, options: Hoo
             "(--start-resolution)"
         )
     return ""
-
-
-def _last_shell(fsc: NDArray[np.float64], threshold: float) -> int:
-    """The last shell before the FSC first falls below a threshold; 0 for none."""
-    below = np.flatnonzero(fsc[1:] < threshold) + 1
-    return int(below[0]) - 1 if len(below) else len(fsc) - 1
 
 
 def _mask(request: ReconstructRequest, state: IterationState, options: HookOptions) -> Map:
