@@ -87,7 +87,7 @@ def rebuild(
         for one in species:
             if not any(one.id in state.particles for state in members):
                 continue
-            key = _key(one, members)
+            key = state_key(one, members)
             kept = stored_sums(population, one, source, key)
             if kept is None:
                 to_sum[one.id] = empty_target(one)
@@ -109,7 +109,7 @@ def rebuild(
         for one in species:
             if one.id in to_sum:
                 group = population.write_group(sums_as_arrays(to_sum[one.id].halves))
-                sums[one.id][source] = {"key": _key(one, members), "group": group}
+                sums[one.id][source] = {"key": state_key(one, members), "group": group}
                 _add(totals[one.id], to_sum[one.id].halves)
     return {one.id: _finish(population, one, totals[one.id], sums[one.id]) for one in species}
 
@@ -124,7 +124,8 @@ def _add(target: SpeciesTarget, halves: tuple[FourierSums, FourierSums]) -> None
         total.add(part)
 
 
-def _key(species: SpeciesRecord, members: Sequence[SeriesState]) -> str:
+def state_key(species: SpeciesRecord, members: Sequence[SeriesState]) -> str:
+    """`sums_key` of series as they stand."""
     return sums_key(
         species,
         {

@@ -17,8 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from mpop.errors import DamagedObjectError, InputError, MissingObjectError, RefinementError
+from mpop.errors import InputError, RefinementError
 from mpop.jobs.environment import peak_GiB, software_versions
+from mpop.jobs.half_map_weights import UNUSABLE, half_map_weights
 from mpop.jobs.halfmaps import SeriesState, rebuild
 from mpop.jobs.leasing import leased
 from mpop.jobs.maps.denoise import stored_denoiser
@@ -36,10 +37,6 @@ from mpop.refinement.references import prepare_species
 from mpop.refinement.series import SeriesScore, SpeciesReference, gather_images, optimise
 from mpop.refinement.stack import PoseSearch
 from mpop.refinement.system import RefinedGroups, SeriesSystem
-
-UNUSABLE = (InputError, RefinementError, MissingObjectError, DamagedObjectError)
-"""What is wrong with one series and no reason to stop; a full disk is not among them."""
-
 
 LATER = ("prior", "search_deg", "search_A")
 """Parameters that the first refinements did not have."""
@@ -132,7 +129,7 @@ def refine(
         chosen = select(population, parameters.species, parameters.sources)
         for item in chosen.items:
             series.setdefault(item.id, _open_series(population, item, chosen, parameters.groups))
-        references = _references(population, chosen.species, parameters.prior)
+        references = _references(population, chosen.species, parameters.prior, threads, progress)
         if not any(references.values()):
             if iteration > 1:
                 break  # nothing left to compare with; the last commit tells
@@ -196,7 +193,7 @@ def _open_series(population: Population, item: ItemRecord, chosen: Selection, gr
 
 
 def _references(
-    population: Population, species: Sequence[SpeciesRecord], prior: Prior
+    population: Population, species: Sequence[SpeciesRecord], prior: Prior, threads: int, progress: Progress
 ) -> dict[str, SpeciesReference | None]:
     """The current half-maps of every species through the prior; None for those that agree nowhere."""
     references: dict[str, SpeciesReference | None] = {}
@@ -205,8 +202,9 @@ def _references(
         half1, half2, mask = maps["half1"], maps["half2"], maps["mask"]
         report = fsc_report(half1, half2, mask, one.pixel_size_A)
         denoiser = stored_denoiser(population, one) if prior == "denoise" else None
+        weights = half_map_weights(population, one, threads, progress) if prior == "isotropic" else None
         references[one.id] = prepare_species(
-            half1, half2, mask, report, one.diameter_A, one.pixel_size_A, prior, denoiser
+            half1, half2, mask, report, one.diameter_A, one.pixel_size_A, prior, denoiser, weights
         )
     return references
 

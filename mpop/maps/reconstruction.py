@@ -14,6 +14,7 @@ import numpy as np
 import scipy.fft
 from numba import njit, prange
 from numpy.typing import NDArray
+from scipy.ndimage import convolve1d
 
 from mpop.projection.insertion import FourierSums
 from mpop.projection.reference import gridding_correction
@@ -105,6 +106,20 @@ def reconstruct(sums: FourierSums, box: int, matrices: NDArray[np.float64] | Non
     for axis in range(3):
         volume /= np.expand_dims(correction, tuple({0, 1, 2} - {axis}))
     return volume
+
+
+def coefficient_weights(sums: FourierSums, matrices: NDArray[np.float64] | None = None) -> NDArray[np.float32]:
+    """(size, size, size // 2 + 1) the weight around each coefficient of the map that `reconstruct` makes in the
+    box of the sums, in rfftn layout: up to a factor, what its data are divided by."""
+    values = symmetrise(sums, np.eye(3)[None] if matrices is None else matrices).values
+    weight = values[..., 2].copy()
+    weight[:, :, 0] = _hermitian_plane(values)[..., 2]
+    mates = np.zeros_like(weight[:, :, :1])  # k_x = -1; -Nyquist has no mate
+    mates[1:, 1:, 0] = weight[:0:-1, :0:-1, 1]
+    around = np.concatenate([mates, weight], axis=2)
+    for axis in range(3):
+        around = convolve1d(around, np.array([0.25, 0.5, 0.25], np.float32), axis, mode="constant")
+    return scipy.fft.ifftshift(around[:, :, 1:-1], axes=(0, 1))
 
 
 def _inverse_centre(

@@ -63,24 +63,27 @@ class Evidence:
 
 def evidence(sums: SliceSums, prior: Array) -> Evidence:
     """What the weights of slices and RELION's T tau2 (shells 0 .. box // 2) say about every coefficient."""
-    weight = coefficient_weights(sums)
-    shell = _shells(sums.box)
-    count = np.bincount(shell.ravel(), minlength=len(prior) + 1)
+    unit = float(sums.box) ** 4  # RELION's transforms are divided by box^2
+    return evidence_of_weights(coefficient_weights(sums) / np.float32(unit), prior * unit)
+
+
+def evidence_of_weights(weight: Map, signal: Array) -> Evidence:
+    """The same of the weights (box, box, box // 2 + 1) themselves, and of the power of the density.
+
+    Weights are inverse variances of coefficients of a map's transform, rfftn layout, in the units of the signal.
+    """
+    shell = _shells(len(weight))
+    count = np.bincount(shell.ravel(), minlength=len(signal) + 1)
 
     def means(values: NDArray) -> Array:
-        return np.bincount(shell.ravel(), values.ravel(), minlength=len(prior) + 1) / count
+        return np.bincount(shell.ravel(), values.ravel(), minlength=len(signal) + 1) / count
 
     weight = np.maximum(weight, (LEAST_WEIGHT * means(weight)).astype(np.float32)[shell])
     with np.errstate(divide="ignore"):
         noise = np.where(weight > 0, 1 / weight, np.float32(0))
     unevenness = (means(weight) * means(noise))[:-1]
-    unit = float(sums.box) ** 4  # RELION's transforms are divided by box^2
-    beyond = np.float32(noise.max())
-    return Evidence(
-        np.where(weight > 0, noise, beyond).astype(np.float32) * np.float32(unit),
-        prior * unit,
-        unevenness,
-    )
+    unmeasured = noise.max() or np.float32(1)
+    return Evidence(np.where(weight > 0, noise, unmeasured).astype(np.float32), signal, unevenness)
 
 
 def restore(volume: Map, known: Evidence, mask: Map, fsc: Array) -> Map:

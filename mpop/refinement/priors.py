@@ -2,7 +2,7 @@
 
     fsc         the half-map times its FSC: a Wiener filter by shells, the same in all directions
     none        the half-map as it is, up to its resolution
-    isotropic   `mpop.networks.correction`: a Wiener filter by directions, and what density can be
+    isotropic   `mpop.maps.weighted_restoration`: a Wiener filter by directions, and what density can be
     denoise     `mpop.networks.denoiser`: a Wiener filter by place, learned from the half-map itself
 
 A half-map is signal plus noise of power SNR^-1 of the signal; FSC = SNR / (1 + SNR) between two of them. The best
@@ -22,8 +22,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mpop.errors import InputError
-from mpop.maps.filters import multiply_radially
+from mpop.maps.filters import multiply_radially, transform
 from mpop.maps.fsc import FSCReport
+from mpop.maps.reach import reach_A
+from mpop.maps.weighted_restoration import evidence_of_weights, restore
+from mpop.maps.whitening import shell_means
 
 if TYPE_CHECKING:
     from mpop.networks.denoiser import Denoiser
@@ -58,32 +61,55 @@ def through_prior(
     report: FSCReport,
     pixel_size_A: float,
     denoiser: Denoiser | None = None,
+    weights: tuple[Map, Map] | None = None,
 ) -> Passed:
-    """Both half-maps through a prior. report: of the two; denoiser: to go on from, where one is used."""
+    """Both half-maps through a prior. report: of the two; denoiser: to go on from, where one is used. weights: of
+    the coefficients of either (`mpop.maps.reconstruction.coefficient_weights`), for the isotropic prior."""
     if prior == "none":
         return Passed(half1, half2)
     if prior == "isotropic":
-        return _isotropic(half1, half2, mask, report, pixel_size_A)
+        assert weights is not None, "this prior asks how well each coefficient was measured"
+        return _isotropic((half1, half2), weights, mask, report)
     if prior == "denoise":
         return _denoised(half1, half2, mask, pixel_size_A, denoiser)
     return _weighted(half1, half2, report)
 
 
 def _weighted(half1: Map, half2: Map, report: FSCReport) -> Passed:
-    curve = report.corrected
-    limit = np.inf if report.resolution_A is None else 1 / report.resolution_A
-    weights = np.where(curve.frequency <= limit, np.clip(curve.correlation, 0.0, 1.0), 0.0)
+    weights = _fsc_weights(report)
     return Passed(multiply_radially(half1, weights), multiply_radially(half2, weights))
 
 
-def _isotropic(half1: Map, half2: Map, mask: Map, report: FSCReport, pixel_size_A: float) -> Passed:
-    """Without a network, as it is needed in every iteration. FSC weights where nothing was corrected."""
-    from mpop.networks.correction import CorrectionOptions, correct  # loads torch's networks
+def _fsc_weights(report: FSCReport) -> NDArray[np.float64]:
+    """(shells,) the FSC as far as it reaches, 0 beyond."""
+    curve, reach = report.corrected, reach_A(report)
+    limit = np.inf if reach is None else (1 + 1e-9) / reach
+    return np.where(curve.frequency <= limit, np.clip(curve.correlation, 0.0, 1.0), 0.0)
 
-    corrected = correct(half1, half2, mask, pixel_size_A, CorrectionOptions(steps=0))
-    if corrected.models is None:
-        return _weighted(half1, half2, report)
-    return Passed(corrected.half1, corrected.half2)
+
+def _isotropic(halves: tuple[Map, Map], weights: tuple[Map, Map], mask: Map, report: FSCReport) -> Passed:
+    """Each restored as the weights of its slices allow; of the other one only means over shells are known."""
+    fsc = _fsc_weights(report)
+    signal = np.where(fsc[: len(mask) // 2 + 1] > 0, _signal_to_noise(halves, weights, mask), 0.0)
+    half1, half2 = (
+        restore(half, evidence_of_weights(weight, signal), mask, fsc)
+        for half, weight in zip(halves, weights, strict=True)
+    )
+    return Passed(half1, half2)
+
+
+def _signal_to_noise(halves: tuple[Map, Map], weights: tuple[Map, Map], mask: Map) -> NDArray[np.float64]:
+    """(shells,) power of the density over that of noise in a coefficient of weight 1.
+
+    Coefficients count by their weight, so that those that were hardly measured do not drown the others in noise.
+    """
+    weight = (weights[0] + weights[1]) / 2
+    levels = [half[mask == 0].mean() if (mask == 0).any() else np.float32(0) for half in halves]
+    first, second = (transform((half - level) * mask) for half, level in zip(halves, levels, strict=True))
+    noise = shell_means(weight * np.square(np.abs(transform(halves[0] - halves[1])))) / 2
+    signal = shell_means(weight * np.real(first * second.conj()))
+    scale = shell_means(weight) * noise
+    return np.divide(np.maximum(signal, 0), scale, out=np.zeros_like(scale), where=scale > 0)
 
 
 def _denoised(half1: Map, half2: Map, mask: Map, pixel_size_A: float, denoiser: Denoiser | None) -> Passed:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import subprocess
+from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -12,12 +14,16 @@ import pytest
 from mpop.errors import InputError, NotFoundError, RefinementError, StateError, StoreError
 from mpop.jobs import refine as refine_module
 from mpop.jobs.evaluate import evaluate
+from mpop.jobs.half_map_weights import half_map_weights
 from mpop.jobs.importing.source import add_source
 from mpop.jobs.importing.species import add_species
+from mpop.jobs.progress import silent
 from mpop.jobs.reconstruct import reconstruct_species
 from mpop.jobs.refine import RefineParameters, refine
 from mpop.jobs.verify import verify
+from mpop.networks import denoiser
 from mpop.population import Population
+from mpop.refinement.priors import Prior
 from mpop.simulation.parameters import SimulationParameters
 from mpop.simulation.tilt_series import simulate_tilt_series
 
@@ -250,3 +256,58 @@ def test_noise_gives_no_resolution(noise_population: Population) -> None:
         spread = np.abs(fsc[2, 4:])  # unmasked: independent Fourier components
         assert spread.mean() < 3 / math.sqrt(2 * math.pi * 4**2)
         assert abs(fsc[2, 4:].mean()) < 0.1, shells
+
+
+@pytest.mark.parametrize("prior", get_args(Prior))
+def test_every_prior_refines_tilt_series(tiny_world, prior: Prior, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = denoiser.fitting
+    monkeypatch.setattr(denoiser, "fitting", lambda *given: replace(whole(*given), steps=5, width=4))
+    population = tiny_world.population
+    imported = population.repository.head
+    result = refine(population, replace(QUICK, prior=prior, species=("asymmetric",)), threads=2)
+    (job,), (species,) = result.jobs, result.species
+    assert job.parameters.get("prior", "fsc") == prior
+    assert not job.failed
+    assert job.score_before is not None
+    assert job.score_after is not None
+    assert job.score_after > job.score_before
+    assert (species.denoiser_object is not None) == (prior == "denoise")
+    evaluation = evaluate(population, tiny_world.data / "truth", str(imported), threads=2)
+    (found,) = [one for one in evaluation.species if one.name == "asymmetric"]
+    assert found.position_rms_A.after < 0.7 * found.position_rms_A.before
+    assert verify(population).ok
+
+
+def test_a_denoiser_goes_on_from_where_it_was(tiny_world, monkeypatch: pytest.MonkeyPatch) -> None:
+    population = tiny_world.population
+    asked: list[bool] = []
+    whole = denoiser.fitting
+
+    def short(options: denoiser.DenoiseOptions, box: int, continued: bool = False) -> denoiser.DenoiseOptions:
+        asked.append(continued)
+        return replace(whole(options, box, continued), steps=3, width=4)
+
+    monkeypatch.setattr(denoiser, "fitting", short)
+    refine(population, replace(QUICK, iterations=2, prior="denoise", species=("asymmetric",)), threads=2)
+    assert asked == [False, True]
+
+
+def test_weights_of_imported_half_maps_are_those_that_a_reconstruction_keeps(tiny_world) -> None:
+    population = tiny_world.population
+    species = population.one_species("asymmetric")
+    lost = raw_images(population, "TS_02")
+    imported = half_map_weights(population, species, 2, silent)
+    reconstruct_species(population, threads=2)
+    species = population.one_species("asymmetric")
+    for path in lost:
+        path.unlink()
+    kept = half_map_weights(population, species, 2, silent)
+    for one, other in zip(imported, kept, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5)
+
+
+def test_lost_series_weigh_nothing_before_the_first_iteration(tiny_world) -> None:
+    population = tiny_world.population
+    raw_images(population, "TS_02")[0].unlink()
+    result = refine(population, replace(QUICK, prior="isotropic"), threads=2)
+    assert [failure.name for failure in result.jobs[0].failed] == ["TS_02"]

@@ -10,7 +10,7 @@ from scipy.spatial.transform import Rotation
 from mpop.geometry.symmetry import symmetry_matrices
 from mpop.maps.fsc import fsc
 from mpop.maps.masks import soft_sphere
-from mpop.maps.reconstruction import reconstruct, symmetrise
+from mpop.maps.reconstruction import coefficient_weights, reconstruct, symmetrise
 from mpop.projection.disc import HalfDisc
 from mpop.projection.insertion import FourierSums, insert
 
@@ -163,3 +163,30 @@ def test_noise_stays_noise_where_images_are_few():
 
 def test_nothing_inserted_is_a_map_of_zeros():
     assert not reconstruct(FourierSums.zeros(16), 8).any()
+
+
+def test_noise_is_the_inverse_of_the_weight_of_a_coefficient() -> None:
+    """Slices of noise alone, more of them seen along z: weights say how much is left of it in each coefficient."""
+    rng = np.random.default_rng(11)
+    turns = Rotation.from_euler(
+        "ZYZ", [(a, b, c) for a, b, c in rng.uniform(0, 1, (300, 3)) * [360, 90, 360]], True
+    )
+    rotations = turns.as_matrix()
+    sums = FourierSums.zeros(BOX)
+    noise = rng.normal(size=(300, len(DISC), 2)).view(np.complex128)[..., 0]
+    disc = HalfDisc.make(BOX, BOX / 2 - 2)
+    inside = np.isin(DISC.index, disc.index)
+    power = np.ones((300, len(disc)), np.float32)
+    insert(sums, disc, noise[:, inside].astype(np.complex64), power, rotations[:, :2])
+    weight = coefficient_weights(sums)
+    spectrum = np.fft.rfftn(reconstruct(sums, BOX))
+    assert weight.shape == spectrum.shape
+    np.testing.assert_allclose(weight[1:, 1:, 0], weight[:0:-1, :0:-1, 0], rtol=1e-5)  # Friedel mates
+    k = np.fft.fftfreq(BOX) * BOX
+    radius = np.sqrt(k[:, None, None] ** 2 + k[:, None] ** 2 + np.arange(BOX // 2 + 1) ** 2)
+    shell = (radius > 8) & (radius < 14)
+    order = np.argsort(weight[shell])
+    power_of_noise, weights = (values[shell][order] for values in (np.abs(spectrum) ** 2, weight))
+    parts = [part.mean() for part in np.array_split(power_of_noise * weights, 6)]
+    assert weights[-len(weights) // 6 :].mean() > 3 * weights[: len(weights) // 6].mean()
+    assert max(parts) < 1.5 * min(parts)
