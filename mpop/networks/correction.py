@@ -192,12 +192,15 @@ def _limit(half1: Map, half2: Map, mask: Map, pixel_size_A: float, limit_A: floa
     resolution = fsc_report(half1, half2, mask, pixel_size_A).resolution_A
     if resolution is None:
         return None
-    finest = 2 * pixel_size_A
-    if limit_A is not None and not finest <= limit_A < box * pixel_size_A / 4:
-        raise InputError(
-            f"--limit {limit_A:g} A: these maps hold detail from {finest:g} to {box * pixel_size_A / 4:g} A"
-        )
+    finest, coarsest = 2 * pixel_size_A, coarsest_limit_A(box, pixel_size_A)
+    if limit_A is not None and not finest <= limit_A < coarsest:
+        raise InputError(f"--limit {limit_A:g} A: these maps hold detail from {finest:g} to {coarsest:g} A")
     return min(int(box * pixel_size_A / (limit_A or resolution)), box // 2)
+
+
+def coarsest_limit_A(box: int, pixel_size_A: float) -> float:
+    """Limits must be finer than this, as there must be some shells to correct."""
+    return box * pixel_size_A / 4
 
 
 def _up_to(limit: int, corrected: Map, original: Map) -> Map:

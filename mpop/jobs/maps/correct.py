@@ -32,7 +32,7 @@ from mpop.maps.half_map_checks import half_map_doubts
 from mpop.maps.hold_out import Agreement, agreement, withhold
 from mpop.maps.judging import Changes, changes
 from mpop.maps.transfer import noise_within
-from mpop.networks.correction import Correction, CorrectionOptions, correct, fitting
+from mpop.networks.correction import Correction, CorrectionOptions, coarsest_limit_A, correct, fitting
 from mpop.population import Population
 
 ONE_MAP = 1 - 1e-5
@@ -284,4 +284,6 @@ def _verdict(judged: _Judged) -> Verdict:
     if supported <= NEARLY * limit_A:
         everything = f"Recovered content is supported to {supported:.1f} A, all that was corrected."
         return Verdict("good", everything, reasons)
+    if supported < coarsest_limit_A(judged.maps.box, judged.maps.pixel_size_A):
+        reasons.append(f"With --limit {supported:.1f} finer detail would stay as it was measured.")
     return Verdict("warn", f"Recovered content is not supported beyond {supported:.1f} A.", reasons)

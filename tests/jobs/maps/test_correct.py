@@ -64,6 +64,19 @@ def test_the_judgement_agrees_with_the_truth(gapped: tuple[HalfMaps, np.ndarray]
     assert estimated > 0.5
 
 
+def test_what_is_not_supported_can_be_left_as_it_was(gapped: tuple[HalfMaps, np.ndarray], found: Finding) -> None:
+    supported = found.numbers["supported_to_A"]
+    assert f"With --limit {supported:.1f} finer detail would stay as it was measured." in found.numbers["reasons"]
+    options = CorrectionOptions(steps=0, limit_A=supported)
+    limited = correct_half_maps(gapped[0], options, hold_out=False)
+    assert limited.numbers["limit_A"] == pytest.approx(supported)
+    k = np.fft.fftfreq(BOX) * BOX
+    radius = np.sqrt(k[:, None, None] ** 2 + k[:, None] ** 2 + np.arange(BOX // 2 + 1) ** 2)
+    finer = radius > BOX * PIXEL_A / supported + 1
+    before, after = (np.fft.rfftn(one)[finer] for one in (gapped[0].half1, limited.arrays["half1"]))
+    assert np.abs(after - before).max() < 1e-5 * np.abs(before).max()
+
+
 def test_support_is_low_in_the_gap_and_high_elsewhere(found: Finding) -> None:
     support = found.arrays["support"]
     centre = BOX // 2
