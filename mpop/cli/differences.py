@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from mpop.cli.context import angstrom
@@ -100,6 +99,8 @@ def quantity_in_words(quantity: Quantity) -> str:
 
 def _together(items: list[ItemDifference]) -> Iterator[str]:
     """Many series: the median of their RMS, and the one that changed most."""
+    from statistics import median  # brings decimal and fractions along
+
     yield f"tilt series: {len(items)} changed: {few([one.name for one in items], IN_DETAIL)}"
     found: dict[tuple[str, str], list[tuple[float, str]]] = {}
     for one in items:

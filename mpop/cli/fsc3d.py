@@ -34,14 +34,17 @@ def fsc3d(
     angpix: AngpixOption = None,
     half_angle: Annotated[float, typer.Option(help="Half angle of the cones in degrees.")] = 20.0,
     report: Annotated[
-        bool, typer.Option(help="Draw report.html too; it takes longer than all the rest on small maps.")
+        bool,
+        typer.Option(
+            help="Draw report.html and write fsc3d.star too; this takes longer than all the rest on small maps."
+        ),
     ] = True,
     json: JsonOption = False,
 ) -> None:
     """Measure the resolution by direction (3DFSC), and say whether maps are anisotropic beyond chance.
 
     With --out, the 3DFSC is written as a volume (fsc3d.mrc), with the curve of each direction (directions.csv) and
-    those over all directions (shells.csv), and a report. Of a species, the result is committed.
+    those over all directions (shells.csv), a STAR file, and a report. Of a species, the result is committed.
     """
     from mpop.jobs.maps import directional as job
 
@@ -69,7 +72,8 @@ def _write(out: Path, result: Any, report: bool, command: str) -> list[Path]:
     if report:
         from mpop.reports.directional import write_report
 
-        files = [write_report(folder, result, command), folder / "report.json", *files]
+        star = job.write_star_file(result, folder)
+        files = [write_report(folder, result, command), folder / "report.json", *files, star]
     return files
 
 

@@ -37,7 +37,7 @@ def test_two_half_maps_give_a_volume_curves_and_a_report(folder: Path) -> None:
     assert text.startswith("Strong anisotropy: by direction the resolution runs from ")
     assert "area ratio of conical FSCs (cFAR)" in text
     assert {path.name for path in (folder / "out").iterdir()} == {
-        *("fsc3d.mrc", "directions.csv", "shells.csv", "report.html", "report.json")
+        *("fsc3d.mrc", "directions.csv", "shells.csv", "fsc3d.star", "report.html", "report.json")
     }
     data = json.loads(run(folder, *FILES, "--json"))
     assert data["schema"] == "mpop.fsc3d/v1"

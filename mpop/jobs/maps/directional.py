@@ -21,6 +21,7 @@ from mpop.jobs.maps.input import HalfMaps
 from mpop.jobs.maps.verdict import Verdict
 from mpop.maps import anisotropy
 from mpop.maps.directional import HALF_ANGLE_DEG, ConicalFSC, conical_fsc
+from mpop.maps.mask_checks import mask_doubts
 
 if TYPE_CHECKING:
     from mpop.population import Population
@@ -34,14 +35,19 @@ CHANCE_RANGE_SD = 2.5
 """Best and worst of all directions of isotropic maps lie about this far from their mean."""
 UNEVEN_P = 0.05
 MIN_BOX = 8
+NO_MASK = "no mask: noise of the solvent lowers the FSC in all directions; give --mask"
 
 
 @dataclass(frozen=True)
 class DirectionalResolution:
-    """What two half-maps say by direction. fraction: of coefficients that are independent in the mask."""
+    """What two half-maps say by direction.
+
+    doubts: about the mask, that there is none among them. fraction: of coefficients that are independent in it.
+    """
 
     name: str
     masked: bool
+    doubts: list[str]
     fraction: float
     conical: ConicalFSC
 
@@ -93,7 +99,9 @@ def directional_resolution(
     if maps.box < MIN_BOX:
         raise InputError(f"{maps.name}: a box of {maps.box} voxels has too few Fourier shells")
     conical = conical_fsc(maps.half1, maps.half2, maps.pixel_size_A, half_angle_deg, mask=maps.mask, volume=volume)
-    return DirectionalResolution(maps.name, maps.mask is not None, anisotropy.mask_fraction(maps.mask), conical)
+    doubts = [NO_MASK] if maps.mask is None else mask_doubts(maps.mask)
+    fraction = anisotropy.mask_fraction(maps.mask)
+    return DirectionalResolution(maps.name, maps.mask is not None, doubts, fraction, conical)
 
 
 def verdict(result: DirectionalResolution) -> Verdict:
@@ -197,9 +205,7 @@ def _falls_below(part: Array, level: float, conical: ConicalFSC) -> float | None
 
 
 def _warnings(result: DirectionalResolution) -> list[str]:
-    found = []
-    if not result.masked:
-        found.append("no mask: noise of the solvent lowers the FSC in all directions; give --mask")
+    found = list(result.doubts)
     at_nyquist = float(result.conical.rings.solid_angles @ (result.crossings >= result.conical.frequency[-1]))
     if at_nyquist > 0:
         found.append(
@@ -243,6 +249,29 @@ def write_files(result: DirectionalResolution, directory: Path) -> list[Path]:
     shells = by_shell(result)
     _write_csv(paths[2], list(shells), np.stack(list(shells.values()), axis=1))
     return paths
+
+
+def write_star_file(result: DirectionalResolution, directory: Path) -> Path:
+    """fsc3d.star, in RELION's names: the FSC over all directions, and the resolution of each; returns its path.
+
+    Apart from `write_files`, as pandas, which it is written with, takes longer to import than a small map takes.
+    """
+    import pandas as pd
+
+    from mpop.formats.fsc_files import fsc_table
+    from mpop.formats.star import write_star
+
+    conical = result.conical
+    x, y, z = conical.rings.directions.T
+    directions = {
+        "rlnAngleRot": np.degrees(np.arctan2(y, x)),
+        "rlnAngleTilt": np.degrees(np.arccos(z)),
+        "rlnAngstromResolution": 1 / result.crossings,
+    }
+    curve = {"masked" if result.masked else "unmasked": conical.whole}
+    path = directory / "fsc3d.star"
+    write_star(path, {"fsc": fsc_table(conical.frequency, curve), "directions": pd.DataFrame(directions)})
+    return path
 
 
 def _write_csv(path: Path, head: list[str], rows: Array) -> None:

@@ -30,6 +30,7 @@ from mpop.jobs.recording import in_angstrom
 from mpop.maps.filters import inverse, scale_shells, transform
 from mpop.maps.fsc import THRESHOLD, FSCReport, fsc_report
 from mpop.maps.half_map_checks import half_map_doubts
+from mpop.maps.mask_checks import mask_doubts
 from mpop.maps.masks import particle_mask
 from mpop.maps.sharpening import FIT_FROM_A, BFactorFit, GuinierPlot, guinier_plot, sharpening_curve
 from mpop.population import Population
@@ -147,7 +148,7 @@ def _check_maps(maps: HalfMaps) -> None:
 
 def _mask(maps: HalfMaps) -> tuple[Map, MaskFrom, list[str]]:
     if maps.mask is not None:
-        return maps.mask, "given" if maps.species is None else "species", []
+        return maps.mask, "given" if maps.species is None else "species", mask_doubts(maps.mask)
     found = particle_mask(maps.mean(), maps.pixel_size_A)
     if found is None:
         return np.ones_like(maps.half1), "none", ["no particle stands out, so that nothing is masked; give --mask"]

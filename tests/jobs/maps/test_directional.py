@@ -9,10 +9,13 @@ import mrcfile
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from example_population import make_population
 from noisy_directions import half_maps
 
 from mpop.errors import InputError
+from mpop.formats.star import read_star
+from mpop.geometry.euler import euler_to_matrix
 from mpop.jobs.maps.directional import (
     by_shell,
     directional_resolution,
@@ -20,7 +23,9 @@ from mpop.jobs.maps.directional import (
     numbers,
     verdict,
     write_files,
+    write_star_file,
 )
+from mpop.jobs.maps.fsc import half_map_fsc
 from mpop.jobs.maps.input import HalfMaps, from_species
 from mpop.jobs.verify import verify
 from mpop.maps.fsc import fsc
@@ -73,6 +78,21 @@ def test_noise_has_no_direction() -> None:
     assert any("no mask" in warning for warning in numbers(result)["warnings"])
 
 
+@pytest.mark.parametrize(
+    ("mask", "warning"),
+    [
+        (np.ones((32, 32, 32), dtype=np.float32), "the mask keeps 100 % of the box: it masks nothing"),
+        (np.pad(np.ones((4, 4, 4), dtype=np.float32), 14), "the mask is above one half in 64 voxels only"),
+    ],
+)
+def test_masks_that_are_of_no_use_are_named_by_both_commands(mask: np.ndarray, warning: str) -> None:
+    first, second = np.random.default_rng(0).standard_normal((2, 32, 32, 32), dtype=np.float32)
+    given = HalfMaps("noise", first, second, mask, 2.0)
+    for warnings in (numbers(directional_resolution(given))["warnings"], half_map_fsc(given).warnings):
+        assert any(one.startswith(warning) for one in warnings)
+    assert not any("mask" in one for one in numbers(directional_resolution(maps(1, 1.0)))["warnings"])
+
+
 def test_over_all_directions_it_is_the_fsc() -> None:
     given = maps(2, 3.0)
     assert given.mask is not None
@@ -100,6 +120,18 @@ def test_files_hold_the_volume_and_the_curves(tmp_path: Path) -> None:
     shells = pd.read_csv(tmp_path / "shells.csv")
     assert list(shells["occupancy"][:3]) == [1, 1, 1]
     assert len(shells) == 25
+
+
+def test_the_star_file_has_the_angles_that_relion_turns_by(tmp_path: Path) -> None:
+    result = directional_resolution(maps(1, 3.0), volume=False)
+    tables = read_star(write_star_file(result, tmp_path))
+    curve, directions = tables["fsc"], tables["directions"]
+    np.testing.assert_allclose(curve["rlnFourierShellCorrelationMaskedMaps"], result.conical.whole, atol=1e-6)
+    np.testing.assert_allclose(curve["rlnAngstromResolution"][1:], 1 / result.conical.frequency[1:], rtol=1e-5)
+    angles = torch.tensor(directions.assign(psi=0.0)[["rlnAngleRot", "rlnAngleTilt", "psi"]].to_numpy())
+    views = euler_to_matrix(angles)[:, 2]  # what images of these angles look along
+    np.testing.assert_allclose(views, result.conical.rings.directions, atol=1e-5)
+    np.testing.assert_allclose(directions["rlnAngstromResolution"], 1 / result.crossings, atol=1e-5)
 
 
 def test_a_species_gets_a_commit_once(tmp_path: Path) -> None:
