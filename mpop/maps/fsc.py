@@ -31,6 +31,8 @@ RANDOMISE_BELOW = 0.8
 RANDOMISE_GUARD = 2
 """Shells after that in which the masked FSC is taken as it is: the mask smears signal across the border."""
 SIGNIFICANT_Z = 4.0
+CERTAIN_Z = 50.0
+"""More than what a mask around a constant can give."""
 
 Array = NDArray[np.float64]
 
@@ -169,7 +171,7 @@ def fsc_report(
     randomised = fsc_of_spectra(random1, random2, pixel_size_A)
     corrected = FSCCurve(masked.frequency, true_fsc(masked.correlation, randomised.correlation, start))
     resolution = corrected.resolution(THRESHOLD)
-    if resolution is not None and _significance(masked, mask, 1 / resolution) < SIGNIFICANT_Z:
+    if resolution is not None and _by_chance(half1, half2, mask, masked, 1 / resolution):
         resolution = None
     return FSCReport(unmasked, masked, randomised, corrected, resolution, start)
 
@@ -187,6 +189,28 @@ def true_fsc(masked: Array, randomised: Array, start: int) -> Array:
     random = np.minimum(randomised[beyond], 0.999)
     corrected[beyond] = (masked[beyond] - random) / (1 - random)
     return corrected
+
+
+def _by_chance(
+    half1: NDArray[np.float32],
+    half2: NDArray[np.float32],
+    mask: NDArray[np.float32],
+    masked: FSCCurve,
+    crossing: float,
+) -> bool:
+    """Whether maps of noise could have this masked FSC up to the crossing, a frequency (1/A).
+
+    Where the solvent is not at 0, the mask cuts its own shape out of it, which correlates the first shells of any
+    two maps. So what is not beyond doubt is looked at again with the solvent at 0.
+    """
+    if _significance(masked, mask, crossing) >= CERTAIN_Z:
+        return False
+    solvent = mask == 0
+    if solvent.any():
+        step = float(masked.frequency[1])
+        first, second = ((half - half[solvent].mean()) * mask for half in (half1, half2))
+        masked = fsc(first, second, 1 / (len(mask) * step))
+    return _significance(masked, mask, crossing) < SIGNIFICANT_Z
 
 
 def _significance(masked: FSCCurve, mask: NDArray[np.float32], crossing: float) -> float:

@@ -209,3 +209,20 @@ def test_shells_of_the_filters_are_those_of_the_fsc() -> None:
     cut = inverse(np.where(np.rint(shell_radius(BOX)) > 4, transform(volume), 0), BOX)
     found = fsc(volume, cut, 1.0).correlation
     np.testing.assert_allclose(found[5:], 1.0, atol=1e-5)
+
+
+@pytest.mark.parametrize("level", [1.0, 10.0])
+def test_noise_about_a_level_has_no_resolution(level: float) -> None:
+    """A mask cuts its own shape out of a level, and two such shapes agree."""
+    mask = soft_sphere(32, PIXEL_A, 0.42 * 64, 6.0)
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        report = fsc_report(white(rng, 32) + level, white(rng, 32) + level, mask, PIXEL_A)
+        assert report.resolution_A is None
+
+
+def test_a_level_changes_no_resolution_of_a_signal() -> None:
+    first, second, mask = half_maps(3, noise=2.0)
+    plain, raised = (fsc_report(first + level, second + level, mask, PIXEL_A) for level in (0.0, 1.0))
+    assert plain.resolution_A is not None
+    assert raised.resolution_A == pytest.approx(plain.resolution_A, rel=0.03)
