@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+import starfile
 from example_population import make_population
 from lxml import html
 from noisy_halves import NoisyHalves, noisy_halves
@@ -59,6 +60,17 @@ def test_text_json_and_files_tell_the_same(folder: Path) -> None:
         "postprocess.star",
         "fsc.xml",
     }
+
+
+def test_postprocess_star_names_what_relion_goes_on_from(folder: Path) -> None:
+    """CTF refinement and polishing read half-maps, mask and FSC of the file."""
+    for mask, options in (("mask.mrc", ("--mask", "mask.mrc")), ("out/mask.mrc", ())):
+        run(folder, "half1.mrc", "half2.mrc", *options, "--out", "out")
+        general = starfile.read(folder / "out" / "postprocess.star")["general"]
+        assert general["rlnUnfilteredMapHalf1"] == str(folder / "half1.mrc")
+        assert general["rlnUnfilteredMapHalf2"] == str(folder / "half2.mrc")
+        assert general["rlnMaskName"] == str(folder / mask)
+        assert general["rlnPostprocessedMap"] == str(folder / "out/map.mrc")
 
 
 def test_the_report_says_it_in_a_sentence_and_three_pictures(folder: Path) -> None:

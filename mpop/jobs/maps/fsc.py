@@ -230,7 +230,7 @@ def write_files(result: HalfMapFSC, directory: Path) -> list[Path]:
     frequency = measured["frequency"]
     write_postprocess(
         directory / "postprocess.star",
-        _general(result),
+        _general(result, directory),
         fsc_table(frequency, {**measured, "of_mask_part": _of_mask_part(result)}),
         guinier_table(frequency, guinier_curves(result)),
     )
@@ -248,14 +248,24 @@ def _sphere_per_mask(result: HalfMapFSC) -> float:
     return RELION_SPHERE_PART / result.solid
 
 
-def _general(result: HalfMapFSC) -> dict[str, float | str]:
-    """Block `general` of postprocess.star."""
+def _general(result: HalfMapFSC, directory: Path) -> dict[str, float | str]:
+    """Block `general` of postprocess.star.
+
+    RELION's CTF refinement and polishing take half-maps and mask from there, by paths from where they are run.
+    """
     found = numbers(result)
+    files = result.maps.files
+    names = dict(
+        zip(("rlnUnfilteredMapHalf1", "rlnUnfilteredMapHalf2", "rlnMaskName"), map(str, files), strict=False)
+    )
+    if result.mask_from == "found":
+        names["rlnMaskName"] = str(directory / "mask.mrc")
     general: dict[str, float | str] = {
         "rlnFinalResolution": found["relion_final_resolution_A"] or NO_RESOLUTION,
         "rlnBfactorUsedForSharpening": result.b_factor_A2,
-        "rlnPostprocessedMap": "map.mrc",
-        "rlnPostprocessedMapMasked": "map_masked.mrc",
+        **names,
+        "rlnPostprocessedMap": str(directory / "map.mrc"),
+        "rlnPostprocessedMapMasked": str(directory / "map_masked.mrc"),
         "rlnParticleBoxFractionSolventMask": _sphere_per_mask(result),
         "rlnRandomiseFrom": found["randomised_from_A"],
     }

@@ -30,6 +30,7 @@ class HalfMaps:
     """Two half-maps and a mask, cubes (z, y, x) of one box; mask from 0 to 1, None when none was given.
 
     name: of the species, or of the first file without its suffix. species: the record that they come from.
+    files: both half-maps and the mask, if there is one, as they were named; empty for those of a species.
     """
 
     name: str
@@ -38,6 +39,7 @@ class HalfMaps:
     mask: Map | None
     pixel_size_A: float
     species: SpeciesRecord | None = None
+    files: tuple[Path, ...] = ()
 
     @property
     def box(self) -> int:
@@ -79,9 +81,8 @@ def from_files(half1: Path, half2: Path, mask: Path | None = None, pixel_size_A:
     pixel = _pixel_size(paths, [size for _, size in read]) if pixel_size_A is None else pixel_size_A
     if np.array_equal(read[0][0], read[1][0]):
         raise InputError(f"{half1} and {half2} are the same map; two independent half-maps are needed")
-    return HalfMaps(
-        half1.stem, read[0][0], read[1][0], None if mask is None else checked_mask(mask, read[2][0]), float(pixel)
-    )
+    inside = None if mask is None else checked_mask(mask, read[2][0])
+    return HalfMaps(half1.stem, read[0][0], read[1][0], inside, float(pixel), files=tuple(paths))
 
 
 def from_species(population: Population, name: str) -> HalfMaps:
