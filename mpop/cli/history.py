@@ -16,12 +16,16 @@ from mpop.words import counted
 if TYPE_CHECKING:
     from mpop.jobs.history import HistoryEntry
     from mpop.jobs.reproduce import Reproduction
+    from mpop.jobs.result_differences import ResultDifference
     from mpop_store.git.signing import Signature
 
 SpeciesOption = Annotated[
     str | None, typer.Option(metavar="NAME", help="Only what changed this species, or measured its maps.")
 ]
 ItemOption = Annotated[str | None, typer.Option(metavar="NAME", help="Only what changed this tilt series.")]
+
+CLOSE = 1e-3
+"""Figures that are off by less than this part are told together."""
 
 
 def register(app: typer.Typer) -> None:
@@ -191,6 +195,7 @@ def _reproduce_lines(found: Reproduction) -> Iterator[str]:
                 f"    {name}: differs by RMS {maps.rms:.3g} ({100 * maps.relative:.2g} % of the map's), at most "
                 f"{maps.largest:.3g}; FSC between them at least {maps.lowest_fsc:.4f}"
             )
+    yield from (f"    {line}" for line in _result_lines(found.result))
     for item in found.items:
         if not item.is_identical:
             yield f"tilt series {item.name}"
@@ -198,3 +203,23 @@ def _reproduce_lines(found: Reproduction) -> Iterator[str]:
     yield from (f"failed this time: {failure.name}: {failure.reason}" for failure in found.failed)
     for name, (recorded, now) in found.environment.items():
         yield f"environment: {name} was {recorded}, is {now}"
+
+
+def _result_lines(differences: list[ResultDifference]) -> Iterator[str]:
+    """What came out otherwise: by how much of its size, or what it is and was."""
+    close = [one for one in differences if one.relative is not None and one.relative < CLOSE]
+    if close:
+        most = max(close, key=lambda one: one.relative or 0.0)
+        yield f"{counted(len(close), 'figure')} off by at most {most.relative:.1g} of their size ({most.name})"
+    for one in differences:
+        if one in close:
+            continue
+        if one.recorded is None and one.again is None:
+            much = "otherwise" if one.relative is None else f"off by {one.relative:.1g} of its size"
+            yield f"{one.name}: {much}"
+        else:
+            yield f"{one.name}: {_plain(one.again)}, recorded {_plain(one.recorded)}"
+
+
+def _plain(value: object) -> str:
+    return "nothing" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -21,6 +21,7 @@ from mpop.jobs.maps.again import AGAIN, analyse_again
 from mpop.jobs.progress import Progress, silent
 from mpop.jobs.reconstruct import reconstruct_species
 from mpop.jobs.refine import RefineParameters, refine
+from mpop.jobs.result_differences import ResultDifference, result_differences
 from mpop.population import Population, typed
 from mpop.records.models import FailedSeries, JobRecord, SpeciesHead, SpeciesRecord
 from mpop.records.tilt_series import ParticleSet
@@ -58,7 +59,8 @@ class Reproduction:
     """What running a job again gave.
 
     base: the commit that it was run from. same_job: whether the job had the same inputs as recorded; of a later
-    iteration they are results of those before. failed: series that failed now. environment: (recorded, now) of
+    iteration they are results of those before. result: what of the job's figures and arrays came out otherwise, of
+    jobs on maps. failed: series that failed now. environment: (recorded, now) of
     versions, device and threads that differ.
     """
 
@@ -69,6 +71,7 @@ class Reproduction:
     same_job: bool
     species: list[SpeciesAgain]
     items: list[ItemAgain]
+    result: list[ResultDifference]
     failed: list[FailedSeries]
     environment: dict[str, tuple[Any, Any]]
 
@@ -137,7 +140,7 @@ def reproduce(
         ran = RUN_AGAIN[job.verb](again, job, used_device, used_threads, progress)
         species = [_species(population, again, path, commit.id) for path in _changed(commit, "species", 1)]
         items = [_item(population, again, path, commit.id) for path in _changed(commit, "items", 2)]
-    same_result = (ran.result, ran.result_object) == (job.result, job.result_object)
+        result = _result(population, again, job, ran)
     failed = {one.item for one in job.failed}
     now = software_versions() | {"device": used_device, "threads": used_threads}
     recorded = job.software | {"device": job.device, "threads": job.threads}
@@ -145,10 +148,11 @@ def reproduce(
         commit.id,
         base,
         job,
-        same_result and all(one.is_identical for one in [*species, *items]),
+        not result and all(one.is_identical for one in [*species, *items]),
         ran.id == job.id,
         species,
         items,
+        result,
         [one for one in ran.failed if one.item not in failed],
         {name: (recorded.get(name), now.get(name)) for name in now if recorded.get(name) != now.get(name)},
     )
@@ -226,6 +230,16 @@ def _device(job: JobRecord, wanted: str | None) -> str:
 
 def _threads(job: JobRecord, wanted: int | None) -> int:
     return use_threads(job.threads if wanted is None else wanted)
+
+
+def _result(population: Population, again: Population, job: JobRecord, ran: JobRecord) -> list[ResultDifference]:
+    old, new = job.result_object, ran.result_object
+    return result_differences(
+        job.result,
+        ran.result,
+        {} if old is None or old == new else population.read_group(old),
+        {} if new is None or old == new else again.read_group(new),
+    )
 
 
 def _species(population: Population, again: Population, path: str, commit: str) -> SpeciesAgain:

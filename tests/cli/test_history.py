@@ -295,6 +295,7 @@ def test_what_is_off_is_told_in_numbers() -> None:
     from mpop.cli.history import _reproduce_lines
     from mpop.comparison import MapDifference, ParticleChange, Quantity, Spread
     from mpop.jobs.reproduce import ItemAgain, Reproduction, SpeciesAgain
+    from mpop.jobs.result_differences import ResultDifference
     from mpop.records import FailedSeries, JobRecord
 
     job = JobRecord(
@@ -324,6 +325,13 @@ def test_what_is_off_is_told_in_numbers() -> None:
                     ItemAgain("TS_1", False, [Quantity("image warp", "A", 0.25, 0.5)]),
                     ItemAgain("TS_2", True, []),
                 ],
+                result=[
+                    ResultDifference("b_factor_A2", -80.0, -80.00001, 1.25e-7),
+                    ResultDifference("map", None, None, 4e-6),
+                    ResultDifference("resolution_A", 4.0, 4.2, 0.05),
+                    ResultDifference("support", None, None, 0.02),
+                    ResultDifference("verdict", "Even.", None, None),
+                ],
                 failed=[FailedSeries(item="2" * 16, name="TS_3", reason="gone")],
                 environment={"numpy": ("1", "2")},
             )
@@ -335,6 +343,10 @@ def test_what_is_off_is_told_in_numbers() -> None:
         "species ribosome: 12.50 A, recorded 12.00 A",
         "    particles: 3 moved by 0.10 A (at most 0.20 A) and turned by 0.30 deg (at most 0.40 deg)",
         "    half1: differs by RMS 0.01 (0.2 % of the map's), at most 0.5; FSC between them at least 0.9987",
+        "    2 figures off by at most 4e-06 of their size (map)",
+        "    resolution_A: 4.2, recorded 4",
+        "    support: off by 0.02 of its size",
+        "    verdict: nothing, recorded Even.",
         "tilt series TS_1",
         "    image warp: RMS 0.25 A, at most 0.5 A",
         "failed this time: TS_3: gone",

@@ -43,4 +43,10 @@ def test_a_map_job_that_comes_out_otherwise_is_told(tmp_path: Path) -> None:
     population = with_maps(make_population(tmp_path), maps)
     species = population.one_species("ribosome")
     Analysis.of(population, species, "fsc3d", {"half_angle_deg": 20.0}).commit({}, {"sphericity": 2.0}, "made up")
-    assert not reproduce(population, "HEAD").is_identical
+    found = reproduce(population, "HEAD")
+    assert not found.is_identical
+    (one,) = [one for one in found.result if one.name == "sphericity"]
+    assert one.recorded == 2.0
+    assert 0 < one.again < 1
+    assert one.relative == pytest.approx((2 - one.again) / 2)
+    assert ("fsc3d", None) in [(one.name, one.relative) for one in found.result]
