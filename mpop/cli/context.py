@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from mpop.population import Population
 
 INTERRUPTED = 130
+INTERRUPTED_LINE = "interrupted; everything committed before is safe"
 
 USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[2]
 """click's base class of errors in a command line; typer brings its own copy of click and does not name it."""
@@ -40,12 +42,13 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JS
 
 @dataclass
 class Options:
-    """The global options of this call."""
+    """The global options of this call, and whether it was interrupted."""
 
     directory: Path = Path(".")
     json: bool = False
     device: str = "auto"
     threads: int | None = None
+    interrupted: bool = False
 
 
 options = Options()
@@ -96,7 +99,7 @@ def run(app: Callable[[], Any]) -> NoReturn:
     os.environ.setdefault(
         "OMP_WAIT_POLICY", "passive"
     )  # threads that spin take cores from others, ours among them
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what queues send when time is up ends as Ctrl-C
+    _heed_interrupts()
     try:
         _run(app)
     except BrokenPipeError:  # whoever read our output has seen enough, as in `mpop log | head`
@@ -121,10 +124,24 @@ def _run(app: Callable[[], Any]) -> NoReturn:
     except MemoryError:
         _fail("out of memory", 1)
     except Exception as error:
+        if options.interrupted:  # libraries of C make other errors of Ctrl-C while they are imported
+            _fail(INTERRUPTED_LINE, INTERRUPTED)
         _fail(f"internal error: {type(error).__name__}: {error} (traceback in {_keep_traceback()})", 1)
     if code == INTERRUPTED:  # typer makes this of Ctrl-C
-        _fail("interrupted; everything committed before is safe", INTERRUPTED)
+        _fail(INTERRUPTED_LINE, INTERRUPTED)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _heed_interrupts() -> None:
+    """End at SIGTERM, which queues send when time is up, as at Ctrl-C, which nohup has ignored and stays so."""
+
+    def interrupt(number: int, frame: FrameType | None) -> NoReturn:
+        options.interrupted = True
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)
+    if signal.getsignal(signal.SIGINT) == signal.default_int_handler:
+        signal.signal(signal.SIGINT, interrupt)
 
 
 def _wrong_usage(error: Any) -> NoReturn:

@@ -171,6 +171,24 @@ def test_ctrl_c_and_the_end_of_a_queue_s_time_are_one_line(population: Populatio
     assert stderr == "mpop: error: interrupted; everything committed before is safe\n"
 
 
+def test_ctrl_c_in_the_midst_of_an_import_is_no_internal_error(population: Population) -> None:
+    import_fails = (
+        "import os, signal\n"
+        "def fail(*a, **k):\n"
+        "    try: os.kill(os.getpid(), signal.SIGTERM)\n"
+        "    except KeyboardInterrupt: raise ImportError('initialization failed') from None\n"
+        "import mpop.jobs.verify as v; v.verify = fail\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", import_fails + CODE, "-C", str(population.root), "verify"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 130
+    assert done.stderr == "mpop: error: interrupted; everything committed before is safe\n"
+
+
 def test_a_reader_that_leaves_early_is_no_error(population: Population) -> None:
     shell = f'"{sys.executable}" -c "{CODE}" -C "{population.root}" log | true'
     done = subprocess.run(["sh", "-c", shell], capture_output=True, text=True, timeout=60)
