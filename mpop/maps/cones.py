@@ -152,6 +152,9 @@ class Cones:
 
     def sums(self, *sets: Cells) -> list[Single]:
         """In the cones around all images of sets of m directions: (m, q, 24) each, in the order of their cells."""
+        if self._angle >= np.pi / 2:  # what is at right angles to a direction is not to count for k and for -k
+            total = self._values.reshape(len(self._values), -1, 24).sum(axis=(0, 2)) / np.float32(48)
+            return [np.tile(total[:, None], (len(one.unit), 1, 24)) for one in sets]
         relations = [self._relations(one) for one in sets]
         turned = self._turned(np.logical_or.reduce([between.any(axis=0) for _, between in relations]))
         whole = np.add.reduceat(self._values, self._cells.starts, axis=0).take(self._columns, axis=1)

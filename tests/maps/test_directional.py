@@ -145,6 +145,15 @@ def test_shells_of_a_large_box_are_split_into_many_cells() -> None:
     np.testing.assert_allclose(conical.correlation[direction, 47], brute_force_fsc(halves, along, 20.0), atol=1e-4)
 
 
+def test_cones_of_90_degrees_hold_everything_once() -> None:
+    conical = conical_fsc(*pure_noise(17), 1.0, 90.0, volume=True)
+    np.testing.assert_allclose(
+        conical.correlation, np.tile(conical.whole, (len(conical.correlation), 1)), atol=1e-6
+    )
+    (counts,) = conical_sums([np.ones((17, 17, 9), dtype=np.float32)], 90.0, conical.rings)
+    assert set(counts[:, 1]) == {9.0}  # of (0, 0, 1), (0, 1, 1) and the like, one of each pair k and -k
+
+
 @pytest.mark.parametrize("box", [15, 16])
 def test_the_volume_ends_at_nyquist_and_is_1_at_the_origin(box: int) -> None:
     volume = conical_fsc(*pure_noise(box), 1.0, volume=True).volume
