@@ -63,7 +63,7 @@ CASES = (
     Case("top views, within 45 degrees"),
     Case("top views, within 45 degrees, 2 % others", others=0.02),
     Case("top views, within 70 degrees", (20.0, 90.0)),
-    Case("the same, 35 degrees off an axis", (60.0, 90.0), turned_deg=35.0, others=0.02),
+    Case("30 degrees around an axis off z by 35, 2 % others", (60.0, 90.0), turned_deg=35.0, others=0.02),
     Case("side views, all around", (0.0, 10.0)),
     Case("side views, over 120 degrees", (0.0, 5.0), azimuth=120.0),
     Case("side views, over 90 degrees", (0.0, 5.0), azimuth=90.0),

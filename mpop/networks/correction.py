@@ -106,10 +106,11 @@ def correct(
     if limit is None:
         return _unchanged(half1, half2, 0, "the half-maps hold no signal in common")
     restored = restore(halves[0], halves[1], mask, limit, progress)
-    if not surely_uneven and not is_uneven(restored[0].model, mask, options.seed):
+    models = (restored[0].model, restored[1].model)
+    typical = replace(models[0], noise=(models[0].noise + models[1].noise) / np.float32(2))
+    if not surely_uneven and not is_uneven(typical, mask, options.seed):
         reason = "no significant anisotropy: directions differ no more than noise makes them"
         return _unchanged(half1, half2, limit, reason)
-    models = (restored[0].model, restored[1].model)
     corrected, learned = [result.blended for result in restored], []
     if options.steps:
         subjects = [

@@ -279,11 +279,11 @@ def _verdict(judged: _Judged) -> Verdict:
         "Support is measured: data of as many directions were withheld, inferred in the same way, and compared."
     )
     supported = judged.held_out.supported_to_A
-    if supported is None:
+    coarsest = coarsest_limit_A(judged.maps.box, judged.maps.pixel_size_A)
+    if supported is None or supported >= coarsest:  # some first shells are not content
         return Verdict("bad", "Recovered content is not supported: withheld data were not recovered.", reasons)
     if supported <= NEARLY * limit_A:
         everything = f"Recovered content is supported to {supported:.1f} A, all that was corrected."
         return Verdict("good", everything, reasons)
-    if supported < coarsest_limit_A(judged.maps.box, judged.maps.pixel_size_A):
-        reasons.append(f"With --limit {supported:.1f} finer detail would stay as it was measured.")
+    reasons.append(f"With --limit {supported:.1f} finer detail would stay as it was measured.")
     return Verdict("warn", f"Recovered content is not supported beyond {supported:.1f} A.", reasons)
