@@ -23,13 +23,14 @@ def resolved_shell(fsc: NDArray[np.floating], threshold: float) -> int:
 
 
 def reached_shell(fsc: NDArray[np.floating], threshold: float) -> int:
-    """The last shell at which the FSC and its neighbours have a mean above a threshold; not below
+    """The last shell that is not below a threshold, nor the mean of it and its neighbours; at least
     `resolved_shell`, and 0 where that is 0."""
     resolved = resolved_shell(fsc, threshold)
     if not resolved:
         return 0
     means = np.convolve(fsc, np.full(NEIGHBOURS, 1 / NEIGHBOURS), mode="valid")
-    above = np.flatnonzero(means >= threshold) + NEIGHBOURS // 2
+    centre = NEIGHBOURS // 2
+    above = np.flatnonzero((means >= threshold) & (fsc[centre:-centre] >= threshold)) + centre
     return max(resolved, int(above[-1])) if len(above) else resolved
 
 

@@ -62,7 +62,8 @@ def refine(folder: Path, output: str, executable: str, *options: str) -> RelionR
     command = ["mpirun", "-n", "3", "--oversubscribe", "relion_refine_mpi", "--o", output, "--auto_refine"]
     command += ["--i", "particles.star", "--ref", "reference.mrc", "--ini_high", "30", "--split_random_halves"]
     command += ["--healpix_order", "3", "--auto_local_healpix_order", "3", "--sigma_ang", "3"]
-    command += ["--offset_range", "2", "--offset_step", "2", "--ctf", "--particle_diameter", "150", "--zero_mask"]
+    command += ["--offset_range", "2", "--offset_step", "2", "--ctf", "--ctf_corrected_ref"]
+    command += ["--particle_diameter", "150", "--zero_mask"]
     command += [
         "--solvent_mask",
         "mask.mrc",
