@@ -58,10 +58,18 @@ def denoise_half_maps(
     denoiser: Denoiser | None = None,
     progress: Progress = silent,
 ) -> tuple[Finding, Denoiser]:
-    """Denoise and judge; also the networks, to go on from. Raises InputError for maps without a mask."""
+    """Denoise and judge; also the networks, to go on from. Raises InputError for maps without a mask.
+
+    Of half-maps without a resolution the solvent's level is left: in the coarsest shells of noise, which hold few
+    coefficients, a network finds agreement that is chance.
+    """
     options = options or DenoiseOptions()
     mask = maps.required_mask()
     done = denoise(maps.half1, maps.half2, mask, maps.pixel_size_A, options, denoiser, progress)
+    if done.report.resolution_A is None:
+        level1, level2, level = (_level(half, mask) for half in (maps.half1, maps.half2, maps.mean()))
+        half1, half2, mean = (np.full_like(maps.half1, one) for one in (level1, level2, level))
+        done = replace(done, half1=half1, half2=half2, mean=mean)
     return _finding(maps, options, done), done.denoiser
 
 
@@ -141,8 +149,13 @@ def _finding(maps: HalfMaps, options: DenoiseOptions, done: Denoised) -> Finding
 
 
 def _without_level(half: Map, mask: Map) -> Map:
+    return half - _level(half, mask)
+
+
+def _level(half: Map, mask: Map) -> np.float32:
+    """Of the solvent."""
     solvent = mask == 0
-    return half - np.float32(half[solvent].mean() if solvent.any() else 0.0)
+    return np.float32(half[solvent].mean() if solvent.any() else 0.0)
 
 
 def _fsc_weights(done: Denoised) -> NDArray[np.float64]:
@@ -207,7 +220,7 @@ def _verdict(options: DenoiseOptions, done: Denoised, errors: tuple[float | None
     """The plain sentence."""
     low_passed, denoised = errors
     if done.report.resolution_A is None or low_passed is None or denoised is None:
-        return Verdict("bad", "The half-maps have no resolution: nearly all of them was removed, as noise is.")
+        return Verdict("bad", "The half-maps have no resolution: all of them was removed, as noise is.")
     reasons = [
         f"Error of a half-map, in parts of the signal: {100 * low_passed:.1f} % low-passed by its FSC, "
         f"{100 * denoised:.1f} % denoised (spectra flat beyond 10 A; estimated from the other half-map).",

@@ -58,6 +58,19 @@ def test_a_mask_is_needed() -> None:
         denoise_half_maps(HalfMaps("planted", planted.half1, planted.half2, None, 1.5), OPTIONS)
 
 
+def test_nothing_is_left_of_half_maps_without_a_resolution() -> None:
+    """Red noise: chance agreement of a few coarse coefficients is most of it."""
+    rng = np.random.default_rng(0)
+    curve = 1 / np.maximum(np.arange(32), 1.0) ** 1.5
+    half1, half2 = (multiply_radially(rng.standard_normal((32, 32, 32)), curve) + 1 for _ in range(2))
+    mask = soft_sphere(32, 2.0, 20.0, 8.0)
+    found, _ = denoise_half_maps(HalfMaps("noise", half1, half2, mask, 2.0), OPTIONS)
+    assert found.numbers["resolution_A"] is None
+    assert "all of them was removed" in found.numbers["verdict"]
+    for name, half in (("half1", half1), ("half2", half2), ("map", (half1 + half2) / 2)):
+        np.testing.assert_allclose(found.arrays[name], half[mask == 0].mean(), rtol=1e-5)
+
+
 def test_the_denoiser_is_kept_with_the_species_and_gone_on_from(population: Population) -> None:
     before = population.one_species("ribosome")
     found, commit = denoise_species(population, from_species(population, "ribosome"), OPTIONS)
