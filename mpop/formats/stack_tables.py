@@ -36,6 +36,8 @@ KEPT_EXTRAS = (
     "rlnGroupName",
     "rlnClassNumber",
     "rlnOpticsGroup",
+    "rlnHelicalTubeID",
+    "rlnHelicalTrackLengthAngst",
 )
 OPTICS = ("rlnVoltage", "rlnSphericalAberration", "rlnAmplitudeContrast")
 ABERRATIONS = {

@@ -1,7 +1,7 @@
 """From half-maps to the references that particle images are compared with.
 
 Each half-map passes through a prior (`mpop.refinement.priors`), is masked, and is transformed. Content beyond the
-first crossing of 0.143 is left out.
+reach of the FSC (`mpop.maps.reach`) is left out.
 """
 
 from __future__ import annotations

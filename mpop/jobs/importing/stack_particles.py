@@ -38,6 +38,11 @@ def match_stack_particles(
     stacks = {item.id: model for item in items.values() if isinstance(model := population.model(item), StackModel)}
     sets: dict[str, ParticleSet] = {}
     unmatched, warnings = 0, []
+    if table.half is not None and np.ptp(table.half) == 0:
+        raise InputError(
+            f"{table.path}: all particles are in half-set {table.half[0]} (_rlnRandomSubset); without the column "
+            "they are assigned by their id"
+        )
     if table.half is None:
         warnings.append("the table has no half-sets (rlnRandomSubset); particles were assigned by their id")
     by_name: dict[str, list[str]] = {}

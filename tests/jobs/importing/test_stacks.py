@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.spatial.transform import Rotation
 
@@ -59,11 +60,11 @@ def stack(simulated: Stack, tmp_path: Path) -> Stack:
     return Stack(tmp_path / "copy/data", Population.open(tmp_path / "copy/population"))
 
 
-def add(population: Population, data: Path, particles: Path | None = None) -> list[str]:
+def add(population: Population, data: Path, particles: Path | None = None, name: str = "molecule") -> list[str]:
     """Add the simulated species; returns the warnings."""
     maps = [data / f"{name}.mrc" for name in ("half1", "half2", "mask")]
     return add_species(
-        population, "molecule", *maps, particles or data / "particles.star", diameter_A=DIAMETER_A
+        population, name, *maps, particles or data / "particles.star", diameter_A=DIAMETER_A
     ).warnings
 
 
@@ -174,6 +175,68 @@ def test_missing_half_sets_follow_from_the_images(stack: Stack) -> None:
     assert 0.3 < (half == 1).mean() < 0.7
 
 
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"rlnRandomSubset": 2}, "all particles are in half-set 2"),
+        ({"rlnRandomSubset": 3}, "_rlnRandomSubset is 3 in row 1, expected 1 or 2"),
+        ({"rlnAngleRot": None}, "no _rlnAngleRot, _rlnAngleTilt, _rlnAnglePsi"),
+        ({"rlnAngleTilt": float("nan")}, "_rlnAngleTilt is not a number in rows 1, 2"),
+        (
+            {"rlnImageName": [f"{n + 501:06d}@particles.mrcs" for n in range(120)]},
+            "120 of 120 images are in no stack",
+        ),
+    ],
+)
+def test_wrong_particles_are_one_clear_line(stack: Stack, columns: dict[str, object], message: str) -> None:
+    table = edited(stack.data, **columns)
+    with pytest.raises(InputError, match=message) as refused:
+        add(stack.population, stack.data, table, "other")
+    assert "\n" not in str(refused.value)
+    assert stack.population.repository.is_clean
+
+
+def test_optics_groups_that_differ_in_all_but_the_pixel_size_come_back(stack: Stack, tmp_path: Path) -> None:
+    """As RELION has them: by number, in any order, with a group that no image uses."""
+    blocks = read_star(stack.data / "particles.star")
+    blocks["optics"] = pd.concat([blocks["optics"]] * 3, ignore_index=True).assign(
+        rlnOpticsGroup=[7, 2, 4], rlnVoltage=[300.0, 200.0, 300.0], rlnAmplitudeContrast=[0.1, 0.1, 0.07]
+    )
+    group = np.resize([2, 7, 7], len(blocks["particles"]))
+    blocks["particles"] = blocks["particles"].assign(rlnOpticsGroup=group, rlnHelicalTubeID=3)
+    write_star(stack.data / "edited.star", blocks)
+    population = Population.init(tmp_path / "other")
+    add_stack(population, "images", stack.data / "edited.star")
+    add(population, stack.data, stack.data / "edited.star")
+    population.commit("Import")
+    (written,) = export_relion(population, tmp_path / "out")
+    again = read_stack_table(written)
+    assert np.array_equal(again.optics[:, 0], np.where(group == 2, 200.0, 300.0))
+    assert again.extra["rlnHelicalTubeID"] == [3] * len(again)
+
+
+def test_images_of_several_pixel_sizes_need_a_source_each(stack: Stack) -> None:
+    blocks = read_star(stack.data / "particles.star")
+    blocks["optics"] = pd.concat([blocks["optics"]] * 2, ignore_index=True).assign(
+        rlnOpticsGroup=[1, 2], rlnImagePixelSize=[4.0, 4.1]
+    )
+    blocks["particles"]["rlnOpticsGroup"] = np.resize([1, 2], len(blocks["particles"]))
+    write_star(stack.data / "edited.star", blocks)
+    population = Population.init(stack.data.parent / "other")
+    with pytest.raises(InputError, match=r"images of 4 and of 4\.1 A/px; split the table by optics group"):
+        add_stack(population, "images", stack.data / "edited.star")
+
+
+def test_names_of_images_count_from_the_project(stack: Stack) -> None:
+    """RELION's names do, wherever in it the table is."""
+    job = stack.data / "Refine3D/job012"
+    job.mkdir(parents=True)
+    table = edited(stack.data)
+    table.rename(job / "run_data.star")
+    population = Population.init(stack.data.parent / "other")
+    assert add_stack(population, "images", job / "run_data.star").images == PLANTED.particles
+
+
 def test_particles_of_a_stack_do_not_collide(simulated: Stack) -> None:
     assert find(simulated.population).items == []
     (item,) = simulated.population.items().values()
@@ -190,6 +253,8 @@ def test_particles_of_a_stack_do_not_collide(simulated: Stack) -> None:
         ({"rlnDefocusU": None}, "has a column _rlnDefocusU"),
         ({"rlnCtfDataArePhaseFlipped": 1}, "phase-flipped"),
         ({"rlnCoordinateZ": 4.0}, "lie in tomograms"),
+        ({"rlnImageName": [f"{n + 2:06d}@particles.mrcs" for n in range(120)]}, "image 121 of .* that holds 120"),
+        ({"rlnDefocusAngle": "none"}, "_rlnDefocusAngle is not a number in rows 1, 2"),
     ],
 )
 def test_a_wrong_table_is_one_clear_line(stack: Stack, columns: dict[str, object], message: str) -> None:
