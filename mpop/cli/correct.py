@@ -16,16 +16,23 @@ from mpop.cli.map_arguments import (
     OutOption,
     check_out,
     command_line,
+    examples,
     made_folder,
     outcome,
     read_maps,
 )
 from mpop_store.errors import InputError
 
+EXAMPLES = examples(
+    "mpop correct half1.mrc half2.mrc --mask mask.mrc --out corrected",
+    "mpop correct half1.mrc half2.mrc --mask mask.mrc --out quick --steps 0",
+    "mpop correct ribosome --out corrected",
+)
+
 
 def register(app: typer.Typer) -> None:
     """Add the command to the application."""
-    app.command()(correct)
+    app.command(epilog=EXAMPLES)(correct)
 
 
 def correct(

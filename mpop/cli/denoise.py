@@ -16,16 +16,22 @@ from mpop.cli.map_arguments import (
     OutOption,
     check_out,
     command_line,
+    examples,
     made_folder,
     outcome,
     read_maps,
 )
 from mpop_store.errors import InputError
 
+EXAMPLES = examples(
+    "mpop denoise half1.mrc half2.mrc --mask mask.mrc --out denoised",
+    "mpop denoise ribosome --networks independent --out denoised",
+)
+
 
 def register(app: typer.Typer) -> None:
     """Add the command to the application."""
-    app.command()(denoise)
+    app.command(epilog=EXAMPLES)(denoise)
 
 
 def denoise(

@@ -16,16 +16,23 @@ from mpop.cli.map_arguments import (
     OutOption,
     check_out,
     command_line,
+    examples,
     made_folder,
     outcome,
     read_maps,
 )
 from mpop_store.errors import InputError
 
+EXAMPLES = examples(
+    "mpop fsc half1.mrc half2.mrc --mask mask.mrc --out fsc",
+    "mpop fsc ribosome --out fsc",
+    "mpop fsc map.mrc --model model.cif",
+)
+
 
 def register(app: typer.Typer) -> None:
     """Add the command to the application."""
-    app.command()(fsc)
+    app.command(epilog=EXAMPLES)(fsc)
 
 
 def fsc(

@@ -16,15 +16,21 @@ from mpop.cli.map_arguments import (
     OutOption,
     check_out,
     command_line,
+    examples,
     made_folder,
     outcome,
     read_maps,
 )
 
+EXAMPLES = examples(
+    "mpop fsc3d half1.mrc half2.mrc --mask mask.mrc --out directions",
+    "mpop fsc3d ribosome --out directions",
+)
+
 
 def register(app: typer.Typer) -> None:
     """Add the command to the application."""
-    app.command()(fsc3d)
+    app.command(epilog=EXAMPLES)(fsc3d)
 
 
 def fsc3d(

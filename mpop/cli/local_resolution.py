@@ -16,15 +16,21 @@ from mpop.cli.map_arguments import (
     OutOption,
     check_out,
     command_line,
+    examples,
     made_folder,
     outcome,
     read_maps,
 )
 
+EXAMPLES = examples(
+    "mpop local-resolution half1.mrc half2.mrc --mask mask.mrc --out local",
+    "mpop local-resolution ribosome --out local",
+)
+
 
 def register(app: typer.Typer) -> None:
     """Add the command to the application."""
-    app.command("local-resolution")(local_resolution)
+    app.command("local-resolution", epilog=EXAMPLES)(local_resolution)
 
 
 def local_resolution(

@@ -33,6 +33,11 @@ MAP_SUFFIXES = {".mrc", ".map", ".gz"}
 """A name that ends so is meant as a file."""
 
 
+def examples(*commands: str) -> str:
+    """The end of a command's help: lines to copy."""
+    return "\b\nExamples:\n" + "\n".join(f"  {command}" for command in commands)
+
+
 def read_maps(maps: list[str], mask: Path | None = None, angpix: float | None = None) -> HalfMaps:
     """The maps that the arguments name. With a species, mask and pixel size are its own."""
     from mpop.formats.files import require_file

@@ -9,14 +9,19 @@ import typer
 
 from mpop.cli import context
 from mpop.cli.context import JsonOption, emit
-from mpop.cli.map_arguments import OutOption, check_out, command_line, made_folder, outcome
+from mpop.cli.map_arguments import OutOption, check_out, command_line, examples, made_folder, outcome
 from mpop.words import counted
 from mpop_store.errors import InputError
+
+EXAMPLES = examples(
+    "mpop orientations run_data.star --diameter 170 --sym C3 --out orientations",
+    "mpop orientations ribosome --out orientations",
+)
 
 
 def register(app: typer.Typer) -> None:
     """Add the command to the application."""
-    app.command()(orientations)
+    app.command(epilog=EXAMPLES)(orientations)
 
 
 def orientations(

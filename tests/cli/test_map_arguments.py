@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from pathlib import Path
 
 import pytest
 from example_population import make_population
 from gapped_maps import half_maps, with_maps
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from mpop.cli.main import app
@@ -96,3 +98,15 @@ def test_a_report_is_signed_with_the_whole_command(tmp_path: Path, monkeypatch: 
     run(tmp_path, *words[2:])
     page = (tmp_path / "my results" / "report.html").read_text()
     assert f"<code>mpop -C {tmp_path} fsc half1.mrc half2.mrc --seed 3 --out &#39;my results&#39;</code>" in page
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_examples_in_the_help_are_commands_that_can_be_given(verb: str) -> None:
+    command = get_command(app).commands[verb]  # pyright: ignore[reportAttributeAccessIssue]
+    heading, *lines = command.epilog.removeprefix("\b\n").splitlines()
+    assert heading == "Examples:"
+    assert len(lines) >= 2
+    for line in lines:
+        program, name, *words = shlex.split(line)
+        assert (program, name) == ("mpop", verb)
+        assert command.make_context(verb, words).params
