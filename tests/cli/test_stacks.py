@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from mpop.networks import denoiser
 from mpop.simulation.stacks import StackParameters, simulate_stack
-from tests.support.commands import mpop, run
+from tests.support.commands import as_json, mpop, run
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +42,26 @@ def test_from_relion_and_back(data: Path, tmp_path: Path) -> None:
     mpop("-C", here, "export", "relion", str(tmp_path / "out"))
     assert (tmp_path / "out/molecule_particles.star").is_file()
     mpop("-C", here, "verify")  # or it ends with another code
+
+
+@pytest.mark.parametrize("prior", ["isotropic", "denoise"])
+def test_priors_that_learn_refine_a_stack(
+    data: Path, tmp_path: Path, prior: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = denoiser.fitting
+    monkeypatch.setattr(denoiser, "fitting", lambda *given: replace(whole(*given), steps=5, width=4))
+    here, star = str(tmp_path / "population"), str(data / "particles.star")
+    mpop("init", here)
+    mpop("-C", here, "source", "add", "grid1", "--stack", star)
+    maps = [word for name in ("half1", "half2", "mask") for word in (f"--{name}", str(data / f"{name}.mrc"))]
+    mpop("-C", here, "species", "add", "molecule", *maps, "--particles", star, "--diameter", "120")
+    mpop("-C", here, "commit", "-m", "Import")
+    told = as_json("-C", here, "--threads", "1", "refine", "--iterations", "1", "--prior", prior)
+    (job,) = told["jobs"]
+    assert job["parameters"]["prior"] == prior
+    assert job["score_after"] > job["score_before"]
+    assert "identical" in mpop("-C", here, "--threads", "1", "reproduce", "HEAD")
+    mpop("-C", here, "verify")
 
 
 @pytest.mark.parametrize(
