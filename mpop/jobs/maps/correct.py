@@ -40,8 +40,8 @@ ONE_MAP = 1 - 1e-5
 NEARLY = 1.05
 """Support that ends at most this much before the limit is support of everything."""
 JOINT_COST = (
-    "One network saw both half-maps (--joint): their FSC does not measure resolution any more, "
-    "and they must not be refined against."
+    "One network saw both half-maps (--joint): their FSC does not measure resolution any more (in the gap of a "
+    "phantom it was 0.10 too high, 0.08 with two networks), and they must not be refined against."
 )
 
 
