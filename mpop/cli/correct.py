@@ -96,8 +96,8 @@ def correct(
         from mpop.reports.correct import write_report
 
         folder = made_folder(out)
-        files = [write_report(folder, found, command_line()), folder / "report.json"]
-        files += job.write_files(found, folder)
+        written = job.write_files(found, folder)
+        files = [write_report(folder, found, command_line()), folder / "report.json", *written]
     for warning in found.numbers["warnings"]:
         context.warn(warning)
     text = "\n".join([*_lines(found.numbers), *outcome(given.species is not None, commit, files)])

@@ -89,8 +89,8 @@ def denoise(
         from mpop.reports.denoise import write_report
 
         folder = made_folder(out)
-        files = [write_report(folder, found, command_line()), folder / "report.json"]
-        files += job.write_files(found, folder)
+        written = job.write_files(found, folder)
+        files = [write_report(folder, found, command_line()), folder / "report.json", *written]
     text = "\n".join([*_lines(found.numbers), *outcome(given.species is not None, commit, files)])
     emit("denoise", {**found.numbers, "commit": commit, "files": files}, text)
 

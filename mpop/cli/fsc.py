@@ -89,8 +89,8 @@ def fsc(
         from mpop.reports.fsc import write_report
 
         folder = made_folder(out)
-        files = [write_report(folder, result, command_line()), folder / "report.json"]
-        files += job.write_files(result, folder)
+        written = job.write_files(result, folder)
+        files = [write_report(folder, result, command_line()), folder / "report.json", *written]
     numbers = job.numbers(result)
     lines = [*_lines(numbers), *outcome(given.species is not None, commit, files)]
     _print("fsc", numbers, commit, files, lines)
@@ -130,8 +130,8 @@ def _compare(
         from mpop.reports.map_fsc import write_report
 
         folder = made_folder(out)
-        files = [write_report(folder, result, command_line()), folder / "report.json"]
-        files += job.write_files(result, folder)
+        written = job.write_files(result, folder)
+        files = [write_report(folder, result, command_line()), folder / "report.json", *written]
     numbers = job.numbers(result)
     lines = [
         _row(angstrom(numbers["resolution_at_half_A"]), f"FSC with the {result.against} = 0.5"),

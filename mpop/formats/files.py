@@ -27,6 +27,10 @@ def replacing(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         os.replace(temporary, path)
+    except OSError as error:
+        if error.filename is None:  # a full disk has no name of its own
+            error.filename = str(path)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 
