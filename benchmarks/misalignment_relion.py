@@ -20,7 +20,7 @@ from benchmarks.misaligned_stack import DATA, DIAMETER_A, Outcome, judge, make_s
 from mpop.formats.images import read_map
 from mpop.formats.stack_tables import read_stack_table
 
-MPOP = f"{Path(sys.executable).parent / 'mpop'} relion-external-reconstruct"
+MPOP = f"{Path(sys.executable).parent / 'mpop'} relion-external-reconstruct --start-resolution 30"
 EXECUTABLES = {"RELION": "relion_external_reconstruct", "RELION with mpop": MPOP}
 ENVIRONMENT = {
     "OMPI_ALLOW_RUN_AS_ROOT": "1",
