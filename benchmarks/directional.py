@@ -144,7 +144,7 @@ class _Cones:
         return float(cross / np.sqrt(power1 * power2))
 
 
-def _errors(name: str, difference: NDArray[np.float64]) -> list[str]:
+def _errors(name: str, difference: NDArray[np.floating]) -> list[str]:
     size = np.abs(difference)
     return [name, f"{np.sqrt(np.mean(size**2)):.4f}", f"{np.quantile(size, 0.99):.4f}", f"{size.max():.4f}"]
 
