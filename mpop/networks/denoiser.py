@@ -43,6 +43,8 @@ Map = NDArray[np.float32]
 Weights = Mapping[str, NDArray[np.float32]]
 Networks = Literal["shared", "independent"]
 
+LEAST_CUBE = 16
+"""Voxels along an edge."""
 NAMES: Mapping[Networks, tuple[str, ...]] = {"shared": ("both",), "independent": ("half1", "half2")}
 
 
@@ -174,9 +176,11 @@ def fitting(options: DenoiseOptions, box: int, continued: bool = False) -> Denoi
     found = devices(list(options.devices) if options.devices else None)
     accelerated = found[0].type != "cpu"
     largest = box // GainNetwork.multiple * GainNetwork.multiple
+    if largest < LEAST_CUBE:
+        raise InputError(f"a box of {box} voxels is too small to denoise; {LEAST_CUBE} are needed")
     cube = options.cube if options.cube is not None else min(64 if accelerated else 32, largest)
-    if cube % GainNetwork.multiple or not 16 <= cube <= largest:
-        raise InputError(f"cubes of {cube} voxels: a multiple of 4 from 16 to {largest} is needed")
+    if cube % GainNetwork.multiple or not LEAST_CUBE <= cube <= largest:
+        raise InputError(f"cubes of {cube} voxels: a multiple of 4 from {LEAST_CUBE} to {largest} is needed")
     steps = (300 if continued else 1500) if accelerated else (100 if continued else 300)
     return replace(
         options,

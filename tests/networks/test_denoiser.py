@@ -96,6 +96,9 @@ def test_refuses_what_cannot_be(phantom: FloppyPhantom) -> None:
         denoise(*maps, DenoiseOptions(steps=0))
     with pytest.raises(InputError, match="cubes of 30"):
         denoise(*maps, DenoiseOptions(cube=30))
+    small = np.ones((12, 12, 12), dtype=np.float32)
+    with pytest.raises(InputError, match="a box of 12 voxels is too small to denoise; 16 are needed"):
+        denoise(small, small, small, PIXEL_A)
     with pytest.raises(InputError, match="mask is empty"):
         denoise(phantom.half1, phantom.half2, np.zeros_like(phantom.mask), PIXEL_A)
 
