@@ -14,7 +14,7 @@ from mpop.collisions.search import THRESHOLD, search
 from mpop.errors import InputError
 from mpop.population import Population
 from mpop.records.arrays import particles_from_arrays
-from mpop.records.models import SpeciesRecord
+from mpop.records.models import ItemRecord, SpeciesRecord
 from mpop_store import ObjectStore
 from mpop_store.arrays.groups import open_group, read_group
 
@@ -37,19 +37,21 @@ def find(
     """
     known = population.species(at)
     chosen = [population.one_species(name, at) for name in species] or list(known.values())
-    sources = population.sources(at)
-    # of two particles in a stack nobody knows how far apart they are: each has an image of its own
-    everything = {
-        identity: item
-        for identity, item in population.items(at).items()
-        if sources[item.source].type == "tilt-series"
-    }
+    everything = tilt_series(population, at)
     wanted = [population.item(name, at).id for name in items] or list(everything)
     if stacks := [name for name, item in zip(items, wanted, strict=False) if item not in everything]:
         raise InputError(f"{stacks[0]} is a stack: each particle has an image of its own, and none can collide")
     names = {item: everything[item].name for item in wanted}
     before = None if since is None else population.species(since)
     return find_among(population.objects, chosen, names, before, threshold, progress)
+
+
+def tilt_series(population: Population, at: str | None = None) -> dict[str, ItemRecord]:
+    """Items by id in which particles may collide. Of two particles in a stack nobody knows how far apart they are:
+    each has an image of its own."""
+    sources = population.sources(at)
+    items = population.items(at).items()
+    return {identity: item for identity, item in items if sources[item.source].type == "tilt-series"}
 
 
 def find_among(

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 import mpop_hooks
-from mpop.collisions.finding import find_among
+from mpop.collisions.finding import find_among, tilt_series
 from mpop.collisions.report import CollisionReport
 from mpop.collisions.search import Collision
 from mpop.errors import MpopError
@@ -154,7 +154,8 @@ def collisions_of(
     """Collisions of offered particles with each other and with those that are there, in the series they share."""
     there = population.species(target)
     coming = {one.id: population.one_species(one.id, offered) for one in species}
-    names: dict[str, str] = {one.item: one.name for offer in species for one in offer.series}
+    series = tilt_series(population, target) | tilt_series(population, offered)
+    names = {one.item: one.name for offer in species for one in offer.series if one.item in series}
     return find_among(population.objects, [*(there | coming).values()], names, there, progress=progress)
 
 

@@ -26,6 +26,8 @@ from mpop.population import Population
 from mpop.records.stack import StackModel
 from mpop.refinement.references import prepare_species
 from mpop.refinement.stack import PoseSearch, refine_stack
+from mpop.requests.check import collisions_of
+from mpop.requests.claims import offered_species
 from mpop.simulation.stacks import StackParameters, simulate_stack
 
 PIXEL_A, BOX, DIAMETER_A = 4.0, 48, 120.0
@@ -242,6 +244,18 @@ def test_particles_of_a_stack_do_not_collide(simulated: Stack) -> None:
     (item,) = simulated.population.items().values()
     with pytest.raises(InputError, match="none can collide"):
         find(simulated.population, items=[item.name])
+
+
+def test_an_offer_of_a_stack_brings_no_collisions(stack: Stack) -> None:
+    """Though all its particles are near the middle of an image."""
+    population = stack.population
+    before = population.repository.head
+    add(population, stack.data, edited(stack.data, rlnAnglePsi=0.0), "again")
+    after = population.commit("Offer the same as another species")
+    assert before is not None
+    offer = offered_species(population, "again", after, before)
+    assert [one.particles for one in offer.series] == [PLANTED.particles]
+    assert not collisions_of(population, after, before, [offer]).items
 
 
 @pytest.mark.parametrize(
