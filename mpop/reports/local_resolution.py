@@ -69,7 +69,7 @@ def page(result: LocalResolutionResult, command: str) -> Page:
 
 def _verdict(result: LocalResolutionResult) -> Verdict:
     numbers = result.numbers()
-    sentence = numbers["verdict"].replace(" A", " Å")
+    sentence = numbers["verdict"]
     if numbers["median_A"] is None:
         return Verdict("bad", sentence)
     if numbers["unresolved_fraction"] <= UNRESOLVED_NOTICE:

@@ -9,6 +9,7 @@ write_page(directory, page, {"schema": "mpop.fsc3d/v1", ...})
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -61,9 +62,15 @@ class Page:
 def render(page: Page) -> str:
     """The page as HTML."""
     environment = Environment(loader=PackageLoader("mpop.reports", "."), autoescape=True)
+    environment.filters["angstrom"] = angstrom_signs
     return environment.get_template("page.html.j2").render(
         page=page, sign=SIGNS[page.verdict.tone], version=version("mpop")
     )
+
+
+def angstrom_signs(text: str) -> str:
+    """A sentence of the terminal as a page has it: `4.1 Å` for `4.1 A`."""
+    return re.sub(r"(?<=\d) A\b", " Å", text)
 
 
 def write_page(directory: Path, page: Page, data: Mapping[str, Any]) -> Path:

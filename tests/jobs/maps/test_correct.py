@@ -18,6 +18,7 @@ from mpop.jobs.maps.input import HalfMaps, from_species
 from mpop.jobs.verify import verify
 from mpop.networks.correction import CorrectionOptions
 from mpop.reports.correct import write_report
+from mpop.reports.page import angstrom_signs
 
 QUICK = CorrectionOptions(steps=0)
 
@@ -119,7 +120,7 @@ def test_files_and_report(found: Finding, tmp_path: Path) -> None:
     assert np.array_equal(volume, found.arrays["map"])
     write_report(tmp_path, found)
     page = (tmp_path / "report.html").read_text()
-    assert found.numbers["verdict"] in page
+    assert angstrom_signs(found.numbers["verdict"]) in page
     assert page.count("<svg") == 6
     data = json.loads((tmp_path / "report.json").read_text())
     assert data["verdict"] == found.numbers["verdict"]
