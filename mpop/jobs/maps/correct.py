@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mpop.errors import InputError, StoppedError
+from mpop.errors import StoppedError
 from mpop.formats.images import write_map
 from mpop.jobs.leasing import leased
 from mpop.jobs.maps.analysis import Analysis
@@ -35,8 +35,6 @@ from mpop.maps.transfer import noise_within
 from mpop.networks.correction import Correction, CorrectionOptions, coarsest_limit_A, correct, fitting
 from mpop.population import Population
 
-ONE_MAP = 1 - 1e-5
-"""Correlation of two maps that are not two."""
 NEARLY = 1.05
 """Support that ends at most this much before the limit is support of everything."""
 JOINT_COST = (
@@ -88,7 +86,7 @@ def correct_half_maps(
     """Correct and judge. hold_out: correct a second time with measurements withheld, to say what is supported.
 
     checkpoints: a folder from which an interrupted correction goes on; it is removed at the end. Raises InputError
-    for maps without a mask and for two that are one, StoppedError at Ctrl-C.
+    for maps without a mask, StoppedError at Ctrl-C.
     """
     try:
         found = _correct_and_judge(maps, options or CorrectionOptions(), hold_out, progress, checkpoints)
@@ -109,10 +107,6 @@ def _correct_and_judge(
     maps: HalfMaps, options: CorrectionOptions, hold_out: bool, progress: Progress, checkpoints: Path | None
 ) -> Finding:
     mask = maps.required_mask()
-    if abs(np.corrcoef(maps.half1.ravel(), maps.half2.ravel())[0, 1]) > ONE_MAP:
-        raise InputError(
-            f"{maps.name}: the half-maps are one map, but for its scale; two independent half-maps are needed"
-        )
     corrected = correct(maps.half1, maps.half2, mask, maps.pixel_size_A, options, progress, checkpoints)
     before = _conical(maps.half1, maps.half2, maps)
     if corrected.models is None:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:  # plain files need no population, and `mpop fsc3d` is quicker
     from mpop.records.models import SpeciesRecord
 
 PIXEL_SIZE_TOLERANCE = 0.01
+ONE_MAP = 1 - 1e-5
+"""Maps that correlate better than this, or anticorrelate, are one map times a number."""
 SHIFT_VOXELS = 0.5
 """Maps whose headers place them farther apart lie in different places."""
 
@@ -79,16 +81,16 @@ def from_files(half1: Path, half2: Path, mask: Path | None = None, pixel_size_A:
         if path != mask and volume.min() == volume.max():
             raise InputError(f"{path}: every voxel is {volume.flat[0]:g}; is it the right file?")
     pixel = _pixel_size(paths, [size for _, size in read]) if pixel_size_A is None else pixel_size_A
-    if np.array_equal(read[0][0], read[1][0]):
-        raise InputError(f"{half1} and {half2} are the same map; two independent half-maps are needed")
+    check_independent(read[0][0], read[1][0], f"{half1} and {half2}")
     inside = None if mask is None else checked_mask(mask, read[2][0])
     return HalfMaps(half1.stem, read[0][0], read[1][0], inside, float(pixel), files=tuple(paths))
 
 
 def from_species(population: Population, name: str) -> HalfMaps:
-    """The half-maps and the mask of a species as it stands."""
+    """The half-maps and the mask of a species as it stands. Raises InputError for two that are one."""
     species = population.one_species(name)
     maps = population.maps(species)
+    check_independent(maps["half1"], maps["half2"], f"the half-maps of {species.name}")
     return HalfMaps(species.name, maps["half1"], maps["half2"], maps["mask"], species.pixel_size_A, species)
 
 
@@ -123,6 +125,16 @@ def _pixel_size(paths: list[Path], sizes: list[float | None]) -> float:
                 f"{path}: {size:g} A/px, but {paths[0]} has {pixel:g}; give --angpix if that is wrong"
             )
     return pixel
+
+
+def check_independent(half1: Map, half2: Map, names: str) -> None:
+    """Raises InputError for the same map twice, also when one is the other times a number, plus another."""
+    if np.array_equal(half1, half2):
+        raise InputError(f"{names} are the same map; two independent half-maps are needed")
+    middle = len(half1) // 2  # a section tells as much as the map, in no time
+    first, second = (half[middle].astype(float) - half[middle].mean(dtype=float) for half in (half1, half2))
+    if abs(np.vdot(first, second)) > ONE_MAP * np.linalg.norm(first) * np.linalg.norm(second):
+        raise InputError(f"{names} are one map, but for its scale; two independent half-maps are needed")
 
 
 def check_pixel_size(pixel_size_A: float | None) -> None:

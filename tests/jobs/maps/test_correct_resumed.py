@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from gapped_maps import half_maps
 
-from mpop.errors import InputError, StateError, StoppedError
+from mpop.errors import StateError, StoppedError
 from mpop.jobs.maps.correct import Finding, correct_half_maps
 from mpop.jobs.maps.input import HalfMaps
 from mpop.networks import correction
@@ -78,13 +78,6 @@ def test_other_settings_do_not_go_on_from_it(maps: HalfMaps, tmp_path: Path) -> 
     folder_named = re.escape(str(folder))
     with pytest.raises(StateError, match=f"another training .* remove {folder_named}$"):
         correct_half_maps(maps, CorrectionOptions(**{**vars(SMALL), "seed": 1}), checkpoints=folder)
-
-
-@pytest.mark.parametrize("scale", [2.0, -0.5])
-def test_one_map_twice_is_refused(maps: HalfMaps, scale: float) -> None:
-    twice = HalfMaps("blobs", maps.half1, np.float32(scale) * maps.half1 + 1, maps.mask, maps.pixel_size_A)
-    with pytest.raises(InputError, match="one map, but for its scale"):
-        correct_half_maps(twice, SMALL)
 
 
 def test_doubts_about_half_maps_are_told(maps: HalfMaps) -> None:

@@ -46,6 +46,8 @@ def test_no_mask_is_told_when_one_is_needed(folder: Path) -> None:
     ("name", "volume", "pixel_size_A", "message"),
     [
         ("half2", HALF1, 2.0, "are the same map; two independent half-maps are needed"),
+        ("half2", 2 * HALF1 + 1, 2.0, "are one map, but for its scale; two independent half-maps are needed"),
+        ("half2", -0.5 * HALF1, 2.0, "are one map, but for its scale"),
         ("half2", np.zeros((8, 8, 8)), 2.0, r"half2\.mrc: every voxel is 0; is it the right file\?"),
         ("half2", np.ones((9, 9, 9)), 2.0, r"half2\.mrc: box 9, but .*half1\.mrc has 8; all maps must be alike"),
         ("half2", HALF2, 2.2, r"half2\.mrc: 2\.2 A/px, but .*half1\.mrc has 2; give --angpix if that is wrong"),
