@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mpop.maps.directional import ConicalFSC, conical_fsc, conical_sums, phase_similarity
-from mpop.maps.directions import Rings, at_coefficients
+from mpop.maps.directions import Rings, at_coefficients, centred
 
 
 def half_transform(box: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -192,3 +192,9 @@ def test_phase_similarity_knows_no_amplitudes() -> None:
     assert conical_fsc(one, other, 1.0).whole[shells].max() < 0.9
     noise = phase_similarity(one, rng.standard_normal(one.shape), 1.0)
     assert abs(noise.whole[6:12].mean()) < 0.05
+
+
+@pytest.mark.parametrize("box", [15, 16])
+def test_centred_is_the_shifted_full_transform(box: int) -> None:
+    full, half = half_transform(box, seed=3)
+    np.testing.assert_allclose(centred(half, box), np.fft.fftshift(full), rtol=1e-5)
