@@ -29,6 +29,7 @@ from mpop.records.models import (
     RawImage,
     Record,
     SourceRecord,
+    SourceType,
     SpeciesHead,
     SpeciesPart,
     SpeciesRecord,
@@ -36,6 +37,7 @@ from mpop.records.models import (
 from mpop.records.species import head_path, join, part_path, split
 from mpop.records.stack import SeriesModel, StackModel
 from mpop.records.tilt_series import ParticleSet, TiltSeriesModel
+from mpop.words import item_noun
 from mpop_hooks import Proposal, check, refusals, tell
 from mpop_hooks.objects_complete import references_of
 from mpop_store import version_of
@@ -146,8 +148,12 @@ class Population:
         """Data sources by id."""
         return self._all("sources/", SourceRecord, at)
 
+    def source_types(self, at: str | None = None) -> list[SourceType]:
+        """The types of source that there are, sorted: what an item may be."""
+        return sorted({source.type for source in self.sources(at).values()})
+
     def items(self, at: str | None = None) -> dict[str, ItemRecord]:
-        """Tilt series by id."""
+        """Tilt series, and stacks of particle images, by id."""
         return self._all("items/", ItemRecord, at)
 
     def species(self, at: str | None = None) -> dict[str, SpeciesRecord]:
@@ -188,11 +194,11 @@ class Population:
         return self._one("source", self.sources(at), name)
 
     def item(self, name: str, at: str | None = None) -> ItemRecord:
-        """A tilt series by name or id."""
+        """A tilt series, or a stack of particle images, by name or id."""
         path = f"items/{name[:2]}/{name}.json"
         if ID.fullmatch(name) and self.repository.find(path, at) is not None:
             return typed(ItemRecord, path, self.repository.read(path, at))
-        return self._one("tilt series", self.items(at), name)
+        return self._one(item_noun(self.source_types(at)), self.items(at), name)
 
     def one_species(self, name: str, at: str | None = None) -> SpeciesRecord:
         """A species by name or id."""

@@ -134,7 +134,7 @@ def tag(
 
 def restore(
     names: Annotated[
-        list[str] | None, typer.Argument(help="Species, tilt series, sources, or paths of records.")
+        list[str] | None, typer.Argument(help="Species, tilt series, stacks, sources, or paths of records.")
     ] = None,
     source: Annotated[str, typer.Option(metavar="REV", help="Commit to take them from.")] = "HEAD",
     everything: Annotated[bool, typer.Option("--all", help="All that differs.")] = False,

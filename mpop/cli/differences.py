@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from mpop.cli.context import angstrom
+from mpop.words import ITEMS
 
 if TYPE_CHECKING:
     from mpop.comparison import Difference, ParticleChange, Quantity
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     )
 
 IN_DETAIL = 8
-"""So many tilt series are shown one by one; more of them are shown together."""
+"""So many tilt series or stacks are shown one by one; more of them are shown together."""
 
 
 def difference_lines(found: Difference, before: str, after: str) -> list[str]:
@@ -55,7 +56,7 @@ def _species(one: SpeciesDifference) -> Iterator[str]:
     for series in one.series[:IN_DETAIL]:
         yield f"        {series.name}: {particles_in_words(series.particles)}"
     if len(one.series) > IN_DETAIL:
-        yield f"        and {len(one.series) - IN_DETAIL} more tilt series"
+        yield f"        and {len(one.series) - IN_DETAIL} more"
 
 
 def particles_in_words(change: ParticleChange) -> str:
@@ -75,16 +76,28 @@ def particles_in_words(change: ParticleChange) -> str:
 
 
 def _items(items: list[ItemDifference]) -> Iterator[str]:
-    changed = [one for one in items if one.kind == "changed"]
     for kind in ("added", "removed"):
-        names = [one.name for one in items if one.kind == kind]
-        if names:
-            yield f"tilt series {kind}: {few(names, IN_DETAIL)}"
+        for noun, some in _by_noun(one for one in items if one.kind == kind):
+            yield f"{noun} {kind}: {few([one.name for one in some], IN_DETAIL)}"
+    for noun, changed in _by_noun(one for one in items if one.kind == "changed"):
+        yield from _changed(noun, changed)
+
+
+def _by_noun(items: Iterable[ItemDifference]) -> Iterator[tuple[str, list[ItemDifference]]]:
+    """Items by what several of them are called."""
+    groups: dict[str, list[ItemDifference]] = {}
+    for one in items:
+        groups.setdefault(ITEMS[one.type][1], []).append(one)
+    yield from groups.items()
+
+
+def _changed(noun: str, changed: list[ItemDifference]) -> Iterator[str]:
+    """Items of one type whose records changed."""
     if len(changed) > IN_DETAIL:
-        yield from _together(changed)
+        yield from _together(noun, changed)
         return
     for one in changed:
-        yield f"tilt series {one.name}"
+        yield f"{ITEMS[one.type][0]} {one.name}"
         yield from (f"    {quantity_in_words(quantity)}" for quantity in one.quantities)
         yield from (f"    {line}" for line in _settings(one.settings))
         if not one.model_changed and not one.settings:
@@ -97,11 +110,11 @@ def quantity_in_words(quantity: Quantity) -> str:
     return f"{quantity.name}: RMS {quantity.rms:.3g}{unit}, at most {quantity.largest:.3g}{unit}"
 
 
-def _together(items: list[ItemDifference]) -> Iterator[str]:
-    """Many series: the median of their RMS, and the one that changed most."""
+def _together(noun: str, items: list[ItemDifference]) -> Iterator[str]:
+    """Many of them: the median of their RMS, and the one that changed most."""
     from statistics import median  # brings decimal and fractions along
 
-    yield f"tilt series: {len(items)} changed: {few([one.name for one in items], IN_DETAIL)}"
+    yield f"{noun}: {len(items)} changed: {few([one.name for one in items], IN_DETAIL)}"
     found: dict[tuple[str, str], list[tuple[float, str]]] = {}
     for one in items:
         for quantity in one.quantities:
@@ -119,7 +132,7 @@ def _source(one: SourceDifference) -> Iterator[str]:
     yield f"source {one.name}" + ("" if one.kind == "changed" else f": {one.kind}")
     for word, names in (("added", one.items_added), ("removed", one.items_removed)):
         if names:
-            yield f"    tilt series {word}: {few(names, IN_DETAIL)}"
+            yield f"    {ITEMS[one.type][1]} {word}: {few(names, IN_DETAIL)}"
     yield from (f"    {line}" for line in _settings(one.settings))
 
 

@@ -11,7 +11,7 @@ from mpop.cli import context
 from mpop.cli.context import JsonOption, angstrom, emit
 from mpop.cli.differences import difference_lines, few, particles_in_words, quantity_in_words
 from mpop.cli.graph import Graph
-from mpop.words import counted
+from mpop.words import ITEMS, counted, counted_items
 
 if TYPE_CHECKING:
     from mpop.jobs.history import HistoryEntry
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 SpeciesOption = Annotated[
     str | None, typer.Option(metavar="NAME", help="Only what changed this species, or measured its maps.")
 ]
-ItemOption = Annotated[str | None, typer.Option(metavar="NAME", help="Only what changed this tilt series.")]
+ItemOption = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Only what changed this tilt series or stack.")
+]
 
 CLOSE = 1e-3
 """Figures that are off by less than this part are told together."""
@@ -66,8 +68,8 @@ def _entry_lines(entry: HistoryEntry, edges: bool) -> Iterator[str]:
         if change.same_maps:
             continue
         before = f"{angstrom(change.resolution_before_A)} -> " if entry.verb else ""
-        series = counted(change.from_items, "stack") if entry.stacks else f"{change.from_items} tilt series"
-        used = f"  (from {series})" if edges and entry.verb else ""
+        from_items = counted_items(change.from_items, entry.types)
+        used = f"  (from {from_items})" if edges and entry.verb and change.from_items else ""
         yield f"    {change.name}: {before}{angstrom(change.resolution_after_A)}{used}"
     if edges and (entry.items or entry.stacks):
         against = f" against {', '.join(entry.uses)}" if entry.uses else ""
@@ -137,14 +139,14 @@ def diff(
     after: Annotated[str | None, typer.Argument(help="Revision to compare with; else the working state.")] = None,
     species: Annotated[str | None, typer.Option(metavar="NAME", help="Only this species.")] = None,
     item: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Only this tilt series, and the particles in it.")
+        str | None, typer.Option(metavar="NAME", help="Only this tilt series or stack, and the particles in it.")
     ] = None,
     json: JsonOption = False,
 ) -> None:
     """Say what differs between two commits, or a commit and the working state.
 
     Resolution, particles added, removed and moved (median shift in A, rotation in degrees past all symmetry),
-    models of tilt series by RMS change, and the parameters of jobs.
+    models of tilt series and stacks by RMS change, and the parameters of jobs.
     """
     from mpop.comparison import compare
 
@@ -198,7 +200,7 @@ def _reproduce_lines(found: Reproduction) -> Iterator[str]:
     yield from (f"    {line}" for line in _result_lines(found.result))
     for item in found.items:
         if not item.is_identical:
-            yield f"tilt series {item.name}"
+            yield f"{ITEMS[item.type][0]} {item.name}"
         yield from (f"    {quantity_in_words(quantity)}" for quantity in item.quantities)
     yield from (f"failed this time: {failure.name}: {failure.reason}" for failure in found.failed)
     for name, (recorded, now) in found.environment.items():

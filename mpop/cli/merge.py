@@ -9,6 +9,7 @@ import typer
 
 from mpop.cli import context
 from mpop.cli.context import JsonOption, angstrom, emit
+from mpop.words import counted_items
 from mpop_store.errors import InputError
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ def merge_lines(result: MergeResult) -> list[str]:
     for conflict in result.unresolved:
         lines += conflict_lines(conflict)
     for due in result.due:
-        lines.append(f"refinement is due: {due.series} tilt series with {due.species}: {due.reason}")
+        lines.append(f"refinement is due: {due.in_words}")
     return [*lines, _last_line(result)]
 
 
@@ -170,7 +171,8 @@ def _numbers_line(numbers: Numbers) -> str:
     if numbers.particles is not None:
         words.append(f"{numbers.particles} particles")
     if numbers.series is not None:
-        words.append(f"half-maps from {numbers.series} tilt series")
+        made = f"from {counted_items(numbers.series, numbers.types)}" if numbers.series else "as imported"
+        words.append(f"half-maps {made}")
     if numbers.parent is not None:
         words.append(f"parent {numbers.parent[:8]}")
     if numbers.who is not None:

@@ -156,7 +156,7 @@ def drop(
         list[str] | None, typer.Option("--species", help="Its maps and particles; repeatable.")
     ] = None,
     items: Annotated[
-        list[str] | None, typer.Option("--items", help="Models of this tilt series; repeatable.")
+        list[str] | None, typer.Option("--items", help="Models of this tilt series or stack; repeatable.")
     ] = None,
     older: Annotated[bool, typer.Option("--older", help="Arrays that only older commits need.")] = False,
     everything: Annotated[bool, typer.Option("--all", help="All arrays of the last commit.")] = False,

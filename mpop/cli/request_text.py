@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 MAX_ROWS = 20
 """Series that a table shows; the page and --json have them all."""
-ALONG = {"items": "tilt series", "sources": "of their sources", "jobs": "of the jobs that made it"}
+ALONG = {"items": "tilt series or stacks", "sources": "of their sources", "jobs": "of the jobs that made it"}
 WORDS = {"open": "opened", "update": "updated", "merge": "merged", "close": "closed"}
 
 
@@ -142,7 +142,7 @@ def merge_lines(done: MergedRequest) -> list[str]:
         lines.append("    their half-maps hold these particles until `mpop reconstruct` or `mpop refine`")
     if done.left:
         lines.append(f"{done.left} collisions stay")
-    lines += [f"refinement is due: {due.series} tilt series with {due.species}: {due.reason}" for due in done.due]
+    lines += [f"refinement is due: {due.in_words}" for due in done.due]
     return [*lines, f"request {done.request.id} is merged, in commit {done.commit[:10]}"]
 
 

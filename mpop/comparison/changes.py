@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from mpop.comparison.models import Quantity
 from mpop.comparison.particles import ParticleChange
+from mpop.records.models import SourceType
 
 Kind = Literal["added", "removed", "changed"]
 Settings = dict[str, tuple[Any, Any]]
@@ -15,7 +16,7 @@ Settings = dict[str, tuple[Any, Any]]
 
 @dataclass(frozen=True)
 class SeriesParticles:
-    """The particles of a species in one tilt series."""
+    """The particles of a species in one tilt series or stack."""
 
     item: str
     name: str
@@ -42,7 +43,7 @@ class SpeciesDifference:
 
 @dataclass(frozen=True)
 class ItemDifference:
-    """A tilt series. quantities: what of its model changed, and by how much."""
+    """A tilt series or a stack. quantities: what of its model changed, and by how much."""
 
     id: str
     name: str
@@ -52,11 +53,12 @@ class ItemDifference:
     model_changed: bool
     quantities: list[Quantity]
     settings: Settings
+    type: SourceType
 
 
 @dataclass(frozen=True)
 class SourceDifference:
-    """A source; its tilt series by name."""
+    """A source; its items by name."""
 
     id: str
     name: str
@@ -64,6 +66,7 @@ class SourceDifference:
     items_added: list[str]
     items_removed: list[str]
     settings: Settings
+    type: SourceType
 
 
 @dataclass(frozen=True)

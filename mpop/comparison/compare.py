@@ -26,7 +26,7 @@ from mpop.comparison.particles import Displacements, compare_particles, summaris
 from mpop.errors import MissingObjectError, NotFoundError
 from mpop.population import Population, typed
 from mpop.records.arrays import model_from_arrays, particles_from_arrays
-from mpop.records.models import ItemRecord, JobRecord, Record, SourceRecord, SpeciesHead, SpeciesPart
+from mpop.records.models import ItemRecord, JobRecord, Record, SourceRecord, SourceType, SpeciesHead, SpeciesPart
 from mpop.records.tilt_series import ParticleSet
 from mpop_store import ObjectStore
 from mpop_store.arrays.groups import group_objects, read_group
@@ -185,13 +185,23 @@ class _Both:
                 [self._item_name(one, self.after) for one in sorted(new - old)] if was else [],
                 [self._item_name(one, self.before) for one in sorted(old - new)] if now else [],
                 _settings(was, now, SOURCE_SETTINGS),
+                self._types[known["id"]],
             )
+
+    @cached_property
+    def _types(self) -> dict[str, SourceType]:
+        """Of the sources in either state, by id."""
+        return {
+            source.id: source.type
+            for at in (self.before, self.after)
+            for source in self.population.sources(at).values()
+        }
 
     def _item_name(self, item: str, at: str | None) -> str:
         return self.population.item(item, at).name
 
     def items(self, only: str | None) -> Iterator[ItemDifference]:
-        """Tilt series, their models by what changed in them."""
+        """Tilt series and stacks, their models by what changed in them."""
         for _, was, now in self.changed(ItemRecord, "items", 2):
             known = now or was
             if only is None or known["id"] == only:
@@ -206,6 +216,7 @@ class _Both:
                     bool(was and now) and was["model_object"] != now["model_object"],
                     quantities,
                     settings | more,
+                    self._types[known["source"]],
                 )
 
     @staticmethod

@@ -9,7 +9,7 @@ from itertools import chain, repeat
 
 from mpop.errors import NotFoundError
 from mpop.population import Population, record_path, typed
-from mpop.records.models import ItemRecord, JobRecord, SpeciesHead
+from mpop.records.models import ItemRecord, JobRecord, SourceType, SpeciesHead
 from mpop_store.git.repository import Commit, Repository
 
 
@@ -23,7 +23,7 @@ class SpeciesChange:
     particles: int
     version: str
     from_items: int
-    """Tilt series, or stacks, that contributed to its half-maps."""
+    """Tilt series, or stacks, that contributed to its half-maps; 0 for half-maps that were imported."""
     same_maps: bool = False
     """Whether its half-maps are those of before."""
 
@@ -50,6 +50,8 @@ class HistoryEntry:
     """The parents; in a list of some commits only, the nearest listed ancestors."""
     names: list[str] = field(default_factory=list)
     """Branches and tags at this commit."""
+    types: list[SourceType] = field(default_factory=list)
+    """Of the sources that there are at this commit, where a species changed."""
 
 
 def describe(population: Population, commit: Commit) -> HistoryEntry:
@@ -100,6 +102,7 @@ def describe(population: Population, commit: Commit) -> HistoryEntry:
         sorted(name for one in stacks for name in items[one]),
         sorted(f"{names.get(identity, identity)}@{version[:8]}" for identity, version in uses),
         job,
+        types=population.source_types(commit.id) if species else [],
     )
 
 

@@ -134,7 +134,7 @@ def edges(record: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
     if record.get("kind") == "species-part":
         yield "species", "species id", record.get("species", "")
         for item in record.get("particles", {}):
-            yield "tilt series", "item id", item
+            yield "series or stack", "item id", item
     if record.get("kind") == "source":
         for item in record.get("items", ()):
-            yield "tilt series", "item id", item
+            yield "series or stack", "item id", item

@@ -23,7 +23,7 @@ from mpop.jobs.reconstruct import reconstruct_species
 from mpop.jobs.refine import RefineParameters, refine
 from mpop.jobs.result_differences import ResultDifference, result_differences
 from mpop.population import Population, typed
-from mpop.records.models import FailedSeries, JobRecord, SpeciesHead, SpeciesRecord
+from mpop.records.models import FailedSeries, JobRecord, SourceType, SpeciesHead, SpeciesRecord
 from mpop.records.tilt_series import ParticleSet
 from mpop_hooks.objects_complete import references_of
 from mpop_store.arrays.groups import group_objects
@@ -47,11 +47,12 @@ class SpeciesAgain:
 
 @dataclass(frozen=True)
 class ItemAgain:
-    """A tilt series. quantities: of its model that came out otherwise."""
+    """A tilt series or a stack. quantities: of its model that came out otherwise."""
 
     name: str
     is_identical: bool
     quantities: list[Quantity]
+    type: SourceType
 
 
 @dataclass(frozen=True)
@@ -270,7 +271,8 @@ def _maps(
 def _item(population: Population, again: Population, path: str, commit: str) -> ItemAgain:
     identity = path.split("/")[-1].removesuffix(".json")
     old, new = population.item(identity, commit), again.item(identity)
+    kind = population.source(old.source, commit).type
     if old.model_object == new.model_object:
-        return ItemAgain(old.name, True, [])
-    change = compare_models(population.tilt_series(old), again.tilt_series(new))
-    return ItemAgain(old.name, False, change.quantities)
+        return ItemAgain(old.name, True, [], kind)
+    change = compare_models(population.model(old), again.model(new))
+    return ItemAgain(old.name, False, change.quantities, kind)

@@ -20,7 +20,7 @@ class Restored:
 def restore(population: Population, names: Sequence[str] = (), source: str = "HEAD") -> Restored:
     """Make what is named (names, ids or paths of records; none: everything) what it is in a commit.
 
-    A species brings its particles, a source its tilt series. What the commit does not have is taken out. Raises
+    A species brings its particles, a source its items. What the commit does not have is taken out. Raises
     NotFoundError for a name that neither the commit nor the working state knows, InputError for one with two
     meanings.
     """
@@ -41,7 +41,7 @@ def _paths(
     found = {name} if any(name in state for state in states) else _named(population, commit, states, changed, name)
     if not found:
         raise NotFoundError(
-            f"no species, tilt series, source or record {name!r}, neither here nor in {commit[:10]}"
+            f"no species, tilt series, stack, source or record {name!r}, neither here nor in {commit[:10]}"
         )
     if len(found) > 1:
         raise InputError(f"{name!r} may mean several things ({', '.join(sorted(found))}); give one of these paths")

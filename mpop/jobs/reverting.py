@@ -12,6 +12,7 @@ from typing import Any
 
 from mpop.errors import InputError, StateError
 from mpop.population import Population
+from mpop.words import item_noun
 from mpop_hooks import Proposal, check, nothing_lost, refusals
 from mpop_store.git.repository import Commit
 
@@ -82,11 +83,11 @@ def _refuse_later(
     if again:
         path = again[0]
         record = repository.read(path, commit.id if repository.find(path, commit.id) else parent)
-        raise _refusal(population, commit, path, f"{_called(record, path)} was changed again")
+        raise _refusal(population, commit, path, f"{_called(population, record, path)} was changed again")
     made = {path: repository.read(path, commit.id) for path, kind in changed.items() if kind != "D"}
-    versions = {str(record.get("version")): _called(record, path) for path, record in made.items()}
+    versions = {str(record.get("version")): _called(population, record, path) for path, record in made.items()}
     added = {
-        str(record["id"]): _called(record, path)
+        str(record["id"]): _called(population, record, path)
         for path, record in made.items()
         if changed[path] == "A" and "id" in record
     }
@@ -96,7 +97,9 @@ def _refuse_later(
             for edge in _edges(record):
                 if edge in versions or edge in added:
                     ground = versions.get(edge) or added[edge]
-                    raise _refusal(population, commit, path, f"{_called(record, path)} was made from {ground}")
+                    raise _refusal(
+                        population, commit, path, f"{_called(population, record, path)} was made from {ground}"
+                    )
 
 
 def _refusal(population: Population, commit: Commit, path: str, why: str) -> StateError:
@@ -114,8 +117,8 @@ def _edges(record: Record) -> Iterator[str]:
     yield from (str(record[field]) for field in ("source", "species", "job", "parent") if record.get(field))
 
 
-def _called(record: Record, path: str) -> str:
-    kind = str(record.get("kind", "record")).replace("item", "tilt series")
+def _called(population: Population, record: Record, path: str) -> str:
+    kind = str(record.get("kind", "record")).replace("item", item_noun(population.source_types()))
     if kind == "species-part":
         return f"a species' particles ({path})"
     return f"{kind} {record.get('name') or str(record.get('id', path))[:10]}"

@@ -206,7 +206,7 @@ def _finish_job(outcome: Outcome, parts: Parts, seconds: float) -> None:
                 "peak_GiB": round(peak_GiB(), 3),
                 "resolution_before_A": {name: one.resolution_A for name, one in before.items() if one is not None},
                 "resolution_after_A": {one.name: one.resolution_A for one in outcome.heads.values()},
-                "warnings": [f"{one.series} tilt series of {one.species}: {one.reason}" for one in outcome.due],
+                "warnings": [one.in_words for one in outcome.due],
             }
         )
     )

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from mpop.merging.three_way import Side
+from mpop.records.models import SourceType
 
 Way = Literal["ours", "theirs", "better", "both", "pool"]
 WAYS: tuple[Way, ...] = ("ours", "theirs", "better", "both", "pool")
@@ -18,7 +19,7 @@ class Numbers:
     resolution_A: of a species, its own. score: of a tilt series, what its refinement ended with; scores compare
     only when both sides refined against the same references. against_A: species name -> resolution of the
     half-maps that the series was refined against. particles: how many; of a tilt series of all species. series:
-    how many made the half-maps of a species.
+    how many made the half-maps of a species, 0 if they were imported; types: of their sources.
     who, when: of the commit that made this version.
     """
 
@@ -33,6 +34,7 @@ class Numbers:
     against_A: dict[str, float | None] = field(default_factory=dict)
     particles: int | None = None
     series: int | None = None
+    types: list[SourceType] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

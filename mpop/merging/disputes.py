@@ -9,6 +9,7 @@ from mpop.merging.snapshots import item_path
 from mpop.merging.species import SpeciesMerge
 from mpop.merging.three_way import Side
 from mpop.records.species import head_path
+from mpop.words import counted_items
 
 REMOVED = "removed on one side, changed on the other"
 
@@ -72,11 +73,12 @@ def _of_species(
     preview: bool,
 ) -> Conflict:
     three = merge.three
-    ours = species_numbers(three.ours, merge.id, known["ours"])
-    theirs = species_numbers(three.theirs, merge.id, known["theirs"])
+    ours = species_numbers(three.population, three.ours, merge.id, known["ours"])
+    theirs = species_numbers(three.population, three.theirs, merge.id, known["theirs"])
     head = merge.ours or merge.theirs
     assert head is not None
-    reasons = [f"{sum(moved.values())} particles in {len(moved)} tilt series moved on both sides"] if moved else []
+    places = counted_items(len(moved), three.source_types)
+    reasons = [f"{sum(moved.values())} particles in {places} moved on both sides"] if moved else []
     ways: tuple[Way, ...] = ("ours", "theirs", "better", "both")
     pool = None
     if merge.removed_by is not None:
@@ -91,7 +93,7 @@ def _of_species(
         name=head.name,
         reason=" and ".join(reasons),
         ways=ways,
-        base=species_numbers(three.base, merge.id, {}) if merge.base else None,
+        base=species_numbers(three.population, three.base, merge.id, {}) if merge.base else None,
         ours=ours,
         theirs=theirs,
         better=better_species(ours, theirs),

@@ -30,7 +30,7 @@ def makers(population: Population, side: Snapshot, base: str | None, paths: Coll
 
 
 def item_numbers(population: Population, side: Snapshot, item: str, known: Makers) -> Numbers:
-    """The numbers of a tilt series on one side."""
+    """The numbers of a tilt series or stack on one side."""
     record = side.item(item)
     if record is None:
         return Numbers(None)
@@ -50,7 +50,7 @@ def item_numbers(population: Population, side: Snapshot, item: str, known: Maker
     )
 
 
-def species_numbers(side: Snapshot, species: str, known: Makers) -> Numbers:
+def species_numbers(population: Population, side: Snapshot, species: str, known: Makers) -> Numbers:
     """The numbers of a species on one side."""
     record: SpeciesHead | None = side.species(species)
     if record is None:
@@ -67,6 +67,7 @@ def species_numbers(side: Snapshot, species: str, known: Makers) -> Numbers:
         resolution_A=record.resolution_A,
         particles=record.n_particles,
         series=record.n_items,
+        types=[] if side.commit is None else population.source_types(side.commit),
     )
 
 

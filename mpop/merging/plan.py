@@ -18,9 +18,10 @@ from mpop.merging.snapshots import Snapshot
 from mpop.merging.species import Three
 from mpop.merging.three_way import side_taken
 from mpop.population import Population
+from mpop.words import item_noun
 
 Relation = Literal["up to date", "fast-forward", "diverged", "unrelated"]
-KINDS = {"items": "tilt series", "species": "species", "sources": "source", "jobs": "job"}
+KINDS = {"species": "species", "sources": "source", "jobs": "job"}
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ def plan(
     """What merging the revision `theirs` into `ours` would do.
 
     base: the commit to merge from; their best common ancestor if not given. unrelated: allow two populations
-    without a common commit; tilt series meet by the content of their raw images. preview: compute what pooling
+    without a common commit; items meet by the content of their raw images. preview: compute what pooling
     each species in conflict would give, and whether it can be done. Raises NotFoundError or StateError.
     """
     repository = population.repository
@@ -81,7 +82,7 @@ def plan(
     if start is None and not unrelated:
         raise StateError(
             f"{theirs} shares no commit with this population; if both are about the same samples, "
-            "`--allow-unrelated` merges them by ids: tilt series meet by the content of their raw images"
+            "`--allow-unrelated` merges them by ids: items meet by the content of their raw images"
         )
     three = Three(population, *(Snapshot(population, commit) for commit in (start, here, there)))
     relation: Relation = "unrelated" if start is None else "diverged"
@@ -108,16 +109,22 @@ def _incoming(three: Three, parts: Parts) -> Incoming:
     found: dict[str, dict[str, set[str]]] = {"new": {}, "changed": {}, "removed": {}}
     for path in sorted(parts.taken):
         folder, words = path.split("/")[0], path.split("/")
-        if folder not in KINDS or (folder == "species" and len(words) > 2):
+        if folder not in ("items", *KINDS) or (folder == "species" and len(words) > 2):
             continue
         before, after = three.ours.raw(path), three.theirs.raw(path)
         how = "new" if before is None else "removed" if after is None else "changed"
         record = after or before or {}
         name = str(record.get("name") or record.get("verb") or record.get("id"))
-        found[how].setdefault(KINDS[folder], set()).add(name)
+        kind = KINDS.get(folder) or _item_noun(three, str(record["source"]))
+        found[how].setdefault(kind, set()).add(name)
     return Incoming(
         **{how: {kind: sorted(names) for kind, names in kinds.items()} for how, kinds in found.items()}
     )
+
+
+def _item_noun(three: Three, source: str) -> str:
+    found = three.theirs.source(source) or three.ours.source(source)
+    return item_noun([found.type] if found else [])
 
 
 def _renamed(parts: Parts) -> list[str]:
@@ -150,7 +157,7 @@ def _clashing_names(three: Three, parts: Parts) -> list[str]:
 
 
 def _clashing_series(three: Three, parts: Parts) -> list[str]:
-    """New tilt series under the name of another one in a source of the same name."""
+    """New items under the name of another one in a source of the same name."""
     repository = three.population.repository
     new = [
         path
@@ -158,7 +165,7 @@ def _clashing_series(three: Three, parts: Parts) -> list[str]:
         if path.startswith(("items/", "sources/")) and three.ours.raw(path) is None
     ]
     notes = []
-    for folder, noun in (("sources/", "sources"), ("items/", "tilt series")):
+    for folder, noun in (("sources/", "sources"), ("items/", item_noun(three.source_types, True))):
         incoming = [three.theirs.raw(path) for path in new if path.startswith(folder)]
         names = {str(record["name"]) for record in incoming if record is not None}
         if not names:

@@ -11,6 +11,7 @@ from mpop.merging.joining import particle_count
 from mpop.merging.pooling import ItemOf, PoolPlan, fsc_columns, plan_pool, pool
 from mpop.merging.species import UNWRITTEN, SpeciesMerge
 from mpop.merging.three_way import Side
+from mpop.words import counted_items
 
 
 def preview_pool(merge: SpeciesMerge, item_of: ItemOf, item_sides: Mapping[str, Side]) -> PoolPreview:
@@ -27,8 +28,8 @@ def preview_pool(merge: SpeciesMerge, item_of: ItemOf, item_sides: Mapping[str, 
     found = PoolPreview(True, "", ours, theirs, rotation_deg=angle, shift_A=distance)
     if plan.reread:
         reason = (
-            f"the raw images of {len(plan.reread)} tilt series must be read again; `--resolve "
-            f"species/{merge.id}=pool` does it"
+            f"the raw images of {counted_items(len(plan.reread), merge.three.source_types)} must be read again; "
+            f"`--resolve species/{merge.id}=pool` does it"
         )
         return replace(found, reason=reason, reread=len(plan.reread))
     reason = f"the two maps lie alike to {plan.frame.displacement_A:.2f} A; no raw image is needed"

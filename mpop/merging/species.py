@@ -16,7 +16,7 @@ from mpop.merging.snapshots import Snapshot
 from mpop.merging.three_way import Side, side_taken, value_taken
 from mpop.population import Population
 from mpop.records.arrays import particles_from_arrays
-from mpop.records.models import SpeciesHead
+from mpop.records.models import SourceType, SpeciesHead
 from mpop.records.tilt_series import ParticleSet
 from mpop_store.arrays.groups import read_group
 
@@ -37,6 +37,12 @@ class Three:
     def of(self, side: Side) -> Snapshot:
         """The commit of a side."""
         return self.ours if side == "ours" else self.theirs
+
+    @cached_property
+    def source_types(self) -> list[SourceType]:
+        """The types of source that either side has, sorted: what an item may be."""
+        commits = [one.commit for one in (self.ours, self.theirs) if one.commit is not None]
+        return sorted({kind for commit in commits for kind in self.population.source_types(commit)})
 
 
 @dataclass(frozen=True)

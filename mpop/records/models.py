@@ -12,6 +12,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+SourceType = Literal["tilt-series", "particle-stack"]
+
 
 class Record(BaseModel):
     """Base of all records: unknown fields are refused, values do not change in place."""
@@ -44,7 +46,7 @@ class SourceRecord(Record):
     kind: Literal["source"] = "source"
     id: str
     name: str
-    type: Literal["tilt-series", "particle-stack"] = "tilt-series"
+    type: SourceType = "tilt-series"
     pixel_size_A: float
     image_shape: tuple[int, int]
     """Rows, columns of a tilt image, or of a particle image."""

@@ -322,8 +322,9 @@ def test_what_is_off_is_told_in_numbers() -> None:
                 same_job=False,
                 species=[SpeciesAgain("ribosome", False, 12.0, 12.5, maps, moved)],
                 items=[
-                    ItemAgain("TS_1", False, [Quantity("image warp", "A", 0.25, 0.5)]),
-                    ItemAgain("TS_2", True, []),
+                    ItemAgain("TS_1", False, [Quantity("image warp", "A", 0.25, 0.5)], "tilt-series"),
+                    ItemAgain("TS_2", True, [], "tilt-series"),
+                    ItemAgain("mic", False, [], "particle-stack"),
                 ],
                 result=[
                     ResultDifference("b_factor_A2", -80.0, -80.00001, 1.25e-7),
@@ -349,6 +350,7 @@ def test_what_is_off_is_told_in_numbers() -> None:
         "    verdict: nothing, recorded Even.",
         "tilt series TS_1",
         "    image warp: RMS 0.25 A, at most 0.5 A",
+        "stack mic",
         "failed this time: TS_3: gone",
         "environment: numpy was 1, is 2",
     ]
@@ -370,7 +372,7 @@ def test_what_is_off_is_told_in_numbers() -> None:
         (("tag", "v", "nowhere"), 3, "no commit"),
         (("restore",), 2, "name what to restore, or say --all"),
         (("restore", "TS_1", "--all"), 2, "name what to restore"),
-        (("restore", "TS_9"), 3, "no species, tilt series, source or record 'TS_9'"),
+        (("restore", "TS_9"), 3, "no species, tilt series, stack, source or record 'TS_9'"),
         (("revert", "nowhere"), 3, "no commit"),
         (("revert", "HEAD"), 4, "is the first one"),
         (("undo", "99"), 3, "there is no operation 99"),

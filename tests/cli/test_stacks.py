@@ -38,10 +38,16 @@ def test_from_relion_and_back(data: Path, tmp_path: Path) -> None:
         mpop("-C", here, "--threads", "1", "refine", "--iterations", "1", "--prior", "none", "--json")
     )
     assert told["jobs"][0]["parameters"]["prior"] == "none"
-    assert "molecule" in mpop("-C", here, "diff", "HEAD~1", "HEAD")
+    words = mpop("-C", here, "diff", "HEAD~1", "HEAD")
+    assert "species molecule: " in words
+    assert "\nstack particles\n" in words and "tilt series" not in words
+    assert "(from 1 stack)" in mpop("-C", here, "log", "--graph")
     mpop("-C", here, "export", "relion", str(tmp_path / "out"))
     assert (tmp_path / "out/molecule_particles.star").is_file()
     mpop("-C", here, "verify")  # or it ends with another code
+    assert "no stack 'x' in this population (there are: particles)" in mpop(
+        "-C", here, "log", "--item", "x", code=3
+    )
 
 
 @pytest.mark.parametrize("prior", ["isotropic", "denoise"])

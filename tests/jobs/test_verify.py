@@ -125,7 +125,7 @@ def test_a_version_that_does_not_follow_is_found(population: Population) -> None
         (f"species/{'a' * 16}/11.json", {"item_versions": {"1" * 16: "f" * 64}}, "contribution"),
         (f"items/11/{'1' * 16}.json", {"species_versions": {"a" * 16: "f" * 64}}, "reference"),
         (f"items/11/{'1' * 16}.json", {"source": "f" * 16}, "source"),
-        (f"sources/{'5' * 16}.json", {"items": ["f" * 16]}, "tilt series"),
+        (f"sources/{'5' * 16}.json", {"items": ["f" * 16]}, "series or stack"),
     ],
 )
 def test_an_edge_that_leads_nowhere_is_found(population: Population, path: str, fields: dict, edge: str) -> None:

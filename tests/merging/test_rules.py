@@ -404,7 +404,7 @@ def test_a_pass_is_due_when_models_and_maps_come_from_two_sides(population: Popu
     fork(population, (refine_item("TS_2", 1.0),), (new_maps(4, 8.0), add_species("c" * 16, "x")))
     result = merge(population, "theirs")
     assert [(one.species, one.series) for one in result.due] == [("ribosome", 1), ("x", 1)]
-    assert "refinement is due: 1 tilt series of ribosome" in population.repository.show().message
+    assert "refinement is due: 1 tilt series with ribosome" in population.repository.show().message
 
 
 def test_nothing_is_due_when_one_side_did_it_all(population: Population) -> None:
