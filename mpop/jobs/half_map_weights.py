@@ -6,7 +6,7 @@ them are taken for the ones that they were made of.
 
 from __future__ import annotations
 
-import contextlib
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,15 +21,24 @@ from mpop.records.models import SpeciesRecord
 from mpop.refinement.reconstruction import SpeciesTarget, add_series
 from mpop.refinement.views import ParticleView
 
-Weights = tuple[NDArray[np.float32], NDArray[np.float32]]
-
 UNUSABLE = (InputError, RefinementError, MissingObjectError, DamagedObjectError)
 """What is wrong with one series and no reason to stop; a full disk is not among them."""
 
 
-def half_map_weights(population: Population, species: SpeciesRecord, threads: int, progress: Progress) -> Weights:
-    """`mpop.maps.reconstruction.coefficient_weights` of either half. What cannot be read is passed over."""
+@dataclass(frozen=True)
+class HalfMapWeights:
+    """`mpop.maps.reconstruction.coefficient_weights` of either half. warnings: of what they are without."""
+
+    halves: tuple[NDArray[np.float32], NDArray[np.float32]]
+    warnings: list[str] = field(default_factory=list)
+
+
+def half_map_weights(
+    population: Population, species: SpeciesRecord, threads: int, progress: Progress
+) -> HalfMapWeights:
+    """The weights of a species' half-maps. Items that cannot be read are passed over, and named."""
     total = empty_target(species)
+    warnings: list[str] = []
     made_of = species.item_versions or species.particles
     states = [
         SeriesState.load(population, item, [species])
@@ -44,12 +53,17 @@ def half_map_weights(population: Population, species: SpeciesRecord, threads: in
                 half.add(part)
             continue
         for number, state in enumerate(members, start=1):
-            with contextlib.suppress(*UNUSABLE):
+            try:
                 _add(population, species, state, total, threads)
+            except UNUSABLE as error:
+                warnings.append(
+                    f"{state.item.name}: not all of its views of {species.name} could be weighed, the prior goes "
+                    f"without the others: {error}"
+                )
             progress("weigh views", number, len(members))
     matrices = symmetry_matrices(species.symmetry)
     half1, half2 = (coefficient_weights(half, matrices) for half in total.halves)
-    return half1, half2
+    return HalfMapWeights((half1, half2), warnings)
 
 
 def _add(

@@ -129,7 +129,7 @@ def refine(
         chosen = select(population, parameters.species, parameters.sources)
         for item in chosen.items:
             series.setdefault(item.id, _open_series(population, item, chosen, parameters.groups))
-        references = _references(population, chosen.species, parameters.prior, threads, progress)
+        references, warnings = _references(population, chosen.species, parameters.prior, threads, progress)
         if not any(references.values()):
             if iteration > 1:
                 break  # nothing left to compare with; the last commit tells
@@ -140,6 +140,7 @@ def refine(
         label = f"iteration {iteration}/{parameters.iterations}"
         search = parameters.search(iteration)
         done = _refine_all(population, chosen, series, references, search, device, threads, label, progress)
+        done.warnings[:0] = warnings
         others = _other_series(population, chosen, done)
         states = [series[item.id].state for item in chosen.items if item.id in done.scores] + others
         rebuilt = rebuild(population, chosen.species, states, threads, progress)
@@ -194,19 +195,29 @@ def _open_series(population: Population, item: ItemRecord, chosen: Selection, gr
 
 def _references(
     population: Population, species: Sequence[SpeciesRecord], prior: Prior, threads: int, progress: Progress
-) -> dict[str, SpeciesReference | None]:
-    """The current half-maps of every species through the prior; None for those that agree nowhere."""
+) -> tuple[dict[str, SpeciesReference | None], list[str]]:
+    """The half-maps of every species through the prior, None for those that agree nowhere; and warnings."""
     references: dict[str, SpeciesReference | None] = {}
+    warnings: list[str] = []
     for one in species:
         maps = population.maps(one)
         half1, half2, mask = maps["half1"], maps["half2"], maps["mask"]
         report = fsc_report(half1, half2, mask, one.pixel_size_A)
         denoiser = stored_denoiser(population, one) if prior == "denoise" else None
         weights = half_map_weights(population, one, threads, progress) if prior == "isotropic" else None
+        warnings += weights.warnings if weights else []
         references[one.id] = prepare_species(
-            half1, half2, mask, report, one.diameter_A, one.pixel_size_A, prior, denoiser, weights
+            half1,
+            half2,
+            mask,
+            report,
+            one.diameter_A,
+            one.pixel_size_A,
+            prior,
+            denoiser,
+            weights and weights.halves,
         )
-    return references
+    return references, warnings
 
 
 def _refine_all(

@@ -297,12 +297,13 @@ def test_weights_of_imported_half_maps_are_those_that_a_reconstruction_keeps(tin
     species = population.one_species("asymmetric")
     lost = raw_images(population, "TS_02")
     imported = half_map_weights(population, species, 2, silent)
+    assert not imported.warnings
     reconstruct_species(population, threads=2)
     species = population.one_species("asymmetric")
     for path in lost:
         path.unlink()
     kept = half_map_weights(population, species, 2, silent)
-    for one, other in zip(imported, kept, strict=True):
+    for one, other in zip(imported.halves, kept.halves, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-5)
 
 
@@ -310,4 +311,11 @@ def test_lost_series_weigh_nothing_before_the_first_iteration(tiny_world) -> Non
     population = tiny_world.population
     raw_images(population, "TS_02")[0].unlink()
     result = refine(population, replace(QUICK, prior="isotropic"), threads=2)
-    assert [failure.name for failure in result.jobs[0].failed] == ["TS_02"]
+    (job,) = result.jobs
+    assert [failure.name for failure in job.failed] == ["TS_02"]
+    names = sorted(one.name for one in population.species().values())
+    told = [line for line in job.warnings if "could be weighed" in line]
+    assert [line.split(", the prior")[0] for line in sorted(told)] == [
+        f"TS_02: not all of its views of {name} could be weighed" for name in names
+    ]
+    assert all("is gone" in line for line in told)
