@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from mpop.cli import context
-from mpop.cli.context import JsonOption, angstrom, emit
+from mpop.cli.context import JsonOption, angstrom
 from mpop.cli.map_arguments import (
     AngpixOption,
     MapsArgument,
@@ -18,8 +18,8 @@ from mpop.cli.map_arguments import (
     command_line,
     examples,
     made_folder,
-    outcome,
     read_maps,
+    tell,
 )
 from mpop_store.errors import InputError
 
@@ -91,8 +91,7 @@ def denoise(
         folder = made_folder(out)
         written = job.write_files(found, folder)
         files = [write_report(folder, found, command_line()), folder / "report.json", *written]
-    text = "\n".join([*_lines(found.numbers), *outcome(given.species is not None, commit, files)])
-    emit("denoise", {**found.numbers, "commit": commit, "files": files}, text)
+    tell("denoise", found.numbers, _lines(found.numbers), given.species is not None, commit, files)
 
 
 def _lines(found: dict[str, Any]) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from mpop.cli import context
-from mpop.cli.context import JsonOption, angstrom, emit
+from mpop.cli.context import JsonOption, angstrom
 from mpop.cli.map_arguments import (
     AngpixOption,
     MapsArgument,
@@ -18,8 +18,8 @@ from mpop.cli.map_arguments import (
     command_line,
     examples,
     made_folder,
-    outcome,
     read_maps,
+    tell,
 )
 from mpop_store.errors import InputError
 
@@ -92,8 +92,7 @@ def fsc(
         written = job.write_files(result, folder)
         files = [write_report(folder, result, command_line()), folder / "report.json", *written]
     numbers = job.numbers(result)
-    lines = [*_lines(numbers), *outcome(given.species is not None, commit, files)]
-    _print("fsc", numbers, commit, files, lines)
+    tell("fsc", numbers, _lines(numbers), given.species is not None, commit, files)
 
 
 def _compare(
@@ -136,15 +135,8 @@ def _compare(
     lines = [
         _row(angstrom(numbers["resolution_at_half_A"]), f"FSC with the {result.against} = 0.5"),
         _row(angstrom(numbers["resolution_at_half_unmasked_A"]), "FSC = 0.5 without a mask"),
-        *outcome(species is not None, commit, files),
     ]
-    _print("map-fsc", numbers, commit, files, lines)
-
-
-def _print(schema: str, numbers: dict[str, Any], commit: str | None, files: list[Path], lines: list[str]) -> None:
-    for warning in numbers["warnings"]:
-        context.warn(warning)
-    emit(schema, {**numbers, "commit": commit, "files": files}, "\n".join(lines))
+    tell("map-fsc", numbers, lines, species is not None, commit, files)
 
 
 def _row(value: str, what: str) -> str:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from mpop.cli import context
-from mpop.cli.context import JsonOption, angstrom, emit
+from mpop.cli.context import JsonOption, angstrom
 from mpop.cli.map_arguments import (
     AngpixOption,
     MapsArgument,
@@ -18,8 +18,8 @@ from mpop.cli.map_arguments import (
     command_line,
     examples,
     made_folder,
-    outcome,
     read_maps,
+    tell,
 )
 
 EXAMPLES = examples(
@@ -64,10 +64,7 @@ def fsc3d(
         result, commit = job.directional_resolution_of_species(context.population(), given, half_angle)
     numbers = job.numbers(result)
     files = [] if out is None else _write(out, result, report, command_line())
-    for warning in numbers["warnings"]:
-        context.warn(warning)
-    text = "\n".join([*_lines(numbers), *outcome(given.species is not None, commit, files)])
-    emit("fsc3d", {**numbers, "commit": commit, "files": files}, text)
+    tell("fsc3d", numbers, _lines(numbers), given.species is not None, commit, files)
 
 
 def _write(out: Path, result: Any, report: bool, command: str) -> list[Path]:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from mpop.cli import context
-from mpop.cli.context import JsonOption, angstrom, emit
+from mpop.cli.context import JsonOption, angstrom
 from mpop.cli.map_arguments import (
     AngpixOption,
     MapsArgument,
@@ -18,8 +18,8 @@ from mpop.cli.map_arguments import (
     command_line,
     examples,
     made_folder,
-    outcome,
     read_maps,
+    tell,
 )
 
 EXAMPLES = examples(
@@ -79,5 +79,4 @@ def local_resolution(
             f"{angstrom(numbers['resolution_A']):>12}  of the whole, corrected FSC = 0.143",
             f"{100 * numbers['unresolved_fraction']:>10.1f} %  of the mask is not resolved",
         ]
-    lines += outcome(given.species is not None, commit, files)
-    emit("local-resolution", {**numbers, "commit": commit, "files": files}, "\n".join(lines))
+    tell("local-resolution", numbers, lines, given.species is not None, commit, files)

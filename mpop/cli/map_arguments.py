@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -87,11 +87,27 @@ def command_line() -> str:
     return shlex.join(["mpop", *sys.argv[1:]])
 
 
-def outcome(of_species: bool, commit: str | None, files: Sequence[Path]) -> list[str]:
-    """The last lines of a command's text: what was committed, and the report or else the files.
+def tell(
+    schema: str,
+    numbers: Mapping[str, Any],
+    lines: Sequence[str],
+    of_species: bool,
+    commit: str | None,
+    files: Sequence[Path],
+) -> None:
+    """Print the result of a command on maps, and its warnings, which numbers may hold.
 
-    commit: None where there is nothing to commit to, or nothing new.
+    lines: the numbers in words. commit: None where there is nothing to commit to, or nothing new. files: what was
+    written, the report first.
     """
+    for warning in numbers.get("warnings", ()):
+        context.warn(warning)
+    text = "\n".join([*lines, *_outcome(of_species, commit, files)])
+    context.emit(schema, {**numbers, "commit": commit, "files": files}, text)
+
+
+def _outcome(of_species: bool, commit: str | None, files: Sequence[Path]) -> list[str]:
+    """What was committed, and the report or else the files."""
     lines = []
     if commit is not None:
         lines.append(f"Committed as {commit[:10]}")

@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from mpop.cli import context
-from mpop.cli.context import JsonOption, emit
-from mpop.cli.map_arguments import OutOption, check_out, command_line, examples, made_folder, outcome
+from mpop.cli.context import JsonOption
+from mpop.cli.map_arguments import OutOption, check_out, command_line, examples, made_folder, tell
 from mpop.words import counted
 from mpop_store.errors import InputError
 
@@ -74,8 +74,7 @@ def orientations(
 
         folder = made_folder(out)
         files = [write_report(folder, found, command_line()), folder / "report.json"]
-    text = "\n".join([*_lines(numbers), *outcome(not of_table, commit, files)])
-    emit("orientations", {**numbers, "commit": commit, "files": files}, text)
+    tell("orientations", numbers, _lines(numbers), not of_table, commit, files)
 
 
 def _lines(numbers: dict) -> list[str]:

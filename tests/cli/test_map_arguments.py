@@ -13,11 +13,13 @@ from gapped_maps import half_maps, with_maps
 from typer.main import get_command
 from typer.testing import CliRunner
 
+from mpop.cli import context
 from mpop.cli.main import app
-from mpop.cli.map_arguments import check_out, outcome
+from mpop.cli.map_arguments import check_out, tell
 from mpop.errors import InputError
 from mpop.formats.images import write_map
 
+REPORT, VOLUME = Path("out/report.html"), Path("out/fsc3d.mrc")
 VERBS = ("fsc", "fsc3d", "local-resolution", "orientations", "correct", "denoise")
 
 
@@ -76,17 +78,32 @@ def test_a_folder_and_a_missing_file_are_told_apart(words: tuple[str, ...], mess
         run(tmp_path, *words)
 
 
-def test_the_end_of_the_text_says_what_was_committed_and_where_the_report_is() -> None:
-    report, volume = Path("out/report.html"), Path("out/fsc3d.mrc")
-    assert outcome(False, None, []) == []
-    assert outcome(True, "0123456789abcdef", [report, volume]) == [
-        "Committed as 0123456789",
-        "Report: out/report.html",
-    ]
-    assert outcome(True, None, [volume]) == [
-        "Nothing to commit: HEAD holds the result of this very job",
-        "Written: out/fsc3d.mrc",
-    ]
+@pytest.mark.parametrize(
+    ("of_species", "commit", "files", "last"),
+    [
+        (False, None, [], []),
+        (True, "0123456789abcdef", [REPORT, VOLUME], ["Committed as 0123456789", "Report: out/report.html"]),
+        (
+            True,
+            None,
+            [VOLUME],
+            ["Nothing to commit: HEAD holds the result of this very job", "Written: out/fsc3d.mrc"],
+        ),
+    ],
+)
+def test_the_end_of_the_text_says_what_was_committed_and_where_the_report_is(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    of_species: bool,
+    commit: str | None,
+    files: list[Path],
+    last: list[str],
+) -> None:
+    monkeypatch.setattr(context, "options", context.Options())
+    tell("fsc3d", {"warnings": ["too few views"]}, ["Even."], of_species, commit, files)
+    said = capsys.readouterr()
+    assert said.out.splitlines() == ["Even.", *last]
+    assert said.err == "mpop: warning: too few views\n"
 
 
 def test_a_report_is_signed_with_the_whole_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
