@@ -1,7 +1,8 @@
 """What a map job on a species leaves behind: one commit with a job record, its numbers and its arrays.
 
 A job is a pure function of its verb, parameters, seed and inputs, and its id is their hash. So a job that was done
-before, on this very version of the species, is found by its id, and need not run again:
+before, on this version of the species or on one that differs in nothing but its denoiser, is found by its id, and
+need not run again:
 
     analysis = Analysis.of(population, maps.species, "fsc3d", {"cone_deg": 20.0})
     if analysis.before is None:
@@ -11,8 +12,10 @@ before, on this very version of the species, is found by its id, and need not ru
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import chain
 from typing import Any
 
 from numpy.typing import NDArray
@@ -22,6 +25,9 @@ from mpop.jobs.environment import peak_GiB, software_versions
 from mpop.jobs.recording import job_id
 from mpop.population import Population, record_path, typed, versioned
 from mpop.records.models import JobRecord, SpeciesRecord
+
+NOT_MEASURED = {"denoiser_object", "job", "parent", "merged", "version", "derived"}
+"""Fields of a species that say nothing of its maps and particles."""
 
 
 @dataclass(frozen=True)
@@ -78,13 +84,37 @@ class Analysis:
         )
         return cls(population, species, head, job.model_copy(update={"id": job_id(job)}))
 
-    @property
+    @cached_property
     def before(self) -> JobRecord | None:
-        """The record of this very job, if HEAD holds it."""
-        path = record_path(self.planned)
-        if self.population.repository.find(path, self.head) is None:
+        """The record of this very job, if HEAD holds it. Not for jobs that go on from the denoiser."""
+        for version in chain([self.species.version], self._same_maps()):
+            job = self.planned.model_copy(update={"inputs": {record_path(self.species): version}})
+            found = self._job(job_id(job))
+            if found is not None:
+                return found
+        return None
+
+    def _job(self, identity: str | None) -> JobRecord | None:
+        """A job by its id, if HEAD holds it."""
+        path = f"jobs/{identity[:2]}/{identity}.json" if identity else ""
+        if not path or self.population.repository.find(path, self.head) is None:
             return None
         return typed(JobRecord, path, self.population.repository.read(path, self.head))
+
+    def _same_maps(self) -> Iterator[str]:
+        """Versions from before the denoiser was trained, newest first, alike in all that a measurement reads."""
+        maker = self._job(self.species.job)
+        if maker is None or maker.verb != "denoise":
+            return
+        repository, path = self.population.repository, record_path(self.species)
+        measured = _measured(repository.read(path, self.head))
+        for commit in repository.log(self.head):
+            if commit.changed.get(path, "D") == "D":
+                continue
+            record = repository.read(path, commit.id)
+            if _measured(record) != measured:
+                return
+            yield record["version"]
 
     def commit(
         self,
@@ -118,3 +148,8 @@ class Analysis:
     def _next_version(self, changed: Mapping[str, Any], job: JobRecord) -> SpeciesRecord:
         update = {**changed, "job": job.id, "parent": self.species.version, "merged": []}
         return versioned(self.species.model_copy(update=update))
+
+
+def _measured(species: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a species' record a measurement may read."""
+    return {name: value for name, value in species.items() if name not in NOT_MEASURED}

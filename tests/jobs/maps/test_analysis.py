@@ -12,7 +12,7 @@ from mpop.errors import StateError
 from mpop.exchange.cloning import clone
 from mpop.jobs.maps.analysis import Analysis
 from mpop.jobs.verify import verify
-from mpop.population import Population
+from mpop.population import Population, versioned
 from mpop.records.models import SpeciesRecord
 from mpop_store.objects.collection import collect
 
@@ -49,6 +49,23 @@ def test_the_same_job_on_the_same_version_is_found(population: Population) -> No
     assert again.id == done.job.id
     other = Analysis.of(population, only_species(population), "fsc3d", {"cone_deg": 10.0})
     assert other.before is None
+
+
+def test_a_new_denoiser_changes_nothing_that_other_jobs_read(population: Population) -> None:
+    def measured() -> str | None:
+        found = Analysis.of(population, only_species(population), "fsc3d", {"cone_deg": 20.0}).before
+        return None if found is None else found.id
+
+    done = Analysis.of(population, only_species(population), "fsc3d", {"cone_deg": 20.0}).commit({}, {}, "")
+    for seed in range(2):
+        group = population.write_group({"weights": np.full(3, seed)})
+        trained = Analysis.of(population, only_species(population), "denoise", {}, seed)
+        trained.commit({}, {}, "trained", changed={"denoiser_object": group})
+        assert measured() == done.job.id
+    species = only_species(population)
+    population.stage([versioned(species.model_copy(update={"diameter_A": 300.0}))])
+    population.commit("Another diameter")
+    assert measured() is None
 
 
 def test_a_job_may_set_fields_of_its_species(population: Population) -> None:
