@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from mpop.errors import InputError
+from mpop_store.hashing import hash_bytes
+from mpop_store.machines import SILENCE_S, this_machine
 
 
 def require_file(path: Path) -> None:
@@ -21,9 +25,13 @@ def require_file(path: Path) -> None:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` that takes its name when the block ends well and is gone when not."""
+    """A temporary path beside `path` that takes its name when the block ends well and is gone when not.
+
+    What a process that was killed left of the same file is removed.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    _remove_leftovers(path)
+    temporary = path.with_name(f".{path.name}.{_machine()}.{os.getpid()}.tmp")
     try:
         yield temporary
         os.replace(temporary, path)
@@ -33,6 +41,33 @@ def replacing(path: Path) -> Iterator[Path]:
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _remove_leftovers(path: Path) -> None:
+    """The temporary files of dead processes, as far as can be known: of other machines, only silence tells."""
+    for left in path.parent.glob(f"{glob.escape(f'.{path.name}')}.*.*.tmp"):
+        machine, pid = left.name.split(".")[-3:-1]
+        with suppress(OSError):  # another process is cleaning too
+            if machine == _machine() and pid.isdecimal():
+                dead = not _is_alive(int(pid))
+            else:
+                dead = time.time() - left.stat().st_mtime > SILENCE_S
+            if dead:
+                left.unlink()
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # somebody else's
+        return True
+    return True
+
+
+def _machine() -> str:
+    return hash_bytes(this_machine().encode())[:8]
 
 
 @contextmanager

@@ -16,17 +16,15 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from mpop_store.errors import DamagedObjectError, InputError, StoreError
 from mpop_store.hashing import canonical_json, parse_json, version_of
+from mpop_store.machines import SILENCE_S, this_machine
 from mpop_store.objects.loose import open_regular
 
 HEARTBEAT_S = 60.0
-SILENCE_S = 3600.0
-"""A lease of another machine that has not been touched for so long belongs to a dead process."""
 LARGEST = 2**16
 """Bytes of a lease's file that are read."""
 SAME_START_S = 60.0
@@ -81,7 +79,10 @@ class Leases:
             temporary.touch()
             started = temporary.stat().st_mtime
             lease = Lease(identity, purpose, socket.gethostname(), os.getpid(), started)
-            record: dict[str, Any] = vars(lease) | {"machine": _machine(), "process_started": _start_of(lease.pid)}
+            record: dict[str, Any] = vars(lease) | {
+                "machine": this_machine(),
+                "process_started": _start_of(lease.pid),
+            }
             temporary.write_bytes(canonical_json(record | {"version": version_of(record)}))
             os.replace(temporary, path)
         finally:
@@ -133,7 +134,7 @@ def _read(identity: str, content: bytes) -> tuple[Lease, bool | None]:
         process_started = float(record["process_started"])
     except (ValueError, TypeError, KeyError, InputError):
         return Lease(identity, "unknown", "unknown", 0, 0.0), None
-    if record["machine"] != _machine():
+    if record["machine"] != this_machine():
         return lease, None
     now_there = _start_of(pid)
     return lease, now_there is None or abs(now_there - process_started) > SAME_START_S
@@ -153,14 +154,3 @@ def _start_of(pid: int) -> float | None:
         return psutil.Process(pid).create_time()
     except psutil.NoSuchProcess:
         return None
-
-
-@cache
-def _machine() -> str:
-    """What tells this machine, since it was booted, and its table of processes from all others."""
-    parts = [socket.gethostname()]
-    for source in ("/proc/sys/kernel/random/boot_id", "/proc/self/ns/pid"):
-        with contextlib.suppress(OSError):
-            path = Path(source)
-            parts.append(os.readlink(path) if path.is_symlink() else path.read_text().strip())
-    return " ".join(parts)
