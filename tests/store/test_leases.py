@@ -15,8 +15,8 @@ import pytest
 
 from mpop_store import StoreError, version_of
 from mpop_store.hashing import canonical_json
-from mpop_store.objects import leases
 from mpop_store.machines import SILENCE_S
+from mpop_store.objects import leases
 from mpop_store.objects.leases import Leases
 
 
