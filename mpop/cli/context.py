@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from mpop.population import Population
 
 INTERRUPTED = 130
-INTERRUPTED_LINE = "interrupted; everything committed before is safe"
 
 USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[2]
 """click's base class of errors in a command line; typer brings its own copy of click and does not name it."""
@@ -42,12 +41,13 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JS
 
 @dataclass
 class Options:
-    """The global options of this call, and whether it was interrupted."""
+    """The global options of this call, whether it opened a population, and whether it was interrupted."""
 
     directory: Path = Path(".")
     json: bool = False
     device: str = "auto"
     threads: int | None = None
+    in_population: bool = False
     interrupted: bool = False
 
 
@@ -58,6 +58,7 @@ def population() -> Population:
     """The population chosen by -C or the current folder."""
     from mpop.population import Population
 
+    options.in_population = True
     return Population.open(options.directory)
 
 
@@ -125,11 +126,17 @@ def _run(app: Callable[[], Any]) -> NoReturn:
         _fail("out of memory", 1)
     except Exception as error:
         if options.interrupted:  # libraries of C make other errors of Ctrl-C while they are imported
-            _fail(INTERRUPTED_LINE, INTERRUPTED)
+            _fail(_interrupted(), INTERRUPTED)
         _fail(f"internal error: {type(error).__name__}: {error} (traceback in {_keep_traceback()})", 1)
     if code == INTERRUPTED:  # typer makes this of Ctrl-C
-        _fail(INTERRUPTED_LINE, INTERRUPTED)
+        _fail(_interrupted(), INTERRUPTED)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _interrupted() -> str:
+    if options.in_population:
+        return "interrupted; everything committed before is safe"
+    return "interrupted; no file is left half written, and those of earlier calls are still there"
 
 
 def _heed_interrupts() -> None:

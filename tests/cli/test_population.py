@@ -171,6 +171,21 @@ def test_ctrl_c_and_the_end_of_a_queue_s_time_are_one_line(population: Populatio
     assert stderr == "mpop: error: interrupted; everything committed before is safe\n"
 
 
+def test_ctrl_c_in_a_command_on_files_speaks_of_files(tmp_path: Path) -> None:
+    stop = "def fail(*a, **k): raise KeyboardInterrupt\n"
+    stop += "import mpop.jobs.maps.input as i; i.from_files = fail\n"
+    done = subprocess.run(
+        [sys.executable, "-c", stop + CODE, "fsc", "a.mrc", "b.mrc"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=tmp_path,
+    )
+    assert done.returncode == 130
+    said = "interrupted; no file is left half written, and those of earlier calls are still there"
+    assert done.stderr == f"mpop: error: {said}\n"
+
+
 def test_ctrl_c_in_the_midst_of_an_import_is_no_internal_error(population: Population) -> None:
     import_fails = (
         "import os, signal\n"
