@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import cache
 from importlib.metadata import entry_points
+from typing import Protocol
 
 import pluggy
 
@@ -25,13 +26,13 @@ hookspec = pluggy.HookspecMarker("mpop")
 hookimpl = pluggy.HookimplMarker("mpop")
 
 
-class Specification:
-    """What a plugged-in policy may implement."""
+class Specification(Protocol):
+    """What a plugged-in policy implements; pluggy asks for the signature only."""
 
     @hookspec
     def mpop_check(self, proposal: Proposal) -> Iterable[Finding]:
         """Findings about a change."""
-        raise NotImplementedError
+        ...
 
 
 def new_manager() -> pluggy.PluginManager:
