@@ -105,14 +105,14 @@ def _compare(
 ) -> None:
     """A map, half-maps or a species against a model or a map."""
     from mpop.jobs.maps import fsc_to_reference as job
-    from mpop.jobs.maps.input import placed_apart
+    from mpop.jobs.maps.input import header_doubts
 
     first = context.relative(Path(maps[0]))
     species = None
     if len(maps) == 1 and first.is_file():
         one = job.OneMap.read(first, None if mask is None else context.relative(mask), angpix)
         others = [context.relative(path) for path in (mask, other) if path is not None]
-        for line in placed_apart(first, others, len(one.volume), one.pixel_size_A):
+        for line in header_doubts(first, others, len(one.volume), one.pixel_size_A):
             context.warn(line)
     else:
         halves = read_maps(maps, mask, angpix)

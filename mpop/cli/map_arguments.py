@@ -41,14 +41,14 @@ def examples(*commands: str) -> str:
 def read_maps(maps: list[str], mask: Path | None = None, angpix: float | None = None) -> HalfMaps:
     """The maps that the arguments name. With a species, mask and pixel size are its own."""
     from mpop.formats.files import require_file
-    from mpop.jobs.maps.input import from_files, from_species, placed_apart
+    from mpop.jobs.maps.input import from_files, from_species, header_doubts
 
     if len(maps) == 2:
         half1, half2 = (context.relative(Path(one)) for one in maps)
         mask = None if mask is None else context.relative(mask)
         read = from_files(half1, half2, mask, angpix)
         others = [half2] if mask is None else [half2, mask]
-        for line in placed_apart(half1, others, read.box, read.pixel_size_A):
+        for line in header_doubts(half1, others, read.box, read.pixel_size_A):
             context.warn(line)
         return read
     if len(maps) != 1:

@@ -22,7 +22,8 @@ from mpop.errors import InputError
 from mpop.formats.files import replacing, require_file
 from mpop.words import counted
 
-MRC_SUFFIXES = {".mrc", ".mrcs", ".map", ".st", ".ali", ".rec"}
+STACK_SUFFIX = ".mrcs"
+MRC_SUFFIXES = {".mrc", STACK_SUFFIX, ".map", ".st", ".ali", ".rec"}
 TIFF_SUFFIXES = {".tif", ".tiff"}
 LABEL = "mpop"
 GZIP_BEGIN = b"\x1f\x8b"
@@ -59,6 +60,8 @@ def read_map(path: str | Path, cubic_voxels: bool = True) -> tuple[NDArray[np.fl
     The file may be gzipped, as EMDB's are. cubic_voxels: whether the header must not say otherwise.
     """
     path = Path(path)
+    if path.name.lower().removesuffix(".gz").endswith(STACK_SUFFIX):
+        raise InputError(f"{path}: by its name a stack of images; a map is called .mrc")
     data, header = _decode_mrc(_stream(path), path)
     if data.ndim != 3 or len(set(data.shape)) != 1:
         raise InputError(f"{path}: a map must be a cube, this is {' x '.join(map(str, data.shape[::-1]))}")

@@ -17,7 +17,7 @@ from mpop.errors import InputError
 from mpop.formats.atomic_models import read_model
 from mpop.formats.fsc_files import write_fsc_xml
 from mpop.formats.images import read_map
-from mpop.formats.map_origin import map_origin_A
+from mpop.formats.map_headers import map_origin_A
 from mpop.jobs.maps.analysis import Analysis
 from mpop.jobs.maps.input import PIXEL_SIZE_TOLERANCE, HalfMaps, Map, check_pixel_size, checked_mask
 from mpop.jobs.recording import in_angstrom

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from mpop.errors import InputError
 from mpop.formats.images import read_map
-from mpop.formats.map_origin import map_origin_A
+from mpop.formats.map_headers import claims_a_stack, map_origin_A
 
 if TYPE_CHECKING:  # plain files need no population, and `mpop fsc3d` is quicker than its import
     from mpop.population import Population
@@ -94,8 +94,18 @@ def from_species(population: Population, name: str) -> HalfMaps:
     return HalfMaps(species.name, maps["half1"], maps["half2"], maps["mask"], species.pixel_size_A, species)
 
 
-def placed_apart(first: Path, others: Sequence[Path], box: int, pixel_size_A: float) -> list[str]:
-    """A line for each map that its header places elsewhere than the first; empty when all lie in one place.
+def header_doubts(first: Path, others: Sequence[Path], box: int, pixel_size_A: float) -> list[str]:
+    """A line for each map that by its header is none, or lies elsewhere than the first; empty when all is well."""
+    stacks = [
+        f"{path}: its header says that this is a stack of images (ISPG 0, MZ 1); is it the right file?"
+        for path in (first, *others)
+        if claims_a_stack(path)
+    ]
+    return stacks + _placed_apart(first, others, box, pixel_size_A)
+
+
+def _placed_apart(first: Path, others: Sequence[Path], box: int, pixel_size_A: float) -> list[str]:
+    """A line for each map that its header places elsewhere than the first.
 
     Maps of one box are compared voxel by voxel, wherever they lie. That one program counts from a corner and
     another from the middle of the box is no shift.

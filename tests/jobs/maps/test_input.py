@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import mrcfile
@@ -11,7 +12,7 @@ from example_population import make_population
 
 from mpop.errors import InputError, NotFoundError
 from mpop.formats.images import write_map
-from mpop.jobs.maps.input import from_files, from_species, placed_apart
+from mpop.jobs.maps.input import from_files, from_species, header_doubts
 
 RNG = np.random.default_rng(5)
 HALF1, HALF2 = RNG.standard_normal((2, 8, 8, 8), dtype=np.float32)
@@ -78,11 +79,26 @@ def test_a_species_brings_its_own_mask(tmp_path: Path) -> None:
 
 def test_maps_that_their_headers_place_apart_are_told(folder: Path) -> None:
     half1, others = folder / "half1.mrc", [folder / "half2.mrc", folder / "mask.mrc"]
-    assert placed_apart(half1, others, 8, 2.0) == []
+    assert header_doubts(half1, others, 8, 2.0) == []
     with mrcfile.open(folder / "mask.mrc", "r+") as mrc:
         mrc.nstart = (-4, -4, -4)  # counted from the middle of the box
-    assert placed_apart(half1, others, 8, 2.0) == []
+    assert header_doubts(half1, others, 8, 2.0) == []
     with mrcfile.open(folder / "half2.mrc", "r+") as mrc:
         mrc.header.origin.z = 6.0
-    (line,) = placed_apart(half1, others, 8, 2.0)
+    (line,) = header_doubts(half1, others, 8, 2.0)
     assert "half2.mrc: its header places it 0, 0, 3 voxels (x, y, z) from " in line
+
+
+def test_a_cube_of_images_is_no_map(folder: Path) -> None:
+    half1, half2 = folder / "half1.mrc", folder / "half2.mrc"
+    with mrcfile.open(half2, "r+") as mrc:
+        mrc.header.ispg = 0  # as many programs write volumes
+    assert header_doubts(half1, [half2], 8, 2.0) == []
+    with mrcfile.open(half2, "r+") as mrc:
+        mrc.set_image_stack()
+    (line,) = header_doubts(half1, [half2], 8, 2.0)
+    assert "half2.mrc: its header says that this is a stack of images" in line
+    for name in ("half1.mrcs", "half1.mrcs.gz"):
+        shutil.copy(half1, folder / name)
+        with pytest.raises(InputError, match=f"{name}: by its name a stack of images"):
+            from_files(folder / name, half2)
