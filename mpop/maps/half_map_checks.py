@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from mpop.maps.filters import resample
-from mpop.maps.fsc import THRESHOLD, FSCCurve, FSCReport, fsc
+from mpop.maps.filters import resample, transform
+from mpop.maps.fsc import THRESHOLD, FSCCurve, FSCReport, fsc, mean_amplitudes
 
 RANDOM_LIMIT = 0.1
 """A phase-randomised FSC above this at the resolution is the mask's own correlation; RELION warns at the same."""
+LEVEL_PART = 0.5
+"""Of the amplitude of a shell: from this on it is mostly the mask's, times the level of the solvent."""
 EMPTY_PART = 0.6
 """More zeros than this are more than what lies outside of a sphere: the maps were masked before."""
 CUT_AMPLITUDE, CUT_FROM_A = 0.02, 15.0
@@ -27,18 +29,18 @@ Map = NDArray[np.float32]
 
 
 def half_map_doubts(
-    half1: Map, half2: Map, report: FSCReport, amplitude: NDArray[np.floating], pixel_size_A: float
+    half1: Map, half2: Map, mask: Map, report: FSCReport, amplitude: NDArray[np.floating], pixel_size_A: float
 ) -> list[str]:
     """Why not to trust the FSC; empty when there is no reason.
 
-    amplitude: (k,) mean amplitude of the shells of the half-maps' mean.
+    mask: that of the report. amplitude: (k,) mean amplitude of the shells of the half-maps' mean.
     """
     found = [
         _masked_before(half1, half2),
         _filtered_before(report, amplitude),
         _never_falls(report),
         _worse_with_mask(report),
-        _mask_correlates(report),
+        _mask_correlates(half1, mask, report),
         _opposite_contrast(report),
         _opposite_hand(half1, half2, report, pixel_size_A),
         _no_signal(report),
@@ -93,7 +95,7 @@ def _worse_with_mask(report: FSCReport) -> str:
     return f"resolution is {reached} with the mask and {without:.2f} A without: does the mask lie on the particle?"
 
 
-def _mask_correlates(report: FSCReport) -> str:
+def _mask_correlates(half: Map, mask: Map, report: FSCReport) -> str:
     shell = _shell_of(report, report.corrected.crossing(THRESHOLD))
     at = max(shell, report.randomised_from + 2)
     if at >= len(report.phase_randomised.correlation) or shell == 0:
@@ -101,10 +103,27 @@ def _mask_correlates(report: FSCReport) -> str:
     random = float(report.phase_randomised.correlation[at])
     if random <= RANDOM_LIMIT:
         return ""
+    found = f"with random phases the FSC is still {random:.2f} at {1 / report.corrected.frequency[at]:.2f} A: "
+    level = _level_in_shell(half, mask, at)
+    if level is not None:
+        return (
+            f"{found}the mask is too tight or too hard for a solvent at {level:.3g} and not at 0, out of which it "
+            "cuts its own shape; subtract that from both half-maps, or use a softer mask"
+        )
     return (
-        f"with random phases the FSC is still {random:.2f} at {1 / report.corrected.frequency[at]:.2f} A: the "
-        "mask is too tight or too hard, and correlates the half-maps by itself; use a wider, softer one"
+        f"{found}the mask is too tight or too hard, and correlates the half-maps by itself; use a wider, softer "
+        "one"
     )
+
+
+def _level_in_shell(half: Map, mask: Map, shell: int) -> float | None:
+    """The mean of the solvent, where the mask times it is most of what the masked half-map has in a shell."""
+    solvent = mask == 0
+    if not solvent.any():
+        return None
+    level = half[solvent].mean(dtype=np.float64)
+    shape, whole = (mean_amplitudes(transform(one))[shell] for one in (mask, half * mask))
+    return float(level) if abs(level) * shape > LEVEL_PART * whole else None
 
 
 def _opposite_hand(half1: Map, half2: Map, report: FSCReport, pixel_size_A: float) -> str:

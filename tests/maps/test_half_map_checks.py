@@ -17,7 +17,7 @@ from mpop.maps.masks import soft_sphere
 def doubts(half1: np.ndarray, half2: np.ndarray, mask: np.ndarray, pixel_size_A: float = 1.5) -> str:
     amplitude = mean_amplitudes(transform((half1 + half2) / 2))
     report = fsc_report(half1, half2, mask, pixel_size_A)
-    return "\n".join(half_map_doubts(half1, half2, report, amplitude, pixel_size_A))
+    return "\n".join(half_map_doubts(half1, half2, mask, report, amplitude, pixel_size_A))
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +37,21 @@ def test_a_mask_without_soft_edge(maps: NoisyHalves) -> None:
     found = doubts(maps.half1 + offset, maps.half2 + offset, tight)
     assert "too tight or too hard" in found
     assert "A: the mask" in found
+
+
+def test_a_solvent_that_is_not_at_0() -> None:
+    maps = noisy_halves(b_factor_A2=600, noise=1.0)
+    offset = np.float32(100 * maps.half1.std())
+    found = doubts(maps.half1 + offset, maps.half2 + offset, maps.mask)
+    assert f"for a solvent at {offset:.3g} and not at 0" in found
+    assert "subtract that from both half-maps" in found
+
+
+def test_a_hard_mask_that_no_level_explains(maps: NoisyHalves) -> None:
+    tight = (np.abs(low_pass(maps.truth, 1.5, 3.2)) > 1.0).astype(np.float32)
+    found = doubts(maps.half1, maps.half2, tight)
+    assert "correlates the half-maps by itself; use a wider, softer one" in found
+    assert "solvent" not in found
 
 
 def test_masked_before(maps: NoisyHalves) -> None:

@@ -236,9 +236,10 @@ def _numbers(judged: _Judged) -> dict[str, Any]:
 
 def _doubts(maps: HalfMaps) -> list[str]:
     """Why not to trust what the half-maps say of their own noise."""
-    report = fsc_report(maps.half1, maps.half2, maps.required_mask(), maps.pixel_size_A)
+    mask = maps.required_mask()
+    report = fsc_report(maps.half1, maps.half2, mask, maps.pixel_size_A)
     amplitude = mean_amplitudes(transform((maps.half1 + maps.half2) / 2))
-    return half_map_doubts(maps.half1, maps.half2, report, amplitude, maps.pixel_size_A)
+    return half_map_doubts(maps.half1, maps.half2, mask, report, amplitude, maps.pixel_size_A)
 
 
 def _limit_A(judged: _Judged) -> float:

@@ -104,7 +104,7 @@ def half_map_fsc(maps: HalfMaps, parameters: FSCParameters | None = None) -> Hal
     spectrum = transform(mean)
     guinier = guinier_plot(spectrum, report.corrected, mtf)
     amplitude = np.nan_to_num(np.exp(guinier.original))
-    warnings += half_map_doubts(maps.half1, maps.half2, report, amplitude, maps.pixel_size_A)
+    warnings += half_map_doubts(maps.half1, maps.half2, mask, report, amplitude, maps.pixel_size_A)
     fit, inside, b_factor = None, None, parameters.b_factor_A2 or 0.0
     if report.resolution_A is not None:
         mean *= mask
