@@ -203,24 +203,24 @@ def _by_chance(
     Where the solvent is not at 0, the mask cuts its own shape out of it, which correlates the first shells of any
     two maps. So what is not beyond doubt is looked at again with the solvent at 0.
     """
-    if _significance(masked, mask, crossing) >= CERTAIN_Z:
+    if significance(masked, mask, crossing) >= CERTAIN_Z:
         return False
     solvent = mask == 0
     if solvent.any():
         step = float(masked.frequency[1])
         first, second = ((half - half[solvent].mean()) * mask for half in (half1, half2))
         masked = fsc(first, second, 1 / (len(mask) * step))
-    return _significance(masked, mask, crossing) < SIGNIFICANT_Z
+    return significance(masked, mask, crossing) < SIGNIFICANT_Z
 
 
-def _significance(masked: FSCCurve, mask: NDArray[np.float32], crossing: float) -> float:
-    """z of the masked FSC over the shells from 1 to the crossing, a frequency (1/A)."""
+def significance(masked: FSCCurve, mask: NDArray[np.float32], last: float, first: float = 0.0) -> float:
+    """z of the masked FSC over the shells from one frequency (1/A) to another, both included, but for shell 0."""
     box = len(mask)
     squares = (np.square(plane, dtype=np.float64) for plane in mask)
     second, fourth = np.sum([(one.sum(), np.square(one).sum()) for one in squares], axis=0)
     fraction = second**2 / (box**3 * fourth)
     pairs = fraction / 2 * _shell_counts(box)
-    used = (masked.frequency > 0) & (masked.frequency <= crossing)
+    used = (masked.frequency > 0) & (masked.frequency >= first) & (masked.frequency <= last)
     return float((pairs * masked.correlation)[used].sum() / np.sqrt(pairs[used].sum() / 2))
 
 

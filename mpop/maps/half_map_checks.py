@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mpop.maps.filters import resample, transform
-from mpop.maps.fsc import THRESHOLD, FSCCurve, FSCReport, fsc, mean_amplitudes
+from mpop.maps.fsc import SIGNIFICANT_Z, THRESHOLD, FSCCurve, FSCReport, fsc, mean_amplitudes, significance
 
 RANDOM_LIMIT = 0.1
 """A phase-randomised FSC above this at the resolution is the mask's own correlation; RELION warns at the same."""
@@ -17,6 +17,7 @@ EMPTY_PART = 0.6
 CUT_AMPLITUDE, CUT_FROM_A = 0.02, 15.0
 """Unfiltered half-maps hold noise up to Nyquist: from 15 A on, there is no shell from which on all have less than
 this part of the amplitude of the octave before it."""
+RISEN_SHELLS = 3
 HAND_BOX = 64
 HAND_SHELLS = 16
 HAND_GAIN = 0.2
@@ -39,6 +40,7 @@ def half_map_doubts(
         _masked_before(half1, half2),
         _filtered_before(report, amplitude),
         _never_falls(report),
+        _rises_again(mask, report),
         _worse_with_mask(report),
         _mask_correlates(half1, mask, report),
         _opposite_contrast(report),
@@ -84,6 +86,28 @@ def _never_falls(report: FSCReport) -> str:
     return (
         f"the FSC never falls below {least:.2f} up to Nyquist, {nyquist:.2f} A: either the half-maps are not "
         "independent (are they two versions of one map?), or their pixels are too large for what they resolve"
+    )
+
+
+def _rises_again(mask: Map, report: FSCReport) -> str:
+    """Only where several shells in a row are above the threshold, as no noise is."""
+    curve, crossing = report.corrected, report.corrected.crossing(THRESHOLD)
+    beyond = 0 if crossing is None else _shell_of(report, crossing) + 1
+    above = np.flatnonzero(curve.correlation[beyond:] >= THRESHOLD) + beyond if beyond else np.empty(0, int)
+    runs = np.split(above, np.flatnonzero(np.diff(above) > 1) + 1)
+    risen = [
+        run
+        for run in runs
+        if len(run) >= RISEN_SHELLS
+        and significance(curve, mask, *curve.frequency[[run[-1], run[0]]]) >= SIGNIFICANT_Z
+    ]
+    if not risen or crossing is None:
+        return ""
+    most, last = max(float(curve.correlation[run].max()) for run in risen), curve.frequency[risen[-1][-1]]
+    return (
+        f"the FSC falls below {THRESHOLD} at {1 / crossing:.2f} A, where resolution is told, but rises again, to "
+        f"{most:.2f}, and is above as far as {1 / last:.2f} A: look at the curve. Is there a gap of the CTF, or "
+        "were both half-maps corrected, denoised or filtered?"
     )
 
 

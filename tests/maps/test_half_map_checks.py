@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from noisy_halves import NoisyHalves, noisy_halves
 
-from mpop.maps.filters import low_pass, transform
+from mpop.maps.filters import inverse, low_pass, shell_radius, transform
 from mpop.maps.fsc import fsc_report, mean_amplitudes
 from mpop.maps.half_map_checks import half_map_doubts, mirrored, of_opposite_hand
 from mpop.maps.masks import soft_sphere
@@ -37,6 +37,25 @@ def test_a_mask_without_soft_edge(maps: NoisyHalves) -> None:
     found = doubts(maps.half1 + offset, maps.half2 + offset, tight)
     assert "too tight or too hard" in found
     assert "A: the mask" in found
+
+
+def test_a_gap_behind_which_the_fsc_rises_again(maps: NoisyHalves) -> None:
+    spectra = [transform(half) for half in (maps.half1, maps.half2)]
+    rng = np.random.default_rng(3)
+    for spectrum in spectra:
+        gap = np.abs(shell_radius(64) - 13) < 2.5
+        noise = transform(rng.standard_normal(maps.half1.shape, dtype=np.float32))
+        spectrum[gap] = noise[gap] * np.abs(spectrum[gap]).mean() / np.abs(noise[gap]).mean()
+    found = doubts(*(inverse(spectrum, 64) for spectrum in spectra), maps.mask)
+    told = re.search(
+        r"falls below 0.143 at (.*) A, .* rises again, to (.*), and is above as far as (.*) A:", found
+    )
+    assert told is not None, found
+    falls, most, last = (float(word) for word in told.groups())
+    assert 96 / 12 < falls < 96 / 10
+    assert most > 0.5
+    assert last < 96 / 18
+    assert "resolution" in found
 
 
 def test_a_solvent_that_is_not_at_0() -> None:
