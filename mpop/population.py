@@ -191,6 +191,9 @@ class Population:
 
     def source(self, name: str, at: str | None = None) -> SourceRecord:
         """A source by name or id."""
+        path = f"sources/{name}.json"
+        if ID.fullmatch(name) and self.repository.find(path, at) is not None:
+            return typed(SourceRecord, path, self.repository.read(path, at))
         return self._one("source", self.sources(at), name)
 
     def item(self, name: str, at: str | None = None) -> ItemRecord:

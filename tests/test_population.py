@@ -162,3 +162,13 @@ def test_an_init_that_fails_leaves_no_repository(tmp_path: Path, monkeypatch: py
     monkeypatch.undo()
     assert not (tmp_path / ".git").exists()
     assert Population.init(tmp_path).repository.head is None
+
+
+def test_a_source_is_found_by_its_id_without_reading_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    population = make_population(tmp_path)
+    (wanted,) = population.sources().values()
+    monkeypatch.setattr(Population, "sources", lambda *_: pytest.fail("all sources were read"))
+    assert population.source(wanted.id) == wanted
+    assert population.source(wanted.id, "HEAD") == wanted

@@ -9,7 +9,7 @@ import typer
 
 from mpop.cli import context
 from mpop.cli.context import JsonOption, angstrom, emit
-from mpop.words import counted
+from mpop.words import counted_items
 
 
 def register(app: typer.Typer) -> None:
@@ -63,12 +63,8 @@ def add(
     for warning in added.warnings:
         context.warn(warning)
     one = added.record
-    kinds = {here.source(item.source).type for item in here.items().values() if item.id in one.particles}
-    what = (
-        counted(len(one.particles), "stack")
-        if kinds == {"particle-stack"}
-        else f"{len(one.particles)} tilt series"
-    )
+    sources = {item.source for item in here.items().values() if item.id in one.particles}
+    what = counted_items(len(one.particles), {here.source(source).type for source in sources})
     text = (
         f"Added species {one.name}: {one.n_particles} particles in {what}, "
         f"{one.symmetry}, half-maps agree to {angstrom(one.resolution_A)}"

@@ -21,7 +21,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mpop.errors import InputError
-from mpop.formats.star import read_star
+from mpop.formats.star import Blocks, read_star
 from mpop.formats.table_reader import TableReader
 
 Array = NDArray[np.float64]
@@ -79,12 +79,15 @@ class StackTable:
         return len(self.image)
 
 
-def is_stack_table(path: str | Path) -> bool:
-    """Whether a STAR file lists images of stacks, and no particles of tomograms."""
-    table = _block(read_star(Path(path)))[1]
+def stack_table_if_one(path: str | Path, pixel_size_A: float | None = None) -> StackTable | None:
+    """As `read_stack_table`; None for a table that lists no images of stacks, or particles of tomograms."""
+    blocks = read_star(Path(path))
+    table = _block(blocks)[1]
     if "rlnImageName" not in table.columns or any(column in table.columns for column in TOMO_COLUMNS):
-        return False
-    return len(table) > 0 and "@" in str(table["rlnImageName"].iloc[0])
+        return None
+    if len(table) == 0 or "@" not in str(table["rlnImageName"].iloc[0]):
+        return None
+    return _read(Path(path), blocks, pixel_size_A)
 
 
 def read_stack_table(path: str | Path, pixel_size_A: float | None = None) -> StackTable:
@@ -92,8 +95,10 @@ def read_stack_table(path: str | Path, pixel_size_A: float | None = None) -> Sta
 
     pixel_size_A: of the images, in place of what the table says. Raises InputError naming file, block and column.
     """
-    path = Path(path)
-    blocks = read_star(path)
+    return _read(Path(path), read_star(Path(path)), pixel_size_A)
+
+
+def _read(path: Path, blocks: Blocks, pixel_size_A: float | None) -> StackTable:
     name, table = _block(blocks)
     if "rlnImageName" not in table.columns:
         raise InputError(
@@ -106,7 +111,7 @@ def read_stack_table(path: str | Path, pixel_size_A: float | None = None) -> Sta
     return _Reader(path, name, table, blocks.get("optics")).read(pixel_size_A)
 
 
-def _block(blocks: dict[str, pd.DataFrame]) -> tuple[str, pd.DataFrame]:
+def _block(blocks: Blocks) -> tuple[str, pd.DataFrame]:
     """The block of particles: by its name, or the first with images."""
     if "particles" in blocks:
         return "particles", blocks["particles"]

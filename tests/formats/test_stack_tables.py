@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from mpop.errors import InputError
-from mpop.formats.stack_tables import is_stack_table, read_stack_table
+from mpop.formats.stack_tables import read_stack_table, stack_table_if_one
 from mpop.formats.star import write_star
 
 OLD = {
@@ -108,6 +108,7 @@ def test_two_pixel_sizes_are_two_sources(tmp_path: Path) -> None:
 
 
 def test_particles_of_tomograms_are_none_of_stacks(tmp_path: Path) -> None:
-    assert is_stack_table(new(tmp_path / "new.star"))
-    assert not is_stack_table(new(tmp_path / "tomo.star", rlnTomoName=["TS_1", "TS_1"]))
-    assert not is_stack_table(new(tmp_path / "volumes.star", rlnImageName=["a.mrc", "b.mrc"]))
+    found = stack_table_if_one(new(tmp_path / "new.star"))
+    assert found is not None and found.files == read_stack_table(tmp_path / "new.star").files
+    assert stack_table_if_one(new(tmp_path / "tomo.star", rlnTomoName=["TS_1", "TS_1"])) is None
+    assert stack_table_if_one(new(tmp_path / "volumes.star", rlnImageName=["a.mrc", "b.mrc"])) is None

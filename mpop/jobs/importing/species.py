@@ -14,7 +14,7 @@ import numpy as np
 
 from mpop.errors import InputError, StateError
 from mpop.formats.particle_tables import ParticleTable, read_particles, series_name
-from mpop.formats.stack_tables import is_stack_table, read_stack_table
+from mpop.formats.stack_tables import stack_table_if_one
 from mpop.geometry.symmetry import symmetry_matrices
 from mpop.jobs.halfmaps import filtered_and_fsc
 from mpop.jobs.importing.stack_particles import match_stack_particles
@@ -82,10 +82,9 @@ def add_species(
     box = 2 * round(diameter_A / pixel)
     volumes = {"half1": given.half1, "half2": given.half2, "mask": given.required_mask()}
     maps = {key: resize(volume, box) for key, volume in volumes.items()}
-    if is_stack_table(particles):
-        found = match_stack_particles(
-            population, read_stack_table(particles, angpix_shifts), items, ignore_unmatched
-        )
+    images = stack_table_if_one(particles, angpix_shifts)
+    if images is not None:
+        found = match_stack_particles(population, images, items, ignore_unmatched)
         sets, warnings = found.sets, found.warnings
     else:
         table = read_particles(particles, angpix_coords, angpix_shifts)

@@ -48,8 +48,9 @@ def match_stack_particles(
     by_name: dict[str, list[str]] = {}
     for identity in stacks:
         by_name.setdefault(PurePosixPath(items[identity].raw[0].path).name, []).append(identity)
-    for number, file in enumerate(table.files):
-        rows = np.flatnonzero(table.file == number)
+    by_file = np.argsort(table.file, kind="stable")
+    ends = np.searchsorted(table.file[by_file], np.arange(1, len(table.files)))
+    for file, rows in zip(table.files, np.split(by_file, ends), strict=True):
         item = _stack_of(table, file, {one: items[one] for one in by_name.get(PurePosixPath(file).name, ())})
         if item is None:
             unmatched += len(rows)
