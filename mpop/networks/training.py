@@ -28,6 +28,8 @@ from mpop_store.durable import fsync
 
 HELD_OUT_PORTIONS = 8
 """Micro-batches on which a network is judged; always the same ones."""
+RISE = 0.3
+"""Part of the steps in which the learning rate rises to its highest; after that it falls to nothing."""
 
 Listener = Callable[[str, int, int], None]
 """Called with task, done, total."""
@@ -38,9 +40,10 @@ class Plan:
     """How long and how fast to learn.
 
     batch: cubes per step, of which at most micro_batch are in memory at once on each device. learning_rate: of
-    AdamW at its highest, after 3/10 of the steps (one-cycle schedule). longest_gradient: longer ones are
+    AdamW at its highest, after `RISE` of the steps (one-cycle schedule). longest_gradient: longer ones are
     shortened to this. check_every: steps from one checkpoint, and one judgement by the held-out cubes, to the
-    next. patience: judgements without improvement after which training stops.
+    next. patience: judgements without improvement after which training stops; those made while the learning rate
+    rises do not count, as a rate that rises makes any network worse before it can make it better.
     """
 
     steps: int = 1000
@@ -69,7 +72,8 @@ class Course:
     """How a training went: at each check, the step and the mean loss since the check before.
 
     held_out: the loss on cubes that training never saw, at the same steps; empty when there were none. best_step:
-    the step whose network was kept. stopped_early: the held-out cubes got no better.
+    the step whose network was kept, from the highest learning rate on. stopped_early: the held-out cubes got no
+    better.
     """
 
     steps: list[int] = field(default_factory=list)
@@ -118,7 +122,7 @@ class _Training:
         self.network = self.replicas.first.network
         self.optimiser = torch.optim.AdamW(self.network.parameters(), lr=plan.learning_rate)
         self.schedule = torch.optim.lr_scheduler.OneCycleLR(
-            self.optimiser, plan.learning_rate, total_steps=plan.steps
+            self.optimiser, plan.learning_rate, total_steps=plan.steps, pct_start=RISE
         )
         half = arithmetics[0].multiply == torch.float16
         self.scaler = torch.amp.GradScaler(arithmetics[0].device.type, enabled=half)
@@ -194,6 +198,8 @@ class _Training:
 
     def _keep_best(self, held_out: float) -> None:
         course = self.course
+        if self.step < RISE * self.plan.steps:  # a network that has hardly moved yet is not to be the best
+            return
         if held_out < self.best:
             self.best, course.best_step = held_out, self.step
             self.best_state = {key: value.cpu().clone() for key, value in self.network.state_dict().items()}

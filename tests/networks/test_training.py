@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from mpop.errors import InputError, RefinementError, StateError
+from mpop.networks import training
 from mpop.networks.cubes import Split, places, split
 from mpop.networks.devices import Arithmetic, arithmetic, devices
 from mpop.networks.replicas import Batch, Portion, Replicas
@@ -114,9 +115,31 @@ def test_stops_when_held_out_cubes_get_no_better() -> None:
     state, course = trained(plan, split(MASK, 16, multiple=2, held_out=0.4))
     assert course.stopped_early
     assert course.steps[-1] < 400
-    assert course.best_step == course.steps[int(np.argmin(course.held_out))] == course.steps[-1] - 40
+    judged = slice(course.steps.index(120), None)  # from the highest learning rate on
+    best = course.steps[judged][int(np.argmin(course.held_out[judged]))]
+    assert course.best_step == best == course.steps[-1] - 40
     short, _ = trained(plan, split(MASK, 16, multiple=2, held_out=0.4), progress=lambda *_: None)
     assert_same(state, short)
+
+
+@pytest.mark.parametrize(
+    ("held_out", "best", "last"),
+    [
+        ([0.53, 0.62, 0.54, 0.55, 0.53, 0.52, 0.53, 0.52, 0.51, 0.50], 20, 20),  # of a phantom's second round
+        ([0.40, 0.62, 0.54, 0.55, 0.60, 0.61, 0.62, 0.63, 0.62, 0.61], 6, 16),
+    ],
+)
+def test_judgements_while_the_learning_rate_rises_do_not_count(
+    monkeypatch: pytest.MonkeyPatch, held_out: list[float], best: int, last: int
+) -> None:
+    """A network that was good already gets worse then; to stop by that would keep it as it was."""
+    judgements = iter(held_out)
+    monkeypatch.setattr(training._Training, "_judge", lambda *_: next(judgements))
+    plan = Plan(steps=20, batch=1, micro_batch=1, check_every=2, patience=5)
+    _, course = trained(plan, split(MASK, 16, multiple=2, held_out=0.4))
+    assert course.best_step == best
+    assert course.steps[-1] == last
+    assert course.stopped_early == (last < 20)
 
 
 def test_two_devices_make_the_gradient_of_one() -> None:
