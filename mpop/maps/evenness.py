@@ -52,7 +52,7 @@ def poorly_measured(model: TransferModel) -> float:
 
 def well_measured(model: TransferModel) -> NDArray[np.bool_]:
     """Which coefficients, up to the limit, hold at least a quarter of what those of good directions do."""
-    held = np.square(model.amplitude) / model.noise
+    held = np.square(model.amplitude) / model.error_of_data
     shell = np.rint(shell_radius(model.box)).astype(np.intp)
     order = np.argsort(shell, axis=None, kind="stable")
     ends = np.searchsorted(shell.ravel()[order], np.arange(model.limit + 2))

@@ -1,7 +1,8 @@
 """What a correction did to a half-map: whether the data still hold, and where it changed what.
 
 With the model x = A y + n of what a half-map x holds (`mpop.maps.transfer`), a corrected map y is consistent with
-the data where it was measured if filtering it back leaves a residue no larger than the noise:
+the data where it was measured if filtering it back leaves a residue no larger than the noise, and what A may be
+wrong by, together N:
 
     chi^2 = < |A y - x|^2 / N >   over measured coefficients, at most about 1
 """
@@ -59,7 +60,7 @@ def changes(half: Map, corrected: Map, model: TransferModel, mask: Map, pixel_si
     measured = (model.measured(noise_within(mask)) >= MEASURED)[within]
     x, y = transform(half)[within], transform(corrected)[within]
     shell = np.rint(radius[within]).astype(np.intp)
-    residue = np.square(np.abs(model.amplitude[within] * y - x)) / model.noise[within]
+    residue = np.square(np.abs(model.amplitude[within] * y - x)) / model.error_of_data[within]
     change = once * np.square(np.abs(y - x))
     before, after = (
         np.stack([_means(np.square(np.abs(one)), shell, chosen, shells) for chosen in (measured, ~measured)])

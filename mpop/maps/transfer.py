@@ -11,6 +11,10 @@ cones, relative to that of the best directions, as only what both share adds up.
 between directions too; once there is an estimate of the density, A is the regression of each half-map on the
 density that was restored from the other half, A = <x2 conj(y1)> / <|y1|^2>, which is free of that.
 
+A is known to a tenth at best, so that A y is wrong by up to that part of y: data count with that error as well as
+with their noise. Where nothing was measured, half-maps may hold no noise either, and without it the little that is
+taken for A there would be believed to the last digit: that the density has nothing in these directions.
+
 Which directions were measured depends on how particles lay, and that is the same at all radii: each shell is
 estimated together with those of similar radius, which makes cones of a few degrees possible.
 """
@@ -18,6 +22,7 @@ estimated together with those of similar radius, which makes cones of a few degr
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,7 +81,16 @@ class TransferModel:
         """
         certain = np.maximum(np.square(self.amplitude) - np.float32(UNCERTAIN**2), 0)
         evidence = certain * _by_radius(self.signal, self.box)
-        return np.divide(evidence, evidence + np.float32(noise_part) * self.noise)
+        return np.divide(evidence, evidence + np.float32(noise_part) * self.noise + self._doubt())
+
+    @cached_property
+    def error_of_data(self) -> Map:
+        """Power of x - A y: noise, and what A y misses as A is not just what it is taken for."""
+        return self.noise + self._doubt()
+
+    def _doubt(self) -> Map:
+        """Power of (error of A) y. Well-measured directions have none, as their mean A is 1 by definition."""
+        return np.square(np.float32(UNCERTAIN) * (1 - self.amplitude)) * _by_radius(self.signal, self.box)
 
     def blend(self, data: Spectrum, prior: Map, prior_error: Array) -> Map:
         """The most likely density given a half-map and another estimate of it.
@@ -85,7 +99,8 @@ class TransferModel:
         beyond Nyquist.
         """
         evidence = self.amplitude * _by_radius(prior_error, self.box)
-        spectrum = (evidence * data + self.noise * transform(prior)) / (self.amplitude * evidence + self.noise)
+        error = self.error_of_data
+        spectrum = (evidence * data + error * transform(prior)) / (self.amplitude * evidence + error)
         return inverse(np.where(shell_radius(self.box) > self.box // 2, np.complex64(0), spectrum), self.box)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from mpop.maps.evenness import well_measured
 from mpop.maps.filters import transform
 from mpop.maps.judging import changes
 from mpop.maps.restoration import (
@@ -17,7 +18,7 @@ from mpop.maps.restoration import (
     solvent_noise,
 )
 from mpop.maps.transfer import TransferModel
-from tests.support.uneven_maps import BOX, UnevenMaps, uneven_maps
+from tests.support.uneven_maps import BOX, GAP_DEG, UnevenMaps, frequencies, uneven_maps
 
 LIMIT = 22
 
@@ -47,6 +48,19 @@ def test_noisy_maps_get_better_too(seed: int) -> None:
     found, _ = restore(uneven.half1, uneven.half2, uneven.mask, LIMIT)
     assert uneven.agreement(found.blended, poor=True) > uneven.agreement(uneven.half1, poor=True) + 0.3
     assert uneven.agreement(found.blended, poor=False) > uneven.agreement(uneven.half1, poor=False) + 0.05
+
+
+def test_a_gap_without_noise_is_no_evidence_of_nothing() -> None:
+    """Where nothing was measured, half-maps hold neither signal nor noise."""
+    uneven = uneven_maps(poor=1e-6)
+    angle, radius = frequencies()
+    found, _ = restore(uneven.half1, uneven.half2, uneven.mask, LIMIT)
+    in_gap = (radius > 5) & (radius < 20) & (angle < GAP_DEG - 8)
+    assert found.model.noise[in_gap].mean() < 0.01 * uneven.noise
+    assert found.model.amplitude[in_gap].mean() > 1e-4, "hundred times the truth, and yet not believed"
+    assert well_measured(found.model)[in_gap].mean() < 0.01
+    assert uneven.agreement(found.blended, poor=True) > 0.65
+    assert uneven.agreement(found.blended, poor=False) > uneven.agreement(uneven.half1, poor=False) + 0.01
 
 
 def test_density_obeys_the_mask_and_the_solvent(

@@ -53,12 +53,13 @@ def test_blending_is_the_mean_weighted_by_errors() -> None:
     rng = np.random.default_rng(1)
     data, prior = rng.standard_normal((2, BOX, BOX, BOX), dtype=np.float32)
     shape = transform(data).shape
+    signal = np.full(BOX // 2 + 1, 400.0)
     model = TransferModel(
-        np.full(shape, 0.5, dtype=np.float32), np.full(shape, 3.0, dtype=np.float32), np.ones(BOX // 2 + 1), LIMIT
+        np.full(shape, 0.5, dtype=np.float32), np.full(shape, 3.0, dtype=np.float32), signal, LIMIT
     )
     blended = transform(model.blend(transform(data), prior, np.full(BOX // 2 + 1, 4.0)))
-    # variances of data / A and prior: 3 / 0.25 = 12 and 4
-    expected = (transform(data) / 0.5 / 12 + transform(prior) / 4) / (1 / 12 + 1 / 4)
+    # variances of data / A and prior: noise of 3 and (0.1 (1 - A))^2 of the signal make 4 / 0.25 = 16 and 4
+    expected = (transform(data) / 0.5 / 16 + transform(prior) / 4) / (1 / 16 + 1 / 4)
     inside = frequencies()[1] <= BOX // 2
     assert np.allclose(blended[inside], expected[inside], rtol=1e-4, atol=1e-2)
     assert np.abs(blended[~inside]).max() < 1e-2

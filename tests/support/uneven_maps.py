@@ -51,8 +51,8 @@ def _shell_amplitude(values: np.ndarray, radius: np.ndarray) -> np.ndarray:
     return np.sqrt(power[shell])
 
 
-def uneven_maps(gap: bool = True, noise: float = 0.02, seed: int = 0) -> UnevenMaps:
-    """noise: its power in parts of the density's in shell 8."""
+def uneven_maps(gap: bool = True, noise: float = 0.02, seed: int = 0, poor: float = SAMPLING) -> UnevenMaps:
+    """noise: its power in parts of the density's in shell 8. poor: the sampling in the gap."""
     rng = np.random.default_rng(seed)
     places = rng.normal(size=(90, 3))
     places *= (rng.random(90) ** (1 / 3) * 13 / np.linalg.norm(places, axis=1))[:, None]
@@ -61,7 +61,7 @@ def uneven_maps(gap: bool = True, noise: float = 0.02, seed: int = 0) -> UnevenM
     truth = gaussian_filter(truth, 0.9)
     mask = np.clip((17 - _distance()) / 3, 0, 1)
     angle, radius = frequencies()
-    sampling = np.where((angle < GAP_DEG) & (radius > 2) & gap, SAMPLING, 1.0)
+    sampling = np.where((angle < GAP_DEG) & (radius > 2) & gap, poor, 1.0)
     transfer = sampling * (1 + REGULARISATION) / (sampling + REGULARISATION)
     spectrum = np.fft.rfftn(truth)
     power = noise * float(np.mean(np.abs(spectrum[np.rint(radius) == 8]) ** 2))
