@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from mpop.maps.band_means import STEP
 from mpop.maps.bands import Map, cut, even_fast_size, interpolate
 from mpop.maps.filters import inverse, shell_radius, transform
 from mpop.maps.fsc import fsc_weights
-from mpop.maps.local_resolution import STEP, LocalResolution
+from mpop.maps.local_resolution import LocalResolution
 
 
 def local_filter(

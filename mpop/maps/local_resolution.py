@@ -7,14 +7,17 @@ the mask and w the window,
 
     local FSC(x, k) = (w * m r a b)(x) / sqrt( (w * m r a^2)(x) (w * m r b^2)(x) ),    * a convolution,
 
-where the window is a Gaussian of standard deviation 1 / k: finer detail is judged from a smaller neighbourhood,
+where the window is a Gaussian of standard deviation 1.2 / k: finer detail is judged from a smaller neighbourhood,
 and all bands from the same number of independent coefficients. The factor r is one over the power in a window
-half as wide. It makes all places in the window count alike; without it a rigid domain, whose power in a high
-band may be a hundred times that of a flexible neighbour, would speak for the neighbour too.
+of 0.45 / k. It makes all places in the window count alike; without it a rigid domain, whose power in a high
+band may be a hundred times that of a flexible neighbour, would speak for the neighbour too. That window holds few
+coefficients, and where signal and noise happen to agree there is more power: r takes the share q of the middle
+coefficient in its window off, FSC (1 - q (1 - FSC^2)) to first order in q is found, and this is undone.
 
 A place is resolved up to the frequency that maximises sum_k (FSC - threshold) over bands evenly spaced in log
 k, which is where the best falling curve through the values crosses the threshold (isotonic regression). A
-chance dip or rise of single bands does not move it far. Nothing is reported where the FSC up to there is not
+chance dip or rise of single bands does not move it far. That is where the means of bands cross; where the FSC does
+is told by how steeply it falls (`band_means`). Nothing is reported where the FSC up to there is not
 significant: with n independent coefficients in band and window, z = sum n FSC / sqrt(sum n). Maps of pure noise
 reach z = 1.
 
@@ -30,6 +33,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mpop.errors import InputError
+from mpop.maps.band_means import STEP, BandMeans, band_amplitudes, bandwidths, neighbours, own_share, parabola
 from mpop.maps.bands import Map, Spectrum, cut, even_fast_size, interpolate
 from mpop.maps.filters import inverse, scale_shells, shell_radius, transform
 from mpop.maps.fsc import THRESHOLD, mean_amplitudes
@@ -38,18 +42,12 @@ COARSEST_A = 50.0
 """Bands begin here; a place that is resolved to less is reported as not resolved."""
 LEAST_CYCLES = 2.0
 """Cycles per box of the lowest band, if that is finer."""
-STEP = float(np.log(1.1))
-"""Distance of bands in log frequency."""
-BANDWIDTH = 0.2
-"""Standard deviation of a band relative to its frequency. A narrower one would ring beyond the window."""
-TILT_AT = {0.143: 1.0, 0.5: -1.5}
-"""Exponent of frequency inside a band, by threshold. The mean FSC of a band is not that of its centre: the curve
-is hollow at 0.143, straight at 0.5, and there are more coefficients on the fine side. This makes up for it."""
 LEAST_AMPLITUDE = 1e-7
 """Of the strongest shell, below which a shell is empty."""
-WINDOW = 1.0
+WINDOW = 1.2
 """Standard deviation of the window, in wavelengths."""
 EQUAL_POWER_WINDOW = 0.45
+"""Likewise, of the window in which power is made equal."""
 LEAST_POWER = 1e-4
 """Of the mean, below which power is not made up for: there is nothing, such as beyond a sphere that was cut."""
 SIGNIFICANT_Z = 4.0
@@ -78,13 +76,12 @@ def local_resolution(
     box = len(half1)
     bands = band_frequencies(box, pixel_size_A)
     grid = even_fast_size(box / 2)
-    tilt = float(np.interp(threshold, list(TILT_AT), list(TILT_AT.values())))
     correlations: list[NDArray[np.float16]] = []
-    crossing = _Crossing(grid, bands, threshold)
-    for correlation, independent in _local_correlations(half1, half2, mask, bands, grid, tilt):
+    crossing = _Crossing(grid, threshold)
+    for correlation, independent in _local_correlations(half1, half2, mask, bands, grid):
         crossing.add(correlation, independent)
         correlations.append(correlation.astype(np.float16))
-    frequency = crossing.frequency()
+    frequency = _frequencies(crossing, correlations, interpolate(mask, grid), BandMeans(bands, box / 2, threshold))
     found = interpolate((frequency > 0).astype(np.float32), box)
     # interpolated over the found points only
     weighted = interpolate(frequency, box)
@@ -106,14 +103,15 @@ def band_frequencies(box: int, pixel_size_A: float) -> NDArray[np.float64]:
 
 
 def _local_correlations(
-    half1: Map, half2: Map, mask: Map, bands: NDArray[np.float64], grid: int, tilt: float
+    half1: Map, half2: Map, mask: Map, bands: NDArray[np.float64], grid: int
 ) -> Iterator[tuple[Map, Map]]:
     """By band: the local FSC and the number of independent coefficients behind it, both (grid, grid, grid)."""
     spectra = _whitened(half1, mask), _whitened(half2, mask)
     mask_spectrum = transform(mask)
-    for centre in bands:
-        size = min(even_fast_size(2.1 * centre * (1 + 2 * BANDWIDTH) + 2), len(half1))
-        shape = _band(size, float(centre), tilt)
+    nyquist = len(half1) / 2
+    for centre, width in zip(bands, bandwidths(bands, nyquist), strict=True):
+        size = min(even_fast_size(2.1 * centre * np.exp(2 * width) + 2), len(half1))
+        shape = band_amplitudes(size, float(centre), float(width))
         first, second = (inverse(cut(spectrum, size) * shape, size) for spectrum in spectra)
         inside = np.clip(inverse(cut(mask_spectrum, size), size), 0.0, 1.0)
         window = _gaussian(grid, WINDOW / float(centre))
@@ -123,6 +121,8 @@ def _local_correlations(
         norm = np.sqrt(np.maximum(power1, 0) * np.maximum(power2, 0))
         usable = (covered > 0.01) & (norm > 0)
         correlation = np.divide(cross, norm, out=np.zeros_like(cross), where=usable)
+        share = np.float32(own_share(float(centre), float(width), nyquist, EQUAL_POWER_WINDOW))
+        correlation /= 1 - share * (1 - np.square(correlation))
         yield np.clip(correlation, -1.0, 1.0), _independent(float(centre)) * covered
 
 
@@ -137,14 +137,6 @@ def _whitened(half: Map, mask: Map) -> Spectrum:
     spectrum = transform(half)
     scale_shells(spectrum, np.divide(1, amplitude, out=np.zeros_like(amplitude), where=amplitude > floor))
     return spectrum
-
-
-def _band(size: int, centre: float, tilt: float) -> Map:
-    """Amplitudes of a band on a grid, rfftn layout."""
-    radius = shell_radius(size)
-    relative = np.maximum(radius, np.float32(0.1)) / np.float32(centre)
-    band = np.exp(-np.square(relative - 1) / np.float32(2 * BANDWIDTH**2)) * relative ** np.float32(tilt)
-    return np.asarray(band, dtype=np.float32)
 
 
 def _gaussian(size: int, sd: float) -> Map:
@@ -171,35 +163,60 @@ def _independent(centre: float) -> float:
 
 
 class _Crossing:
-    """Where the falling fit through the bands crosses a threshold, one band after the other, at all places."""
+    """The last band before the falling fit crosses a threshold, one band after the other, at all places."""
 
-    def __init__(self, grid: int, bands: NDArray[np.float64], threshold: float) -> None:
+    def __init__(self, grid: int, threshold: float) -> None:
         shape = (grid,) * 3
-        self.bands, self.threshold, self.index = bands, np.float32(threshold), 0
-        self.sum, self.highest, self.log_frequency = (np.zeros(shape, np.float32) for _ in range(3))
+        self.threshold, self.count = np.float32(threshold), 0
+        self.sum, self.highest = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
         self.signal, self.variance, self.z = (np.zeros(shape, np.float32) for _ in range(3))
-        self.last = np.zeros(shape, np.float32)
-        self.at_highest = np.zeros(shape, dtype=bool)
+        self.last = np.zeros(shape, np.int16)
 
     def add(self, correlation: Map, independent: Map) -> None:
         """The next band."""
-        above = correlation - self.threshold
-        if self.index:
-            # a maximum at the band before lies where the values between the two pass through the threshold
-            passed = self.at_highest & (above < 0)
-            part = self.last[passed] / (self.last[passed] - above[passed])
-            self.log_frequency[passed] += np.float32(STEP) * part
-        self.sum += above
+        self.sum += correlation - self.threshold
         self.signal += independent * correlation
         self.variance += independent
         higher = self.sum > self.highest
         self.highest[higher] = self.sum[higher]
-        self.log_frequency[higher] = np.log(self.bands[self.index])
+        self.last[higher] = self.count
         self.z[higher] = self.signal[higher] / np.sqrt(self.variance[higher])
-        self.last, self.at_highest = above, higher
-        self.index += 1
+        self.count += 1
 
-    def frequency(self) -> Map:
-        """Cycles per box, 0 where nothing is significant."""
-        found = (self.highest > 0) & (self.z > SIGNIFICANT_Z)
-        return np.where(found, np.exp(self.log_frequency), 0).astype(np.float32)
+    @property
+    def found(self) -> NDArray[np.bool_]:
+        """Where anything is significant."""
+        return (self.highest > 0) & (self.z > SIGNIFICANT_Z)
+
+
+def _frequencies(
+    crossing: _Crossing, correlations: Sequence[NDArray[np.float16]], inside: Map, means: BandMeans
+) -> Map:
+    """Cycles per box up to which places are resolved, 0 where nothing is found.
+
+    Slopes are learnt inside the mask. What does not cross before the last band is resolved up to Nyquist.
+    """
+    last, count = np.where(crossing.found, crossing.last, -1), len(correlations)
+    part = np.zeros(last.shape, np.float32)
+    weight, drop, mean_part = np.zeros((3, count - 1))
+    for band in np.unique(last[(last >= 0) & (last < count - 1)]):
+        places = last == band
+        needed = (band, band + 1, *neighbours(int(band), count))
+        here, beyond, before, after = (correlations[one][places].astype(np.float32) for one in needed)
+        part[places] = _part(here, beyond, crossing.threshold)
+        share = np.maximum(inside[places], np.float32(1e-6))
+        weight[band] = share.sum()
+        drop[band] = (share * (before - after)).sum() / weight[band]
+        mean_part[band] = (share * part[places]).sum() / weight[band]
+    shifts = np.vstack([means.shifts(drop, mean_part, weight), np.zeros((1, 3))]).astype(np.float32)
+    shift = parabola(shifts[last.ravel()], part.ravel()).reshape(part.shape)
+    found = np.asarray(means.log_bands, dtype=np.float32)[last] + np.float32(STEP) * part + shift
+    found = np.where(last == count - 1, np.inf, found)
+    frequency = np.exp(np.minimum(found, np.float32(means.log_nyquist)))
+    return np.asarray(np.where(last >= 0, frequency, 0), dtype=np.float32)
+
+
+def _part(here: NDArray[np.float32], beyond: NDArray[np.float32], threshold: np.float32) -> NDArray[np.float32]:
+    """Way from one band to the next, 0 to 1, after which the line between their values meets the threshold."""
+    fall = np.maximum(here - beyond, np.float32(1e-3))
+    return np.asarray(np.clip((here - threshold) / fall, 0.0, 1.0), dtype=np.float32)
