@@ -120,7 +120,7 @@ def _show_lines(entry: HistoryEntry, signature: Signature) -> Iterator[str]:
         }
         settings = ", ".join(f"{key}={value}" for key, value in plain.items())
         yield f"job {job.id[:10]}: {job.verb} ({settings}{'; ' if settings else ''}seed {job.seed})"
-        if job.result and len(job.inputs) == 1:  # on the maps of a species
+        if "name" in job.result and len(job.inputs) == 1:  # on the maps of a species
             yield f"    of {job.result['name']}, version {next(iter(job.inputs.values()))[:10]}"
         yield f"    {job.device}, {job.threads} threads, {job.wall_s:.0f} s, {job.peak_GiB:.1f} GiB"
         if job.score_before is not None and job.score_after is not None:

@@ -58,6 +58,7 @@ def refine(
     """Refine tilt series and particles together; one commit per iteration."""
     from mpop.jobs.refine import RefineParameters
     from mpop.jobs.refine import refine as run_refine
+    from mpop.jobs.refine_record import pose_error_lines
     from mpop.refinement.priors import parse_prior
 
     context.options.json |= json
@@ -85,6 +86,7 @@ def refine(
         f"{name}: {angstrom(first.resolution_before_A[name])} -> {angstrom(after)}"
         for name, after in last.resolution_after_A.items()
     ]
+    lines += pose_error_lines(last)
     lines.append(f"{counted(len(result.commits), 'commit')}, the last is {result.commits[-1][:10]}")
     emit("refine", {"commits": result.commits, "jobs": result.jobs}, "\n".join(lines))
 

@@ -12,26 +12,27 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 
 from mpop.errors import InputError, RefinementError
-from mpop.jobs.environment import peak_GiB, software_versions
+from mpop.jobs.environment import peak_GiB
 from mpop.jobs.half_map_weights import UNUSABLE, half_map_weights
 from mpop.jobs.halfmaps import SeriesState, rebuild
 from mpop.jobs.leasing import leased
 from mpop.jobs.maps.denoise import stored_denoiser
 from mpop.jobs.progress import Progress, silent
-from mpop.jobs.reconstruct import input_versions, new_species
-from mpop.jobs.recording import in_angstrom, job_id
-from mpop.jobs.refine_stack import move_stack, stack_amplitudes
+from mpop.jobs.reconstruct import new_species
+from mpop.jobs.refine_record import Pass, job_record, message
+from mpop.jobs.refine_stack import Spreads, move_stack, stack_amplitudes, stack_spreads
 from mpop.jobs.selection import Selection, select
 from mpop.maps.fsc import THRESHOLD, fsc_report
 from mpop.population import Population, versioned
 from mpop.records.models import FailedSeries, ItemRecord, JobRecord, SpeciesRecord
 from mpop.records.stack import StackModel
+from mpop.refinement.pose_prior import PoseSpread
 from mpop.refinement.priors import DEFAULT, Prior
 from mpop.refinement.references import prepare_species
 from mpop.refinement.series import SeriesScore, SpeciesReference, gather_images, optimise
@@ -96,16 +97,6 @@ class _Series:
     state: SeriesState
 
 
-@dataclass
-class _Pass:
-    """What one iteration did to the series."""
-
-    scores: dict[str, SeriesScore] = field(default_factory=dict)
-    seconds: dict[str, float] = field(default_factory=dict)
-    failed: list[FailedSeries] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
-
-
 @leased("refine")
 def refine(
     population: Population,
@@ -124,6 +115,7 @@ def refine(
         raise InputError("nothing to refine: image warp, stage angles and poses are all switched off")
     result = RefineResult([], [], [])
     series: dict[str, _Series] = {}
+    spreads: Spreads = {}
     for iteration in range(1, (until or parameters.iterations) + 1):
         started = time.perf_counter()
         chosen = select(population, parameters.species, parameters.sources)
@@ -139,12 +131,17 @@ def refine(
             )
         label = f"iteration {iteration}/{parameters.iterations}"
         search = parameters.search(iteration)
-        done = _refine_all(population, chosen, series, references, search, device, threads, label, progress)
+        done = _refine_all(
+            population, chosen, series, references, search, spreads, device, threads, label, progress
+        )
+        spreads = done.spreads
         done.warnings[:0] = warnings
         others = _other_series(population, chosen, done)
         states = [series[item.id].state for item in chosen.items if item.id in done.scores] + others
         rebuilt = rebuild(population, chosen.species, states, threads, progress)
-        job = _job_record(chosen, parameters, iteration, done, device, threads)
+        job = job_record(
+            chosen, {**parameters.recorded, "iteration": iteration}, parameters.seed, done, device, threads
+        )
         job = job.model_copy(
             update={
                 "wall_s": round(time.perf_counter() - started, 3),
@@ -165,8 +162,8 @@ def refine(
             )
             for one in chosen.species
         ]
-        message = _message(iteration, parameters, job)
-        commit = population.commit_records([*items, *species, job], message, since=chosen.head)
+        told = message(iteration, parameters.iterations, job)
+        commit = population.commit_records([*items, *species, job], told, since=chosen.head)
         result.commits.append(commit)
         result.jobs.append(job)
         result.species[:] = species
@@ -226,13 +223,14 @@ def _refine_all(
     series: dict[str, _Series],
     references: dict[str, SpeciesReference | None],
     search: PoseSearch,
+    spreads: Spreads,
     device: str,
     threads: int,
     label: str,
     progress: Progress,
-) -> _Pass:
+) -> Pass:
     """Move the parameters of every series; collect scores and failures."""
-    done = _Pass()
+    done = Pass()
     done.warnings += [
         f"{one.name}: its half-maps agree at no resolution (FSC below {THRESHOLD}), so it was not used to refine"
         for one in chosen.species
@@ -241,15 +239,18 @@ def _refine_all(
     progress(label, 0, len(chosen.items))
     states = [series[item.id].state for item in chosen.items]
     amplitudes = stack_amplitudes(population, states, references, threads)
+    spreads = spreads or stack_spreads(population, states, references, amplitudes, search, device, threads)
     for number, item in enumerate(chosen.items, start=1):
         started = time.perf_counter()
         try:
             one = series[item.id]
             if one.system is None:
                 state = replace(one.state, item=item)
-                one.state, score = move_stack(
-                    population, state, one.start, references, amplitudes, search, device, threads
+                one.state, score, found = move_stack(
+                    population, state, one.start, references, amplitudes, search, device, threads, spreads
                 )
+                for identity, spread in found.items():
+                    done.spreads[identity] = done.spreads.get(identity, PoseSpread()) + spread
             else:
                 score = _refine_one(population, item, one, one.system, references, device, threads)
         except UNUSABLE as error:
@@ -315,7 +316,7 @@ def _undetected(
     ]
 
 
-def _other_series(population: Population, chosen: Selection, done: _Pass) -> list[SeriesState]:
+def _other_series(population: Population, chosen: Selection, done: Pass) -> list[SeriesState]:
     """Series that are not refined now but hold particles of the species, and so belong in its half-maps."""
     failed = {failure.item for failure in done.failed}
     return [
@@ -345,48 +346,3 @@ def _new_item(series: _Series, item: ItemRecord, chosen: Selection, job: JobReco
         }
     )
     return versioned(new)
-
-
-def _job_record(
-    chosen: Selection, parameters: RefineParameters, iteration: int, done: _Pass, device: str, threads: int
-) -> JobRecord:
-    scores = list(done.scores.values())
-    job = JobRecord(
-        id="",
-        verb="refine",
-        parameters={**parameters.recorded, "iteration": iteration},
-        seed=parameters.seed,
-        inputs=input_versions(chosen),
-        software=software_versions(),
-        device=device,
-        threads=threads,
-        wall_s=0.0,
-        peak_GiB=0.0,
-        score_before=float(np.nansum([score.before for score in scores])),
-        score_after=float(np.nansum([score.after for score in scores])),
-        resolution_before_A={one.name: one.resolution_A for one in chosen.species},
-        series=[
-            {
-                "item": item.id,
-                "name": item.name,
-                "score_before": float(np.nansum(done.scores[item.id].before)),
-                "score_after": float(np.nansum(done.scores[item.id].after)),
-                "evaluations": done.scores[item.id].evaluations,
-                "seconds": done.seconds[item.id],
-            }
-            for item in chosen.items
-            if item.id in done.scores
-        ],
-        failed=done.failed,
-        warnings=done.warnings,
-    )
-    return job.model_copy(update={"id": job_id(job)})
-
-
-def _message(iteration: int, parameters: RefineParameters, job: JobRecord) -> str:
-    lines = [f"Refine, iteration {iteration} of {parameters.iterations}", ""]
-    for name, after in job.resolution_after_A.items():
-        lines.append(f"{name}: {in_angstrom(job.resolution_before_A[name])} -> {in_angstrom(after)}")
-    lines += [f"failed: {failure.name}: {failure.reason}" for failure in job.failed]
-    lines += [f"warning: {warning}" for warning in job.warnings]
-    return "\n".join(lines)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -10,15 +10,23 @@ import numpy as np
 from mpop.jobs.halfmaps import SeriesState
 from mpop.population import Population
 from mpop.records.stack import StackModel
+from mpop.records.tilt_series import ParticleSet
+from mpop.refinement.pose_prior import PoseSpread
 from mpop.refinement.series import DETECTED, SeriesScore, SpeciesReference
 from mpop.refinement.stack import NOTHING, PoseSearch, fit_stack, refine_stack
 
-SAMPLE_STACKS, SAMPLE_PARTICLES = 50, 2000
-"""So many stacks of a source, and particles in all of them, tell the amplitude of a species."""
+SAMPLE_STACKS = 50
+"""So many stacks tell what is common to all."""
+AMPLITUDE_PARTICLES, SPREAD_PARTICLES = 2000, 500
+"""So many particles, in all of them, tell the amplitude of a species and how far its poses are off."""
+SPREAD_PASSES = 2
+"""The first takes poses for uncertain as the user leaves them, and finds too much."""
 
 References = Mapping[str, SpeciesReference | None]
 Amplitudes = dict[tuple[str, str], float]
 """Source and species -> amplitude of the reference in the images; none where nothing was detected."""
+Spreads = dict[str, PoseSpread]
+"""Species -> how far its particles in stacks are from where the job found them."""
 
 
 def stack_amplitudes(
@@ -44,21 +52,58 @@ def _amplitude(
     population: Population, held: list[SeriesState], species: str, reference: SpeciesReference, threads: int
 ) -> float | None:
     """The best common amplitude; None where the species is not seen."""
-    sample = held[:: -(-len(held) // SAMPLE_STACKS)]
-    step = -(-sum(len(state.particles[species]) for state in sample) // SAMPLE_PARTICLES)
     total = NOTHING
-    for state in sample:
+    for state, model, particles in _sample(held, species, AMPLITUDE_PARTICLES):
+        load = population.image_loader(state.item, model)
+        total += fit_stack(load, model, particles, reference, state.pixel_size_A, threads)
+    return total.amplitude if total.value >= DETECTED else None
+
+
+def stack_spreads(
+    population: Population,
+    states: Sequence[SeriesState],
+    references: References,
+    amplitudes: Amplitudes,
+    search: PoseSearch,
+    device: str,
+    threads: int,
+) -> Spreads:
+    """How far particles will be found from where they stand, by species, from an even sample of them."""
+    spreads: Spreads = {}
+    for _ in range(SPREAD_PASSES):
+        last, spreads = spreads, {}
+        for species, reference in references.items():
+            held = [one for one in states if (one.item.source, species) in amplitudes and species in one.particles]
+            if reference is None or not held:
+                continue
+            total = PoseSpread()
+            for state, model, particles in _sample(held, species, SPREAD_PARTICLES):
+                total += refine_stack(
+                    population.image_loader(state.item, model),
+                    model,
+                    particles,
+                    reference,
+                    amplitudes[state.item.source, species],
+                    state.pixel_size_A,
+                    particles,
+                    search.expecting(last.get(species)),
+                    device,
+                    threads,
+                ).spread
+            spreads[species] = total
+    return spreads
+
+
+def _sample(
+    held: Sequence[SeriesState], species: str, count: int
+) -> Iterator[tuple[SeriesState, StackModel, ParticleSet]]:
+    """About so many particles of a species, evenly from some of the stacks that hold it."""
+    some = held[:: -(-len(held) // SAMPLE_STACKS)]
+    step = max(1, -(-sum(len(state.particles[species]) for state in some) // count))
+    for state in some:
         assert isinstance(state.model, StackModel)
         particles = state.particles[species]
-        total += fit_stack(
-            population.image_loader(state.item, state.model),
-            state.model,
-            particles.part(np.arange(0, len(particles), step)),
-            reference,
-            state.pixel_size_A,
-            threads,
-        )
-    return total.amplitude if total.value >= DETECTED else None
+        yield state, state.model, particles.part(np.arange(0, len(particles), step))
 
 
 def move_stack(
@@ -70,22 +115,25 @@ def move_stack(
     search: PoseSearch,
     device: str,
     threads: int,
-) -> tuple[SeriesState, SeriesScore]:
-    """A stack with new poses, stored, and the scores of its species (nan: not detected, not refined).
+    spreads: Spreads,
+) -> tuple[SeriesState, SeriesScore, Spreads]:
+    """A stack with new poses, stored, the scores of its species (nan: not detected, not refined), and how far
+    their particles are now from where they were expected.
 
-    start: the stack as the job found it, around which poses are expected.
+    start: the stack as the job found it, around which poses are expected. spreads: as known so far.
     """
     assert isinstance(state.model, StackModel)
     load = population.image_loader(state.item, state.model)
     particles, objects = dict(state.particles), dict(state.particle_objects)
     before, after = [], []
+    found: Spreads = {}
     for species, held in state.particles.items():
         reference, amplitude = references[species], amplitudes.get((state.item.source, species))
         if reference is None or amplitude is None:
             before.append(np.nan)
             after.append(np.nan)
             continue
-        moved, was, now = refine_stack(
+        done = refine_stack(
             load,
             state.model,
             held,
@@ -93,11 +141,13 @@ def move_stack(
             amplitude,
             state.pixel_size_A,
             start.particles[species],
-            search,
+            search.expecting(spreads.get(species)),
             device,
             threads,
         )
-        particles[species], objects[species] = moved, population.write_particles(moved)
-        before.append(was.value)
-        after.append(now.value)
-    return replace(state, particles=particles, particle_objects=objects), SeriesScore(before, after, len(before))
+        particles[species], objects[species] = done.particles, population.write_particles(done.particles)
+        found[species] = done.spread
+        before.append(done.before.value)
+        after.append(done.after.value)
+    state = replace(state, particles=particles, particle_objects=objects)
+    return state, SeriesScore(before, after, len(before)), found

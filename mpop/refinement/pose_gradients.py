@@ -53,7 +53,7 @@ def climb(
     """
     if not len(rotation):
         return rotation, shift_px
-    scale = _scales(images, rotation, amplitude, prior, particle_voxels)
+    scale = expected_deviations(images, rotation, amplitude, prior, particle_voxels)
     value, gradient = _score(images, rotation, shift_px, amplitude, prior, device)
     state = _Climb(
         rotation.copy(), shift_px.copy(), value, gradient * scale, np.tile(np.eye(5), (len(rotation), 1, 1))
@@ -66,9 +66,9 @@ def climb(
         active, step = active[promised > SMALLEST_GAIN], step[promised > SMALLEST_GAIN]
         if not len(active):
             break
-        moved = _moved(state.rotation[active], state.shift_px[active], step * scale[active])
+        moved = _moved(state.rotation[active], state.shift_px[active], step * scale)
         value, gradient = _score(images.part(active), *moved, amplitude, prior.part(active), device)
-        gradient *= scale[active]
+        gradient *= scale
         better = value > state.value[active]
         part[active] = np.where(better, 1.0, part[active] / 4)
         up = active[better]
@@ -94,10 +94,10 @@ def _score(
     return amplitude * out[:, 0] - amplitude**2 / 2 * out[:, 1] - penalty, gradient
 
 
-def _scales(
+def expected_deviations(
     images: PoseImages, rotation: Array, amplitude: float, prior: PosePrior, particle_voxels: float
 ) -> Array:
-    """(n, 5) expected standard deviations.
+    """(5,) standard deviations to expect of poses that fit best: turns (rad) and shifts (pixels).
 
     The curvature by a shift is a^2 (2 pi / size)^2 sum Q |R|^2 k_x^2; turning moves the density of a ball by its
     distance to the axis, mean square r^2 (2 / 5) in three dimensions, and half of that along k.
@@ -111,8 +111,7 @@ def _scales(
     pixels = particle_voxels / images.row_scale * images.disc.size / images.reference.box
     by_turn = by_shift * (pixels / 2) ** 2 * (2 / 5)
     curvature = [by_turn + prior.sigma_rad**-2] * 3 + [by_shift + prior.sigma_px**-2] * 2
-    scale = 1 / np.sqrt(np.array(curvature))
-    return np.tile(scale, (len(rotation), 1))
+    return 1 / np.sqrt(np.array(curvature))
 
 
 def _step(state: _Climb, active: NDArray[np.int64]) -> Array:

@@ -20,8 +20,8 @@ from mpop.geometry.euler import euler_to_matrix, matrix_to_euler
 from mpop.records.stack import StackModel
 from mpop.records.tilt_series import ParticleSet
 from mpop.refinement.extraction import TiltLoader
-from mpop.refinement.pose_gradients import climb
-from mpop.refinement.pose_prior import PosePrior
+from mpop.refinement.pose_gradients import climb, expected_deviations
+from mpop.refinement.pose_prior import PosePrior, PoseSpread
 from mpop.refinement.pose_search import PoseImages, search_poses
 from mpop.refinement.series import SpeciesReference, gather_images, image_size
 from mpop.refinement.target import SpeciesImages, score_species
@@ -35,7 +35,7 @@ CHUNK_BYTES = 256 * 2**20
 @dataclass(frozen=True)
 class PoseSearch:
     """How far to look around every pose before gradients take over (0 degrees: not at all), and how far poses are
-    expected to be from where the job started, a standard deviation per axis."""
+    expected to be from where the job started, a standard deviation per axis, as long as nothing tells better."""
 
     angle_deg: float = 0.0
     shift_A: float = 0.0
@@ -48,6 +48,12 @@ class PoseSearch:
         sigma_deg, sigma_A = max(angle_deg / 2, cls.sigma_deg), max(shift_A / 2, cls.sigma_A)
         halvings = 2.0 ** (iteration - 1)
         return cls(angle_deg / halvings, shift_A / halvings, sigma_deg, sigma_A)
+
+    def expecting(self, spread: PoseSpread | None) -> PoseSearch:
+        """The same with what an earlier pass over the images told, if there was one."""
+        if spread is None or not spread.images:
+            return self
+        return replace(self, sigma_deg=spread.sigma_deg, sigma_A=spread.sigma_A)
 
 
 @dataclass(frozen=True)
@@ -72,6 +78,17 @@ class Fit:
 
 
 NOTHING = Fit(0.0, 0.0)
+
+
+@dataclass(frozen=True)
+class RefinedStack:
+    """The particles of one species in a stack with new poses, how they fitted before and fit now, and how far they
+    are from where they were expected."""
+
+    particles: ParticleSet
+    before: Fit
+    after: Fit
+    spread: PoseSpread
 
 
 def fit_stack(
@@ -102,27 +119,29 @@ def refine_stack(
     search: PoseSearch,
     device: str = "cpu",
     threads: int = 1,
-) -> tuple[ParticleSet, Fit, Fit]:
-    """New poses of the particles of one species in a stack, and how they fitted before and fit now.
+) -> RefinedStack:
+    """New poses of the particles of one species in a stack.
 
     amplitude: of the reference in the images. expected: the same particles where the prior has them. Particles
     whose centre is outside their image stay as they are.
     """
     position, angles = particles.position_A.copy(), particles.angles_deg.copy()
     before = after = NOTHING
+    spread = PoseSpread()
     for chunk in _chunks(particles, reference, pixel_size_A):
         part = particles.part(chunk)
         (images,) = gather_images(load, model, [part], [reference], pixel_size_A, threads)
         if images is None or not len(images.particle):
             continue
         start, prior = _poses(images, part), _prior(images, expected.part(chunk), search)
-        rotation, shift_px = _refine(images, *start, reference, amplitude, prior, search, device)
+        rotation, shift_px, found = _refine(images, *start, reference, amplitude, prior, search, device)
         before += _fit(images, *start)
         after += _fit(images, rotation, shift_px)
+        spread += found
         rows = chunk[images.particle]
         position[rows, 0, :2] = (images.origin_px + shift_px) * pixel_size_A
         angles[rows, 0] = matrix_to_euler(torch.as_tensor(rotation)).numpy()
-    return replace(particles, position_A=position, angles_deg=angles), before, after
+    return RefinedStack(replace(particles, position_A=position, angles_deg=angles), before, after, spread)
 
 
 def _chunks(
@@ -165,10 +184,11 @@ def _refine(
     prior: PosePrior,
     search: PoseSearch,
     device: str,
-) -> tuple[Array, Array]:
+) -> tuple[Array, Array, PoseSpread]:
     """Search, then climb; each half against its own half-map."""
     voxels = reference.diameter_A / reference.halves[0].pixel_size_A
     done = []
+    spread = PoseSpread()
     for half, rows in enumerate((slice(0, images.n_half1), slice(images.n_half1, None))):
         one = PoseImages(
             images.references[half], images.disc, images.data[rows], images.power[rows], images.row_scale
@@ -179,5 +199,20 @@ def _refine(
             turned, shifted = search_poses(
                 one, turned, shifted, amplitude, prior.part(rows), search.angle_deg, reach_px
             )
-        done.append(climb(one, turned, shifted, amplitude, prior.part(rows), voxels, device))
-    return np.concatenate([done[0][0], done[1][0]]), np.concatenate([done[0][1], done[1][1]])
+        turned, shifted = climb(one, turned, shifted, amplitude, prior.part(rows), voxels, device)
+        done.append((turned, shifted))
+        if len(turned):
+            uncertain = expected_deviations(one, turned, amplitude, prior, voxels)
+            spread += _spread(prior.part(rows), turned, shifted, uncertain, images.pixel_size_A)
+    return np.concatenate([done[0][0], done[1][0]]), np.concatenate([done[0][1], done[1][1]]), spread
+
+
+def _spread(
+    prior: PosePrior, rotation: Array, shift_px: Array, uncertain: Array, pixel_size_A: float
+) -> PoseSpread:
+    """uncertain: (5,) standard deviations of a pose, rad and pixels."""
+    turned, moved = prior.offsets(rotation, shift_px)
+    count = len(rotation)
+    turned_rad2 = np.square(turned).mean(axis=1).sum() + count * np.square(uncertain[:3]).mean()
+    moved_px2 = np.square(moved).mean(axis=1).sum() + count * np.square(uncertain[3:]).mean()
+    return PoseSpread(float(turned_rad2), float(moved_px2) * pixel_size_A**2, count)

@@ -11,8 +11,9 @@ from mpop.projection.reference import Reference, prepare_reference
 from mpop.projection.score import project_slices
 from mpop.projection.search import best_poses
 from mpop.refinement.pose_gradients import _score, climb
-from mpop.refinement.pose_prior import PosePrior
+from mpop.refinement.pose_prior import PosePrior, PoseSpread
 from mpop.refinement.pose_search import COVERING, PoseImages, levels, search_poses, turns_within
+from mpop.refinement.stack import PoseSearch
 
 BOX, PIXEL_A, IMAGES = 32, 4.0, 12
 ANYWHERE = (np.pi, 1e3)
@@ -155,3 +156,19 @@ def test_without_signal_the_prior_keeps_poses(reference: Reference) -> None:
     found = climb(empty, start, shift + 0.5, 1.0, prior, BOX / 2)
     assert degrees_between(found[0], rotation).max() < 0.5
     assert np.abs(found[1] - shift).max() < 0.1
+
+
+def test_how_far_poses_are_off_is_learned_from_all_of_them() -> None:
+    """Offsets found and uncertainty are parts of one variance, whatever the width that was expected."""
+    rng = np.random.default_rng(4)
+    offsets, uncertain = rng.normal(scale=3.0, size=(4000, 2)), 4.0
+    found = PoseSpread()
+    for part in np.array_split(offsets, 7):
+        moved_A2 = np.square(part).mean(axis=1).sum() + len(part) * uncertain**2
+        found += PoseSpread(0.0, float(moved_A2), len(part))
+    assert found.images == 4000
+    assert found.sigma_A == pytest.approx(5.0, rel=0.02)
+    expected = PoseSearch.within(10.0, 6.0, 2).expecting(found)
+    assert (expected.angle_deg, expected.shift_A) == (5.0, 3.0)
+    assert expected.sigma_A == found.sigma_A
+    assert PoseSearch.within(10.0, 6.0, 2).expecting(PoseSpread()).sigma_A == 5.0

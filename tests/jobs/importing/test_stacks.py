@@ -135,6 +135,9 @@ def test_refinement_finds_the_planted_poses_and_can_be_run_again(stack: Stack, t
     (item,) = stack.population.items().values()
     assert after.item_versions == {item.id: item.version}
     assert result.jobs[0].parameters["search_deg"] == 4.0
+    off = result.jobs[0].result["pose_errors"]["molecule"]
+    assert off["angle_deg"] == pytest.approx(PLANTED.pose_angle_rms_deg / np.sqrt(3), rel=0.15)
+    assert off["shift_A"] == pytest.approx(PLANTED.pose_shift_rms_A / np.sqrt(2), rel=0.15)
     assert "prior" not in result.jobs[0].parameters  # as it always was
     was, now = (stack.population.particles(one, item.id) for one in (before, after))
     assert np.array_equal(was.id, now.id)
@@ -159,7 +162,7 @@ def test_a_particle_sees_its_own_half_map_only(simulated: Stack) -> None:
     other = replace(reference, halves=(first, replace(second, values=-second.values[:, ::-1].copy())))
     load, search = population.image_loader(item, model), PoseSearch(4.0, 4.0)
     found = [
-        refine_stack(load, model, particles, one, 1.0, PIXEL_A, particles, search)[0].angles_deg
+        refine_stack(load, model, particles, one, 1.0, PIXEL_A, particles, search).particles.angles_deg
         for one in (reference, other)
     ]
     assert np.array_equal(found[0][particles.half == 1], found[1][particles.half == 1])
