@@ -137,7 +137,10 @@ def _source(one: SourceDifference) -> Iterator[str]:
 
 
 def _job(one: JobDifference) -> Iterator[str]:
-    settings = ", ".join(f"{name}={value}" for name, value in one.parameters.items() if value is not None)
+    plain = {
+        name: value for name, value in one.parameters.items() if not (value is None or isinstance(value, dict))
+    }
+    settings = ", ".join(f"{name}={value}" for name, value in plain.items())
     yield f"job {one.id[:10]}: {one.verb} ({settings}{'; ' if settings else ''}seed {one.seed})"
     for line in _settings(one.parameters_changed):
         yield f"    {line}, against the job before"

@@ -9,7 +9,7 @@ import typer
 
 from mpop.cli import context
 from mpop.cli.context import JsonOption, angstrom, emit
-from mpop.words import counted_items
+from mpop.words import counted, counted_items
 from mpop_store.errors import InputError
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def _last_line(result: MergeResult) -> str:
             return _planned_line(result)
     if result.unresolved:
         return (
-            f"{len(result.unresolved)} conflicts to decide: `mpop merge --resolve KIND/NAME=WAY`, then "
+            f"{counted(len(result.unresolved), 'conflict')} to decide: `mpop merge --resolve KIND/NAME=WAY`, then "
             "`mpop merge --continue`; or `mpop merge --abort`"
         )
     return "nothing is left to decide: `mpop merge --continue`"
@@ -122,7 +122,7 @@ def _planned_line(result: MergeResult) -> str:
     if relation in ("up to date", "fast-forward"):
         return "already up to date" if relation == "up to date" else "the branch would simply move: fast-forward"
     left = len(result.unresolved)
-    return f"{left} conflicts would be left to decide" if left else "would merge without open conflicts"
+    return f"{counted(left, 'conflict')} would be left to decide" if left else "would merge without open conflicts"
 
 
 def _incoming_lines(incoming: dict[str, dict[str, list[str]]]) -> list[str]:

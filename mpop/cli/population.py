@@ -10,6 +10,7 @@ import typer
 from mpop.cli import context
 from mpop.cli.context import JsonOption, emit
 from mpop.cli.differences import few
+from mpop.words import counted
 from mpop_store.errors import InputError
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def status(json: JsonOption = False) -> None:
     lines = [f"Population {here.name}, " + (f"at {head[:10]}" if head else "no commit yet")]
     merge = _waiting_merge(here)
     if merge is not None:
-        what = f"{len(merge['conflicts'])} conflicts" if merge["conflicts"] else "no conflict"
+        what = counted(len(merge["conflicts"]), "conflict") if merge["conflicts"] else "no conflict"
         lines.append(f"A merge of {merge['revision']} is in progress, with {what}: `mpop merge` shows it")
     lines += _change_lines(here, changes)
     lines += ["nothing to commit" if not changes else 'run `mpop commit -m "..."` to keep this']

@@ -12,7 +12,8 @@ from mpop.records.models import ItemRecord, SourceRecord, SpeciesRecord
 
 @dataclass(frozen=True)
 class Selection:
-    """species and items in a fixed order; every item holds at least one particle of a selected species.
+    """species and items in a fixed order; every item holds at least one particle of a selected species, and
+    every species has particles in one of the items.
 
     head: the commit that all of it was read from.
     """
@@ -29,10 +30,10 @@ class Selection:
 
 
 def select(population: Population, species: Sequence[str] = (), sources: Sequence[str] = ()) -> Selection:
-    """Resolve names; none given means all.
+    """Resolve names; none given means all species that have particles in the sources.
 
     Raises StateError when there are uncommitted changes, no species or no source; NotFoundError for an unknown
-    name; InputError when no series of the chosen sources holds a particle of the chosen species.
+    name; InputError when no series of the chosen sources holds a particle of a species that was named, or of any.
     """
     population.refuse_while_merging()
     head = population.repository.head
@@ -52,9 +53,11 @@ def select(population: Population, species: Sequence[str] = (), sources: Sequenc
         for item in population.items().values()
         if item.source in by_id and any(item.id in one.particles for one in chosen)
     ]
-    if not items:
-        names = ", ".join(one.name for one in chosen)
+    ids = {item.id for item in items}
+    held = [one for one in chosen if not ids.isdisjoint(one.particles)]
+    if not held or (species and len(held) < len(chosen)):
+        names = ", ".join(one.name for one in chosen if one not in held)
         raise InputError(f"no series of the chosen sources holds a particle of {names}")
     return Selection(
-        head, sorted(chosen, key=lambda one: one.id), sorted(items, key=lambda item: (item.name, item.id)), by_id
+        head, sorted(held, key=lambda one: one.id), sorted(items, key=lambda item: (item.name, item.id)), by_id
     )

@@ -18,6 +18,7 @@ from mpop.merging.state import MergeState, forget, keep, waiting_merge
 from mpop.merging.three_way import Side
 from mpop.population import Population
 from mpop.records.models import JobRecord
+from mpop.words import counted
 from mpop_store.git.refs import HEAD
 
 Status = Literal["up to date", "fast-forward", "merged", "conflicts", "planned"]
@@ -114,7 +115,8 @@ def continue_merge(population: Population, threads: int = 1) -> MergeResult:
         names = ", ".join(one.label for one in left[:5])
         more = f" and {len(left) - 5} more" if len(left) > 5 else ""
         raise StateError(
-            f"{len(left)} conflicts are undecided: {names}{more}; decide with `mpop merge --resolve KIND/NAME=WAY`"
+            f"{counted(len(left), 'conflict')} undecided: {names}{more}; decide with "
+            "`mpop merge --resolve KIND/NAME=WAY`"
         )
     return _commit(population, planned, decisions, state, threads)
 

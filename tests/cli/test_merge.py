@@ -55,9 +55,9 @@ def test_decide_and_continue(population: Population) -> None:
     assert "A merge of theirs is in progress, with 2 conflicts" in status
     assert as_json(population, "status")["merge"]["revision"] == "theirs"
 
-    assert "1 conflicts to decide" in run(population, "merge", "--resolve", "species/*=better", code=4)
+    assert "1 conflict to decide" in run(population, "merge", "--resolve", "species/*=better", code=4)
     refused = error(population, "merge", "--continue", code=4)
-    assert refused.startswith("1 conflicts are undecided: item/TS_1; decide with")
+    assert refused.startswith("1 conflict undecided: item/TS_1; decide with")
     assert "nothing is left to decide" in run(population, "merge", "--resolve", "item/TS_1=ours", code=4)
     text = run(population, "merge", "--continue")
     assert "resolved: item/TS_1: ours" in text
