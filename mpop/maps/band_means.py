@@ -49,20 +49,6 @@ def band_amplitudes(size: int, centre: float, width: float) -> Map:
     return np.asarray(np.exp(exponent), dtype=np.float32)
 
 
-def own_share(centre: float, width: float, nyquist: float, window: float) -> float:
-    """How much of the power found in a Gaussian window goes with the value in its middle.
-
-    Integral of g(x) R(x)^2, with g the window (standard deviation in wavelengths) and R the autocorrelation of
-    white noise in the band (centre and Nyquist in cycles per box).
-    """
-    frequency = np.linspace(0.3, 2.5, 200)
-    power = np.exp(-np.square(np.log(frequency) / width)) / frequency * (frequency * centre <= nyquist)
-    distance = np.linspace(0.0, 4.5 * window, 100)
-    autocorrelation = np.sinc(2 * np.outer(distance, frequency)) @ power / power.sum()
-    weight = np.square(distance) * np.exp(-np.square(distance / window) / 2)
-    return float(weight @ np.square(autocorrelation) / weight.sum())
-
-
 class BandMeans:
     """Means of model curves over the bands around `bands` (cycles per box)."""
 

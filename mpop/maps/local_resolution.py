@@ -8,11 +8,11 @@ the mask and w the window,
     local FSC(x, k) = (w * m r a b)(x) / sqrt( (w * m r a^2)(x) (w * m r b^2)(x) ),    * a convolution,
 
 where the window is a Gaussian of standard deviation 1.2 / k: finer detail is judged from a smaller neighbourhood,
-and all bands from the same number of independent coefficients. The factor r is one over the power in a window
-of 0.45 / k. It makes all places in the window count alike; without it a rigid domain, whose power in a high
-band may be a hundred times that of a flexible neighbour, would speak for the neighbour too. That window holds few
-coefficients, and where signal and noise happen to agree there is more power: r takes the share q of the middle
-coefficient in its window off, FSC (1 - q (1 - FSC^2)) to first order in q is found, and this is undone.
+and all bands from the same number of independent coefficients. The factor r is one over the power in a window of
+1 / k. It makes all parts of the window count alike; without it a rigid domain, whose power in a high band may be a
+hundred times that of a flexible neighbour, would speak for the neighbour too. A much smaller window for r would
+make gaps inside a part count like what is beside them, and hold so few coefficients that their chance
+agreement, which is power too, would be divided out: at 0.45 / k a low FSC would be found 5 % too low.
 
 A place is resolved up to the frequency that maximises sum_k (FSC - threshold) over bands evenly spaced in log
 k, which is where the best falling curve through the values crosses the threshold (isotonic regression). A
@@ -33,7 +33,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mpop.errors import InputError
-from mpop.maps.band_means import STEP, BandMeans, band_amplitudes, bandwidths, neighbours, own_share, parabola
+from mpop.maps.band_means import STEP, BandMeans, band_amplitudes, bandwidths, neighbours, parabola
 from mpop.maps.bands import Map, Spectrum, cut, even_fast_size, interpolate
 from mpop.maps.filters import inverse, scale_shells, shell_radius, transform
 from mpop.maps.fsc import THRESHOLD, mean_amplitudes
@@ -46,7 +46,7 @@ LEAST_AMPLITUDE = 1e-7
 """Of the strongest shell, below which a shell is empty."""
 WINDOW = 1.2
 """Standard deviation of the window, in wavelengths."""
-EQUAL_POWER_WINDOW = 0.45
+EQUAL_POWER_WINDOW = 1.0
 """Likewise, of the window in which power is made equal."""
 LEAST_POWER = 1e-4
 """Of the mean, below which power is not made up for: there is nothing, such as beyond a sphere that was cut."""
@@ -108,8 +108,7 @@ def _local_correlations(
     """By band: the local FSC and the number of independent coefficients behind it, both (grid, grid, grid)."""
     spectra = _whitened(half1, mask), _whitened(half2, mask)
     mask_spectrum = transform(mask)
-    nyquist = len(half1) / 2
-    for centre, width in zip(bands, bandwidths(bands, nyquist), strict=True):
+    for centre, width in zip(bands, bandwidths(bands, len(half1) / 2), strict=True):
         size = min(even_fast_size(2.1 * centre * np.exp(2 * width) + 2), len(half1))
         shape = band_amplitudes(size, float(centre), float(width))
         first, second = (inverse(cut(spectrum, size) * shape, size) for spectrum in spectra)
@@ -121,8 +120,6 @@ def _local_correlations(
         norm = np.sqrt(np.maximum(power1, 0) * np.maximum(power2, 0))
         usable = (covered > 0.01) & (norm > 0)
         correlation = np.divide(cross, norm, out=np.zeros_like(cross), where=usable)
-        share = np.float32(own_share(float(centre), float(width), nyquist, EQUAL_POWER_WINDOW))
-        correlation /= 1 - share * (1 - np.square(correlation))
         yield np.clip(correlation, -1.0, 1.0), _independent(float(centre)) * covered
 
 

@@ -13,10 +13,9 @@ from mpop.maps.band_means import (
     bandwidths,
     model_fsc,
     neighbours,
-    own_share,
     parabola,
 )
-from mpop.maps.filters import inverse, shell_radius, transform
+from mpop.maps.filters import shell_radius
 
 NYQUIST = 64.0
 BANDS = 5.0 * 1.1 ** np.arange(27)
@@ -44,18 +43,6 @@ def test_a_band_is_centred_by_its_coefficients_in_log_frequency(centre: float) -
 def test_bands_are_narrower_before_nyquist_and_never_too_narrow() -> None:
     found = bandwidths(np.array([8.0, 55.0, 64.0]), NYQUIST)
     assert found == pytest.approx([0.2, np.log(64 / 55), 0.1])
-
-
-def test_the_share_of_the_middle_is_what_noise_shows() -> None:
-    """cov(a^2, its mean in the window) / 2, both over the mean of a^2."""
-    centre, width, window, box = 12.0, 0.2, 0.45, 64
-    noise = np.random.default_rng(1).standard_normal((box,) * 3, dtype=np.float32)
-    band = inverse(transform(noise) * band_amplitudes(box, centre, width) * (shell_radius(box) <= 32), box)
-    square = np.square(band.astype(float))
-    blur = np.exp(-2 * np.square(np.pi * window / centre * shell_radius(box)))
-    power = inverse((transform(square) * blur).astype(np.complex64), box).astype(float)
-    seen = (square * power).mean() / square.mean() ** 2 - 1
-    assert own_share(centre, width, 32.0, window) == pytest.approx(seen / 2, rel=0.1)
 
 
 def shown(means: BandMeans, log_crossing: float, slope: float, bend: float) -> NDArray[np.float64]:
