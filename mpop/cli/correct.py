@@ -23,6 +23,9 @@ from mpop.cli.map_arguments import (
 )
 from mpop_store.errors import InputError
 
+WRITTEN = ("half1.mrc", "half2.mrc", "map.mrc", "support.mrc")
+"""Maps that --out holds in the end, besides a mask where none was given."""
+
 EXAMPLES = examples(
     "mpop correct half1.mrc half2.mrc --mask mask.mrc --out corrected",
     "mpop correct half1.mrc half2.mrc --mask mask.mrc --out quick --steps 0",
@@ -70,7 +73,7 @@ def correct(
     they were measured.
     """
     context.options.json |= json
-    check_out(out)
+    check_out(out, WRITTEN, [*maps, mask])
     if rotations not in ("any", "cube"):
         raise InputError(f"--rotations {rotations}: there are any, cube")
     if len(maps) == 2 and out is None:

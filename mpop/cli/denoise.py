@@ -23,6 +23,9 @@ from mpop.cli.map_arguments import (
 )
 from mpop_store.errors import InputError
 
+WRITTEN = ("half1.mrc", "half2.mrc", "map.mrc")
+"""Maps that --out holds in the end, besides a mask where none was given."""
+
 EXAMPLES = examples(
     "mpop denoise half1.mrc half2.mrc --mask mask.mrc --out denoised",
     "mpop denoise ribosome --networks independent --out denoised",
@@ -64,7 +67,7 @@ def denoise(
     network are committed, and the next call goes on from that network; its half-maps stay as they were measured.
     """
     context.options.json |= json
-    check_out(out)
+    check_out(out, WRITTEN, [*maps, mask])
     if networks not in (None, "shared", "independent"):
         raise InputError(f"--networks {networks}: there are shared, independent")
     if len(maps) == 2 and out is None:

@@ -23,6 +23,9 @@ from mpop.cli.map_arguments import (
 )
 from mpop_store.errors import InputError
 
+WRITTEN = ("map.mrc", "map_masked.mrc")
+"""Maps that --out holds in the end, besides a mask where none was given."""
+
 EXAMPLES = examples(
     "mpop fsc half1.mrc half2.mrc --mask mask.mrc --out fsc",
     "mpop fsc ribosome --out fsc",
@@ -69,8 +72,9 @@ def fsc(
     result is committed.
     """
     context.options.json |= json
-    check_out(out)
-    if model is not None or other is not None:
+    is_comparison = model is not None or other is not None
+    check_out(out, () if is_comparison else WRITTEN, [*maps, mask])
+    if is_comparison:
         if (b_factor, low_pass, mtf, mtf_angpix) != (None,) * 4 or (model is not None and other is not None):
             raise InputError("--model and --map each go alone, without options for sharpening")
         return _compare(maps, mask, angpix, out, model, other)

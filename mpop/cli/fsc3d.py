@@ -22,6 +22,9 @@ from mpop.cli.map_arguments import (
     tell,
 )
 
+WRITTEN = ("fsc3d.mrc",)
+"""Maps that --out holds in the end, besides a mask where none was given."""
+
 EXAMPLES = examples(
     "mpop fsc3d half1.mrc half2.mrc --mask mask.mrc --out directions",
     "mpop fsc3d ribosome --out directions",
@@ -55,7 +58,7 @@ def fsc3d(
     from mpop.jobs.maps import directional as job
 
     context.options.json |= json
-    check_out(out)
+    check_out(out, WRITTEN, [*maps, mask])
     given = read_maps(maps, mask, angpix)
     commit = None
     if given.species is None:

@@ -22,6 +22,9 @@ from mpop.cli.map_arguments import (
     tell,
 )
 
+WRITTEN = ("locres.mrc", "locres_filtered.mrc")
+"""Maps that --out holds in the end, besides a mask where none was given."""
+
 EXAMPLES = examples(
     "mpop local-resolution half1.mrc half2.mrc --mask mask.mrc --out local",
     "mpop local-resolution ribosome --out local",
@@ -50,7 +53,7 @@ def local_resolution(
     from mpop.jobs.maps import local_resolution as job
 
     context.options.json |= json
-    check_out(out)
+    check_out(out, WRITTEN, [*maps, mask])
     parameters = job.Parameters(threshold, b_factor)
     given = read_maps(maps, mask, angpix)
     commit = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -62,10 +62,18 @@ def read_maps(maps: list[str], mask: Path | None = None, angpix: float | None = 
     return from_species(context.population(), maps[0])
 
 
-def check_out(out: Path | None) -> None:
-    """Raises InputError when results could not be written there: a job is long, and of a species committed."""
+def check_out(out: Path | None, written: Collection[str] = (), inputs: Iterable[Path | str | None] = ()) -> None:
+    """Raises InputError when results could not be written there: a job is long, and of a species committed.
+
+    written: names of the maps that will be. None of them may take the place of an input.
+    """
     if out is None:
         return
+    for path in (context.relative(Path(one)) for one in inputs if one is not None):
+        if path.name in written and path.absolute().parent.resolve() == context.relative(out).resolve():
+            raise InputError(
+                f"{path}: a result of this name would be written over it; give another folder as --out"
+            )
     folder = context.relative(out)
     above = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not above.is_dir():

@@ -6,6 +6,7 @@ import os
 import shlex
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from example_population import make_population
@@ -13,7 +14,7 @@ from gapped_maps import half_maps, with_maps
 from typer.main import get_command
 from typer.testing import CliRunner
 
-from mpop.cli import context
+from mpop.cli import context, correct, denoise, fsc, fsc3d, local_resolution
 from mpop.cli.main import app
 from mpop.cli.map_arguments import check_out, tell
 from mpop.errors import InputError
@@ -48,6 +49,26 @@ def test_maps_that_are_refused_leave_no_folder(verb: str, tmp_path: Path) -> Non
     with pytest.raises(InputError, match="give --mask MASK"):
         run(tmp_path, verb, "half1.mrc", "half2.mrc", "--out", "out")
     assert not (tmp_path / "out").exists()
+
+
+QUICK = {"correct": ("--steps", "0", "--no-hold-out"), "denoise": ("--steps", "1"), "fsc3d": ("--no-report",)}
+
+
+@pytest.mark.parametrize("module", [correct, denoise, fsc, fsc3d, local_resolution])
+def test_no_result_takes_the_place_of_an_input(module: ModuleType, tmp_path: Path) -> None:
+    verb = module.__name__.rpartition(".")[2].replace("_", "-")
+    maps, _ = half_maps(30)
+    first, last = module.WRITTEN[0], module.WRITTEN[-1]
+    names = {"half1": first, "half2": "other.mrc", "mask": last if last != first else "mask.mrc"}
+    for name, file in names.items():
+        write_map(tmp_path / file, getattr(maps, name), maps.pixel_size_A)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    words = (verb, first, "other.mrc", "--mask", names["mask"], *QUICK.get(verb, ()), "--out")
+    with pytest.raises(InputError, match=f"{first}: a result of this name would be written over it"):
+        run(tmp_path, *words, str(tmp_path / "sub" / ".."))
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    run(tmp_path, "--threads", "1", "--device", "cpu", *words, "out")
+    assert {path.name for path in (tmp_path / "out").glob("*.mrc")} == set(module.WRITTEN)
 
 
 def test_a_folder_that_may_not_be_written_to_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
