@@ -1,8 +1,9 @@
 """Refinement of the poses of one particle stack against the current half-maps of its species.
 
 Every image is a series of one: with no neighbour that shares its stage or its warp, what is left of the
-multi-particle target (`mpop.refinement.target`) is, for each image, a AB - a^2 A2 / 2 at the amplitude a that all
-images of a species in the stack have in common. First an exhaustive search around where each image stands, if one
+multi-particle target (`mpop.refinement.target`) is, for each image, 2 a AB - a^2 A2 at the amplitude a that all
+images of a species in the stack have in common. Half of that is weighed against the prior: it is the likelihood of a
+reference without errors, and half-maps have some. First an exhaustive search around where each image stands, if one
 is asked for, then gradients. A particle of half 1 is only ever compared with half-map 1.
 """
 
