@@ -9,6 +9,7 @@ order that changes from run to run, unless `torch.use_deterministic_algorithms(T
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -21,6 +22,7 @@ from blake3 import blake3
 from torch import Tensor, nn
 
 from mpop.errors import InputError, RefinementError, StateError
+from mpop.formats.files import replacing
 from mpop.networks.cubes import Places, Split
 from mpop.networks.devices import Arithmetic
 from mpop.networks.replicas import Portion, Replicas
@@ -217,11 +219,11 @@ class _Training:
             "scaler": self.scaler.state_dict(),
             "course": asdict(self.course),
         }
-        path.parent.mkdir(parents=True, exist_ok=True)
-        new = path.with_name(f"{path.name}.new")
-        torch.save(state, new)
-        fsync(new)
-        new.replace(path)
+        content = io.BytesIO()
+        torch.save(state, content)  # not into the file: of a full disk torch makes an error without a name
+        with replacing(path) as new:
+            new.write_bytes(content.getbuffer())
+            fsync(new)
         fsync(path.parent)
 
     def _load(self, path: Path) -> None:

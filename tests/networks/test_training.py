@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from copy import deepcopy
 from pathlib import Path
 
@@ -83,6 +84,20 @@ def test_resumed_training_ends_in_the_same_bits(tmp_path: Path, stop: int) -> No
     resumed, other_course = trained(cubes=cubes, checkpoint=file, resume=True)
     assert_same(whole, resumed)
     assert course == other_course
+
+
+def test_a_full_disk_names_the_checkpoint_and_leaves_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "new/checkpoint.pt"
+
+    def full(path: Path, content: bytes) -> None:
+        path.touch()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OSError, match="No space left") as caught:
+        trained(checkpoint=file)
+    assert caught.value.filename == str(file)
+    assert not any(file.parent.iterdir())
 
 
 def test_checkpoint_of_another_training_is_refused(tmp_path: Path) -> None:
