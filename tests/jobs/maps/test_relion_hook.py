@@ -36,7 +36,8 @@ def requests(run: RelionRun) -> list[Path]:
 def test_the_refinement_ends_and_every_reconstruction_says_what_was_done(refined: RelionRun) -> None:
     assert refined.returncode == 0, refined.err
     assert (refined.folder / f"{OUTPUT}_class001.mrc").is_file()
-    said = re.findall(r"mpop: (run_it007 v1\.2_it\d+_.*)", refined.out)  # it may stand behind a progress bar
+    # it may stand behind a progress bar, and what two processes say at once on one line
+    said = re.findall(r"mpop: (run_it007 v1\.2_it\d+_.*?)(?=mpop: run_|$)", refined.out, re.MULTILINE)
     asked = requests(refined)
     assert len(said) == len(asked) > 4
     assert sum("corrected at" in line for line in said) >= len(asked) - 3
