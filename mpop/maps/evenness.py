@@ -68,11 +68,15 @@ def poor_by_chance(model: TransferModel, mask: Map, seed: int = 0) -> float:
     """`poorly_measured` of evenly measured half-maps with as much signal and noise."""
     rng = np.random.default_rng(seed)
     shell = np.rint(shell_radius(model.box)).astype(np.intp)
+    held = np.square(model.amplitude)
     shared = np.interp(np.arange(shell.max() + 1), np.arange(len(model.signal)), model.signal)
-    shared *= _means(np.square(model.amplitude), shell)  # the model's signal is that of the best directions
+    shared *= _means(held, shell)  # the model's signal is that of the best directions
     density = transform(_points(mask, rng))
     scale = np.sqrt(shared / np.maximum(_means(np.square(np.abs(density)), shell), np.finfo(np.float32).tiny))
-    noise = np.sqrt(_means(model.noise, shell) / model.box**3)
+    # the mean ratio of signal to noise is to be the same: gaps may be much noisier than all else
+    told = _means(held / model.error_of_data, shell)
+    noise = np.divide(_means(held, shell), told, out=_means(model.noise, shell), where=told > 0)
+    noise = np.sqrt(noise / model.box**3)
     even = density * scale.astype(np.float32)[shell]
     half1, half2 = (
         inverse(even + noise.astype(np.float32)[shell] * transform(_white(mask, rng)), model.box) for _ in range(2)
@@ -92,5 +96,5 @@ def _white(mask: Map, rng: np.random.Generator) -> Map:
     return rng.standard_normal(mask.shape, dtype=np.float32)
 
 
-def _means(values: Map, shell: NDArray[np.intp]) -> NDArray[np.float64]:
+def _means(values: NDArray[np.floating], shell: NDArray[np.intp]) -> NDArray[np.float64]:
     return np.bincount(shell.ravel(), values.ravel()) / np.bincount(shell.ravel())

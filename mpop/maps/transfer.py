@@ -49,6 +49,8 @@ BEST = 0.8
 """Well-measured directions are those that reach this part of this quantile; their mean A is 1."""
 RIDGE = 0.01
 """Coefficients of their shell's mean that are added to those of a cone, as it may hold none."""
+LEAST_TRUE = 0.25
+"""Of the power of a restored density, at least so much is taken for true: in gaps the two may share little."""
 UNCERTAIN = 0.1
 """Error of A: cones of some degrees reach out of a gap, and what they find there is not in the data."""
 FAINTEST = 1e-6
@@ -132,13 +134,15 @@ def amplitude_by_regression(halves: tuple[Spectrum, Spectrum], densities: tuple[
     """A of each coefficient, from the transforms of both half-maps and the densities restored from them."""
     rings = Rings.spaced(SPACING_DEG)
     cones = _Cones(rings, limit)
+    first, second = (transform(density) for density in densities)
+    common = _product(first, second)
+    ones = np.ones(common.shape, dtype=np.float32)
     tables = []
-    for data, density in zip(halves, reversed(densities), strict=True):
-        model = transform(density)
-        values = [_product(data, model), _product(model, model), np.ones(model.shape, dtype=np.float32)]
-        shared, power, count = conical_sums(values, _cone_deg(limit), rings)
+    for data, density in ((halves[0], second), (halves[1], first)):
+        values = [_product(data, density), common, _product(density, density), ones]
+        shared, true, power, count = conical_sums(values, _cone_deg(limit), rings)
         mean = _positive(cones.mean(power, count))
-        tables.append(cones.to_best(cones.ratio(shared / mean, power / mean)))
+        tables.append(cones.to_best(cones.ratio(shared / mean, true / mean, LEAST_TRUE * power / mean)))
     return cones.everywhere((tables[0] + tables[1]) / 2, len(halves[0]))
 
 
@@ -158,12 +162,18 @@ class _Cones:
         angles = self.rings.solid_angles
         return angles @ sums / _positive(angles @ count)
 
-    def ratio(self, above: Array, below: Array) -> Array:
-        """above / below, each pooled over shells of similar radius and, a little, over their whole shell."""
-        pooled = [sums @ self._pooling(sums.shape[1]) for sums in (above, below)]
-        whole = [self.rings.solid_angles @ sums for sums in pooled]
-        ridge = RIDGE / _positive(whole[1])
-        return (pooled[0] + ridge * whole[0]) / (pooled[1] + ridge * whole[1])
+    def ratio(self, above: Array, below: Array, least: Array | None = None) -> Array:
+        """above / below, each pooled over shells of similar radius and, a little, over their whole shell.
+
+        least: what is below is taken for at least that.
+        """
+        pooling = self._pooling(above.shape[1])
+        above, below = above @ pooling, below @ pooling
+        if least is not None:
+            below = np.maximum(below, least @ pooling)
+        whole = self.rings.solid_angles @ below
+        ridge = RIDGE / _positive(whole)
+        return (above + ridge * (self.rings.solid_angles @ above)) / (below + ridge * whole)
 
     def to_best(self, table: Array) -> Array:
         """In parts of the mean of the well-measured directions of each shell, from 0 to 1."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mpop.maps.filters import transform
+from mpop.maps.filters import inverse, transform
 from mpop.maps.restoration import restore
-from mpop.maps.transfer import TransferModel, noise_within, transfer_by_power
+from mpop.maps.transfer import TransferModel, amplitude_by_regression, noise_within, transfer_by_power
 from tests.support.uneven_maps import BOX, GAP_DEG, UnevenMaps, frequencies, uneven_maps
 
 LIMIT = 22
@@ -38,6 +38,23 @@ def test_power_alone_finds_the_gap_less_sharply(uneven: UnevenMaps, model: Trans
     inside = (radius > 5) & (radius < 20) & (angle < GAP_DEG - 10)
     first = transfer_by_power(uneven.half1, uneven.half2, uneven.mask, LIMIT)
     assert model.amplitude[inside].mean() < first.amplitude[inside].mean() < 0.3
+
+
+def test_errors_of_the_densities_do_not_make_weak_directions_look_poor() -> None:
+    """A density with a tenth of its power around x, measured evenly but for a gap around z."""
+    rng = np.random.default_rng(6)
+    angle, radius = frequencies()
+    axis = np.arange(BOX // 2 + 1)
+    weak = axis > np.cos(np.deg2rad(40)) * radius
+    truth, *errors = (transform(one) for one in rng.standard_normal((5, BOX, BOX, BOX), dtype=np.float32))
+    truth = truth * np.where(weak, np.sqrt(0.1), 1).astype(np.float32)
+    planted = np.where((angle < GAP_DEG) & ~weak, 0.2, 1.0).astype(np.float32)
+    densities = [inverse((truth + 0.5 * error).astype(np.complex64), BOX) for error in errors[:2]]
+    halves = [planted * truth + np.float32(0.5) * noise for noise in errors[2:]]
+    found = amplitude_by_regression((halves[0], halves[1]), (densities[0], densities[1]), LIMIT)
+    shells = (radius > 8) & (radius < 20)
+    assert found[shells & (axis > np.cos(np.deg2rad(30)) * radius)].mean() > 0.85
+    assert found[shells & (angle < GAP_DEG - 10) & ~weak].mean() == pytest.approx(0.2, abs=0.05)
 
 
 def test_amplitude_is_that_of_friedel_mates_and_ends_at_the_limit(model: TransferModel) -> None:
