@@ -36,8 +36,8 @@ def replacing(path: Path) -> Iterator[Path]:
         yield temporary
         os.replace(temporary, path)
     except OSError as error:
-        if error.filename is None:  # a full disk has no name of its own
-            error.filename = str(path)
+        if error.filename in (None, str(temporary)):  # a full disk has no name of its own
+            error.filename, error.filename2 = str(path), None
         raise
     finally:
         temporary.unlink(missing_ok=True)
@@ -79,6 +79,8 @@ def new_folder(directory: Path) -> Iterator[Path]:
     if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
         raise InputError(f"{directory}: exists and is not an empty folder; choose a new one")
     directory.parent.mkdir(parents=True, exist_ok=True)
+    if not os.access(directory.parent, os.W_OK | os.X_OK):
+        raise InputError(f"{directory.parent}: may not be written to; choose another folder")
     with tempfile.TemporaryDirectory(prefix=f".{directory.name}.", dir=directory.parent) as temporary:
         made = Path(temporary) / "made"
         made.mkdir()

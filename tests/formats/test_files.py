@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from mpop.errors import InputError
-from mpop.formats.files import replacing, require_file
+from mpop.formats.files import new_folder, replacing, require_file
 
 
 def test_a_file_takes_its_name_when_it_is_whole(tmp_path: Path) -> None:
@@ -77,6 +77,22 @@ def test_a_full_disk_says_which_file_it_was(tmp_path: Path) -> None:
         temporary.write_text("half")
         raise OSError(errno.ENOSPC, "No space left on device")
     assert caught.value.filename == str(path)
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_folder_that_may_not_be_written_to_is_told_by_the_names_that_were_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "map.mrc"
+    with pytest.raises(PermissionError) as caught, replacing(path) as temporary:
+        raise PermissionError(errno.EACCES, "Permission denied", str(temporary))
+    assert (caught.value.filename, caught.value.filename2) == (str(path), None)
+    monkeypatch.setattr(os, "access", lambda where, mode: where != tmp_path)  # root may write everywhere
+    with (
+        pytest.raises(InputError, match=f"{tmp_path}: may not be written to; choose another folder"),
+        new_folder(tmp_path / "new"),
+    ):
+        pass
     assert not any(tmp_path.iterdir())
 
 
