@@ -46,6 +46,8 @@ def _species(one: SpeciesDifference) -> Iterator[str]:
         yield f"species {one.name}: {angstrom(one.resolution_before_A)} -> {angstrom(one.resolution_after_A)}"
         if one.maps_changed:
             yield "    new half-maps"
+        elif not one.settings and one.particles.is_none:
+            yield "    a new version with the same half-maps and particles"
     else:
         resolution = one.resolution_after_A if one.kind == "added" else one.resolution_before_A
         yield f"species {one.name}: {one.kind}, {angstrom(resolution)}"

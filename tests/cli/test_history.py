@@ -19,7 +19,7 @@ from example_population import make_population, refine
 from mpop.cli import context
 from mpop.cli.main import app
 from mpop.jobs.maps.analysis import Analysis
-from mpop.population import Population
+from mpop.population import Population, versioned
 
 if TYPE_CHECKING:
     from conftest import TinyWorld
@@ -184,6 +184,15 @@ def test_a_short_log_reads_little(population: Population, monkeypatch: pytest.Mo
 def test_log_before_the_first_commit(tmp_path: Path, mpop: Run) -> None:
     Population.init(tmp_path / "empty")
     assert mpop("-C", str(tmp_path / "empty"), "log") == "no commits yet\n"
+
+
+def test_a_species_with_nothing_but_a_new_denoiser_is_said_to_be_so(population: Population, mpop: Run) -> None:
+    (species,) = population.species().values()
+    group = population.write_group({"weights": np.ones(3)})
+    population.stage([versioned(species.model_copy(update={"denoiser_object": group, "parent": species.version}))])
+    population.commit("Train")
+    lines = mpop("diff", "HEAD~1", "HEAD").splitlines()
+    assert lines[-1] == "    a new version with the same half-maps and particles"
 
 
 def test_diff_in_words(population: Population, mpop: Run) -> None:
