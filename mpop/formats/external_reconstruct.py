@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from mpop.errors import InputError
 from mpop.formats.images import open_stack, write_map
-from mpop.formats.star import read_star, require_columns
+from mpop.formats.star import read_star, require_numbers
 
 Array = NDArray[np.float64]
 
@@ -129,8 +129,8 @@ def read_request(path: Path) -> ReconstructRequest:
                 f"{path}: no block data_{block}; is it RELION's request for an external reconstruction?"
             )
     wanted = ["rlnTau2FudgeFactor", "rlnPaddingFactor", "rlnReferenceDimensionality", "rlnOriginalImageSize"]
-    require_columns(blocks[general], [*wanted, "rlnCurrentImageSize"], path, general)
-    require_columns(blocks[shells], ["rlnReferenceTau2", "rlnGoldStandardFsc"], path, shells)
+    require_numbers(blocks[general], [*wanted, "rlnCurrentImageSize"], path, general)
+    require_numbers(blocks[shells], ["rlnReferenceTau2", "rlnGoldStandardFsc"], path, shells)
     row, table = blocks[general].iloc[0], blocks[shells]
     box = int(row["rlnOriginalImageSize"])
     if int(row["rlnReferenceDimensionality"]) != 3:

@@ -75,3 +75,21 @@ def require_columns(table: pd.DataFrame, columns: Iterable[str], path: Path, blo
     if missing:
         names = ", ".join(f"_{column}" for column in missing)
         raise InputError(f"{path}: block data_{block} has no column {names}")
+
+
+def require_numbers(table: pd.DataFrame, columns: Iterable[str], path: Path, block: str) -> None:
+    """InputError naming a column that is missing, or holds something else than numbers."""
+    columns = list(columns)
+    require_columns(table, columns, path, block)
+    for column in columns:
+        if not pd.api.types.is_numeric_dtype(table[column]):
+            wrong = next(value for value in table[column] if not _is_number(value))
+            raise InputError(f"{path}: block data_{block}, column _{column}: {wrong!r} is not a number")
+
+
+def _is_number(value: object) -> bool:
+    try:
+        float(str(value))
+    except ValueError:
+        return False
+    return True

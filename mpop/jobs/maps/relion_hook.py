@@ -26,6 +26,7 @@ from mpop.maps.weighted_restoration import evidence, restore
 
 Map = NDArray[np.float32]
 
+EMPTY = "no image contributes to this map"
 MASK_EDGE_A = 15.0
 """Of the sphere that takes the place of a mask."""
 
@@ -92,7 +93,7 @@ def reconstruct_for_relion(star: Path, options: HookOptions | None = None) -> Ho
     resolution = request.box * state.pixel_size_A / last if last else None
     steps: list[str] = []
     volume, mask = plain, _mask(request, state, options)
-    closed = _closed_gate(state, resolution, options)
+    closed = _closed_gate(state, resolution, options) if sums.weight.any() else EMPTY
     unevenness = None
     if not closed:
         known = evidence(sums, prior)

@@ -185,6 +185,16 @@ def test_a_closed_gate_gives_relions_own_map_and_says_why(
     assert np.vdot(found, expected) > 0.999 * np.linalg.norm(found) * np.linalg.norm(expected)
 
 
+def test_a_class_without_images_is_left_to_relion(scene: Scene, tmp_path: Path) -> None:
+    star = write_request(tmp_path, scene)
+    for kind in ("data_real", "data_imag", "weight"):
+        with mrcfile.open(star.with_name(f"{star.stem}_{kind}.mrc"), "r+") as mrc:
+            mrc.data[:] = 0
+    result = reconstruct_for_relion(star, OPEN)
+    assert (result.corrected, result.reason) == (False, "no image contributes to this map")
+    assert not read_map(result.map)[0].any()
+
+
 def test_low_resolution_of_the_starting_reference_is_kept(scene: Scene, tmp_path: Path) -> None:
     star = write_request(tmp_path, scene)
     start = gaussian_filter(np.roll(scene.truth, 2, axis=0), 1.0)
@@ -239,6 +249,10 @@ def test_whitening_and_low_pass(scene: Scene, tmp_path: Path) -> None:
         (lambda star: write_map(star.with_name("mask.mrc"), np.ones((8, 8, 8)), 1.0), "RELION's maps have 24"),
         (lambda star: star.write_text("data_x\n\n_a 1\n"), "no block data_external_reconstruct_general"),
         (lambda star: star.unlink(), "no such file"),
+        (
+            lambda star: star.write_text(star.read_text().replace("0.9", "abc")),
+            "column _rlnGoldStandardFsc: 'abc.*' is not a number",
+        ),
     ],
 )
 def test_what_is_missing_or_wrong_is_named_and_no_map_written(
