@@ -97,6 +97,8 @@ def _collision(hit: Collision) -> dict[str, Any]:
 
 
 def _lines(report: CollisionReport, policy: str | None, gone: list[Loser], staged: list[Any]) -> list[str]:
+    if not report.n_items:
+        return ["nothing to search: no tilt series here holds particles, and those of stacks share no image"]
     searched = f"{report.n_particles} particles in {report.n_items} tilt series"
     if not report.n_collisions:
         return [f"no collisions among {searched}"]

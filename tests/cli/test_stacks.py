@@ -42,6 +42,7 @@ def test_from_relion_and_back(data: Path, tmp_path: Path) -> None:
     assert "species molecule: " in words
     assert "\nstack particles\n" in words and "tilt series" not in words
     assert "(from 1 stack)" in mpop("-C", here, "log", "--graph")
+    assert mpop("-C", here, "collisions").startswith("nothing to search: no tilt series here holds particles")
     mpop("-C", here, "export", "relion", str(tmp_path / "out"))
     assert (tmp_path / "out/molecule_particles.star").is_file()
     mpop("-C", here, "verify")  # or it ends with another code
