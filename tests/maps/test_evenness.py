@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
+from mpop.maps import evenness
 from mpop.maps.evenness import is_uneven, poor_by_chance, poorly_measured
 from mpop.maps.restoration import restore
 from mpop.maps.transfer import TransferModel
@@ -54,3 +55,17 @@ def test_chance_is_as_large_as_it_turns_out_to_be() -> None:
     for noise in (0.7, 1.5):
         model, mask = estimated(0.0, noise, 4)
         assert poor_by_chance(model, mask) == pytest.approx(poorly_measured(model), rel=0.34, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("found", "chance", "uneven"),
+    [(0.029, 0.0, False), (0.031, 0.0, True), (0.045, 0.009, False), (0.13, 0.04, True), (0.11, 0.04, False)],
+)
+def test_more_is_asked_where_chance_makes_more_look_poor(
+    monkeypatch: pytest.MonkeyPatch, found: float, chance: float, uneven: bool
+) -> None:
+    """From 0.03 to 0.08 above chance, without a step: chance is an estimate itself."""
+    monkeypatch.setattr(evenness, "poorly_measured", lambda *_: found)
+    monkeypatch.setattr(evenness, "poor_by_chance", lambda *_: chance)
+    model, mask = estimated(0.0, 0.5, 1)
+    assert is_uneven(model, mask) == uneven
