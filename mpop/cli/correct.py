@@ -73,7 +73,7 @@ def correct(
     they were measured.
     """
     context.options.json |= json
-    check_out(out, WRITTEN, [*maps, mask])
+    check_out(out, "mpop.correct-report", WRITTEN, [*maps, mask])
     if rotations not in ("any", "cube"):
         raise InputError(f"--rotations {rotations}: there are any, cube")
     if len(maps) == 2 and out is None:

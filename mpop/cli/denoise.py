@@ -67,7 +67,7 @@ def denoise(
     network are committed, and the next call goes on from that network; its half-maps stay as they were measured.
     """
     context.options.json |= json
-    check_out(out, WRITTEN, [*maps, mask])
+    check_out(out, "mpop.denoise-report", WRITTEN, [*maps, mask])
     if networks not in (None, "shared", "independent"):
         raise InputError(f"--networks {networks}: there are shared, independent")
     if len(maps) == 2 and out is None:

@@ -73,7 +73,10 @@ def fsc(
     """
     context.options.json |= json
     is_comparison = model is not None or other is not None
-    check_out(out, () if is_comparison else WRITTEN, [*maps, mask])
+    if is_comparison:
+        check_out(out, "mpop.map-fsc-report")
+    else:
+        check_out(out, "mpop.fsc-report", WRITTEN, [*maps, mask])
     if is_comparison:
         if (b_factor, low_pass, mtf, mtf_angpix) != (None,) * 4 or (model is not None and other is not None):
             raise InputError("--model and --map each go alone, without options for sharpening")

@@ -58,7 +58,7 @@ def fsc3d(
     from mpop.jobs.maps import directional as job
 
     context.options.json |= json
-    check_out(out, WRITTEN, [*maps, mask])
+    check_out(out, "mpop.fsc3d" if report else None, WRITTEN, [*maps, mask])
     given = read_maps(maps, mask, angpix)
     commit = None
     if given.species is None:

@@ -53,7 +53,7 @@ def local_resolution(
     from mpop.jobs.maps import local_resolution as job
 
     context.options.json |= json
-    check_out(out, WRITTEN, [*maps, mask])
+    check_out(out, "mpop.local-resolution", WRITTEN, [*maps, mask])
     parameters = job.Parameters(threshold, b_factor)
     given = read_maps(maps, mask, angpix)
     commit = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import sys
@@ -29,7 +30,7 @@ OutOption = Annotated[
     Path | None, typer.Option(help="Folder for the results; it is made if there is none.", show_default=False)
 ]
 
-MAP_SUFFIXES = {".mrc", ".map", ".gz"}
+MAP_SUFFIXES = {".mrc", ".map", ".ccp4", ".mrcs", ".gz"}
 """A name that ends so is meant as a file."""
 
 
@@ -62,13 +63,22 @@ def read_maps(maps: list[str], mask: Path | None = None, angpix: float | None = 
     return from_species(context.population(), maps[0])
 
 
-def check_out(out: Path | None, written: Collection[str] = (), inputs: Iterable[Path | str | None] = ()) -> None:
+def check_out(
+    out: Path | None,
+    report: str | None = None,
+    written: Collection[str] = (),
+    inputs: Iterable[Path | str | None] = (),
+) -> None:
     """Raises InputError when results could not be written there: a job is long, and of a species committed.
 
-    written: names of the maps that will be. None of them may take the place of an input.
+    report: schema of the report to be; those of other commands stay. written: names of the maps that will be. None
+    of them may take the place of an input.
     """
     if out is None:
         return
+    other = _report_in(context.relative(out))
+    if report is not None and other not in (None, report):
+        raise InputError(f"{out}: holds the results of another command ({other}); give another folder as --out")
     for path in (context.relative(Path(one)) for one in inputs if one is not None):
         if path.name in written and path.absolute().parent.resolve() == context.relative(out).resolve():
             raise InputError(
@@ -80,6 +90,15 @@ def check_out(out: Path | None, written: Collection[str] = (), inputs: Iterable[
         raise InputError(f"{above}: is a file; --out names a folder")
     if not os.access(above, os.W_OK | os.X_OK):
         raise InputError(f"{above}: may not be written to; give another folder as --out")
+
+
+def _report_in(folder: Path) -> str | None:
+    """The schema of the report that lies in a folder, without its version."""
+    try:
+        schema = json.loads((folder / "report.json").read_bytes())["schema"]
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
+    return str(schema).partition("/")[0]
 
 
 def made_folder(out: Path) -> Path:

@@ -50,7 +50,7 @@ def orientations(
     from mpop.jobs.maps import orientations as job
 
     context.options.json |= json
-    check_out(out)
+    check_out(out, "mpop.orientations")
     path, commit = context.relative(Path(images)), None
     of_table = path.suffix == ".star" or path.exists()
     if of_table:

@@ -51,7 +51,7 @@ def test_maps_that_are_refused_leave_no_folder(verb: str, tmp_path: Path) -> Non
     assert not (tmp_path / "out").exists()
 
 
-QUICK = {"correct": ("--steps", "0", "--no-hold-out"), "denoise": ("--steps", "1"), "fsc3d": ("--no-report",)}
+QUICK = {"correct": ("--steps", "0", "--no-hold-out"), "denoise": ("--steps", "1")}
 
 
 @pytest.mark.parametrize("module", [correct, denoise, fsc, fsc3d, local_resolution])
@@ -69,6 +69,10 @@ def test_no_result_takes_the_place_of_an_input(module: ModuleType, tmp_path: Pat
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
     run(tmp_path, "--threads", "1", "--device", "cpu", *words, "out")
     assert {path.name for path in (tmp_path / "out").glob("*.mrc")} == set(module.WRITTEN)
+    run(tmp_path, "--threads", "1", "--device", "cpu", *words, "out")  # its own results it may replace
+    (tmp_path / "out" / "report.json").write_text('{"schema": "mpop.another/v1"}')
+    with pytest.raises(InputError, match=r"out: holds the results of another command \(mpop\.another\)"):
+        run(tmp_path, *words, "out")
 
 
 def test_a_folder_that_may_not_be_written_to_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,6 +90,7 @@ def test_a_folder_that_may_not_be_written_to_is_told(tmp_path: Path, monkeypatch
         (("fsc", "maps", "half2.mrc"), "maps: is a folder; give a file in it"),
         (("fsc", "maps"), "maps: is a folder; give a file in it"),
         (("fsc", "half1.mrc"), "half1.mrc: no such file"),
+        (("fsc", "half1.ccp4"), "half1.ccp4: no such file"),
         (("fsc", "half1.mrc", "half2.mrc"), "half1.mrc: no such file"),
         (("orientations", "maps", "--diameter", "100"), "maps: is a folder; give a file in it"),
         (("fsc", "half.mrc", "--model", "maps"), "maps: is a folder; give a file in it"),
