@@ -26,13 +26,12 @@ from mpop.jobs.maps.denoise import stored_denoiser
 from mpop.jobs.progress import Progress, silent
 from mpop.jobs.reconstruct import new_species
 from mpop.jobs.refine_record import Pass, job_record, message
-from mpop.jobs.refine_stack import Spreads, move_stack, stack_amplitudes, stack_spreads
+from mpop.jobs.refine_stack import move_stack, stack_amplitudes, stack_spreads
 from mpop.jobs.selection import Selection, select
 from mpop.maps.fsc import THRESHOLD, fsc_report
 from mpop.population import Population, versioned
 from mpop.records.models import FailedSeries, ItemRecord, JobRecord, SpeciesRecord
 from mpop.records.stack import StackModel
-from mpop.refinement.pose_prior import PoseSpread
 from mpop.refinement.priors import DEFAULT, Prior
 from mpop.refinement.references import prepare_species
 from mpop.refinement.series import SeriesScore, SpeciesReference, gather_images, optimise
@@ -115,7 +114,6 @@ def refine(
         raise InputError("nothing to refine: image warp, stage angles and poses are all switched off")
     result = RefineResult([], [], [])
     series: dict[str, _Series] = {}
-    spreads: Spreads = {}
     for iteration in range(1, (until or parameters.iterations) + 1):
         started = time.perf_counter()
         chosen = select(population, parameters.species, parameters.sources)
@@ -131,10 +129,7 @@ def refine(
             )
         label = f"iteration {iteration}/{parameters.iterations}"
         search = parameters.search(iteration)
-        done = _refine_all(
-            population, chosen, series, references, search, spreads, device, threads, label, progress
-        )
-        spreads = done.spreads
+        done = _refine_all(population, chosen, series, references, search, device, threads, label, progress)
         done.warnings[:0] = warnings
         others = _other_series(population, chosen, done)
         states = [series[item.id].state for item in chosen.items if item.id in done.scores] + others
@@ -223,7 +218,6 @@ def _refine_all(
     series: dict[str, _Series],
     references: dict[str, SpeciesReference | None],
     search: PoseSearch,
-    spreads: Spreads,
     device: str,
     threads: int,
     label: str,
@@ -239,18 +233,17 @@ def _refine_all(
     progress(label, 0, len(chosen.items))
     states = [series[item.id].state for item in chosen.items]
     amplitudes = stack_amplitudes(population, states, references, threads)
-    spreads = spreads or stack_spreads(population, states, references, amplitudes, search, device, threads)
+    starts = [series[item.id].start for item in chosen.items]
+    done.spreads = stack_spreads(population, states, starts, references, amplitudes, search, device, threads)
     for number, item in enumerate(chosen.items, start=1):
         started = time.perf_counter()
         try:
             one = series[item.id]
             if one.system is None:
                 state = replace(one.state, item=item)
-                one.state, score, found = move_stack(
-                    population, state, one.start, references, amplitudes, search, device, threads, spreads
+                one.state, score = move_stack(
+                    population, state, one.start, references, amplitudes, done.spreads, search, device, threads
                 )
-                for identity, spread in found.items():
-                    done.spreads[identity] = done.spreads.get(identity, PoseSpread()) + spread
             else:
                 score = _refine_one(population, item, one, one.system, references, device, threads)
         except UNUSABLE as error:

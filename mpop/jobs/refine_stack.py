@@ -6,14 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mpop.jobs.halfmaps import SeriesState
 from mpop.population import Population
 from mpop.records.stack import StackModel
-from mpop.records.tilt_series import ParticleSet
 from mpop.refinement.pose_prior import PoseSpread
 from mpop.refinement.series import DETECTED, SeriesScore, SpeciesReference
-from mpop.refinement.stack import NOTHING, PoseSearch, fit_stack, refine_stack
+from mpop.refinement.stack import NOTHING, PoseSearch, fit_stack, pose_spread, refine_stack
 
 SAMPLE_STACKS = 50
 """So many stacks tell what is common to all."""
@@ -53,8 +53,9 @@ def _amplitude(
 ) -> float | None:
     """The best common amplitude; None where the species is not seen."""
     total = NOTHING
-    for state, model, particles in _sample(held, species, AMPLITUDE_PARTICLES):
-        load = population.image_loader(state.item, model)
+    for number, rows in _sample(held, species, AMPLITUDE_PARTICLES):
+        state, model = held[number], stack_model(held[number])
+        load, particles = population.image_loader(state.item, model), state.particles[species].part(rows)
         total += fit_stack(load, model, particles, reference, state.pixel_size_A, threads)
     return total.amplitude if total.value >= DETECTED else None
 
@@ -62,48 +63,59 @@ def _amplitude(
 def stack_spreads(
     population: Population,
     states: Sequence[SeriesState],
+    starts: Sequence[SeriesState],
     references: References,
     amplitudes: Amplitudes,
     search: PoseSearch,
     device: str,
     threads: int,
 ) -> Spreads:
-    """How far particles will be found from where they stand, by species, from an even sample of them."""
+    """How far particles are from where the job found them, by species, from an even sample of them.
+
+    starts: the series as the job found them, in the order of states.
+    """
     spreads: Spreads = {}
-    for _ in range(SPREAD_PASSES):
-        last, spreads = spreads, {}
-        for species, reference in references.items():
-            held = [one for one in states if (one.item.source, species) in amplitudes and species in one.particles]
-            if reference is None or not held:
-                continue
+    for species, reference in references.items():
+        held = [
+            (state, start)
+            for state, start in zip(states, starts, strict=True)
+            if (state.item.source, species) in amplitudes and species in state.particles
+        ]
+        if reference is None or not held:
+            continue
+        for _ in range(SPREAD_PASSES):
             total = PoseSpread()
-            for state, model, particles in _sample(held, species, SPREAD_PARTICLES):
-                total += refine_stack(
-                    population.image_loader(state.item, model),
-                    model,
-                    particles,
+            for number, rows in _sample([state for state, _ in held], species, SPREAD_PARTICLES):
+                state, start = held[number]
+                total += pose_spread(
+                    population.image_loader(state.item, state.model),
+                    stack_model(state),
+                    state.particles[species].part(rows),
                     reference,
                     amplitudes[state.item.source, species],
                     state.pixel_size_A,
-                    particles,
-                    search.expecting(last.get(species)),
+                    start.particles[species].part(rows),
+                    search.expecting(spreads.get(species)),
                     device,
                     threads,
-                ).spread
+                )
             spreads[species] = total
     return spreads
 
 
-def _sample(
-    held: Sequence[SeriesState], species: str, count: int
-) -> Iterator[tuple[SeriesState, StackModel, ParticleSet]]:
-    """About so many particles of a species, evenly from some of the stacks that hold it."""
-    some = held[:: -(-len(held) // SAMPLE_STACKS)]
-    step = max(1, -(-sum(len(state.particles[species]) for state in some) // count))
-    for state in some:
-        assert isinstance(state.model, StackModel)
-        particles = state.particles[species]
-        yield state, state.model, particles.part(np.arange(0, len(particles), step))
+def stack_model(state: SeriesState) -> StackModel:
+    """The model of a stack."""
+    assert isinstance(state.model, StackModel)
+    return state.model
+
+
+def _sample(held: Sequence[SeriesState], species: str, count: int) -> Iterator[tuple[int, NDArray[np.int64]]]:
+    """About so many particles of a species, evenly from some of the stacks that hold it: number and rows."""
+    apart = -(-len(held) // SAMPLE_STACKS)
+    some = range(0, len(held), apart)
+    step = max(1, -(-sum(len(held[number].particles[species]) for number in some) // count))
+    for number in some:
+        yield number, np.arange(0, len(held[number].particles[species]), step)
 
 
 def move_stack(
@@ -112,21 +124,19 @@ def move_stack(
     start: SeriesState,
     references: References,
     amplitudes: Amplitudes,
+    spreads: Spreads,
     search: PoseSearch,
     device: str,
     threads: int,
-    spreads: Spreads,
-) -> tuple[SeriesState, SeriesScore, Spreads]:
-    """A stack with new poses, stored, the scores of its species (nan: not detected, not refined), and how far
-    their particles are now from where they were expected.
+) -> tuple[SeriesState, SeriesScore]:
+    """A stack with new poses, stored, and the scores of its species (nan: not detected, not refined).
 
-    start: the stack as the job found it, around which poses are expected. spreads: as known so far.
+    start: the stack as the job found it, around which poses are expected.
     """
-    assert isinstance(state.model, StackModel)
-    load = population.image_loader(state.item, state.model)
+    model = stack_model(state)
+    load = population.image_loader(state.item, model)
     particles, objects = dict(state.particles), dict(state.particle_objects)
     before, after = [], []
-    found: Spreads = {}
     for species, held in state.particles.items():
         reference, amplitude = references[species], amplitudes.get((state.item.source, species))
         if reference is None or amplitude is None:
@@ -135,7 +145,7 @@ def move_stack(
             continue
         done = refine_stack(
             load,
-            state.model,
+            model,
             held,
             reference,
             amplitude,
@@ -146,8 +156,6 @@ def move_stack(
             threads,
         )
         particles[species], objects[species] = done.particles, population.write_particles(done.particles)
-        found[species] = done.spread
         before.append(done.before.value)
         after.append(done.after.value)
-    state = replace(state, particles=particles, particle_objects=objects)
-    return state, SeriesScore(before, after, len(before)), found
+    return replace(state, particles=particles, particle_objects=objects), SeriesScore(before, after, len(before))

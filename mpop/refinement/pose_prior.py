@@ -8,7 +8,7 @@ along an axis, and C how uncertain that is, the most likely width for all of the
 
     sigma^2 = mean(d^2 + C)
 
-(the M-step of expectation-maximisation). Rare views make much of what they are compared with themselves, so that
+(the M-step of expectation-maximisation). See `mpop.refinement.stack.pose_spread`. Rare views make much of what they are compared with themselves, so that
 their images say little against a wrong pose; how far poses are off they learn from all the others.
 """
 

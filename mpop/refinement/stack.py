@@ -2,9 +2,9 @@
 
 Every image is a series of one: with no neighbour that shares its stage or its warp, what is left of the
 multi-particle target (`mpop.refinement.target`) is, for each image, 2 a AB - a^2 A2 at the amplitude a that all
-images of a species in the stack have in common. Half of that is weighed against the prior: it is the likelihood of a
-reference without errors, and half-maps have some. First an exhaustive search around where each image stands, if one
-is asked for, then gradients. A particle of half 1 is only ever compared with half-map 1.
+images of a species in the stack have in common. What is climbed is half of that less a Gaussian prior. First an
+exhaustive search around where each image stands, if one is asked for, then gradients. A particle of half 1 is only
+ever compared with half-map 1.
 """
 
 from __future__ import annotations
@@ -31,6 +31,9 @@ Array = NDArray[np.float64]
 
 CHUNK_BYTES = 256 * 2**20
 """Of packed images in memory at a time."""
+PRIOR_WEIGHT = 2.0
+"""Of the prior beside the likelihood, which is that of a reference without errors: half-maps have some, and images
+find their own noise in them."""
 
 
 @dataclass(frozen=True)
@@ -83,13 +86,11 @@ NOTHING = Fit(0.0, 0.0)
 
 @dataclass(frozen=True)
 class RefinedStack:
-    """The particles of one species in a stack with new poses, how they fitted before and fit now, and how far they
-    are from where they were expected."""
+    """The particles of one species in a stack with new poses, and how they fitted before and fit now."""
 
     particles: ParticleSet
     before: Fit
     after: Fit
-    spread: PoseSpread
 
 
 def fit_stack(
@@ -128,21 +129,49 @@ def refine_stack(
     """
     position, angles = particles.position_A.copy(), particles.angles_deg.copy()
     before = after = NOTHING
+    for chunk in _chunks(particles, reference, pixel_size_A):
+        part = particles.part(chunk)
+        (images,) = gather_images(load, model, [part], [reference], pixel_size_A, threads)
+        if images is None or not len(images.particle):
+            continue
+        start, prior = _poses(images, part), _prior(images, expected.part(chunk), search, PRIOR_WEIGHT)
+        rotation, shift_px = _refine(images, *start, reference, amplitude, prior, search, device)
+        before += _fit(images, *start)
+        after += _fit(images, rotation, shift_px)
+        rows = chunk[images.particle]
+        position[rows, 0, :2] = (images.origin_px + shift_px) * pixel_size_A
+        angles[rows, 0] = matrix_to_euler(torch.as_tensor(rotation)).numpy()
+    return RefinedStack(replace(particles, position_A=position, angles_deg=angles), before, after)
+
+
+def pose_spread(
+    load: TiltLoader,
+    model: StackModel,
+    particles: ParticleSet,
+    reference: SpeciesReference,
+    amplitude: float,
+    pixel_size_A: float,
+    expected: ParticleSet,
+    search: PoseSearch,
+    device: str = "cpu",
+    threads: int = 1,
+) -> PoseSpread:
+    """How far the particles are from where the prior has them, when they fit best. As `refine_stack`, but that
+    likelihood and prior weigh alike, or the prior would confirm itself."""
     spread = PoseSpread()
     for chunk in _chunks(particles, reference, pixel_size_A):
         part = particles.part(chunk)
         (images,) = gather_images(load, model, [part], [reference], pixel_size_A, threads)
         if images is None or not len(images.particle):
             continue
-        start, prior = _poses(images, part), _prior(images, expected.part(chunk), search)
-        rotation, shift_px, found = _refine(images, *start, reference, amplitude, prior, search, device)
-        before += _fit(images, *start)
-        after += _fit(images, rotation, shift_px)
-        spread += found
-        rows = chunk[images.particle]
-        position[rows, 0, :2] = (images.origin_px + shift_px) * pixel_size_A
-        angles[rows, 0] = matrix_to_euler(torch.as_tensor(rotation)).numpy()
-    return RefinedStack(replace(particles, position_A=position, angles_deg=angles), before, after, spread)
+        prior = _prior(images, expected.part(chunk), search, 1.0)
+        rotation, shift_px = _refine(images, *_poses(images, part), reference, amplitude, prior, search, device)
+        for rows, half in _halves(images):
+            if len(half.data):
+                found = rotation[rows], shift_px[rows]
+                uncertain = expected_deviations(half, found[0], amplitude, prior, _diameter_voxels(reference))
+                spread += _spread(prior.part(rows), *found, uncertain / np.sqrt(2), pixel_size_A)
+    return spread
 
 
 def _chunks(
@@ -162,10 +191,12 @@ def _poses(images: SpeciesImages, particles: ParticleSet) -> tuple[Array, Array]
     return euler_to_matrix(angles).numpy(), shift
 
 
-def _prior(images: SpeciesImages, expected: ParticleSet, search: PoseSearch) -> PosePrior:
+def _prior(images: SpeciesImages, expected: ParticleSet, search: PoseSearch, weight: float) -> PosePrior:
+    """weight: of the prior beside the whole log-likelihood, of which half is climbed."""
     rotation, shift_px = _poses(images, expected)
+    wider = np.sqrt(2 / weight)
     sigma_px = search.sigma_A / images.pixel_size_A
-    return PosePrior(rotation, shift_px, np.deg2rad(search.sigma_deg), sigma_px)
+    return PosePrior(rotation, shift_px, np.deg2rad(search.sigma_deg) * wider, sigma_px * wider)
 
 
 def _fit(images: SpeciesImages, rotation: Array, shift_px: Array) -> Fit:
@@ -174,6 +205,17 @@ def _fit(images: SpeciesImages, rotation: Array, shift_px: Array) -> Fit:
     if not np.isfinite(scored.value):
         raise RefinementError("the score is not a number: its images or half-maps hold NaN or infinity")
     return Fit(scored.amplitude * a2, a2)
+
+
+def _halves(images: SpeciesImages) -> Iterator[tuple[slice, PoseImages]]:
+    """Which images are of either half, and these."""
+    for half, rows in enumerate((slice(0, images.n_half1), slice(images.n_half1, None))):
+        data, power = images.data[rows], images.power[rows]
+        yield rows, PoseImages(images.references[half], images.disc, data, power, images.row_scale)
+
+
+def _diameter_voxels(reference: SpeciesReference) -> float:
+    return reference.diameter_A / reference.halves[0].pixel_size_A
 
 
 def _refine(
@@ -185,27 +227,19 @@ def _refine(
     prior: PosePrior,
     search: PoseSearch,
     device: str,
-) -> tuple[Array, Array, PoseSpread]:
+) -> tuple[Array, Array]:
     """Search, then climb; each half against its own half-map."""
-    voxels = reference.diameter_A / reference.halves[0].pixel_size_A
+    voxels = _diameter_voxels(reference)
     done = []
-    spread = PoseSpread()
-    for half, rows in enumerate((slice(0, images.n_half1), slice(images.n_half1, None))):
-        one = PoseImages(
-            images.references[half], images.disc, images.data[rows], images.power[rows], images.row_scale
-        )
+    for rows, half in _halves(images):
         turned, shifted = rotation[rows], shift_px[rows]
         if search.angle_deg > 0 and len(turned):
             reach_px = search.shift_A / images.pixel_size_A
             turned, shifted = search_poses(
-                one, turned, shifted, amplitude, prior.part(rows), search.angle_deg, reach_px
+                half, turned, shifted, amplitude, prior.part(rows), search.angle_deg, reach_px
             )
-        turned, shifted = climb(one, turned, shifted, amplitude, prior.part(rows), voxels, device)
-        done.append((turned, shifted))
-        if len(turned):
-            uncertain = expected_deviations(one, turned, amplitude, prior, voxels)
-            spread += _spread(prior.part(rows), turned, shifted, uncertain, images.pixel_size_A)
-    return np.concatenate([done[0][0], done[1][0]]), np.concatenate([done[0][1], done[1][1]]), spread
+        done.append(climb(half, turned, shifted, amplitude, prior.part(rows), voxels, device))
+    return np.concatenate([done[0][0], done[1][0]]), np.concatenate([done[0][1], done[1][1]])
 
 
 def _spread(
