@@ -67,7 +67,8 @@ def update(request: RequestArgument, message: MessageOption = "", json: JsonOpti
 def _emit_offer(request: Request, offer: Offer, done: str) -> None:
     from mpop.cli.request_text import offer_lines
 
-    lines = [f"{done} request {request.id}: {request.record.title}", *offer_lines(request, offer)]
+    types = context.population().source_types()
+    lines = [f"{done} request {request.id}: {request.record.title}", *offer_lines(request, offer, types)]
     emit("request", {"request": request.record, "tip": request.tip, "offer": offer}, "\n".join(lines))
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING
 
 from mpop.cli.context import angstrom
+from mpop.words import counted_items
 
 if TYPE_CHECKING:
     from mpop.requests.chains import Request
@@ -19,17 +20,21 @@ if TYPE_CHECKING:
 
 MAX_ROWS = 20
 """Series that a table shows; the page and --json have them all."""
-ALONG = {"items": "tilt series or stacks", "sources": "of their sources", "jobs": "of the jobs that made it"}
+ALONG = {"sources": "of their sources", "jobs": "of the jobs that made it"}
 WORDS = {"open": "opened", "update": "updated", "merge": "merged", "close": "closed"}
 
 
-def offer_lines(request: Request, offer: Offer) -> list[str]:
-    """What was offered, and what goes along."""
+def offer_lines(request: Request, offer: Offer, types: Collection[str]) -> list[str]:
+    """What was offered, and what goes along. types: of the sources that there are."""
     what = f"species {offer.species.name}" if offer.species else "everything that is here"
     lines = [f"  offers {what}, commit {offer.commit[:10]}, for {request.record.onto} at {offer.base[:10]}"]
     kinds = Counter(path.split("/")[0] for path in offer.along)
     if kinds:
-        lines.append("  with " + ", ".join(f"{count} {ALONG[kind]}" for kind, count in kinds.items()))
+        words = [
+            counted_items(count, types) if kind == "items" else f"{count} {ALONG[kind]}"
+            for kind, count in kinds.items()
+        ]
+        lines.append(f"  with {', '.join(words)}")
     if offer.as_history:
         lines.append(f"  as history, because it was made from them: {_few(offer.as_history)}")
     return [*lines, *matching_lines(offer.matching), "  `mpop push --requests` brings it to the others"]
