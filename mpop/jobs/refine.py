@@ -26,7 +26,7 @@ from mpop.jobs.maps.denoise import stored_denoiser
 from mpop.jobs.progress import Progress, silent
 from mpop.jobs.reconstruct import new_species
 from mpop.jobs.refine_record import Pass, job_record, message
-from mpop.jobs.refine_stack import move_stack, stack_amplitudes, stack_spreads
+from mpop.jobs.refine_stack import Spreads, move_stack, stack_amplitudes, stack_spreads
 from mpop.jobs.selection import Selection, select
 from mpop.maps.fsc import THRESHOLD, fsc_report
 from mpop.population import Population, versioned
@@ -114,6 +114,7 @@ def refine(
         raise InputError("nothing to refine: image warp, stage angles and poses are all switched off")
     result = RefineResult([], [], [])
     series: dict[str, _Series] = {}
+    spreads: Spreads = {}
     for iteration in range(1, (until or parameters.iterations) + 1):
         started = time.perf_counter()
         chosen = select(population, parameters.species, parameters.sources)
@@ -129,7 +130,11 @@ def refine(
             )
         label = f"iteration {iteration}/{parameters.iterations}"
         search = parameters.search(iteration)
+        for one in series.values():
+            if one.system is not None:
+                one.system.expect([spreads.get(identity) for identity in one.start.particles])
         done = _refine_all(population, chosen, series, references, search, device, threads, label, progress)
+        spreads = done.series_spreads
         done.warnings[:0] = warnings
         others = _other_series(population, chosen, done)
         states = [series[item.id].state for item in chosen.items if item.id in done.scores] + others
@@ -234,7 +239,7 @@ def _refine_all(
     states = [series[item.id].state for item in chosen.items]
     amplitudes = stack_amplitudes(population, states, references, threads)
     starts = [series[item.id].start for item in chosen.items]
-    done.spreads = stack_spreads(population, states, starts, references, amplitudes, search, device, threads)
+    done.stack_spreads = stack_spreads(population, states, starts, references, amplitudes, search, device, threads)
     for number, item in enumerate(chosen.items, start=1):
         started = time.perf_counter()
         try:
@@ -242,10 +247,19 @@ def _refine_all(
             if one.system is None:
                 state = replace(one.state, item=item)
                 one.state, score = move_stack(
-                    population, state, one.start, references, amplitudes, done.spreads, search, device, threads
+                    population,
+                    state,
+                    one.start,
+                    references,
+                    amplitudes,
+                    done.stack_spreads,
+                    search,
+                    device,
+                    threads,
                 )
             else:
                 score = _refine_one(population, item, one, one.system, references, device, threads)
+                done.learn(one.start.particles, score)
         except UNUSABLE as error:
             done.failed.append(FailedSeries(item=item.id, name=item.name, reason=str(error)))
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +14,7 @@ from mpop.jobs.recording import in_angstrom, job_id
 from mpop.jobs.refine_stack import Spreads
 from mpop.jobs.selection import Selection
 from mpop.records.models import FailedSeries, JobRecord
+from mpop.refinement.pose_prior import PoseSpread
 from mpop.refinement.series import SeriesScore
 
 
@@ -24,7 +26,16 @@ class Pass:
     seconds: dict[str, float] = field(default_factory=dict)
     failed: list[FailedSeries] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
-    spreads: Spreads = field(default_factory=dict)
+    stack_spreads: Spreads = field(default_factory=dict)
+    """What poses in stacks were found to be off by at the beginning."""
+    series_spreads: Spreads = field(default_factory=dict)
+    """And those in tilt series at the end, by which the next pass expects them."""
+
+    def learn(self, species: Iterable[str], score: SeriesScore) -> None:
+        """How far the poses of these species in a tilt series turned out to be off."""
+        for identity, spread in zip(species, score.spreads, strict=True):
+            if spread is not None:
+                self.series_spreads[identity] = self.series_spreads.get(identity, PoseSpread()) + spread
 
 
 def job_record(
@@ -60,13 +71,13 @@ def job_record(
         ],
         failed=done.failed,
         warnings=done.warnings,
-        result=_pose_errors(chosen, done.spreads),
+        result=_pose_errors(chosen, done.series_spreads | done.stack_spreads),
     )
     return job.model_copy(update={"id": job_id(job)})
 
 
 def _pose_errors(chosen: Selection, spreads: Spreads) -> dict[str, Any]:
-    """How far the poses in stacks were off, per axis, by name of species."""
+    """How far the poses that the job began with were off, per axis, by name of species."""
     errors = {
         one.name: {"angle_deg": round(spread.sigma_deg, 3), "shift_A": round(spread.sigma_A, 3)}
         for one in chosen.species
@@ -76,7 +87,7 @@ def _pose_errors(chosen: Selection, spreads: Spreads) -> dict[str, Any]:
 
 
 def pose_error_lines(job: JobRecord) -> list[str]:
-    """What a refinement found of the poses that it began with, a line for each species in stacks."""
+    """What a refinement found of the poses that it began with, a line for each species."""
     return [
         f"{name}: poses were {off['angle_deg']:.1f} degrees and {off['shift_A']:.1f} A off (RMS per axis)"
         for name, off in job.result.get("pose_errors", {}).items()

@@ -1,6 +1,6 @@
 """Where poses are expected: around those that a job started from, as a Gaussian.
 
-The same prior as of particles in tilt series (`mpop.refinement.system`): an image at a few electrons and a
+In stacks, and in the parameters of tilt series too (`mpop.refinement.system`): an image at a few electrons and a
 reference at low resolution tell less of a pose than the program that the poses come from did.
 
 How wide that Gaussian is, is not known at first. Each pass over the images tells: with d the offset of an image
@@ -8,7 +8,8 @@ along an axis, and C how uncertain that is, the most likely width for all of the
 
     sigma^2 = mean(d^2 + C)
 
-(the M-step of expectation-maximisation). See `mpop.refinement.stack.pose_spread`. Rare views make much of what they are compared with themselves, so that
+(the M-step of expectation-maximisation). See `mpop.refinement.stack.pose_spread` and
+`SeriesSystem.spreads`. Rare views make much of what they are compared with themselves, so that
 their images say little against a wrong pose; how far poses are off they learn from all the others.
 """
 

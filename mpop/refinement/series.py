@@ -16,6 +16,7 @@ from mpop.projection.reference import Reference
 from mpop.records.stack import SeriesModel
 from mpop.records.tilt_series import ParticleSet
 from mpop.refinement.extraction import TiltLoader
+from mpop.refinement.pose_prior import PoseSpread
 from mpop.refinement.stack_images import extract_images
 from mpop.refinement.system import SeriesSystem
 from mpop.refinement.target import SpeciesImages
@@ -50,6 +51,8 @@ class SeriesScore:
     before: list[float]
     after: list[float]
     evaluations: int
+    spreads: tuple[PoseSpread | None, ...] = ()
+    """How far the poses of each species are from where the job found them, of tilt series."""
 
 
 def image_size(diameter_A: float, pixel_size_A: float) -> int:
@@ -148,7 +151,7 @@ def optimise(
     seen = [None if value < DETECTED else species for value, species in zip(before, images, strict=True)]
     before = [np.nan if species is None else value for value, species in zip(before, seen, strict=True)]
     if all(species is None for species in seen):
-        return theta, SeriesScore(before, before, 1)
+        return theta, SeriesScore(before, before, 1, (None,) * len(before))
     scale = system.scales(theta, seen)
 
     def scaled_cost(x: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
@@ -163,7 +166,8 @@ def optimise(
         options={"maxcor": 20, "maxfun": max_evaluations, "maxiter": max_evaluations, "ftol": 1e-6},
     )
     theta = result.x * scale
-    return theta, SeriesScore(before, _scores(system, theta, seen, device), int(result.nfev))
+    after = _scores(system, theta, seen, device)
+    return theta, SeriesScore(before, after, int(result.nfev), tuple(system.spreads(theta, seen)))
 
 
 def _scores(

@@ -32,6 +32,7 @@ from mpop.geometry.splines import resample_grid, spline_basis
 from mpop.geometry.tilt import Projection, TiltGeometry, slice_rows
 from mpop.projection.score import project_slices
 from mpop.records.tilt_series import ParticleSet, SplineGrid, TiltSeriesModel
+from mpop.refinement.pose_prior import PoseSpread
 from mpop.refinement.target import SpeciesImages, SpeciesScore, score_species
 
 Array = NDArray[np.float64]
@@ -65,6 +66,7 @@ class SeriesSystem:
         self._positions = torch.cat([torch.as_tensor(p.position_A) for p in particles])
         self._poses = torch.cat([euler_to_matrix(torch.as_tensor(p.angles_deg)) for p in particles])
         self._bounds = np.cumsum([0, *(len(p) for p in particles)])
+        self._widths = [(groups.sigma_position_A, groups.sigma_rotation_deg) for _ in particles]
         self._layout = self._make_layout()
         self.size = sum(int(np.prod(shape)) for shape, _ in self._layout.values())
 
@@ -93,7 +95,34 @@ class SeriesSystem:
     @property
     def prior_sigma(self) -> Array:
         """(size,) prior sigma of every parameter."""
-        return np.concatenate([np.full(int(np.prod(s)), sigma) for s, sigma in self._layout.values()] or [[]])
+        sigma = np.concatenate([np.full(int(np.prod(s)), sigma) for s, sigma in self._layout.values()] or [[]])
+        for axis, name in enumerate(("positions", "rotations")):
+            if name in self._layout:
+                widths = [width[axis] for width in self._widths]
+                sigma[self.group_slices[name]] = np.repeat(widths, 3 * np.diff(self._bounds))
+        return sigma
+
+    def expect(self, spreads: Sequence[PoseSpread | None]) -> None:
+        """Expect the poses of every species as far from where they were as all of its particles turned out to be;
+        None leaves what was expected."""
+        self._widths = [
+            width if spread is None else (spread.sigma_A, spread.sigma_deg)
+            for width, spread in zip(self._widths, spreads, strict=True)
+        ]
+
+    def spreads(self, theta: Array, images: Sequence[SpeciesImages | None]) -> list[PoseSpread | None]:
+        """How far the poses of every species that takes part are from where they were."""
+        if "positions" not in self._layout:
+            return [None] * len(self.particles)
+        second = np.square(theta) + np.square(self.scales(theta, images))
+        moved, turned = (second[self.group_slices[name]].reshape(-1, 3) for name in ("positions", "rotations"))
+        turned_rad2, moved_A2 = np.deg2rad(1.0) ** 2 * turned.mean(axis=1), moved.mean(axis=1)
+        return [
+            PoseSpread(float(turned_rad2[a:b].sum()), float(moved_A2[a:b].sum()), int(b - a))
+            if species is not None and b > a
+            else None
+            for species, a, b in zip(images, self._bounds, self._bounds[1:], strict=False)
+        ]
 
     def _unpack(self, theta: Tensor) -> dict[str, Tensor]:
         return {name: theta[part].reshape(self._layout[name][0]) for name, part in self.group_slices.items()}

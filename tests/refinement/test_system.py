@@ -146,3 +146,41 @@ def test_fixed_groups_are_absent() -> None:
     assert kept == [particles]
     assert moved.grid_movement_x is model.grid_movement_x
     np.testing.assert_allclose(moved.grid_angle_z.values, 0.25)
+
+
+def test_poses_are_expected_as_far_off_as_all_of_a_species_are(
+    system_and_images: tuple[SeriesSystem, list[SpeciesImages]],
+) -> None:
+    """Offsets and uncertainty are parts of one variance. Certain poses tell by the first, others by the second."""
+    system, images = system_and_images
+    rng = np.random.default_rng(6)
+    theta = np.zeros(system.size)
+    positions, rotations = system.group_slices["positions"], system.group_slices["rotations"]
+    theta[positions] = 3.0 * rng.choice([-1, 1], positions.stop - positions.start)
+    theta[rotations] = 0.7
+    certain, empty = (
+        SpeciesImages(**{**vars(one), "data": factor * one.data, "power": factor * one.power})
+        for one, factor in zip(images, (1e12, 1e-12), strict=True)
+    )
+    system.expect([None, None])
+    first, second = system.spreads(theta, [certain, empty])
+    assert first is not None and second is not None
+    assert (first.sigma_A, first.sigma_deg) == pytest.approx((3.0, 0.7), rel=1e-3)
+    defaults = RefinedGroups()
+    expected = np.hypot(3.0, defaults.sigma_position_A), np.hypot(0.7, defaults.sigma_rotation_deg)
+    assert (second.sigma_A, second.sigma_deg) == pytest.approx(expected, rel=1e-3)
+    assert system.spreads(theta, [None, empty])[0] is None
+
+    moved = SeriesSystem(system.model, system.particles, system.groups)
+    moved.expect([first, None])
+    particles = [len(one) for one in system.particles]
+    widths = np.repeat([3.0, defaults.sigma_position_A], [3 * count for count in particles])
+    np.testing.assert_allclose(moved.prior_sigma[positions], widths, rtol=1e-3)
+    before, after = (one.cost(theta, images)[0] for one in (system, moved))
+    own = slice(positions.start, positions.start + 3 * particles[0])
+    turned = slice(rotations.start, rotations.start + 3 * particles[0])
+    more = sum(
+        0.5 * np.square(theta[part]).sum() * (new**-2 - old**-2)
+        for part, new, old in ((own, first.sigma_A, 5.0), (turned, first.sigma_deg, 5.0))
+    )
+    assert after - before == pytest.approx(more, rel=1e-9)
