@@ -74,7 +74,7 @@ def test_a_name_that_is_known_but_did_not_change(population: Population) -> None
 
 
 def test_what_cannot_be_restored_is_said(population: Population) -> None:
-    with pytest.raises(NotFoundError, match="no species, tilt series, source or record 'TS_9'"):
+    with pytest.raises(NotFoundError, match="no species, tilt series, stack, source or record 'TS_9'"):
         restore(population, ["TS_1", "TS_9"])
     with pytest.raises(NotFoundError, match="no commit 'nowhere'"):
         restore(population, ["TS_1"], "nowhere")

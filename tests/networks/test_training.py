@@ -125,14 +125,17 @@ def test_loss_falls_and_progress_is_told(device: torch.device) -> None:
 
 
 def test_stops_when_held_out_cubes_get_no_better() -> None:
-    """Noise cannot be predicted: what is learnt of it is wrong elsewhere."""
-    plan = Plan(steps=400, batch=2, check_every=20, patience=2, learning_rate=3e-2)
+    """Noise cannot be predicted: what is learnt of it is wrong elsewhere.
+
+    Judgements go up and down with the arithmetic of the machine; at one rise training stops on any of them.
+    """
+    plan = Plan(steps=400, batch=2, check_every=20, patience=1, learning_rate=3e-2)
     state, course = trained(plan, split(MASK, 16, multiple=2, held_out=0.4))
     assert course.stopped_early
     assert course.steps[-1] < 400
     judged = slice(course.steps.index(120), None)  # from the highest learning rate on
     best = course.steps[judged][int(np.argmin(course.held_out[judged]))]
-    assert course.best_step == best == course.steps[-1] - 40
+    assert course.best_step == best == course.steps[-1] - 20
     short, _ = trained(plan, split(MASK, 16, multiple=2, held_out=0.4), progress=lambda *_: None)
     assert_same(state, short)
 
