@@ -103,10 +103,8 @@ def fit_stack(
 ) -> Fit:
     """How the particles of one species in a stack fit as they stand."""
     total = NOTHING
-    for chunk in _chunks(particles, reference, pixel_size_A):
-        (images,) = gather_images(load, model, [particles.part(chunk)], [reference], pixel_size_A, threads)
-        if images is not None and len(images.particle):
-            total += _fit(images, *_poses(images, particles.part(chunk)))
+    for _, part, images in _gathered(load, model, particles, reference, pixel_size_A, threads):
+        total += _fit(images, *_poses(images, part))
     return total
 
 
@@ -129,11 +127,7 @@ def refine_stack(
     """
     position, angles = particles.position_A.copy(), particles.angles_deg.copy()
     before = after = NOTHING
-    for chunk in _chunks(particles, reference, pixel_size_A):
-        part = particles.part(chunk)
-        (images,) = gather_images(load, model, [part], [reference], pixel_size_A, threads)
-        if images is None or not len(images.particle):
-            continue
+    for chunk, part, images in _gathered(load, model, particles, reference, pixel_size_A, threads):
         start, prior = _poses(images, part), _prior(images, expected.part(chunk), search, PRIOR_WEIGHT)
         rotation, shift_px = _refine(images, *start, reference, amplitude, prior, search, device)
         before += _fit(images, *start)
@@ -159,11 +153,7 @@ def pose_spread(
     """How far the particles are from where the prior has them, when they fit best. As `refine_stack`, but that
     likelihood and prior weigh alike, or the prior would confirm itself."""
     spread = PoseSpread()
-    for chunk in _chunks(particles, reference, pixel_size_A):
-        part = particles.part(chunk)
-        (images,) = gather_images(load, model, [part], [reference], pixel_size_A, threads)
-        if images is None or not len(images.particle):
-            continue
+    for chunk, part, images in _gathered(load, model, particles, reference, pixel_size_A, threads):
         prior = _prior(images, expected.part(chunk), search, 1.0)
         rotation, shift_px = _refine(images, *_poses(images, part), reference, amplitude, prior, search, device)
         for rows, half in _halves(images):
@@ -172,6 +162,22 @@ def pose_spread(
                 uncertain = expected_deviations(half, found[0], amplitude, prior, _diameter_voxels(reference))
                 spread += _spread(prior.part(rows), *found, uncertain / np.sqrt(2), pixel_size_A)
     return spread
+
+
+def _gathered(
+    load: TiltLoader,
+    model: StackModel,
+    particles: ParticleSet,
+    reference: SpeciesReference,
+    pixel_size_A: float,
+    threads: int,
+) -> Iterator[tuple[NDArray[np.int64], ParticleSet, SpeciesImages]]:
+    """Rows of particles, these particles, and their images, as many at a time as fit into memory."""
+    for chunk in _chunks(particles, reference, pixel_size_A):
+        part = particles.part(chunk)
+        (images,) = gather_images(load, model, [part], [reference], pixel_size_A, threads)
+        if images is not None and len(images.particle):
+            yield chunk, part, images
 
 
 def _chunks(
