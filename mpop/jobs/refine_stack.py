@@ -26,7 +26,7 @@ References = Mapping[str, SpeciesReference | None]
 Amplitudes = dict[tuple[str, str], float]
 """Source and species -> amplitude of the reference in the images; none where nothing was detected."""
 Spreads = dict[str, PoseSpread]
-"""Species -> how far its particles in stacks are from where the job found them."""
+"""Species -> how far its particles are from where the job found them."""
 
 
 def stack_amplitudes(

@@ -40,7 +40,8 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class RefinedGroups:
-    """Which parameters are refined, and how large their offsets are expected to be (prior sigma)."""
+    """Which parameters are refined, and how large their offsets are expected to be (prior sigma); those of poses
+    until it is known better (`SeriesSystem.expect`)."""
 
     image_warp: tuple[int, int] | None = (4, 4)
     """Nodes along x, y of the local image warp; (1, 1) is a shift per tilt; None leaves the warp alone."""
