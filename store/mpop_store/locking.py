@@ -6,7 +6,7 @@ import contextlib
 import errno
 import fcntl
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import RLock
@@ -17,10 +17,14 @@ NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)
 
 
 class Lock:
-    """A lock on a file, held by a process; whoever holds it may take it again."""
+    """A lock on a file, held by a process; whoever holds it may take it again.
 
-    def __init__(self, path: Path) -> None:
+    first: what to do each time that the lock has been taken, before anything else.
+    """
+
+    def __init__(self, path: Path, first: Callable[[], object] | None = None) -> None:
         self._path = path
+        self._first = first
         self._thread = RLock()
         self._depth = 0
 
@@ -42,6 +46,8 @@ class Lock:
                     raise
                 self._depth += 1
                 try:
+                    if self._first is not None:
+                        self._first()
                     yield
                 finally:
                     self._depth -= 1

@@ -27,6 +27,7 @@ from mpop_store.git.operations import OperationLog
 from mpop_store.git.refs import HEAD, Refs
 from mpop_store.git.signing import signer
 from mpop_store.hashing import canonical_json, parse_json
+from mpop_store.identity import Identity
 from mpop_store.locking import Lock
 from mpop_store.references import ReferencesOf, no_references
 
@@ -60,14 +61,16 @@ class Commit:
 class History:
     """Commits, references and objects of one Git directory.
 
-    private: the folder of mpop's own files in it. references_of: what a record names in the object store.
+    private: the folder of mpop's own files in it. identity: what tells this store from its copies. references_of:
+    what a record names in the object store.
     """
 
     def __init__(self, git: pygit2.Repository) -> None:
         self._git = git
         self._objects = GitObjects(git)
         self.private = Path(git.path) / "mpop"
-        self._lock = Lock(self.private / "lock")
+        self.identity = Identity(self.private)
+        self._lock = Lock(self.private / "lock", self.identity.settle)
         self.operations = OperationLog(self.private / "operations.jsonl")
         self.refs = Refs(git, self.operations, self._lock)
         self.references_of: ReferencesOf = no_references

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pygit2
 
-from mpop_store.errors import NotFoundError, StateError
+from mpop_store.errors import InputError, NotFoundError, StateError
 from mpop_store.git.git_config import changing_config
 from mpop_store.git.history import History
 from mpop_store.git.repository import Repository
@@ -102,9 +102,11 @@ class Remotes:
         return self.get("origin")
 
     def add(self, name: str, address: str, far_mpop: str | None = None) -> None:
-        """Remember a remote. Raises InputError or StateError."""
+        """Remember a remote. Raises InputError, also for this population itself, or StateError."""
         check_remote_name(name)
-        parse_address(address, self._base)
+        where = parse_address(address, self._base)
+        if isinstance(where, DirectoryAddress) and self._is_here(where.path):
+            raise InputError(f"{address} is this population itself; a remote is another copy of it")
         if name in self.all():
             raise StateError(f"there is a remote {name!r} already; `mpop remote remove {name}` removes it")
         with self._changing() as config:
@@ -112,6 +114,11 @@ class Remotes:
             config[f"remote.{name}.fetch"] = f"+refs/heads/*:refs/remotes/{name}/*"
             if far_mpop is not None:
                 config[f"remote.{name}.{FAR_MPOP}"] = far_mpop
+
+    def _is_here(self, path: Path) -> bool:
+        """Whether a folder is this population, whatever way leads there."""
+        places = (path / ".git" / "mpop", path / "mpop")
+        return any(one.is_dir() and one.samefile(self._repository.private) for one in places)
 
     def remove(self, name: str) -> None:
         """Forget a remote and the branches that were fetched from it. Raises NotFoundError."""
