@@ -193,7 +193,7 @@ def test_undo_takes_back_a_commit_and_undo_again_brings_it_back(repository: Repo
 
 def test_undo_passes_over_an_operation_whose_process_died_before_it_began(repository: Repository) -> None:
     first, second = repository.resolve("HEAD"), commit(repository, "a")
-    repository.operations.append({"refs/heads/main": (second, first)}, "commit: never seen")
+    repository.operations.begin({"refs/heads/main": (second, first)}, "commit: never seen", "ref: refs/heads/main")
     assert undo(repository).reason == "commit: Add a"
     assert repository.head == first
 

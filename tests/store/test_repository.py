@@ -305,8 +305,10 @@ def test_a_job_that_dies_after_the_branch_moved_is_finished_by_the_next_command(
     again = Repository.open(repository.root)
     assert again.show().subject == "Job" and again.is_clean
     assert again.read("sources/a.json") == record(9)
+    assert git(again.root, "status", "--porcelain") != ""  # who only reads writes nothing
+    again.stage({"sources/b.json": record(2)})
     assert json.loads((again.root / "sources/a.json").read_text()) == record(9)
-    assert git(again.root, "status", "--porcelain") == ""
+    assert git(again.root, "status", "--porcelain") == "A  sources/b.json\n"
 
 
 def test_a_full_work_tree_does_not_undo_a_jobs_commit(

@@ -17,8 +17,8 @@ AUTHOR = {
     for key, value in (("NAME", "A. Biologist"), ("EMAIL", "a@example.org"), ("DATE", "1700000000 +0100"))
 }
 
-State = tuple[dict[str, list[str]], list[tuple[str, str]]]
-"""Reference -> the files of its commit; what the working state changes."""
+State = tuple[dict[str, list[str]], str, list[tuple[str, str]]]
+"""Reference -> the files of its commit; where HEAD is; what the working state changes. All as mpop shows it."""
 
 
 @dataclass(frozen=True)
@@ -71,9 +71,12 @@ class World:
 
 
 def _state(path: Path) -> State:
-    refs = git(path, "for-each-ref", "--format=%(refname)", "refs/heads", "refs/mpop").splitlines()
-    files = {ref: [_content(line) for line in git(path, "ls-tree", "-r", ref).splitlines()] for ref in refs}
-    return files, Population.open(path).repository.status()
+    repository = Population.open(path).repository
+    refs = repository.refs.all("refs/heads/") | repository.refs.all("refs/mpop/")
+    files = {
+        ref: [_content(line) for line in git(path, "ls-tree", "-r", oid).splitlines()] for ref, oid in refs.items()
+    }
+    return files, str(repository.refs.branch), repository.status()
 
 
 def _content(line: str) -> str:

@@ -72,7 +72,7 @@ class History:
         self.identity = Identity(self.private)
         self._lock = Lock(self.private / "lock", self.identity.settle)
         self.operations = OperationLog(self.private / "operations.jsonl")
-        self.refs = Refs(git, self.operations, self._lock)
+        self.refs = Refs(git, self.operations, self._lock, self.finish_interrupted)
         self.references_of: ReferencesOf = no_references
 
     @cached_property
@@ -97,6 +97,12 @@ class History:
         """One writer at a time, across processes; may be nested."""
         with self._lock.held():
             yield
+
+    def finish_interrupted(self) -> None:
+        """Complete what a process left half done that died, or drop it if it had not begun; under the lock."""
+        operation = self.refs.complete()
+        if operation is not None:
+            self.operations.end(operation)
 
     @property
     def head(self) -> str | None:

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable
+import os
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 
 import pygit2
 from pygit2.enums import Option
 
+from mpop_store.durable import read_file, require_file
 from mpop_store.errors import DamagedObjectError, InputError, StateError, StoreError
 from mpop_store.git.git_objects import UNREADABLE
-from mpop_store.git.operations import Moves, Operation, OperationLog
+from mpop_store.git.operations import HEAD, Moves, Operation, OperationLog
 from mpop_store.locking import Lock, break_abandoned
 
-HEAD = "HEAD"
 SYMBOLIC = "ref: "
+MOVED_BY_OTHERS = "moved by other means than mpop"
+"""What the operation log says of moves that mpop did not make."""
 
 
 def _sync_references(git: pygit2.Repository) -> None:
@@ -29,26 +32,28 @@ def _sync_references(git: pygit2.Repository) -> None:
 
 
 class Refs:
-    """The references of one Git directory, HEAD among them."""
+    """The references of one Git directory, HEAD among them.
 
-    def __init__(self, git: pygit2.Repository, operations: OperationLog, lock: Lock) -> None:
+    What a process left half moved that died is shown as it will be once it is completed, which the next update
+    does; reading writes nothing. finish: called under the lock before every update, to do that.
+    """
+
+    def __init__(
+        self, git: pygit2.Repository, operations: OperationLog, lock: Lock, finish: Callable[[], None]
+    ) -> None:
         self._git = git
         _sync_references(git)
         self._operations = operations
         self._lock = lock
+        self._finish = finish
 
     def get(self, name: str) -> str | None:
         """The id that a reference holds (of HEAD: what it leads to); None when there is no such reference."""
         if name == HEAD:
-            value = self._head_value()
+            value = self.head_value
             return self._branch_tip(value.removeprefix(SYMBOLIC)) if value.startswith(SYMBOLIC) else value
-        if not valid(name):
-            return None
-        try:
-            found = self._git.references.get(name)
-            return None if found is None else str(found.resolve().target)
-        except UNREADABLE as error:
-            raise DamagedObjectError(f"{name} is damaged or missing; `git reflog` knows where it was") from error
+        left = self._left()
+        return left[name] if name in left else self._stored(name)
 
     def _branch_tip(self, branch: str) -> str | None:
         """What the current branch holds; None before the first commit."""
@@ -61,86 +66,160 @@ class Refs:
         return tip
 
     def all(self, prefix: str = "refs/") -> dict[str, str]:
-        """Every reference below a prefix, and what it holds."""
-        found: dict[str, str] = {}
+        """Every reference below a prefix, and what it holds. Raises DamagedObjectError if one is damaged."""
+        left = self._left()
+        names = {name for name in [*self._names(), *left] if name.startswith(prefix)}
+        values = {name: left[name] if name in left else self._stored(name) for name in sorted(names)}
+        return {name: oid for name, oid in values.items() if oid is not None}
+
+    def _names(self) -> set[str]:
+        """Names of all references, those too that libgit2 passes over since their files are damaged."""
         try:
-            names = list(self._git.references)
+            names = set(self._git.references)
         except UNREADABLE as error:
             raise DamagedObjectError(f"the list of references is damaged: {error}") from error
-        for name in names:
-            if name.startswith(prefix) and (oid := self.get(name)) is not None:
-                found[name] = oid
-        return found
+        return names | set(loose_names(Path(self._git.path)))
 
     @property
     def branch(self) -> str | None:
         """The reference that HEAD stands on, such as refs/heads/main (it may not exist yet); None if detached."""
-        value = self._head_value()
+        value = self.head_value
         return value.removeprefix(SYMBOLIC) if value.startswith(SYMBOLIC) else None
 
-    def _head_value(self) -> str:
+    @property
+    def head_value(self) -> str:
+        """What HEAD holds: "ref: <reference>" or, detached, a commit id."""
+        return self._left().get(HEAD) or self._stored_head()
+
+    def value(self, name: str) -> str | None:
+        """What a reference holds, as operations write it: of HEAD, which reference it stands on."""
+        return self.head_value if name == HEAD else self.get(name)
+
+    def _stored(self, name: str) -> str | None:
+        """The id in the file of a reference, or in the packed ones."""
+        if not _is_readable(name):
+            return None
         try:
-            value = (Path(self._git.path) / HEAD).read_text().strip()
+            require_file(Path(self._git.path) / name)
+            found = self._git.references.get(name)
+            if found is None or _leads_nowhere(self._git, found):
+                return None
+            return str(found.resolve().target)
+        except UNREADABLE as error:
+            raise DamagedObjectError(f"{name} is damaged or missing; `git reflog` knows where it was") from error
+
+    def _stored_head(self) -> str:
+        try:
+            value = read_file(Path(self._git.path) / HEAD).decode().strip()
         except (OSError, ValueError) as error:
             raise DamagedObjectError("HEAD is damaged or missing; `git reflog` knows where it was") from error
         target = value.removeprefix(SYMBOLIC)
-        if not (valid(target) if value.startswith(SYMBOLIC) else _is_id(value)):
+        if not (_is_readable(target) if value.startswith(SYMBOLIC) else _is_id(value)):
             raise DamagedObjectError("HEAD is damaged; write `ref: refs/heads/<branch>` into .git/HEAD")
         return value
 
-    def update(self, moves: Moves, reason: str) -> None:
+    def _stored_value(self, name: str) -> str | None:
+        return self._stored_head() if name == HEAD else self._stored(name)
+
+    def update(
+        self, moves: Moves, reason: str, working_state: tuple[str | None, str | None] | None = None
+    ) -> Operation:
         """Move references from what they must be now to what they shall be, all or none.
 
-        The key HEAD takes "ref: <reference>" or, detached, a commit id. Raises StateError when one of them is no
-        longer what it must be, and then moves nothing.
+        The key HEAD takes "ref: <reference>" or, detached, a commit id. working_state: the commits that the
+        working state leaves and takes up with them; who gives it ends the operation in the log afterwards.
+        Raises StateError when a reference is no longer what it must be, and then moves nothing.
         """
         for name, (_, new) in moves.items():
             _check_move(name, new)
         with self._lock.held():
+            self._finish()
+            self.record_moves_of_others([HEAD, *moves])
             for name, (old, _) in moves.items():
-                if self._value(name) != old:
+                if self._stored_value(name) != old:
                     raise StateError(f"another process moved {name} first; run the command again")
             self._break_abandoned_locks(moves)
-            self._operations.append(moves, reason)
+            head = moves[HEAD][1] if HEAD in moves else self._stored_head()
+            assert head is not None  # `_check_move` has seen to it
+            operation = self._operations.begin(moves, reason, head, working_state)
             done: list[str] = []
             try:
                 for name, (_, new) in moves.items():
                     done.append(name)
                     self._set(name, new, reason)
             except (pygit2.GitError, OSError, ValueError) as error:
-                self._roll_back(moves, done)
+                if self._roll_back(moves, done):
+                    self._operations.end(operation, happened=False)
                 raise StoreError(f"cannot move {done[-1]}: {error}") from error
+            if working_state is None:
+                self._operations.end(operation)
+            return operation
 
-    def last_is_half_done(self) -> bool:
-        """Whether a process died while it moved several references."""
-        last = self._operations.last()
-        return last is not None and bool(self._left(last))
+    def interrupted(self) -> Operation | None:
+        """The operation that has begun to move references and has not ended, if there is one."""
+        operation = self._operations.under_way()
+        return operation if operation is not None and self._has_begun(operation) else None
 
-    def finish_last(self) -> None:
-        """Complete an operation that a process died in the middle of; under the lock."""
-        last = self._operations.last()
-        if last is not None and (left := self._left(last)):
-            self._break_abandoned_locks(left)
-            for name in left:
-                self._set(name, last.moves[name][1], last.reason)
+    def complete(self) -> Operation | None:
+        """Complete an operation that a process died in, or note that it never began; under the lock.
 
-    def _left(self, last: Operation) -> list[str]:
-        """The references that an operation, begun but not ended, has still to move."""
-        real = {name: move for name, move in last.moves.items() if move[0] != move[1]}
-        if len(real) < 2:
-            return []
-        now = {name: self._value(name) for name in real}
-        left = [name for name, (old, _) in real.items() if now[name] == old]
-        done = [name for name, (_, new) in real.items() if now[name] == new]
-        return left if done and len(done) + len(left) == len(real) else []
+        Nothing moves that somebody has moved since. Returns an operation whose references have moved; the caller
+        ends it in the log.
+        """
+        operation = self._operations.under_way()
+        if operation is None:
+            return None
+        if not self._has_begun(operation):
+            self._operations.end(operation, happened=False)
+            return None
+        left = self._left()
+        self._break_abandoned_locks(left)
+        for name, value in left.items():
+            self._set(name, value, operation.reason)
+        return operation
+
+    def _has_begun(self, operation: Operation) -> bool:
+        """Whether a reference is where an operation was to move it; one that moves none has begun at once."""
+        real = {name: new for name, (old, new) in operation.moves.items() if old != new}
+        return any(self._stored_value(name) == new for name, new in real.items())
+
+    def _left(self) -> dict[str, str | None]:
+        """What an operation that has begun, but not ended, has still to move, and where to."""
+        operation = self.interrupted()
+        if operation is None:
+            return {}
+        return {
+            name: new
+            for name, (old, new) in operation.moves.items()
+            if old != new and self._stored_value(name) == old
+        }
+
+    def moved_by_others(self, names: Collection[str] | None = None) -> dict[str, tuple[str | None, str | None]]:
+        """References (None: all in the operation log, and HEAD) that are not where mpop left them, and where they
+        are: plain Git, or somebody's editor, moved them since.
+
+        With names the cost is that of the newest operations, and HEAD's branch is looked at as well.
+        """
+        if names is not None:
+            branch = self._stored_head().removeprefix(SYMBOLIC)
+            names = {*names, branch} if _is_readable(branch) else set(names)
+        moved: dict[str, tuple[str | None, str | None]] = {}
+        for name, was in self._operations.left_at(names).items():
+            with contextlib.suppress(DamagedObjectError):  # who reads it will say so
+                if (now := self._stored_value(name)) != was:
+                    moved[name] = (was, now)
+        return moved
+
+    def record_moves_of_others(self, names: Collection[str] | None = None) -> None:
+        """Note in the operation log what others moved, as `moved_by_others` finds it; under the lock."""
+        moved = self.moved_by_others(names)
+        if moved:
+            self._operations.record(moved, MOVED_BY_OTHERS, self._stored_head())
 
     def _break_abandoned_locks(self, names: Iterable[str]) -> None:
         """A process that was killed while it moved a reference leaves it locked."""
         for name in ("packed-refs", *names):
             break_abandoned(Path(self._git.path) / name)
-
-    def _value(self, name: str) -> str | None:
-        return self._head_value() if name == HEAD else self.get(name)
 
     def _set(self, name: str, value: str | None, reason: str) -> None:
         if name == HEAD:
@@ -154,15 +233,41 @@ class Refs:
         else:
             self._git.references.create(name, value)
 
-    def _roll_back(self, moves: Moves, done: list[str]) -> None:
+    def _roll_back(self, moves: Moves, done: list[str]) -> bool:
+        """Put references back; returns whether all are where they were."""
         for name in reversed(done):
             with contextlib.suppress(pygit2.GitError, OSError, ValueError, KeyError):
                 self._set(name, moves[name][0], "undone")
+        with contextlib.suppress(DamagedObjectError):
+            return all(self._stored_value(name) == moves[name][0] for name in done)
+        return False
+
+
+def loose_names(git_directory: Path) -> Iterator[str]:
+    """Names of the references that have files of their own, sound or not."""
+    for folder, _, files in os.walk(git_directory / "refs"):
+        for file in files:
+            name = Path(folder, file).relative_to(git_directory).as_posix()
+            if _is_readable(name):
+                yield name
+
+
+def _leads_nowhere(git: pygit2.Repository, found: pygit2.Reference) -> bool:
+    """Whether it stands for a branch of a remote that is gone, as `origin/HEAD` may after a fetch."""
+    if not found.name.startswith("refs/remotes/") or not isinstance(found.target, str):
+        return False
+    return git.references.get(found.target) is None
+
+
+def _is_readable(name: str) -> bool:
+    """Whether Git may have made a reference of this name."""
+    return name.startswith("refs/") and pygit2.reference_is_valid_name(name)
 
 
 def valid(name: str) -> bool:
-    """Whether this may be the name of a reference."""
-    return name.startswith("refs/") and name.isprintable() and pygit2.reference_is_valid_name(name)
+    """Whether mpop makes a reference of this name, or lets one in: Git would take it, a terminal obeys nothing in
+    it, and no command could take a part of it for an option."""
+    return _is_readable(name) and name.isprintable() and "/-" not in name
 
 
 def _is_id(text: str) -> bool:
@@ -170,7 +275,7 @@ def _is_id(text: str) -> bool:
 
 
 def _check_move(name: str, new: str | None) -> None:
-    if name != HEAD and not valid(name):
+    if name != HEAD and not (_is_readable(name) if new is None else valid(name)):
         raise InputError(f"{name!r} is not a name that a reference may have")
     target = None if new is None else new.removeprefix(SYMBOLIC)
     symbolic = new is not None and new.startswith(SYMBOLIC)

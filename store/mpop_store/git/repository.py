@@ -2,8 +2,9 @@
 
 The working state is the Git index: staging builds a whole new index and swaps it in by one rename; files in the
 work tree are a rendering of it for people to read. A job's commit becomes visible when the branch moves, by
-compare-and-swap under a lock: two processes never lose each other's work. The index that goes with such a commit
-is written before, under the commit's name, so that a process that dies in between is made good by the next one.
+compare-and-swap under a lock: two processes never lose each other's work. Where a process dies in the
+middle, the operation log has no end of that operation: who reads sees it completed, who writes next completes it.
+What plain Git did is never taken for that.
 Repositories are created with SHA-1 and loose refs, whatever Git's defaults are.
 """
 
@@ -12,8 +13,9 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
 
 import pygit2
 from pygit2.enums import CheckoutStrategy, DeltaStatus, FileMode
@@ -23,9 +25,10 @@ from mpop_store.errors import DamagedObjectError, NotFoundError, StateError, Sto
 from mpop_store.git.creating import is_untouched, make
 from mpop_store.git.history import Changes, Commit, History, readable_damage, readable_errors
 from mpop_store.git.integrity import Survey, survey
-from mpop_store.git.operations import Moves
+from mpop_store.git.operations import Moves, Operation
 from mpop_store.git.plain_git import README, unsupported_format
 from mpop_store.git.refs import HEAD, SYMBOLIC
+from mpop_store.hashing import canonical_json, parse_json
 from mpop_store.objects.reachable import named_anew
 
 __all__ = ["BRANCH", "FORMAT_VERSION", "ROOT_RECORD", "Changes", "Commit", "Repository"]
@@ -44,6 +47,7 @@ class Repository(History):
     def __init__(self, git: pygit2.Repository) -> None:
         super().__init__(git)
         self.root = Path(git.path if git.is_bare else git.workdir)
+        self._index_is_ahead = False
 
     @property
     def is_bare(self) -> bool:
@@ -89,7 +93,6 @@ class Repository(History):
             reason = unsupported_format(Path(found)) or error
             raise StateError(f"{found}: a kind of Git repository that mpop cannot use: {reason}") from error
         repository = cls(git)
-        repository._recover()
         repository._check_kind()
         return repository
 
@@ -124,13 +127,26 @@ class Repository(History):
         return self.git_directory / "index"
 
     def _index(self) -> pygit2.Index:
-        """The index as it is on disk now; to be read only, so that no change ever lingers in memory."""
+        """The index, to be read only: as it is on disk now and, where a process died that was to change it, as it
+        will be once that is completed."""
         with readable_damage("the working state (.git/index)", "`git reset` makes it the last commit again"):
-            if not self._index_path.exists() and self.head and not self._pending(self.head).exists():
+            if not self._index_path.exists() and self.head:
                 raise KeyError("index")
             index = self._git.index
-            index.read(False)  # if it has changed on disk
+            index.read(force=self._index_is_ahead)  # else if it has changed on disk
+            left = self._left_of(self.refs.interrupted(), index)
+            _put(index, left)
+            self._index_is_ahead = bool(left)
             return index
+
+    def _left_of(self, operation: Operation | None, index: pygit2.Index) -> dict[str, str | None]:
+        """Path -> Git object of what an interrupted operation has still to change in an index; nothing that others
+        have changed there since, or if HEAD has moved elsewhere."""
+        if operation is None or operation.working_state is None or self.head != operation.working_state[1]:
+            return {}
+        changed = self._changed_files(*operation.working_state)
+        now = {path: str(index[path].id) if path in index else None for path in changed}
+        return {path: new for path, (old, new) in changed.items() if now[path] == old}
 
     def entries(self, at: str | None = None, prefix: str = "") -> dict[str, str]:
         """Path -> Git object of the records whose path begins with a prefix; `at` None is the working state."""
@@ -182,27 +198,25 @@ class Repository(History):
         """Where an index is written before it takes the place of the one in use."""
         return self.private / f"index-{purpose}"
 
-    def _recover(self) -> None:
-        """Finish or drop what a process left that died between moving the branch and swapping the index."""
-        with contextlib.suppress(PermissionError), readable_errors(self.root):
-            if self._interrupted():
-                with self.locked():
-                    self._finish_pending()
-
-    def _interrupted(self) -> bool:
-        return any(self.private.glob("index-*")) or self._stale.exists() or self.refs.last_is_half_done()
-
-    def _finish_pending(self) -> None:
-        self.refs.finish_last()
-        for path in self.private.glob("index-*"):
-            if path == self._pending(self.head or "none"):
-                self._stale.touch()
-                self._use(path)
-            else:
-                path.unlink()
+    def finish_interrupted(self) -> None:
+        operation = self.refs.complete()
+        if operation is not None:
+            self._take_up(operation)
+            self.operations.end(operation)
         if self._stale.exists():
-            self._render_all()
+            self._render(self._stale_paths())
             self._stale.unlink()
+
+    def _take_up(self, operation: Operation) -> None:
+        """Give the working state, and the files, what an interrupted operation was to bring there."""
+        if operation.working_state is None or self.is_bare:
+            return
+        index = pygit2.Index(self._index_path)
+        left = self._left_of(operation, index)
+        if left:
+            self._use(self._prepare(left, "after"))
+        if self.head == operation.working_state[1]:
+            self._render(self._with_new_readme(self._changed_files(*operation.working_state)))
 
     def _prepare(self, blobs: dict[str, str | None], purpose: str) -> Path:
         """Write the index in use, with changes, to a file of its own."""
@@ -213,11 +227,7 @@ class Repository(History):
             if self._index_path.exists():
                 shutil.copyfile(self._index_path, path)
             index = pygit2.Index(path)
-            for name, blob in self._with_readme(blobs, "README.md" in index).items():
-                if blob is not None:
-                    index.add(pygit2.IndexEntry(name, pygit2.Oid(hex=blob), FileMode.BLOB))
-                elif name in index:
-                    index.remove(name)
+            _put(index, self._with_readme(blobs, "README.md" in index))
             index.write()
             fsync_all([path])
         except BaseException:
@@ -232,8 +242,15 @@ class Repository(History):
 
     @property
     def _stale(self) -> Path:
-        """Is there while the work tree may be behind the index."""
+        """Is there while the work tree may be behind the index; names the files in question."""
         return self.private / "stale-work-tree"
+
+    def _stale_paths(self) -> list[str]:
+        try:
+            paths = parse_json(self._stale.read_bytes())
+        except ValueError:  # a power cut; then the files are looked at by `git status`, and by nothing of ours
+            return []
+        return [path for path in paths if _is_below(path)] if isinstance(paths, list) else []
 
     def _use(self, pending: Path) -> None:
         """Put an index in the place of the one in use."""
@@ -242,10 +259,17 @@ class Repository(History):
 
     def _swap(self, pending: Path, changed: Iterable[str]) -> None:
         """Put an index into use, and the files that it changes."""
-        self._stale.touch()
+        changed = list(changed)
+        self._stale.write_bytes(canonical_json(changed))
         self._use(pending)
         self._render(changed)
         self._stale.unlink()
+
+    def _take_into_use(self, pending: Path, changed: Iterable[str], operation: Operation) -> None:
+        """Put the index of an operation whose references have moved into use, and its files: it has ended."""
+        self._use(pending)
+        self._render(self._with_new_readme(changed))
+        self.operations.end(operation)
 
     def _with_new_readme(self, paths: Iterable[str]) -> list[str]:
         return [*paths] if (self.root / "README.md").exists() else [*paths, "README.md"]
@@ -273,13 +297,14 @@ class Repository(History):
         """Change the working state, all or nothing: on any error, or Ctrl-C, it is what it was."""
         self.require_work_tree()
         with self.locked(), readable_errors(self.root):
-            self._finish_pending()
+            self.finish_interrupted()
             before = self._prepare({}, "before")
             try:
                 after = self._prepare(self._write_blobs(changes), "after")
                 self.make_durable()  # the process that commits this may be another one
                 self._swap(after, self._with_new_readme(changes))
             except BaseException:
+                self._pending("after").unlink(missing_ok=True)
                 self._use(before)
                 with contextlib.suppress(pygit2.GitError, OSError, DamagedObjectError):
                     self._render(changes)
@@ -290,7 +315,7 @@ class Repository(History):
         """Commit the working state; returns the commit's id. Raises StateError when nothing changed."""
         self.require_work_tree()
         with self.locked(), readable_errors(self.root):
-            self._finish_pending()
+            self.finish_interrupted()
             changes = self.status()
             if not changes:
                 raise StateError("nothing to commit: the working state is what was committed last")
@@ -312,7 +337,7 @@ class Repository(History):
         """
         self.require_work_tree()
         with self.locked(), readable_errors(self.root):
-            self._finish_pending()
+            self.finish_interrupted()
             self._refuse_overwriting(changes, since)
             head = self.head
             assert head is not None  # there is a commit that the job started from
@@ -320,10 +345,14 @@ class Repository(History):
             commit = self._write_commit(head, blobs, [head, *also], message)
             self.objects.recheck(named_anew(self, blobs, head))
             self.make_durable()
-            pending = self._prepare(blobs, commit)
-            self._advance(commit, message, head)
-            with contextlib.suppress(pygit2.GitError, OSError):  # the commit stands; the next change renders again
-                self._swap(pending, changes)
+            pending = self._prepare(blobs, "after")
+            try:
+                operation = self._advance(commit, message, head, (head, commit))
+            except BaseException:
+                pending.unlink(missing_ok=True)
+                raise
+            with contextlib.suppress(pygit2.GitError, OSError):  # the commit stands; the next change does the rest
+                self._take_into_use(pending, changes, operation)
             return commit
 
     def _refuse_overwriting(self, changes: Changes, since: str) -> None:
@@ -336,11 +365,17 @@ class Repository(History):
                     "run the job again"
                 )
 
-    def _advance(self, commit: str, message: str, head: str | None) -> None:
+    def _advance(
+        self,
+        commit: str,
+        message: str,
+        head: str | None,
+        working_state: tuple[str | None, str | None] | None = None,
+    ) -> Operation:
         """Move the branch, or a detached HEAD, to a commit, if it is still at `head`."""
         reason = f"commit: {message.splitlines()[0]}"
         self.objects.clean()
-        self.refs.update({self.refs.branch or HEAD: (head, commit)}, reason)
+        return self.refs.update({self.refs.branch or HEAD: (head, commit)}, reason, working_state)
 
     def switch(self, target: str, reason: str, start: str | None = None) -> None:
         """Stand on another branch (a reference, `refs/heads/...`) or, detached, on a commit id.
@@ -350,7 +385,7 @@ class Repository(History):
         """
         self.require_work_tree()
         with self.locked(), readable_errors(self.root):
-            self._finish_pending()
+            self.finish_interrupted()
             old = f"{SYMBOLIC}{self.refs.branch}" if self.refs.branch else self.head
             is_branch = target.startswith("refs/")
             commit = start or self.refs.get(target) if is_branch else target
@@ -367,32 +402,38 @@ class Repository(History):
         """
         self.require_work_tree()
         with self.locked(), readable_errors(self.root):
-            self._finish_pending()
+            self.finish_interrupted()
             was = self.head
             if head == was:
                 self.refs.update(moves, reason)
                 return
             if not self.is_clean:
                 raise StateError("the working state holds changes; `mpop commit` or `mpop restore` them first")
-            changed = self._changed_files(was, head)
-            pending = self._prepare(changed, head or "none")
+            changed = {path: new for path, (_, new) in self._changed_files(was, head).items()}
+            pending = self._prepare(changed, "after")
             try:
-                self.refs.update(moves, reason)
+                operation = self.refs.update(moves, reason, (was, head))
             except BaseException:
                 pending.unlink(missing_ok=True)
                 raise
-            self._swap(pending, self._with_new_readme(changed))
+            self._take_into_use(pending, changed, operation)
 
-    def _changed_files(self, old: str | None, new: str | None) -> dict[str, str | None]:
-        """Path -> Git object in the new commit of every file in which two commits differ."""
+    def _changed_files(self, old: str | None, new: str | None) -> dict[str, tuple[str | None, str | None]]:
+        """Path -> Git objects in both commits of every file in which they differ."""
         before, after = (None if one is None else str(self._objects.commit(one).tree_id) for one in (old, new))
-        changed = [path for path, _ in self._objects.differences(before, after)]
-        return {path: None if after is None else self._objects.find(after, path) for path in changed}
+        return {
+            path: (self._object_in(before, path), self._object_in(after, path))
+            for path, _ in self._objects.differences(before, after)
+        }
+
+    def _object_in(self, tree: str | None, path: str) -> str | None:
+        return None if tree is None else self._objects.find(tree, path)
 
     def discard(self, paths: Iterable[str] | None = None, source: str = HEAD) -> list[str]:
         """Make records of the working state (None: all that differ) what they are in a commit; returns them."""
         self.require_work_tree()
         with self.locked(), readable_errors(self.root):
+            self.finish_interrupted()
             chosen = [path for _, path in self.status()] if paths is None else list(paths)
             found = {path: self.find(path, source) for path in chosen}
             self._swap(self._prepare(found, "after"), chosen)
@@ -402,7 +443,23 @@ class Repository(History):
         """Write the whole work tree anew from the working state."""
         self.require_work_tree()
         with self.locked(), readable_errors(self.root):
+            self.finish_interrupted()
             self._render_all()
+
+
+def _put(index: pygit2.Index, blobs: Mapping[str, str | None]) -> None:
+    """Put files (path -> blob) into an index in memory or, where None, take them out."""
+    for path, blob in blobs.items():
+        if blob is not None:
+            index.add(pygit2.IndexEntry(path, pygit2.Oid(hex=blob), FileMode.BLOB))
+        elif path in index:
+            index.remove(path)
+
+
+def _is_below(path: Any) -> bool:
+    """Whether this is a path that leads nowhere but into the work tree."""
+    parts = PurePosixPath(path).parts if isinstance(path, str) else ("..",)
+    return not {"..", "/", "//", ".git"} & set(parts) and "\0" not in path
 
 
 def _remove_empty(folder: Path, root: Path) -> None:

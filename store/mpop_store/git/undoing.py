@@ -11,6 +11,8 @@ from mpop_store.git.repository import Repository
 def undo(repository: Repository, number: int | None = None, keep: bool = False) -> Operation:
     """Take back one operation, the last one of ours if none is named; returns it.
 
+    What others moved by other means than mpop counts as an operation too.
+
     What a fetch or a push noted about a remote (refs/remotes/) is the remote's and is skipped.
 
     keep: leave the working state as it is, so that what a commit held shows up as changes. Otherwise it becomes
@@ -19,10 +21,12 @@ def undo(repository: Repository, number: int | None = None, keep: bool = False) 
     commit would be left.
     """
     with repository.locked():
+        repository.finish_interrupted()
+        repository.refs.record_moves_of_others()
         operation = _operation(repository, number)
         # in reverse, so that HEAD leaves a branch before the branch goes
         moves = {name: (new, old) for name, (old, new) in reversed(operation.moves.items()) if old != new}
-        now = {name: _value(repository, name) for name in moves}
+        now = {name: repository.refs.value(name) for name in moves}
         for name, (expected, _) in moves.items():
             if now[name] != expected:
                 raise StateError(
@@ -50,7 +54,7 @@ def _reason(operation: Operation) -> str:
 def _operation(repository: Repository, number: int | None) -> Operation:
     if number is None:
         for operation in reversed(repository.operations.all()):
-            if _has_happened(repository, operation):
+            if _is_ours(operation):
                 return operation
         raise NotFoundError("there is nothing to undo: the operation log is empty")
     for operation in repository.operations.all():
@@ -59,22 +63,15 @@ def _operation(repository: Repository, number: int | None) -> Operation:
     raise NotFoundError(f"there is no operation {number}; see `mpop op log`")
 
 
-def _has_happened(repository: Repository, operation: Operation) -> bool:
-    """Whether anything of ours moved: not what others have, and not where a process died before it moved it."""
-    ours = {name: move for name, move in operation.moves.items() if not name.startswith("refs/remotes/")}
-    return any(_value(repository, name) != old for name, (old, new) in ours.items() if old != new)
-
-
-def _value(repository: Repository, name: str) -> str | None:
-    """What a reference holds, as the log writes it."""
-    if name == HEAD and repository.refs.branch is not None:
-        return SYMBOLIC + repository.refs.branch
-    return repository.refs.get(name)
+def _is_ours(operation: Operation) -> bool:
+    """Whether anything moved that is not a note of what others have."""
+    moved = [name for name, (old, new) in operation.moves.items() if old != new]
+    return any(not name.startswith("refs/remotes/") for name in moved)
 
 
 def _head_after(repository: Repository, moves: Moves) -> str | None:
     """The commit that HEAD will lead to."""
-    value = moves[HEAD][1] if HEAD in moves else _value(repository, HEAD)
+    value = moves[HEAD][1] if HEAD in moves else repository.refs.value(HEAD)
     if value is None or not value.startswith(SYMBOLIC):
         return value
     branch = value.removeprefix(SYMBOLIC)
