@@ -22,7 +22,8 @@ from mpop_store.transfer.walking import Commits
 @dataclass(frozen=True)
 class PushOptions:
     """What to push. branch: None is the one we are on. force: commits there may be dropped, if they are those that
-    were last fetched. delete: take the branch away. requests_only: merge requests, and no branch."""
+    were last fetched. delete: take the branch away, with what only it leads to. requests_only: merge requests, and
+    no branch."""
 
     branch: str | None = None
     force: bool = False
@@ -35,11 +36,11 @@ def push_to(
 ) -> Pushed:
     """Push. Raises StateError when the other side refuses, or has commits that we have not."""
     wanted = {} if options.requests_only else _wanted_branch(repository, options)
-    tracking = {ref: repository.refs.get(local_name(ref, settings.name)) for ref in wanted}
+    expected = _expected(repository, settings, wanted, options)
     with Remotes(repository).connect(settings, RULES) as remote:
         if not options.delete:
             wanted |= _extras(repository, remote.refs(), [oid for oid in wanted.values() if oid])
-        pushed = push(repository, remote, wanted, options.force, tracking if options.force else None, progress)
+        pushed = push(repository, remote, wanted, options.force or options.delete, expected, progress)
     moves = {
         local: (was, oid)
         for ref, oid in wanted.items()
@@ -49,6 +50,16 @@ def push_to(
         with suppress(StateError):  # a fetch was quicker to note it
             repository.refs.update(moves, f"push {settings.name}")
     return pushed
+
+
+def _expected(
+    repository: Repository, settings: RemoteSettings, wanted: Mapping[str, str | None], options: PushOptions
+) -> dict[str, str | None]:
+    """What branches must be there, where commits may be dropped: what was last fetched, if that is known."""
+    tracking = {ref: repository.refs.get(local_name(ref, settings.name)) for ref in wanted}
+    if options.force:
+        return tracking
+    return {ref: oid for ref, oid in tracking.items() if oid is not None} if options.delete else {}
 
 
 def _wanted_branch(repository: Repository, options: PushOptions) -> dict[str, str | None]:

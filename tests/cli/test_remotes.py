@@ -17,6 +17,7 @@ from mpop.cli import context
 from mpop.cli.main import app
 from mpop.errors import InputError, MpopError, NotFoundError, StateError
 from mpop.population import Population
+from mpop_store.git.repository import Repository
 from mpop_store.transfer.wire import Channel
 
 
@@ -135,6 +136,14 @@ def test_branches_there(lab_a: Path, lab_b: Path) -> None:
     edit(lab_b, "TS_1", 4.0)
     with pytest.raises(StateError, match="holds commits that are not in yours"):
         mpop("-C", lab_b, "push")
+    shared = Repository.open(lab_a.parent / "shared")
+    for words in (("--force-with-lease",), ("origin", "trial", "--delete")):
+        with pytest.raises(
+            StateError, match=r"rule protected.*`git config receive.deny.* false` in that population"
+        ):
+            mpop("-C", lab_b, "push", *words)
+    for setting in ("receive.denyNonFastForwards", "receive.denyDeletes"):
+        shared.config[setting] = False
     assert "trial" in mpop("-C", lab_b, "push", "--force-with-lease")
     assert "trial  deleted" in mpop("-C", lab_b, "push", "origin", "trial", "--delete")
     assert "origin/trial  deleted" in mpop("-C", lab_a, "fetch")

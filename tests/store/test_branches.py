@@ -153,6 +153,9 @@ def test_tags(repository: Repository) -> None:
         (lambda r: create_branch(r, "x", "nowhere"), NotFoundError, "no commit 'nowhere'"),
         (lambda r: create_branch(r, "a..b"), InputError, "cannot be a name"),
         (lambda r: create_branch(r, "-d"), InputError, "cannot be a name"),
+        (lambda r: create_branch(r, "a/-d"), InputError, "cannot be a name"),
+        (lambda r: switch(r, "--force", create=True), InputError, "cannot be a name"),
+        (lambda r: create_tag(r, "v/-d"), InputError, "cannot be a name"),
         (lambda r: create_branch(r, "HEAD"), InputError, "cannot be a name"),
         (lambda r: create_branch(r, "a\x1b[31m"), InputError, "cannot be a name"),
         (

@@ -223,7 +223,8 @@ class Repository(History):
         self._index()  # is sound, or this raises
         path = self._pending(purpose)
         try:
-            path.unlink(missing_ok=True)
+            for leftover in self.private.glob(f"{path.name}*"):  # and libgit2's lock on it, of a process that died
+                leftover.unlink()
             if self._index_path.exists():
                 shutil.copyfile(self._index_path, path)
             index = pygit2.Index(path)

@@ -30,6 +30,8 @@ MAX_REF = 200
 """Characters of the longest reference."""
 PATH = re.compile(r"(?=.{1,300}\Z)[A-Za-z0-9._+-]+(?:/[A-Za-z0-9._+-]+){0,7}")
 PLAIN_FILE = "100644"
+ALLOWED = ("false", "no", "off", "0", "")
+"""How Git writes that a setting does not hold."""
 
 Check = Callable[[History, Sequence[NewCommit]], None]
 """Asked about commits, oldest first, in a history that holds them. Raises StateError for what must not come in."""
@@ -42,8 +44,7 @@ def accept(history: Repository, push: Push, check: Check) -> None:
         if push.pack is not None:
             waiting.receive(HistoryPack(push.pack))
         commits = inspect(waiting, [new for _, new in push.moves.values() if new is not None])
-        if not push.force:
-            _refuse_rewriting(waiting, push.moves)
+        _refuse_losing(waiting, push)
         with _as_refusal("records-read"):
             check(waiting.history, commits)
             needed = objects_named_by(waiting.history, commits, history.references_of)
@@ -94,15 +95,31 @@ def inspect(waiting: Quarantine, tips: Iterable[str], again: bool = False) -> li
     return commits
 
 
-def _refuse_rewriting(waiting: Quarantine, moves: Moves) -> None:
-    for name, (old, new) in moves.items():
+def _refuse_losing(waiting: Quarantine, push: Push) -> None:
+    """Raise StateError for moves that take something away: unless forced, and allowed by the owner here."""
+    for name, (old, new) in push.moves.items():
         if old is None:
             continue
-        if name.startswith(TAGS):
-            refuse("fast-forward", f"{name} is there already", "choose another name, or give --force")
-        if new is not None and not leads_to(waiting.variables, new, old):
+        short = name.removeprefix(HEADS)
+        if new is None:
+            advice = "`mpop push --delete` says that this is meant"
+            _require_force(waiting, push, "receive.denyDeletes", f"{short} would be deleted", advice)
+        elif name.startswith(TAGS):
+            advice = "choose another name, or give --force"
+            _require_force(waiting, push, "receive.denyNonFastForwards", f"{name} is there already", advice)
+        elif not leads_to(waiting.variables, new, old):
             advice = "`mpop pull` first, or give --force if their commits are to be dropped"
-            refuse("fast-forward", f"{name.removeprefix(HEADS)} holds commits that would be lost", advice)
+            lost = f"{short} holds commits that would be lost"
+            _require_force(waiting, push, "receive.denyNonFastForwards", lost, advice)
+
+
+def _require_force(waiting: Quarantine, push: Push, setting: str, what: str, advice: str) -> None:
+    """Git's own settings protect what is shared, but here they hold until the owner takes them back."""
+    if not push.force:
+        refuse("fast-forward", what, advice)
+    values = list(waiting.history.config.get_multivar(setting))
+    if not values or str(values[-1]).lower() not in ALLOWED:
+        refuse("protected", what, f"its owner allows that with `git config {setting} false` in that population")
 
 
 def leads_to(variables: dict[str, str], descendant: str, ancestor: str) -> bool:

@@ -194,11 +194,38 @@ def test_commits_there_are_not_lost(here: Repository, there: Repository, reach, 
             remote.push(Push(moves, pack))
     assert there.refs.get(MAIN) == here.head
     fetch_all(clone, reach, there)
-    forced = push_main(clone, reach, there, force=True, expected={MAIN: clone.refs.get(ORIGIN)})
+    expected = {MAIN: clone.refs.get(ORIGIN)}
+    with pytest.raises(
+        StateError, match=r"rule protected.*its owner allows.*git config receive.denyNonFastForwards f"
+    ):
+        push_main(clone, reach, there, force=True, expected=expected)
+    assert there.refs.get(MAIN) == here.head
+    there.config["receive.denyNonFastForwards"] = False
+    forced = push_main(clone, reach, there, force=True, expected=expected)
     assert forced.moves == moves
     change(here, 2, 502)
     with pytest.raises(StateError, match="not what was last fetched from there"):
         push_main(here, reach, there, force=True, expected={MAIN: here.head})
+
+
+@pytest.mark.parametrize("bare", [True, False])
+@pytest.mark.parametrize("name", ["refs/heads/side", "refs/tags/v1", "refs/mpop/requests/" + "a" * 16])
+def test_nothing_is_deleted_but_by_force_and_with_the_owners_leave(
+    here: Repository, reach, tmp_path: Path, bare: bool, name: str
+) -> None:
+    there = empty(tmp_path / "other", bare)
+    with reach(there) as remote:
+        push(here, remote, {name: here.head})
+    for force, rule in ((False, "fast-forward"), (True, "protected")):
+        with reach(there) as remote, pytest.raises(StateError, match=f"rule {rule}.*would be deleted"):
+            remote.push(Push({name: (here.head, None)}, force=force))
+        assert there.refs.get(name) == here.head
+    there.config["receive.denyDeletes"] = "off"
+    with reach(there) as remote, pytest.raises(StateError, match="rule fast-forward"):
+        remote.push(Push({name: (here.head, None)}))
+    with reach(there) as remote:
+        remote.push(Push({name: (here.head, None)}, force=True))
+    assert there.refs.get(name) is None
 
 
 def remote_pack(repository: Repository, wants: Sequence[str], haves: Iterable[str | None]) -> Iterator[bytes]:

@@ -152,6 +152,10 @@ def test_a_pack_that_is_not_whole_is_refused(here: Repository, there: Repository
         "refs/heads/new\nline",
         "refs/heads/ä",
         "refs/heads/x.lock",
+        "refs/heads/-x",
+        "refs/heads/a/--force",
+        "refs/tags/-d",
+        "refs/mpop/requests/-x",
         "refs/heads/",
         "refs/heads/" + "x" * 300,
         "objects/ab",
@@ -267,7 +271,15 @@ def test_a_server_that_is_none_is_named(hello: bytes) -> None:
 def test_references_that_a_server_may_not_set_are_left_out(here: Repository, tmp_path: Path) -> None:
     class Inventive(DirectoryRemote):
         def refs(self) -> dict[str, str]:
-            odd = ["HEAD", "refs/heads/../../config", "refs/remotes/x/y", "refs/heads/a b", "refs/mpop/x"]
+            odd = [
+                "HEAD",
+                "refs/heads/../../config",
+                "refs/remotes/x/y",
+                "refs/heads/a b",
+                "refs/mpop/x",
+                "refs/heads/-x",
+                "refs/tags/-d",
+            ]
             return {**super().refs(), **dict.fromkeys(odd, str(here.head))}
 
     clone = empty(tmp_path / "clone")
