@@ -11,7 +11,6 @@ from mpop.errors import InputError, StateError
 from mpop.jobs.environment import peak_GiB, software_versions
 from mpop.jobs.recording import job_id
 from mpop.merging.due import Due, refinement_due
-from mpop.merging.items import merged_root
 from mpop.merging.joining import Joined, Maps, join_species, maps_of, removal, second_of, whole_of_theirs
 from mpop.merging.parts import Parts
 from mpop.merging.plan import MergePlan
@@ -54,11 +53,8 @@ def apply(plan: MergePlan, decisions: Mapping[str, Decision], threads: int = 1) 
         side = decision.side if decision and decision.side else "ours"
         _put(outcome, merge.merged(side), merge.ours, f"sources/{source}.json")
     if parts.root:
-        ours, theirs = three.ours.root(), three.theirs.root()
-        assert ours is not None
-        assert theirs is not None
-        root = merged_root(three.base.root(), ours, theirs)
-        _put(outcome, root, ours, record_path(root))
+        root = parts.root.merged()
+        _put(outcome, root, parts.root.ours, record_path(root))
     for species, merge in parts.species.items():
         _species(outcome, parts, merge, decisions.get(f"species/{species}"), item_sides, threads)
     _refuse_orphans(outcome, parts, item_sides)
@@ -173,7 +169,7 @@ def _job(plan: MergePlan, decisions: Mapping[str, Decision], threads: int) -> Jo
         parameters={
             "ours": plan.ours,
             "theirs": plan.theirs,
-            "base": plan.base,
+            "bases": plan.bases,
             "joined": joined,
             "resolutions": resolutions,
         },

@@ -6,7 +6,7 @@ from mpop.merging.conflicts import Better, Conflict, Numbers, PoolPreview, Way
 from mpop.merging.numbers import Makers, better_item, better_species, item_numbers, makers, species_numbers
 from mpop.merging.parts import Parts
 from mpop.merging.snapshots import item_path
-from mpop.merging.species import SpeciesMerge
+from mpop.merging.species import SpeciesMerge, Three
 from mpop.merging.three_way import Side
 from mpop.records.species import head_path
 from mpop.words import counted_items
@@ -32,13 +32,18 @@ def find_conflicts(parts: Parts, preview: bool) -> list[Conflict]:
 def _makers(parts: Parts, paths: list[str]) -> MakersOf:
     three = parts.three
     return {
-        "ours": makers(three.population, three.ours, three.base.commit, paths),
-        "theirs": makers(three.population, three.theirs, three.base.commit, paths),
+        "ours": makers(three.population, three.ours, three.base, paths),
+        "theirs": makers(three.population, three.theirs, three.base, paths),
     }
 
 
 def _moved(merge: SpeciesMerge, decided: list[str]) -> dict[str, int]:
     return {} if merge.removed_by else merge.moved_on_both(dict.fromkeys(decided))
+
+
+def _is_known(three: Three, path: str) -> bool:
+    """Whether the base has the record, and all of it decided."""
+    return three.base.raw(path) is not None and not three.base.open_keys(path)
 
 
 def _maps_disagree(merge: SpeciesMerge) -> bool:
@@ -57,7 +62,7 @@ def _of_item(parts: Parts, item: str, known: MakersOf) -> Conflict:
         name=record.name,
         reason="refined on both sides" if both else REMOVED,
         ways=("ours", "theirs", "better") if both else ("ours", "theirs"),
-        base=item_numbers(three.population, three.base, item, {}) if merge.base else None,
+        base=item_numbers(three.population, three.base, item, {}) if _is_known(three, item_path(item)) else None,
         ours=ours,
         theirs=theirs,
         better=better_item(ours, theirs, merge.same_references),
@@ -93,7 +98,9 @@ def _of_species(
         name=head.name,
         reason=" and ".join(reasons),
         ways=ways,
-        base=species_numbers(three.population, three.base, merge.id, {}) if merge.base else None,
+        base=species_numbers(three.population, three.base, merge.id, {})
+        if _is_known(three, head_path(merge.id))
+        else None,
         ours=ours,
         theirs=theirs,
         better=better_species(ours, theirs),
@@ -121,7 +128,7 @@ def _of_sources(parts: Parts) -> list[Conflict]:
                 name=record.name,
                 reason="; ".join(reasons),
                 ways=("ours", "theirs"),
-                base=base if merge.base else None,
+                base=base if _is_known(parts.three, f"sources/{identity}.json") else None,
                 ours=ours,
                 theirs=theirs,
                 better=Better(None, "sources have no number to compare"),

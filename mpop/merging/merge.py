@@ -74,7 +74,7 @@ def merge(
     population.refuse_while_merging()
     if not dry_run and not repository.is_clean:
         raise StateError("the working state holds changes; `mpop commit` or `mpop restore` them before a merge")
-    state = MergeState("", "", None, revision, unrelated, default, message, dict(resolutions or {}))
+    state = MergeState("", "", [], revision, unrelated, default, message, dict(resolutions or {}))
     planned = plan(population, revision, unrelated=unrelated, preview=False)
     decisions = decide(planned.conflicts, state.resolutions, default)
     if len(decisions) < len(planned.conflicts) or (dry_run and planned.conflicts):
@@ -138,12 +138,12 @@ def _state(population: Population) -> MergeState:
 def _plan_again(population: Population, state: MergeState, preview: bool) -> MergePlan:
     if not population.repository.is_clean:
         raise StateError("the working state holds changes; `mpop restore` them before the merge goes on")
-    return plan(population, state.theirs, state.base, unrelated=state.unrelated, preview=preview)
+    return plan(population, state.theirs, state.bases, unrelated=state.unrelated, preview=preview)
 
 
 def _with_plan(state: MergeState, planned: MergePlan) -> MergeState:
     reasons = {one.key: f"{one.label}: {one.reason}" for one in planned.conflicts}
-    return replace(state, ours=planned.ours, theirs=planned.theirs, base=planned.base, conflicts=reasons)
+    return replace(state, ours=planned.ours, theirs=planned.theirs, bases=planned.bases, conflicts=reasons)
 
 
 def _waiting(planned: MergePlan, decisions: Mapping[str, Decision], status: Status) -> MergeResult:

@@ -16,16 +16,15 @@ Makers = dict[str, tuple[str, str]]
 """Record path -> who made its newest version, and when (ISO 8601)."""
 
 
-def makers(population: Population, side: Snapshot, base: str | None, paths: Collection[str]) -> Makers:
-    """Who made the versions of a side, and when: the commits that changed them last."""
+def makers(population: Population, side: Snapshot, base: Snapshot, paths: Collection[str]) -> Makers:
+    """Who made the versions of a side, and when: the commits since the base that changed them last."""
     found: Makers = {}
-    if not paths or side.commit is None:
-        return found
-    for commit in population.repository.log(side.commit):
-        if commit.id == base or len(found) == len(paths):
-            break
-        for path in commit.changed.keys() & set(paths) - found.keys():
-            found[path] = (commit.author, commit.time.isoformat())
+    for tip in side.commits if paths else ():
+        for commit in population.repository.since(tip, base.commits):
+            for path in commit.changed.keys() & set(paths) - found.keys():
+                found[path] = (commit.author, commit.time.isoformat())
+            if len(found) == len(paths):
+                break
     return found
 
 
@@ -67,7 +66,7 @@ def species_numbers(population: Population, side: Snapshot, species: str, known:
         resolution_A=record.resolution_A,
         particles=record.n_particles,
         series=record.n_items,
-        types=[] if side.commit is None else population.source_types(side.commit),
+        types=sorted({kind for commit in side.commits for kind in population.source_types(commit)}),
     )
 
 

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from mpop.errors import StateError
-from mpop.merging.items import ItemMerge, SourceMerge
+from mpop.merging.items import ItemMerge, RootMerge, SourceMerge
 from mpop.merging.snapshots import item_path
 from mpop.merging.species import SpeciesMerge, Three
 from mpop.merging.three_way import Side
 from mpop.records.models import ItemRecord, SpeciesHead
+from mpop.records.species import head_path
 from mpop_store.git.repository import ROOT_RECORD
 
 
@@ -19,7 +20,7 @@ class Parts:
     """What a merge is made of.
 
     taken: paths whose record becomes theirs, as it is. items, sources, species: what both sides changed, each in
-    its way, by id. root: whether both changed the population's own record. refined: the tilt series that each side
+    its way, by id. root: the population's own record, if both changed it. refined: the tilt series that each side
     changed.
     """
 
@@ -28,7 +29,7 @@ class Parts:
     items: dict[str, ItemMerge] = field(default_factory=dict)
     sources: dict[str, SourceMerge] = field(default_factory=dict)
     species: dict[str, SpeciesMerge] = field(default_factory=dict)
-    root: bool = False
+    root: RootMerge | None = None
     refined: dict[Side, set[str]] = field(default_factory=dict)
 
     def item(self, item: str, sides: Mapping[str, Side]) -> ItemRecord | None:
@@ -45,12 +46,8 @@ class Parts:
 
 def compare(three: Three) -> Parts:
     """Sort what they changed into what can be taken as it is, and what we changed too."""
-    repository = three.population.repository
-    assert three.ours.commit is not None
-    assert three.theirs.commit is not None
-    here = repository.changes(three.base.commit, three.ours.commit)
-    there = repository.changes(three.base.commit, three.theirs.commit)
-    parts = Parts(three, root=ROOT_RECORD in here and ROOT_RECORD in there)
+    here, there = three.base.changes_to(three.ours), three.base.changes_to(three.theirs)
+    parts = Parts(three)
     parts.refined = {"ours": _items(here), "theirs": _items(there)}
     our_species = {species_of(path) for path in here} - {None}
     both: set[str] = set()
@@ -60,22 +57,51 @@ def compare(three: Three) -> Parts:
             both.add(species)
         elif path not in here:
             parts.taken.add(path)
-        elif three.ours.raw(path) != three.theirs.raw(path):
+        elif not _are_one(three, path):
             _add_changed_on_both(parts, path)
     for species in sorted(both):
-        ours, theirs = three.ours.species(species), three.theirs.species(species)
-        if (ours and ours.version) == (theirs and theirs.version) or _follows(ours, theirs):
-            continue
-        if _follows(theirs, ours):
-            parts.taken |= {path for path in there if species_of(path) == species}
-        else:
-            parts.species[species] = SpeciesMerge(three, species)
+        _add_species_of_both(parts, species, {path for path in there if species_of(path) == species})
     return parts
 
 
-def _follows(newer: ItemRecord | SpeciesHead | None, older: ItemRecord | SpeciesHead | None) -> bool:
-    """Whether a version was made from another, so that nothing of that one is lost with it."""
-    return newer is not None and older is not None and older.version in (newer.parent, *newer.merged)
+def _add_species_of_both(parts: Parts, species: str, there: set[str]) -> None:
+    three = parts.three
+    base, ours, theirs, open_keys = three.records(lambda one: one.species(species), head_path(species))
+    if not any(open_keys) and not any(one.open_rows(species) for one in (three.base, three.ours, three.theirs)):
+        if (ours and ours.version) == (theirs and theirs.version) or _follows(ours, theirs, base):
+            return
+        if _follows(theirs, ours, base):
+            parts.taken |= there
+            return
+    elif _are_one_species(three, species):
+        return
+    parts.species[species] = SpeciesMerge(three, species)
+
+
+def _are_one(three: Three, path: str) -> bool:
+    """Whether both sides have the same record, decided in all its keys."""
+    is_open = three.ours.open_keys(path) or three.theirs.open_keys(path)
+    return not is_open and three.ours.raw(path) == three.theirs.raw(path)
+
+
+def _are_one_species(three: Three, species: str) -> bool:
+    is_open = three.ours.open_rows(species) or three.theirs.open_rows(species)
+    return not is_open and _are_one(three, head_path(species))
+
+
+def _follows(
+    newer: ItemRecord | SpeciesHead | None,
+    older: ItemRecord | SpeciesHead | None,
+    base: ItemRecord | SpeciesHead | None,
+) -> bool:
+    """Whether one version was made from another, and that one after the base: nothing is lost with it.
+
+    They may be on both sides without a common commit that has them, as a request takes a species along alone. Had
+    a side gone back to the older one, which the base then knows, that would be its change.
+    """
+    if newer is None or older is None or older.version not in (newer.parent, *newer.merged):
+        return False
+    return base is None or base.version in (older.parent, *older.merged)
 
 
 def _items(changed: Mapping[str, str]) -> set[str]:
@@ -95,18 +121,20 @@ def species_of(path: str) -> str | None:
 def _add_changed_on_both(parts: Parts, path: str) -> None:
     folder, identity = path.split("/")[0], path.split("/")[-1].removesuffix(".json")
     three = parts.three
-    snapshots = (three.base, three.ours, three.theirs)
     if folder == "items":
-        base, ours, theirs = (one.item(identity) for one in snapshots)
-        if _follows(theirs, ours):
+        base, ours, theirs, open_keys = three.records(lambda one: one.item(identity), path)
+        is_open = any(open_keys)
+        if not is_open and _follows(theirs, ours, base):
             parts.taken.add(path)
-        elif not _follows(ours, theirs):
-            parts.items[identity] = ItemMerge(base, ours, theirs)
+        elif is_open or not _follows(ours, theirs, base):
+            parts.items[identity] = ItemMerge(base, ours, theirs, open_keys)
     elif folder == "sources":
-        parts.sources[identity] = SourceMerge(*(one.source(identity) for one in snapshots))
+        parts.sources[identity] = SourceMerge(*three.records(lambda one: one.source(identity), path))
     elif folder == "jobs":
         ours, theirs = three.ours.job(identity), three.theirs.job(identity)
         if ours is None or (theirs is not None and theirs.version < ours.version):
             parts.taken.add(path)  # the same job ran twice, and both labs shall keep the same record of it
-    elif path != ROOT_RECORD:
+    elif path == ROOT_RECORD:
+        parts.root = RootMerge(*three.records(lambda one: one.root(), path))
+    else:
         raise StateError(f"both sides changed {path}, a kind of record that this mpop cannot merge; update mpop?")

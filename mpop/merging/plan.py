@@ -7,16 +7,17 @@ Only what differs between the commits is looked at. `plan` is the whole interfac
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from mpop.errors import StateError
+from mpop.merging.bases import base_of
 from mpop.merging.conflicts import Conflict
 from mpop.merging.disputes import find_conflicts
 from mpop.merging.parts import Parts, compare, species_of
 from mpop.merging.snapshots import Snapshot
 from mpop.merging.species import Three
-from mpop.merging.three_way import side_taken
 from mpop.population import Population
 from mpop.words import item_noun
 
@@ -35,23 +36,33 @@ class Incoming:
 
 @dataclass(frozen=True)
 class MergePlan:
-    """A merge before it is made. ours, theirs, base: commit ids; notes: what a person should know, in words."""
+    """A merge before it is made. ours, theirs, bases: commit ids; notes: what a person should know, in words.
+
+    bases: the best common ancestors, sorted; none if the two are unrelated.
+    """
 
     ours: str
     theirs: str
-    base: str | None
+    bases: list[str]
     relation: Relation
     incoming: Incoming
     conflicts: list[Conflict]
     notes: list[str]
     parts: Parts
 
+    @property
+    def species_offered(self) -> list[str]:
+        """Ids of the species that the other side adds or changes, sorted."""
+        three = self.parts.three
+        heads = [path for path, kind in three.base.changes_to(three.theirs).items() if kind != "D"]
+        return sorted(species for path in heads if path.count("/") == 1 and (species := species_of(path)))
+
     def summary(self) -> dict[str, Any]:
         """The plan as JSON knows it."""
         return {
             "ours": self.ours,
             "theirs": self.theirs,
-            "base": self.base,
+            "bases": self.bases,
             "relation": self.relation,
             "incoming": asdict(self.incoming),
             "conflicts": [asdict(conflict) for conflict in self.conflicts],
@@ -62,14 +73,14 @@ class MergePlan:
 def plan(
     population: Population,
     theirs: str,
-    base: str | None = None,
+    bases: Sequence[str] | None = None,
     ours: str = "HEAD",
     unrelated: bool = False,
     preview: bool = True,
 ) -> MergePlan:
     """What merging the revision `theirs` into `ours` would do.
 
-    base: the commit to merge from; their best common ancestor if not given. unrelated: allow two populations
+    bases: the commits to merge from; their best common ancestors if not given. unrelated: allow two populations
     without a common commit; items meet by the content of their raw images. preview: compute what pooling
     each species in conflict would give, and whether it can be done. Raises NotFoundError or StateError.
     """
@@ -77,31 +88,30 @@ def plan(
     if population.repository.head is None and ours == "HEAD":
         raise StateError("there is no commit yet to merge into; run `mpop commit -m MESSAGE` first")
     here, there = repository.resolve(ours), repository.resolve(theirs)
-    bases = [repository.resolve(base)] if base else repository.merge_bases(here, there)
-    start = bases[0] if bases else None
-    if start is None and not unrelated:
+    starts = repository.merge_bases([here], there) if bases is None else sorted(map(repository.resolve, bases))
+    if not starts and not unrelated:
         raise StateError(
             f"{theirs} shares no commit with this population; if both are about the same samples, "
             "`--allow-unrelated` merges them by ids: items meet by the content of their raw images"
         )
-    three = Three(population, *(Snapshot(population, commit) for commit in (start, here, there)))
-    relation: Relation = "unrelated" if start is None else "diverged"
-    if start == there:
+    relation: Relation = "diverged" if starts else "unrelated"
+    if starts == [there]:
         relation = "up to date"
-    elif start == here:
+    elif starts == [here]:
         relation = "fast-forward"
+    three = Three(population, base_of(population, starts), Snapshot(population, here), Snapshot(population, there))
     notes = []
-    if len(bases) > 1:
+    if len(starts) > 1:
         notes.append(
-            f"the two sides have merged each other before, and have {len(bases)} best common ancestors; "
-            f"{bases[0][:10]} is taken as the base"
+            f"the two sides have merged each other before: their {len(starts)} best common ancestors, merged, are "
+            "the base"
         )
     if relation == "up to date":
-        return MergePlan(here, there, start, relation, Incoming(), [], notes, Parts(three))
+        return MergePlan(here, there, starts, relation, Incoming(), [], notes, Parts(three))
     parts = compare(three)
     notes += _renamed(parts) + _clashing_names(three, parts)
     conflicts = [] if relation == "fast-forward" else find_conflicts(parts, preview)
-    return MergePlan(here, there, start, relation, _incoming(three, parts), conflicts, notes, parts)
+    return MergePlan(here, there, starts, relation, _incoming(three, parts), conflicts, notes, parts)
 
 
 def _incoming(three: Three, parts: Parts) -> Incoming:
@@ -130,14 +140,10 @@ def _item_noun(three: Three, source: str) -> str:
 def _renamed(parts: Parts) -> list[str]:
     """What both sides gave a new name."""
     merges = [*parts.items.values(), *parts.sources.values(), *parts.species.values()]
-    triples = [(one.base, one.ours, one.theirs) for one in merges]
-    if parts.root:
-        three = parts.three
-        triples.append((three.base.root(), three.ours.root(), three.theirs.root()))
     notes = []
-    for triple in triples:
-        base, ours, theirs = (record and record.name for record in triple)
-        if ours and theirs and side_taken(base, ours, theirs) is None:
+    for merge in [*merges, *([parts.root] if parts.root else [])]:
+        ours, theirs = (record and record.name for record in (merge.ours, merge.theirs))
+        if ours and theirs and merge.name_side is None:
             notes.append(f"{ours} is called {theirs} on the other side; {ours} is kept")
     return notes
 
@@ -170,7 +176,7 @@ def _clashing_series(three: Three, parts: Parts) -> list[str]:
         names = {str(record["name"]) for record in incoming if record is not None}
         if not names:
             continue
-        known = {str(record.get("name")) for record in repository.records(folder, three.ours.commit).values()}
+        known = {str(record.get("name")) for record in repository.records(folder, three.ours.under).values()}
         shared = sorted(names & known)
         if shared:
             more = f" and {len(shared) - 3} more" if len(shared) > 3 else ""

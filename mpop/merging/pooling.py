@@ -3,9 +3,9 @@
 Sums add. What a source contributed to a side's half-maps is a sum over its tilt series, each seen through one
 model with the particles at one set of poses: a *contribution*. The pooled half-maps are the sum over the
 contributions of the merged population. They are put together from the sums that are kept: ours, theirs, and those
-of the base, in the combination that leaves least to do; a lab that refined half of the series holds the other half
-as it was before, so ours + theirs - base is what both refined. Only what no combination gives is read again from
-raw images.
+of what both come from, in the combination that leaves least to do; a lab that refined half of the series holds the
+other half as it was before, so ours + theirs - base is what both refined. Only what no combination gives is read
+again from raw images.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import product
 
 import numpy as np
 
@@ -21,6 +22,7 @@ from mpop.errors import InputError, MissingObjectError, StateError
 from mpop.geometry.symmetry import symmetry_matrices
 from mpop.jobs.halfmaps import divide, empty_target, stored_sums, sums_key
 from mpop.maps.fsc import FSCReport
+from mpop.merging.bases import VirtualSnapshot
 from mpop.merging.frames import Frame, find_frame
 from mpop.merging.snapshots import Snapshot
 from mpop.merging.species import MAPS, SpeciesMerge
@@ -36,14 +38,8 @@ Halves = tuple[FourierSums, FourierSums]
 Contribution = tuple[str, str, str]
 """Item, the model through which it was seen, the particles at their poses."""
 
-COMBINATIONS: tuple[dict[str, int], ...] = (
-    {"ours": 1},
-    {"theirs": 1},
-    {"ours": 1, "theirs": 1},
-    {"ours": 1, "theirs": 1, "base": -1},
-    {},
-)
-"""Sums added or subtracted; the last one starts from nothing."""
+MOST_STATES = 8
+"""Of so many states the kept sums are combined."""
 
 ItemOf = Callable[[str], ItemRecord | None]
 """The merged record of a tilt series."""
@@ -51,18 +47,20 @@ ItemOf = Callable[[str], ItemRecord | None]
 
 @dataclass(frozen=True)
 class Known:
-    """What one commit's sums of one source hold, and the sums themselves when they are needed."""
+    """Sums of one source that are kept: what they hold, the key that says so, and the species whose they are."""
 
-    contributions: Counter[Contribution]
+    contributions: frozenset[Contribution]
     key: str
+    species: SpeciesRecord
 
 
 @dataclass(frozen=True)
 class SourcePlan:
-    """How the sums of one source come about: kept sums, times 1 or -1, and contributions to be read again."""
+    """How the sums of one source come about: kept sums, times 1 or -1, and contributions to be read again, as many
+    times (negative: to be taken away)."""
 
     wanted: dict[str, tuple[str, str]]
-    combination: dict[str, int]
+    combination: list[tuple[Known, int]]
     reread: Counter[Contribution] = field(default_factory=Counter)
 
 
@@ -105,16 +103,31 @@ def plan_pool(merge: SpeciesMerge, item_of: ItemOf, item_sides: Mapping[str, Sid
         )
     frame = _frame(merge, ours, theirs)
     wanted, versions = _wanted(merge, ours, theirs, item_of, item_sides, write)
-    known = {name: _known(merge, snapshot) for name, snapshot in _snapshots(merge).items()}
+    states = _states(merge)
+    known = [_known(merge, snapshot, states) for snapshot in states]
     sources = {
-        source: _combine(one, {name: held.get(source) for name, held in known.items()})
-        for source, one in wanted.items()
+        source: _combine(one, [held[source] for held in known if source in held]) for source, one in wanted.items()
     }
     return PoolPlan(merge, frame, sources, versions)
 
 
-def _snapshots(merge: SpeciesMerge) -> dict[str, Snapshot]:
-    return {"ours": merge.three.ours, "theirs": merge.three.theirs, "base": merge.three.base}
+def _states(merge: SpeciesMerge) -> list[Snapshot]:
+    """The states whose sums may serve, ours and theirs first.
+
+    Two sides that merged each other pooled what both had in their bases when they did so: these merges are looked
+    at too, and the bases of the bases. At most `MOST_STATES`.
+    """
+    three, repository = merge.three, merge.three.population.repository
+    bases, found = three.base.commits, [*three.ours.commits, *three.theirs.commits]
+    if len(bases) > 1:
+        sides = {commit.id: commit for side in found for commit in repository.since(side, bases)}
+        found += [commit.id for commit in sides.values() if sorted(commit.parents) == bases]
+    found += bases
+    below = three.base
+    while isinstance(below, VirtualSnapshot) and len(found) < MOST_STATES:
+        below = below.three.base
+        found += below.commits
+    return [Snapshot(three.population, commit) for commit in list(dict.fromkeys(found))[:MOST_STATES]]
 
 
 def _same_kind_of_maps(ours: SpeciesHead, theirs: SpeciesHead) -> None:
@@ -167,7 +180,7 @@ def _wanted(
     return dict(wanted), versions
 
 
-def _known(merge: SpeciesMerge, snapshot: Snapshot) -> dict[str, Known]:
+def _known(merge: SpeciesMerge, snapshot: Snapshot, states: list[Snapshot]) -> dict[str, Known]:
     """Source -> what the sums that a commit keeps of it hold; only where that can be told for certain."""
     species = snapshot.whole(merge.id)
     if species is None:
@@ -175,10 +188,10 @@ def _known(merge: SpeciesMerge, snapshot: Snapshot) -> dict[str, Known]:
     found: dict[str, dict[str, tuple[str, str]]] = defaultdict(dict)
     unknown: set[str] = set()
     for item, version in species.item_versions.items():
-        here = snapshot.item(item)
-        candidates = [here, *(one.item(item) for one in _snapshots(merge).values())]
+        candidates = (one.item(item) for one in (snapshot, *states))
         record = next((one for one in candidates if one is not None and one.version == version), None)
         if record is None or item not in species.particles:
+            here = snapshot.item(item)
             unknown.add(here.source if here else "")
         else:
             found[record.source][item] = (record.model_object, species.particles[item])
@@ -187,7 +200,8 @@ def _known(merge: SpeciesMerge, snapshot: Snapshot) -> dict[str, Known]:
         key = sums_key(species, contributions)
         kept = species.derived.get("sums", {}).get(source, {})
         if source not in unknown and kept.get("key") == key and _is_here(merge, kept["group"]):
-            known[source] = Known(Counter((item, *objects) for item, objects in contributions.items()), key)
+            named = frozenset((item, *objects) for item, objects in contributions.items())
+            known[source] = Known(named, key, species)
     return known
 
 
@@ -199,22 +213,37 @@ def _is_here(merge: SpeciesMerge, group: str) -> bool:
     return True
 
 
-def _combine(wanted: dict[str, tuple[str, str]], known: Mapping[str, Known | None]) -> SourcePlan:
-    """The combination of kept sums that leaves the fewest tilt series to read again."""
-    plans = []
-    for combination in COMBINATIONS:
-        parts = {name: known.get(name) for name in combination}
-        if None in parts.values():
-            continue
-        missing: Counter[Contribution] = Counter((item, *objects) for item, objects in wanted.items())
-        for name, sign in combination.items():
-            part = parts[name]
-            assert part is not None
-            for contribution, count in part.contributions.items():
-                missing[contribution] -= sign * count
-        reread = Counter({one: count for one, count in missing.items() if count})
-        plans.append(SourcePlan(wanted, combination, reread))
-    return min(plans, key=lambda one: (len(one.reread), len(one.combination)))
+def _combine(wanted: dict[str, tuple[str, str]], known: list[Known]) -> SourcePlan:
+    """The combination of kept sums that leaves the fewest contributions to read again, of few sums.
+
+    Each kept sum counts +1, -1 or not at all. What is then wanted and not there, or there and not wanted, is known
+    exactly, contribution by contribution: none is ever counted twice. Contributions that are in the same sums are
+    looked at as one.
+    """
+    asked = {(item, *objects) for item, objects in wanted.items()}
+    alike: dict[tuple[int, ...], list[Contribution]] = defaultdict(list)
+    for contribution in sorted(asked.union(*(one.contributions for one in known))):
+        held = tuple(int(contribution in one.contributions) for one in known)
+        alike[(int(contribution in asked), *held)].append(contribution)
+    patterns = np.array(list(alike)).reshape(len(alike), 1 + len(known))
+    counts = np.array([len(one) for one in alike.values()])
+    signs = np.array(list(product((0, 1, -1), repeat=len(known)))).reshape(3 ** len(known), len(known))
+    missing = patterns[:, :1] - patterns[:, 1:] @ signs.T  # (patterns, combinations)
+    reread = (counts[:, None] * (missing != 0)).sum(axis=0)
+    used = (signs != 0).sum(axis=1)
+    best = int(np.lexsort((np.arange(len(signs))[::-1], used, reread))[0])
+    return SourcePlan(
+        wanted,
+        [(one, int(sign)) for one, sign in zip(known, signs[best], strict=True) if sign],
+        Counter(
+            {
+                one: int(count)
+                for named, count in zip(alike.values(), missing[:, best], strict=True)
+                for one in named
+                if count
+            }
+        ),
+    )
 
 
 def pool(plan: PoolPlan, threads: int = 1) -> Pooled:
@@ -234,13 +263,10 @@ def pool(plan: PoolPlan, threads: int = 1) -> Pooled:
 
 def _source_sums(merge: SpeciesMerge, head: SpeciesHead, source: str, plan: SourcePlan, threads: int) -> Halves:
     halves = empty_target(head).halves
-    for name, sign in plan.combination.items():
-        species = _snapshots(merge)[name].species(merge.id)
-        assert species is not None
-        key = species.derived["sums"][source]["key"]
-        kept = stored_sums(merge.three.population, species, source, key)
+    for one, sign in plan.combination:
+        kept = stored_sums(merge.three.population, one.species, source, one.key)
         if kept is None:
-            raise StateError(f"the sums of {name} for {head.name} are gone; run the command again")
+            raise StateError(f"kept sums of {head.name} are gone; run the command again")
         _add(halves, kept, sign)
     for contribution, count in sorted(plan.reread.items()):
         _add(halves, _read_again(merge, head, contribution, threads), count)
@@ -286,9 +312,9 @@ def _mask(merge: SpeciesMerge) -> np.ndarray:
     """Our mask, or theirs if only they changed it."""
     population = merge.three.population
     ours, theirs = (population.maps(merge.head(side))["mask"] for side in ("ours", "theirs"))
-    if merge.base is not None and np.array_equal(population.maps(merge.base)["mask"], ours):
-        return theirs
-    return ours
+    heads = [Snapshot(population, commit).species(merge.id) for commit in merge.three.base.commits]
+    before = [population.maps(head)["mask"] for head in heads if head is not None]
+    return theirs if before and all(np.array_equal(mask, ours) for mask in before) else ours
 
 
 def fsc_columns(merge: SpeciesMerge, pooled: FSCReport) -> dict[str, list[float]]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Any, TypeVar
 
+from mpop.merging.rows import Cells, Rows
 from mpop.population import Population, typed
+from mpop.records.arrays import particles_from_arrays
 from mpop.records.models import (
     ItemRecord,
     JobRecord,
@@ -17,6 +20,7 @@ from mpop.records.models import (
     SpeciesRecord,
 )
 from mpop.records.species import head_path, join, part_path
+from mpop_store.arrays.groups import read_group
 from mpop_store.git.repository import ROOT_RECORD
 
 R = TypeVar("R", bound=Record)
@@ -32,26 +36,81 @@ def job_path(job: str) -> str:
     return f"jobs/{job[:2]}/{job}.json"
 
 
+LINEAGE = ("parent", "merged", "version", "derived")
+"""Fields of a record that say how it came to be."""
+
+
+def _content(record: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    return None if record is None else {key: value for key, value in record.items() if key not in LINEAGE}
+
+
 class Snapshot:
-    """One commit of a population; None is the empty one."""
+    """One commit of a population; None is the empty one. under: that commit."""
 
     def __init__(self, population: Population, commit: str | None) -> None:
-        self.commit = commit
+        self.under = commit
+        self.population = population
         self._repository = population.repository
         self._raw: dict[str, dict[str, Any] | None] = {}
         self._kept: dict[str, Record | None] = {}
 
+    @property
+    def commits(self) -> list[str]:
+        """The commits that it is made of; none if it is empty."""
+        return [] if self.under is None else [self.under]
+
+    @property
+    def touched(self) -> set[str]:
+        """Paths of the records that may be otherwise than in the commit under it; none here."""
+        return set()
+
+    def open_keys(self, path: str) -> frozenset[str]:
+        """The keys of a record that are undecided; never any in a commit."""
+        return frozenset()
+
+    def open_rows(self, species: str) -> Mapping[str, Mapping[int, Cells]]:
+        """Item -> particle -> what of it is undecided; never anything in a commit."""
+        return {}
+
+    def changes_to(self, other: Snapshot) -> dict[str, str]:
+        """Record path -> "A", "M" or "D", of what another state has otherwise, or either leaves undecided.
+
+        Between commits these are the records that differ in anything; a state that is in no commit has no lineage,
+        and records that differ in nothing else are the same.
+        """
+        assert other.under is not None
+        found = self._repository.changes(self.under, other.under)
+        touched = self.touched | other.touched
+        if not touched:
+            return found
+        kinds: dict[str, str] = {}
+        for path in sorted(found.keys() | touched):
+            was, now = self.raw(path), other.raw(path)
+            if _content(was) != _content(now) or self._is_open(path) or other._is_open(path):
+                kinds[path] = "A" if was is None else "D" if now is None else "M"
+        return kinds
+
+    def _is_open(self, path: str) -> bool:
+        """Whether something of a record, or of the particles in it, is undecided."""
+        words = path.removesuffix(".json").split("/")
+        rows = self.open_rows(words[1]) if words[0] == "species" and len(words) == 3 else {}
+        return bool(self.open_keys(path)) or any(item[:2] == words[2] for item in rows)
+
     def raw(self, path: str) -> dict[str, Any] | None:
         """A record as JSON; None where there is none."""
         if path not in self._raw:
-            oid = None if self.commit is None else self._repository.find(path, self.commit)
+            oid = None if self.under is None else self._repository.find(path, self.under)
             self._raw[path] = None if oid is None else self._repository.load(oid)
         return self._raw[path]
+
+    def paths(self, prefix: str) -> set[str]:
+        """Paths of the records whose path begins with a prefix."""
+        return set() if self.under is None else set(self._repository.entries(self.under, prefix))
 
     def _typed(self, kind: type[R], path: str) -> R | None:
         if path not in self._kept:
             found = self.raw(path)
-            where = f"{path} in commit {str(self.commit)[:10]}"
+            where = f"{path} in commit {str(self.under)[:10]}"
             self._kept[path] = None if found is None else typed(kind, where, found)
         kept = self._kept[path]
         assert kept is None or isinstance(kept, kind)
@@ -82,6 +141,18 @@ class Snapshot:
         found = self._typed(SpeciesPart, part_path(species, digits))
         return found or SpeciesPart(species=species, particles={}, item_versions={})
 
+    def group(self, species: str, item: str) -> str | None:
+        """The particles of a species in an item, as the name of their group."""
+        return self.part(species, item[:2]).particles.get(item)
+
+    def rows(self, species: str, item: str) -> Rows | None:
+        """The particles of a species in an item."""
+        group = self.group(species, item)
+        if group is None:
+            return None
+        particles = particles_from_arrays(*read_group(self.population.objects, group))
+        return Rows(particles, self.open_rows(species).get(item, {}))
+
     def whole(self, species: str) -> SpeciesRecord | None:
         """A species with all its particles."""
         head = self.species(species)
@@ -92,8 +163,6 @@ class Snapshot:
     @cached_property
     def all_species(self) -> list[SpeciesHead]:
         """Every species, in the order of their ids."""
-        if self.commit is None:
-            return []
-        paths = self._repository.entries(self.commit, "species/")
+        paths = self.paths("species/")
         found = [self.species(path.split("/")[1].removesuffix(".json")) for path in paths if path.count("/") == 1]
         return sorted((head for head in found if head is not None), key=lambda head: head.id)

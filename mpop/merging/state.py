@@ -14,7 +14,7 @@ from mpop.population import Population
 from mpop_store.durable import TEMPORARY, fsync
 from mpop_store.hashing import parse_json
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class MergeState:
 
     ours: str
     theirs: str
-    base: str | None
+    bases: list[str]
     revision: str
     unrelated: bool = False
     default: Side | None = None

@@ -15,7 +15,7 @@ from mpop.collisions.report import CollisionReport
 from mpop.collisions.search import Collision
 from mpop.errors import MpopError
 from mpop.jobs.progress import Progress, silent
-from mpop.merging.plan import plan
+from mpop.merging.plan import MergePlan, plan
 from mpop.population import Population
 from mpop.records.species import head_path
 from mpop.requests.chains import Request
@@ -47,10 +47,8 @@ def check(
     if merge.relation == "up to date" or record.state == "merged":
         answer = Verdict("merged already", [f"{record.onto} has everything that it offers"])
         return Check(record, record.onto, target, request.offered, answer, merge.relation)
-    species = [
-        offered_species(population, one, offered, target) for one in _touched(population, merge.base, offered)
-    ]
-    broken, notes = _asked(population, merge.base, offered)
+    species = [offered_species(population, one, offered, target) for one in merge.species_offered]
+    broken, notes = _asked(population, merge, target)
     if merge.relation == "unrelated":
         broken.append(f"it shares no commit with {record.onto}; offer a species of it alone (--species)")
     collisions = None
@@ -105,14 +103,7 @@ def _is_the_offerers(population: Population, tip: str, request: Request) -> bool
     return repository.read(path, tip).get("version") in (offered.get("version"), offered.get("parent"))
 
 
-def _touched(population: Population, base: str | None, offered: str) -> list[str]:
-    """Ids of the species that an offer adds or changes."""
-    changes = population.repository.changes(base, offered)
-    heads = [path for path, kind in changes.items() if path.startswith("species/") and kind != "D"]
-    return sorted(path.split("/")[1].removesuffix(".json") for path in heads if path.count("/") == 1)
-
-
-def _asked(population: Population, base: str | None, offered: str) -> tuple[list[str], list[str]]:
+def _asked(population: Population, merge: MergePlan, target: str) -> tuple[list[str], list[str]]:
     """What policies say to an offer: refusals and notes. Each of its commits must be sound, and the whole too.
 
     Where arrays are read from elsewhere when they are asked for, those of the whole are brought, and those of the
@@ -122,11 +113,12 @@ def _asked(population: Population, base: str | None, offered: str) -> tuple[list
     lazy = population.objects.fetch_missing is not None
     ask = mpop_hooks.check_records if lazy else mpop_hooks.check_built_in
     findings: list[Finding] = []
-    for commit in history.ahead(offered, base) if base else ():
+    for commit in history.ahead(merge.theirs, target) if merge.bases else ():
         for parent in commit.parents or (None,):
             step = Proposal.between(history, parent, commit.id, "receive")
             findings += ask(step)
-    whole = Proposal.between(history, base, offered, "receive")
+    # of several bases any one will do: what it lacks of the others is in the target, and sound already
+    whole = Proposal.between(history, merge.bases[0] if merge.bases else None, merge.theirs, "receive")
     if not refusals(findings):
         _bring(population, whole)
         findings = mpop_hooks.check(whole)

@@ -137,8 +137,9 @@ def adapted(population: Population, offered: str, target: str) -> Adapted:
     from its history. With problems nothing is changed.
     """
     repository = population.repository
-    base = repository.merge_base(offered, target)
-    touched = repository.changes(base, offered)
+    touched: dict[str, str] = {}
+    for base in repository.merge_bases([target], offered) or [None]:
+        touched |= repository.changes(base, offered)
     wanted = _items_in_question(population, offered, touched)
     if not wanted:
         return Adapted(offered, Matching())

@@ -106,7 +106,7 @@ def test_json_of_a_dry_run_has_all_numbers(population: Population) -> None:
     assert (found["schema"], found["status"], found["commit"]) == ("mpop.merge/v1", "planned", None)
     assert set(found) == {"schema", "status", "commit", "unresolved", "resolved", "due", "plan"}
     plan = found["plan"]
-    assert set(plan) == {"ours", "theirs", "base", "relation", "incoming", "conflicts", "notes"}
+    assert set(plan) == {"ours", "theirs", "bases", "relation", "incoming", "conflicts", "notes"}
     assert plan["incoming"]["new"] == {"job": ["refine"], "species": ["x"]}
     keys = {"key", "name", "reason", "ways", "base", "ours", "theirs", "better", "pool"}
     assert all(set(one) == keys for one in plan["conflicts"])

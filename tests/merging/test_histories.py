@@ -52,8 +52,8 @@ def test_criss_cross_is_told_and_asks_nothing(population: Population) -> None:
     result = merge(population, "theirs")
     assert result.status == "merged"
     (note,) = result.plan.notes
-    assert note.startswith("the two sides have merged each other before, and have 2 best common ancestors")
-    assert result.plan.base in (ours, theirs)
+    assert note.startswith("the two sides have merged each other before: their 2 best common ancestors")
+    assert result.plan.bases == sorted([ours, theirs])
     assert "8" * 64 in population.jobs()
     assert "c" * 16 in population.species()
     assert verify(population).problems == []
@@ -142,7 +142,7 @@ def test_any_two_commits_can_be_planned(population: Population) -> None:
     assert (conflict.ours.score, conflict.theirs.score) == (2.0, 1.0)
     assert plan(population, base, ours="theirs").relation == "up to date"
     assert plan(population, "theirs", ours=base).relation == "fast-forward"
-    assert plan(population, "theirs", base=population.repository.resolve("HEAD")).conflicts == []
+    assert plan(population, "theirs", bases=["HEAD"]).conflicts == []
     with pytest.raises(NotFoundError):
         plan(population, "nowhere")
 

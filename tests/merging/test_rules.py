@@ -252,7 +252,7 @@ def test_merges_without_a_question(row: Row, population: Population) -> None:
     result = merge(population, "theirs", no_ff=True)
     assert result.plan.conflicts == []
     assert result.status == "merged"
-    assert result.plan.base == base
+    assert result.plan.bases == [base]
     assert population.repository.show().parents == (ours, theirs)
     assert population.repository.is_clean
     merged = content(population)

@@ -42,6 +42,7 @@ class GitObjects:
         self._git = git
         self._sound: set[str] = set()
         self._unsynced: set[str] = set()
+        self._walked: set[str] = set()
 
     def loose_path(self, oid: str) -> Path:
         """Where an object lies if it is not in a pack."""
@@ -127,9 +128,11 @@ class GitObjects:
         waiting, seen = [start], set()
         while waiting:
             oid = waiting.pop()
-            if oid not in seen:
+            if oid not in seen and oid not in self._walked:
                 seen.add(oid)
                 waiting += self.parents(oid)
+        if not self._git.is_shallow:  # what a shallow history leads to may come later
+            self._walked |= seen
 
     def check_folders(self, tree: str) -> None:
         """Read a tree and every tree below it, so that libgit2 can be let loose on them."""

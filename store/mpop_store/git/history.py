@@ -210,21 +210,34 @@ class History:
         base = self._git.merge_base(pygit2.Oid(hex=first), pygit2.Oid(hex=second))
         return None if base is None else str(base)
 
-    def merge_bases(self, one: str, other: str) -> list[str]:
-        """The best common ancestor of two revisions, and where they merged each other before the next best; []
-        when they have none."""
-        best = self.merge_base(one, other)
+    def merge_bases(self, tips: Sequence[str], other: str) -> list[str]:
+        """All best common ancestors of a revision and of a merge of other ones (or of one alone), by id, as
+        `git merge-base --all` lists them; [] when there are none."""
+        ours, theirs = [self.resolve(tip) for tip in tips], self.resolve(other)
+        for tip in (*ours, theirs):
+            self._objects.check_history(tip)
+        best = self._git.merge_base_many([pygit2.Oid(hex=tip) for tip in (theirs, *ours)])
         if best is None:
             return []
-        beside = [set(self._beside(self.resolve(tip), best)) for tip in (one, other)]
-        further = [oid for oid in self._beside(self.resolve(one), best) if oid in beside[0] & beside[1]]
-        return [best, *further[:1]]
+        beside = {str(commit.id) for commit in self._beside(ours, [str(best)])}
+        common = [commit for commit in self._beside([theirs], [str(best)]) if str(commit.id) in beside]
+        behind = {str(parent) for commit in common for parent in commit.parent_ids}
+        return sorted({str(best), *(str(commit.id) for commit in common)} - behind)
 
-    def _beside(self, tip: str, hidden: str) -> Iterator[str]:
-        """Commits that lead to a tip and not to a hidden one, newest first."""
-        walk = self._git.walk(pygit2.Oid(hex=tip), SortMode.TOPOLOGICAL | SortMode.TIME)
-        walk.hide(pygit2.Oid(hex=hidden))
-        return (str(commit.id) for commit in walk)
+    def _beside(self, tips: Iterable[str], hidden: Iterable[str]) -> Iterator[pygit2.Commit]:
+        """Commits that lead to one of the tips and to none of the hidden ones, newest first."""
+        walk = self._git.walk(None, SortMode.TOPOLOGICAL | SortMode.TIME)
+        for tip in tips:
+            walk.push(pygit2.Oid(hex=tip))
+        for oid in hidden:
+            walk.hide(pygit2.Oid(hex=oid))
+        return iter(walk)
+
+    def since(self, tip: str, ancestors: Iterable[str]) -> Iterator[Commit]:
+        """The commits that lead to a revision and to none of its ancestors given, newest first."""
+        start = self.resolve(tip)
+        self._objects.check_history(start)
+        return (self._describe(commit) for commit in self._beside([start], ancestors))
 
     def leads_to(self, descendant: str, ancestor: str) -> bool:
         """Whether an ancestor is in the history of a descendant, or the same."""
