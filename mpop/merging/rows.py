@@ -163,19 +163,21 @@ def _gather(
     tables: dict[Side, _Table], taken: dict[int, dict[str | None, Side]], columns: list[str]
 ) -> ParticleSet:
     """Each cell of each particle from the side given."""
-    rows = [(side := sides[POSE], tables[side].row_of[identity]) for identity, sides in taken.items()]
+    poses = [(tables[sides[POSE]], identity) for identity, sides in taken.items()]
 
     def pick(field: str) -> np.ndarray:
         example = getattr(tables["ours"].particles, field)
-        values = [getattr(tables[side].particles, field)[row] for side, row in rows]
+        values = [getattr(table.particles, field)[table.row_of[identity]] for table, identity in poses]
         return np.array(values, dtype=example.dtype).reshape(len(rows), *example.shape[1:])
 
     extra: dict[str, list[Value]] = {}
     for name in columns:
-        values = [tables[sides[name]].particles.extra.get(name) for sides in taken.values()]
-        places = [tables[sides[name]].row_of[identity] for identity, sides in taken.items()]
+        places = [(tables[sides[name]], identity) for identity, sides in taken.items()]
         extra[name] = _filled(
-            [MISSING if one is None else one[row] for one, row in zip(values, places, strict=True)]
+            [
+                table.particles.extra[name][table.row_of[i]] if name in table.columns else MISSING
+                for table, i in places
+            ]
         )
     return ParticleSet(pick("id"), pick("half"), pick("position_A"), pick("angles_deg"), extra)
 

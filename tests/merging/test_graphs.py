@@ -1,0 +1,341 @@
+"""Random histories of several labs, merged by mpop and by an independent model (`merge_model`), key by key."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from example_population import make_population, maps, model
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from merge_model import (
+    PARTICLES,
+    State,
+    ancestors,
+    base_state,
+    best_common_ancestors,
+    merge_states,
+)
+from two_sides import SPECIES
+
+from mpop.merging import plan
+from mpop.merging.applying import apply
+from mpop.merging.resolving import decide
+from mpop.population import Population, record_path, versioned
+from mpop.records.models import PopulationRecord, Record
+from mpop.records.tilt_series import ParticleSet
+
+ITEMS = {"1": "1" * 16, "2": "2" * 16}
+OTHER = "c" * 16
+SOURCE = "5" * 16
+VALUES = st.integers(0, 2)
+
+START: State = {
+    "root": {"name": 0},
+    "source": {"name": 0, "pixel_size_A": 1},
+    "item 1": {"name": 0, "model": 0},
+    "item 2": {"name": 0, "model": 0},
+    "species": {"name": 0, "maps": 0},
+    "other species": None,
+    "particles 1": {"columns": {"x"}, "rows": {1: {"pose": 0, "x": 0}, 2: {"pose": 0, "x": 0}}},
+    "particles 2": {"columns": set(), "rows": {1: {"pose": 0}}},
+}
+
+Edit = tuple[Any, ...]
+edits = st.one_of(
+    st.tuples(
+        st.just("set"),
+        st.sampled_from(
+            [(name, key) for name, keys in START.items() if keys and "rows" not in keys for key in keys]
+        ),
+        VALUES,
+    ),
+    st.tuples(st.just("other"), st.sampled_from(["name", "maps", "gone"]), VALUES),
+    st.tuples(st.just("pose"), st.sampled_from("12"), st.integers(1, 4), VALUES),
+    st.tuples(st.just("remove"), st.sampled_from("12"), st.integers(2, 4)),
+    st.tuples(st.just("cell"), st.sampled_from("12"), st.integers(1, 4), st.sampled_from("xy"), VALUES),
+    st.tuples(st.just("drop column"), st.sampled_from("12"), st.sampled_from("xy")),
+)
+
+
+def edited(state: State, edit: Edit) -> State:
+    """A state after an edit; one that makes no sense there changes nothing."""
+    state = copy.deepcopy(state)
+    match edit:
+        case ("set", (name, key), value):
+            state[name][key] = value + (key == "pixel_size_A")
+        case ("other", "gone", _):
+            state["other species"] = None
+        case ("other", key, value):
+            state["other species"] = (state["other species"] or {"name": 0, "maps": 0, "there": True}) | {
+                key: value
+            }
+        case ("pose", item, identity, value):
+            held = state[PARTICLES + item]
+            row = held["rows"].setdefault(identity, dict.fromkeys(held["columns"], 0))
+            row["pose"] = value
+        case ("remove", item, identity):
+            state[PARTICLES + item]["rows"].pop(identity, None)
+        case ("cell", item, identity, column, value):
+            held = state[PARTICLES + item]
+            held["columns"].add(column)
+            for row in held["rows"].values():
+                row.setdefault(column, 0)
+            if identity in held["rows"]:
+                held["rows"][identity][column] = value
+        case ("drop column", item, column):
+            held = state[PARTICLES + item]
+            held["columns"].discard(column)
+            for row in held["rows"].values():
+                row.pop(column, None)
+    return state
+
+
+class Lab:
+    """Commits of states in one population."""
+
+    def __init__(self, population: Population) -> None:
+        self.population = population
+        self.template = {record_path(one): one for one in self._records()}
+        self.models = [population.write_tilt_series(model(float(bend))) for bend in range(3)]
+        self.maps = [population.write_group(maps(seed)) for seed in range(3)]
+        self.graph: dict[str, tuple[list[str], State]] = {}
+
+    def _records(self) -> Iterator[Record]:
+        here = self.population
+        yield from (here.source(SOURCE), *here.items().values(), here.one_species(SPECIES))
+
+    def commit(self, parents: list[str], state: State) -> str:
+        """A commit with a state, whatever its parents hold; no record says what it was made from."""
+        here, template = self.population, self.template
+        records: list[Record] = [PopulationRecord(name=f"name {state['root']['name']}")]
+        names = {name: f"name {state[name]['name']}" for name in ("source", "item 1", "item 2", "species")}
+        pixel = float(state["source"]["pixel_size_A"])
+        source = template[f"sources/{SOURCE}.json"]
+        records.append(source.model_copy(update={"name": names["source"], "pixel_size_A": pixel}))
+        for digit, item in ITEMS.items():
+            update = {"name": names[f"item {digit}"], "model_object": self.models[state[f"item {digit}"]["model"]]}
+            records.append(template[f"items/{item[:2]}/{item}.json"].model_copy(update=update))
+        groups = {item: here.write_particles(self._set(state[PARTICLES + digit])) for digit, item in ITEMS.items()}
+        count = sum(len(state[PARTICLES + digit]["rows"]) for digit in ITEMS)
+        species = template[f"species/{SPECIES}.json"]
+        chosen = {"name": names["species"], "maps_object": self.maps[state["species"]["maps"]]}
+        records.append(species.model_copy(update={**chosen, "particles": groups, "n_particles": count}))
+        if (other := state["other species"]) is not None:
+            chosen = {"id": OTHER, "name": f"name {other['name']}", "maps_object": self.maps[other["maps"]]}
+            records.append(species.model_copy(update={**chosen, "particles": {}, "n_particles": 0}))
+        changes = here.changes([versioned(one) for one in records], None)
+        commit = here.repository.write_commit(None, changes, parents, f"commit {len(self.graph)}")
+        self.graph[commit] = (parents, state)
+        return commit
+
+    @staticmethod
+    def _set(held: Any) -> ParticleSet:
+        ids = sorted(held["rows"])
+        place = np.array([[[held["rows"][one]["pose"]] * 3] for one in ids], np.float64)
+        extra = {column: [held["rows"][one][column] for one in ids] for column in sorted(held["columns"])}
+        half = np.array([1 + one % 2 for one in ids], np.uint8)
+        return ParticleSet(np.array(ids, np.uint64), half, place, np.zeros_like(place), extra)
+
+    def state(self, commit: str) -> State:
+        """What a commit holds, read back."""
+        here = self.population
+
+        def number(name: str) -> int:
+            return int(name.split()[-1])
+
+        species = here.species(commit)
+        source, one, other = here.source(SOURCE, commit), species[SPECIES], species.get(OTHER)
+        found: State = {
+            "root": {"name": number(here.repository.read("population.json", commit)["name"])},
+            "source": {"name": number(source.name), "pixel_size_A": int(source.pixel_size_A)},
+            "species": {"name": number(one.name), "maps": self.maps.index(one.maps_object)},
+            "other species": other
+            and {"name": number(other.name), "maps": self.maps.index(other.maps_object), "there": True},
+        }
+        for digit, identity in ITEMS.items():
+            item, particles = here.item(identity, commit), here.particles(one, identity)
+            found[f"item {digit}"] = {"name": number(item.name), "model": self.models.index(item.model_object)}
+            rows = {
+                int(i): {
+                    "pose": int(place[0, 0]),
+                    **{name: column[row] for name, column in particles.extra.items()},
+                }
+                for row, (i, place) in enumerate(zip(particles.id, particles.position_A, strict=True))
+            }
+            found[PARTICLES + digit] = {"columns": set(particles.extra), "rows": rows}
+        return found
+
+
+def expected_conflicts(clashes: set[tuple[Any, ...]]) -> set[str]:
+    """What mpop asks a person about, of the keys that both sides changed."""
+    items = {name[-1] for name, *key in clashes if name.startswith("item") and key == ["model"]}
+    asked = {f"item/{ITEMS[digit]}" for digit in items}
+    if ("source", "pixel_size_A") in clashes:
+        asked.add(f"source/{SOURCE}")
+    rows = {name[-1] for name, *_ in clashes if name.startswith(PARTICLES)}
+    if ("species", "maps") in clashes or rows - items:
+        asked.add(f"species/{SPECIES}")
+    if {("other species", "maps"), ("other species", "there")} & clashes:
+        asked.add(f"species/{OTHER}")
+    return asked
+
+
+def merged_by_mpop(lab: Lab, ours: str, theirs: str) -> tuple[State, set[str]]:
+    """The merged state, ours winning conflicts, and the keys of these."""
+    planned = plan(lab.population, theirs, ours=ours, preview=False)
+    outcome = apply(planned, decide(planned.conflicts, {}, "ours"))
+    commit = lab.population.repository.write_commit(ours, outcome.changes, [ours, theirs], "merge")
+    return lab.state(commit), {one.key for one in planned.conflicts}
+
+
+def assert_as_the_model_says(lab: Lab, ours: str, theirs: str) -> None:
+    """Key by key: what is no conflict has one value; what is, one of two."""
+    graph = lab.graph
+    bases = best_common_ancestors(graph, [ours], theirs)
+    assert lab.population.repository.merge_bases([ours], theirs) == bases
+    here, there = graph[ours][1], graph[theirs][1]
+    wanted, clashes = merge_states(base_state(graph, bases), here, there)
+    found, asked = merged_by_mpop(lab, ours, theirs)
+    assert asked == expected_conflicts(clashes)
+    for name, record in wanted.items():
+        if ("other species", "there") in clashes and name == "other species":
+            assert found[name] == here[name]
+        elif name.startswith(PARTICLES):
+            assert found[name]["columns"] == record["columns"]
+            assert found[name]["rows"].keys() == record["rows"].keys()
+            for identity, row in record["rows"].items():
+                for cell, value in row.items():
+                    options = {here[name]["rows"].get(identity, {}).get(cell)} | {
+                        there[name]["rows"].get(identity, {}).get(cell)
+                    }
+                    allowed = options if (name, identity, cell) in clashes else {value}
+                    assert found[name]["rows"][identity][cell] in allowed, (name, identity, cell)
+        elif record is None:
+            assert found[name] is None
+        else:
+            for key, value in record.items():
+                assert found[name][key] == (here[name][key] if (name, key) in clashes else value), (name, key)
+
+
+def assert_one_sided_changes_survive(lab: Lab, ours: str, theirs: str) -> None:
+    """What only they changed since all common ancestors is taken, a change back too; this needs no model."""
+    bases = [lab.graph[one][1] for one in best_common_ancestors(lab.graph, [ours], theirs)]
+    here, there = lab.graph[ours][1], lab.graph[theirs][1]
+    found, _ = merged_by_mpop(lab, ours, theirs)
+    for name in ("root", "source", "item 1", "item 2", "species"):
+        for key in here[name]:
+            if all(one[name][key] == here[name][key] for one in bases):
+                assert found[name][key] == there[name][key], (name, key)
+
+
+Step = tuple[int, int, bool, list[Edit], list[bool]]
+steps = st.lists(
+    st.tuples(
+        st.integers(0, 2),
+        st.integers(0, 2),
+        st.booleans(),
+        st.lists(edits, max_size=3),
+        st.lists(st.booleans(), min_size=8, max_size=8),
+    ),
+    min_size=3,
+    max_size=10,
+)
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Lab:
+    return Lab(make_population(tmp_path_factory.mktemp("graphs")))
+
+
+def resolved(state: State, ours: State, theirs: State, choices: list[bool]) -> State:
+    """A merged state in which somebody has decided what was open, record by record for one side."""
+    decided = copy.deepcopy(state)
+    for choice, name in zip(choices, sorted(state), strict=True):
+        side, other = (ours, theirs) if choice else (theirs, ours)
+        record = decided[name]
+        if name == "other species" and record is not None and record["there"] != record["there"]:
+            decided[name] = copy.deepcopy(side[name])
+            continue
+        rows = record["rows"] if name.startswith(PARTICLES) else {None: record or {}}
+        for identity, row in rows.items():
+            for cell, value in row.items():
+                if value != value:  # open
+                    sides = [one[name]["rows"][identity] if identity else one[name] for one in (side, other)]
+                    row[cell] = next(one[cell] for one in sides if cell in one)
+    return decided
+
+
+def grow(lab: Lab, plan_of_steps: list[Step], labs: int) -> list[str]:
+    """Commits by some labs that edit and merge each other; returns where each ended."""
+    lab.graph.clear()
+    tips = [lab.commit([], START)] * labs
+    for who, whom, joins, changes, choices in plan_of_steps:
+        who, whom = who % labs, whom % labs
+        mine, yours = tips[who], tips[whom]
+        known = ancestors(lab.graph, [mine])
+        parents, state = [mine], lab.graph[mine][1]
+        if joins and yours not in known and mine not in ancestors(lab.graph, [yours]):
+            parents.append(yours)
+            bases = best_common_ancestors(lab.graph, [mine], yours)
+            both = lab.graph[mine][1], lab.graph[yours][1]
+            state = resolved(merge_states(base_state(lab.graph, bases), *both)[0], *both, choices)
+        for change in changes:
+            state = edited(state, change)
+        tips[who] = lab.commit(parents, state)
+    return tips
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@given(plan_of_steps=steps, labs=st.integers(2, 3))
+def test_random_graphs_merge_as_the_model_says(lab: Lab, plan_of_steps: list[Step], labs: int) -> None:
+    ours, theirs, *_ = grow(lab, plan_of_steps, labs)
+    if ours in ancestors(lab.graph, [theirs]) or theirs in ancestors(lab.graph, [ours]):
+        return
+    assert_as_the_model_says(lab, ours, theirs)
+    assert_as_the_model_says(lab, theirs, ours)
+    assert_one_sided_changes_survive(lab, ours, theirs)
+    assert_one_sided_changes_survive(lab, theirs, ours)
+
+
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@given(
+    rungs=st.lists(
+        st.tuples(
+            st.lists(edits, max_size=2),
+            st.lists(edits, max_size=2),
+            st.lists(st.booleans(), min_size=16, max_size=16),
+        ),
+        min_size=1,
+        max_size=4,
+    ),
+    last=st.tuples(st.lists(edits, max_size=3), st.lists(edits, max_size=3)),
+)
+def test_ladders_merge_as_the_model_says(
+    lab: Lab, rungs: list[tuple[list[Edit], list[Edit], list[bool]]], last: tuple[list[Edit], list[Edit]]
+) -> None:
+    """Two labs that at every rung both edit, and then both merge what the other had."""
+    lab.graph.clear()
+    tips = [lab.commit([], START)] * 2
+    for *both_edits, choices in [*rungs, (*last, [])]:
+        for who, changes in enumerate(both_edits):
+            state = lab.graph[tips[who]][1]
+            for change in changes:
+                state = edited(state, change)
+            tips[who] = lab.commit([tips[who]], state)
+        if choices:
+            ours, theirs = tips
+            bases = best_common_ancestors(lab.graph, [ours], theirs)
+            states = lab.graph[ours][1], lab.graph[theirs][1]
+            merged = merge_states(base_state(lab.graph, bases), *states)[0]
+            tips = [
+                lab.commit([ours, theirs], resolved(merged, *states, choices[:8])),
+                lab.commit([theirs, ours], resolved(merged, *states, choices[8:])),
+            ]
+    ours, theirs = tips
+    assert_as_the_model_says(lab, ours, theirs)
+    assert_as_the_model_says(lab, theirs, ours)
+    assert_one_sided_changes_survive(lab, ours, theirs)
