@@ -6,14 +6,17 @@
 
 The name covers the content, the trailer covers the file, so a changed byte anywhere is found, by whom ever
 reads, before anything is decompressed.
+
+Both codec libraries take long to import beside what most commands do, so each is imported when it is first needed.
 """
 
 from __future__ import annotations
 
 import struct
+from functools import cache
+from types import ModuleType
 from typing import Literal, cast
 
-import imagecodecs
 from blake3 import blake3
 
 from mpop_store.errors import DamagedObjectError, TooLargeError
@@ -51,6 +54,8 @@ def encode(data: bytes | memoryview, itemsize: int) -> bytes:
 
 
 def _compress(data: memoryview, itemsize: int) -> bytes:
+    import imagecodecs
+
     numbers = data.cast(FORMATS[itemsize]) if itemsize in FORMATS and len(data) % itemsize == 0 else data
     buffer = cast("bytes", numbers)  # any buffer will do
     return bytes(
@@ -98,13 +103,26 @@ def _content(blob: bytes, name: str, at_most: int = MAX_CONTENT) -> bytes:
 
 
 def _decompress(payload: memoryview, length: int, name: str) -> bytes:
-    """Decompress into a buffer of the promised length, never more, and never read beyond the payload."""
+    """Decompress to the promised length, never more, and never read beyond the payload.
+
+    The library takes both sizes from the buffer's own header, which a stranger may have written: so they are
+    compared first with the length that the caller has bounded, and with the bytes that are there.
+    """
     if len(payload) < BLOSC_HEADER.size:
         raise DamagedObjectError(f"object {name} is damaged: it cannot be decompressed")
     *_, claimed_length, _block, claimed_size = BLOSC_HEADER.unpack_from(payload)
     if claimed_length != length or claimed_size != len(payload):
         raise DamagedObjectError(f"object {name} is damaged: its length does not match its header")
     try:
-        return cast("bytes", imagecodecs.blosc_decode(cast("bytes", payload), numthreads=1, out=length))
+        return cast("bytes", _blosc().decompress(payload))
     except (RuntimeError, ValueError) as error:
         raise DamagedObjectError(f"object {name} is damaged: it cannot be decompressed") from error
+
+
+@cache
+def _blosc() -> ModuleType:
+    """numcodecs' Blosc, without threads of its own: objects are read from several of ours."""
+    from numcodecs import blosc
+
+    blosc.use_threads = False
+    return blosc
