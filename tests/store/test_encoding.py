@@ -149,7 +149,8 @@ refused = 0
 for _ in range(int(sys.argv[2])):
     bad = bytearray(good[: chance.choice([len(good), chance.randrange(1, len(good))])])
     for _ in range(chance.randrange(1, 4)):
-        bad[chance.randrange(min(len(bad), chance.choice([16, 64, len(bad)])))] = chance.choice([0, 255, chance.randrange(256)])
+        place = chance.randrange(min(len(bad), chance.choice([16, 64, len(bad)])))
+        bad[place] = chance.choice([0, 255, chance.randrange(256)])
     if len(bad) >= 16:
         bad[12:16] = len(bad).to_bytes(4, "little")
         bad[4:8] = (16000).to_bytes(4, "little")
@@ -176,7 +177,7 @@ def test_the_codecs_are_loaded_when_they_are_needed() -> None:
         "import json, sys; from mpop_store.objects.encoding import decode, encode\n"
         "from mpop_store import hash_bytes\n"
         "loaded = lambda: sorted({'imagecodecs', 'numcodecs'} & set(sys.modules))\n"
-        "found = [loaded()]; small = encode(b'small', 1); decode(small, hash_bytes(b'small')); found.append(loaded())\n"
+        "found = [loaded()]; decode(encode(b'small', 1), hash_bytes(b'small')); found.append(loaded())\n"
         "blob = encode(bytes(9999), 1); found.append(loaded()); decode(blob, hash_bytes(bytes(9999)))\n"
         "print(json.dumps([*found, loaded()]))"
     )

@@ -122,7 +122,7 @@ def _decompress(payload: memoryview, length: int, name: str) -> bytes:
 @cache
 def _blosc() -> ModuleType:
     """numcodecs' Blosc, without threads of its own: objects are read from several of ours."""
-    from numcodecs import blosc
+    from numcodecs import blosc  # pyright: ignore[reportAttributeAccessIssue]  # compiled, and without stubs
 
     blosc.use_threads = False
     return blosc
