@@ -39,7 +39,9 @@ from mpop.records.stack import SeriesModel, StackModel
 from mpop.records.tilt_series import ParticleSet, TiltSeriesModel
 from mpop.words import item_noun
 from mpop_hooks import Proposal, check, refusals, tell
+from mpop_hooks.names import require_name
 from mpop_hooks.objects_complete import references_of
+from mpop_hooks.records_plain import problem_with_record
 from mpop_store import version_of
 from mpop_store.arrays.groups import read_group, write_group
 from mpop_store.arrays.manifests import group_objects
@@ -113,9 +115,11 @@ class Population:
     @classmethod
     def init(cls, path: str | Path, name: str | None = None) -> Population:
         """Make an empty population in a folder."""
+        called = name or Path(path).absolute().name
+        require_name("population", called)
         repository = Repository.init(path)
         try:
-            record = PopulationRecord(format=FORMAT_VERSION, name=name or repository.root.name)
+            record = PopulationRecord(format=FORMAT_VERSION, name=called)
             repository.stage({ROOT_RECORD: versioned(record).model_dump(mode="json")})
         except BaseException:
             shutil.rmtree(repository.root / ".git", ignore_errors=True)
@@ -231,9 +235,15 @@ class Population:
             )
 
     def stage(self, records: Iterable[Record], remove: Iterable[Record] = ()) -> None:
-        """Put records (their versions filled in) into the working state, take others out; all or nothing."""
+        """Put records (their versions filled in) into the working state, take others out; all or nothing.
+
+        Raises InputError for a record that `commit` would refuse.
+        """
         self.refuse_while_merging()
         changes = self.changes(records, None)
+        for path, record in changes.items():
+            if record is not None and (problem := problem_with_record(path, record)):
+                raise InputError(f"{record.get('name', path)!r} cannot be added: {problem}")
         for record in remove:
             changes[record_path(record)] = None
             if isinstance(record, SpeciesHead):

@@ -10,11 +10,12 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from mpop_hooks.names import is_name
+
 ID = re.compile(r"[0-9a-f]{16}(?:[0-9a-f]{48})?")
 HASH = re.compile(r"[0-9a-f]{64}")
 DIGITS = re.compile(r"[0-9a-f]{2}")
 POINT_GROUP = re.compile(r"[CD][1-9]\d{0,2}|T|O|I[1-4]?")
-MAX_NAME = 200
 MAX_PATH = 4096
 MAX_DEPTH = 20
 
@@ -56,17 +57,6 @@ def by(key: Check, check: Check) -> Check:
 def with_fields(**checks: Check) -> Check:
     """A dictionary with fields that checks accept."""
     return lambda value: isinstance(value, dict) and all(check(value.get(key)) for key, check in checks.items())
-
-
-def is_name(name: Any) -> bool:
-    """Names are for people; programs may still make file names of them."""
-    return (
-        isinstance(name, str)
-        and 0 < len(name) <= MAX_NAME
-        and name == name.strip()
-        and not name.startswith((".", "-"))
-        and not {"/", "\\"} & set(name)
-    )
 
 
 an_id, a_hash = matches(ID), matches(HASH)

@@ -11,8 +11,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 
-from mpop_hooks.fields import MAX_NAME, wrong_fields
+from mpop_hooks.fields import wrong_fields
 from mpop_hooks.findings import Finding
+from mpop_hooks.names import MAX_NAME
 from mpop_hooks.proposal import Proposal, Record
 from mpop_hooks.species_parts import HEAD, PART
 
@@ -43,11 +44,16 @@ PATHS: Mapping[str, Callable[[Record], str]] = {
 def check(proposal: Proposal) -> Iterator[Finding]:
     """Findings for records that are not what mpop writes."""
     for path, record in proposal.records.items():
-        if problem := next(_problems(path, record), None):
+        if problem := problem_with_record(path, record):
             yield Finding(RULE, printable(path), problem, ADVICE)
         elif elsewhere := [raw["path"] for raw in record.get("raw", ()) if not _is_relative(raw["path"])]:
             message = f"{len(elsewhere)} raw images are not named relative to the population ({elsewhere[0]})"
             yield Finding(RULE, path, message, "nobody else will find them", severity="note")
+
+
+def problem_with_record(path: str, record: Record) -> str | None:
+    """The first thing that is wrong with a record at a path, in words; None for one that mpop writes."""
+    return next(_problems(path, record), None)
 
 
 def printable(text: str) -> str:

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from mpop.errors import InputError
 from mpop.formats.images import open_stack, write_map
 from mpop.formats.star import read_star, require_numbers
+from mpop_store.paths import inside
 
 Array = NDArray[np.float64]
 
@@ -60,7 +61,7 @@ class RequestName:
 
     def of_iteration(self, iteration: int, kind: str) -> Path:
         """A file of this run and an iteration: `optimiser.star`, or `half1_class001.mrc`."""
-        return self.folder / f"{self.run}_it{iteration:03d}_{kind}"
+        return inside(self.folder, f"{self.run}_it{iteration:03d}_{kind}")
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from typing import Any
 from mpop.errors import InputError
 from mpop.formats.external_reconstruct import RequestName
 from mpop.formats.star import read_star, require_columns
+from mpop_store.paths import inside
 
 INITIAL_LOW_PASS = re.compile(r"--ini_high[ =]+([\d.]+)")
 
@@ -50,7 +51,7 @@ def starting_reference(name: RequestName) -> Path:
     """The low-passed reference with which a run began, of the same half and class. Raises InputError."""
     half = f"half{name.half}_" if name.half else ""
     for run in _runs(name):
-        path = name.folder / f"{run}_it000_{half}{name.part}.mrc"
+        path = inside(name.folder, f"{run}_it000_{half}{name.part}.mrc")
         if path.is_file():
             return path
     raise InputError(
@@ -61,7 +62,7 @@ def starting_reference(name: RequestName) -> Path:
 def initial_low_pass_A(name: RequestName) -> float | None:
     """The resolution of --ini_high in the command that started a run; None when it is not found."""
     for run in _runs(name):
-        path = name.folder / f"{run}_it000_optimiser.star"
+        path = inside(name.folder, f"{run}_it000_optimiser.star")
         if path.is_file():
             found = INITIAL_LOW_PASS.search(path.read_text(errors="replace").split("data_")[0])
             return float(found[1]) if found else None
@@ -71,7 +72,7 @@ def initial_low_pass_A(name: RequestName) -> float | None:
 def _optimiser(name: RequestName, iteration: int) -> Path:
     """Of the run itself, or of the one that it continues."""
     for run in _runs(name):
-        path = name.folder / f"{run}_it{iteration:03d}_optimiser.star"
+        path = inside(name.folder, f"{run}_it{iteration:03d}_optimiser.star")
         if path.is_file():
             return path
     raise InputError(

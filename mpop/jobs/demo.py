@@ -24,6 +24,7 @@ from mpop.jobs.verify import VerifyReport, verify
 from mpop.population import Population
 from mpop.simulation.parameters import SimulationParameters
 from mpop.simulation.tilt_series import SimulationSummary, simulate_tilt_series
+from mpop_store.paths import inside
 
 IMPORT_DATE = "1767225600 +0000"
 """2026-01-01: the import commit of the same data has the same hash whenever it is made."""
@@ -99,9 +100,9 @@ def import_simulation(
     project = simulated.directory
     add_source(population, "simulated", project / "warp_tiltseries.settings", progress=progress)
     for one in simulated.species:
-        stem = project / "species" / one.name
-        half1, half2, mask = (f"{stem}_{kind}.mrc" for kind in ("half1", "half2", "mask"))
-        particles = f"{stem}_particles.star"
+        folder = project / "species"
+        half1, half2, mask = (inside(folder, f"{one.name}_{kind}.mrc") for kind in ("half1", "half2", "mask"))
+        particles = inside(folder, f"{one.name}_particles.star")
         add_species(population, one.name, half1, half2, mask, particles, one.diameter_A, one.symmetry)
     with _commit_date(IMPORT_DATE):
         return population, population.commit("Import simulated tilt series")

@@ -38,6 +38,7 @@ from mpop.maps.reconstruction import reconstruct
 from mpop.population import Population
 from mpop.records.models import SpeciesRecord
 from mpop.refinement.reconstruction import SpeciesTarget, add_series
+from mpop_store.paths import inside
 
 Array = NDArray[np.float64]
 HalfMaps = tuple[NDArray[np.float32], NDArray[np.float32]]
@@ -109,7 +110,7 @@ def evaluate(
     for one in species:
         maps = population.maps(one)
         halves = Stages(floor[one.id], (maps["half1"], maps["half2"]), ceiling[one.id])
-        true_map = resize(read_map(truth / f"{one.name}_map.mrc")[0], one.box)
+        true_map = resize(read_map(inside(truth, f"{one.name}_map.mrc"))[0], one.box)
         errors = Stages(
             pose_error(one, states[before], planted), pose_error(one, states[after], planted), PoseError(0.0, 0.0)
         )

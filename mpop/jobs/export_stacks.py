@@ -9,12 +9,13 @@ import pandas as pd
 
 from mpop.errors import StateError
 from mpop.formats.star import write_star
-from mpop.jobs.exporting import file_name, unique_names, write_all
+from mpop.jobs.exporting import file_name, write_all
 from mpop.population import Population
 from mpop.records.models import ItemRecord, SourceRecord, SpeciesRecord
 from mpop.records.stack import StackModel
 from mpop.records.tilt_series import CTFModel, ParticleSet
 from mpop.refinement.views import images_of
+from mpop_store.paths import inside, refuse_same_files
 
 FROM_MODEL = ("rlnImageName", "rlnOpticsGroup")
 """Columns that are made from the stack, not copied from the imported table."""
@@ -33,7 +34,7 @@ def export_relion(
     chosen = [one for one in species.values() if stacks.keys() & one.particles.keys()]
     if not chosen:
         raise StateError("no species has particles in a stack; `mpop export warp` writes those of tilt series")
-    unique_names("species", [file_name(one.name) for one in chosen])
+    refuse_same_files("species", [file_name(one.name) for one in chosen])
 
     def write(folder: Path) -> None:
         for one in chosen:
@@ -61,9 +62,8 @@ def _write(
         ]
         tables.append(_rows(model, population.particles(species, item.id), source, np.array(numbers)))
     particles = pd.concat(tables, ignore_index=True)
-    write_star(
-        folder / f"{file_name(species.name)}_particles.star", {"optics": _optics(groups), "particles": particles}
-    )
+    path = inside(folder, f"{file_name(species.name)}_particles.star")
+    write_star(path, {"optics": _optics(groups), "particles": particles})
 
 
 def _optics(groups: dict[tuple[CTFModel, float, int], int]) -> pd.DataFrame:

@@ -1,11 +1,11 @@
 """`mpop export`: what other programs read, so that they can check us.
 
-Files are written into a temporary folder beside the target and moved there when all are complete.
+Files are written into a temporary folder and moved to the target when all are complete.
 """
 
 from __future__ import annotations
 
-import shutil
+import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +20,7 @@ from mpop.formats.warp_xml import write_tilt_series
 from mpop.jobs.halfmaps import FSC_COLUMNS
 from mpop.population import Population
 from mpop.records.models import ItemRecord, SpeciesRecord
+from mpop_store.paths import inside, refuse_same_files
 
 
 def export_warp(
@@ -30,16 +31,16 @@ def export_warp(
     sources = population.sources(at)
     items = {item.id: item for item in items.values() if sources[item.source].type == "tilt-series"}
     species = {one.id: one for one in species.values() if items.keys() & one.particles.keys()}
-    unique_names("series", [item.name for item in items.values()])
-    unique_names("species", [file_name(one.name) for one in species.values()])
+    refuse_same_files("series", [item.name for item in items.values()])
+    refuse_same_files("species", [file_name(one.name) for one in species.values()])
 
     def write(folder: Path) -> None:
         for item in items.values():
             original = population.objects.get(item.warp_xml_object) if item.warp_xml_object else None
             content = write_tilt_series(population.tilt_series(item), original, item.name)
-            (folder / f"{item.name}.xml").write_bytes(content)
+            inside(folder, f"{item.name}.xml").write_bytes(content)
         for one in species.values():
-            _write_particles(population, one, items, folder / f"{file_name(one.name)}_particles.star")
+            _write_particles(population, one, items, inside(folder, f"{file_name(one.name)}_particles.star"))
 
     return write_all(Path(directory), force, write)
 
@@ -49,42 +50,43 @@ def export_maps(
 ) -> list[Path]:
     """Half-maps, mask, filtered map and FSC of every species."""
     species = population.species(at)
-    unique_names("species", [file_name(one.name) for one in species.values()])
+    refuse_same_files("species", [file_name(one.name) for one in species.values()])
 
     def write(folder: Path) -> None:
         for one in species.values():
             maps = population.maps(one)
             stem = file_name(one.name)
             for kind in ("half1", "half2", "mask", "filtered"):
-                write_map(folder / f"{stem}_{kind}.mrc", maps[kind], one.pixel_size_A)
-            _write_fsc(one, maps["fsc"], folder / f"{stem}_fsc.star")
+                write_map(inside(folder, f"{stem}_{kind}.mrc"), maps[kind], one.pixel_size_A)
+            _write_fsc(one, maps["fsc"], inside(folder, f"{stem}_fsc.star"))
 
     return write_all(Path(directory), force, write)
 
 
 def write_all(directory: Path, force: bool, write: Callable[[Path], None]) -> list[Path]:
-    """Let `write` fill a temporary folder, then move its files to the target."""
+    """Let `write` fill a temporary folder, then move its files to the target.
+
+    The temporary folder is on the target's file system, so that moving is renaming, which never follows a link.
+    """
     if directory.exists() and not directory.is_dir():
         raise InputError(f"{directory}: is a file, not a folder")
     directory.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=directory.parent, prefix=".mpop-export-") as temporary:
+    beside = directory if directory.exists() else directory.parent
+    with tempfile.TemporaryDirectory(dir=beside, prefix=".mpop-export-") as temporary:
         folder = Path(temporary)
         write(folder)
-        files = sorted(folder.iterdir())
-        if not files:
+        targets = {file: inside(directory, file.name) for file in sorted(folder.iterdir())}
+        if not targets:
             raise StateError("nothing to export: no series and no species for such files")
-        there = [file.name for file in files if (directory / file.name).exists()]
-        if there and not force:
-            raise InputError(f"{directory}: {there[0]} is there already; use --force to overwrite")
+        for target in targets.values():
+            if target.is_dir() and not target.is_symlink():
+                raise InputError(f"{directory}: {target.name} is a folder; move it away")
+            if os.path.lexists(target) and not force:
+                raise InputError(f"{directory}: {target.name} is there already; use --force to overwrite")
         directory.mkdir(exist_ok=True)
-        return [Path(shutil.move(file, directory / file.name)) for file in files]
-
-
-def unique_names(what: str, names: list[str]) -> None:
-    """Raise StateError when two files would have one name."""
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise StateError(f"several {what} are called {twice[0]}; their files would overwrite each other")
+        for file, target in targets.items():
+            os.replace(file, target)
+        return [*targets.values()]
 
 
 def file_name(name: str) -> str:

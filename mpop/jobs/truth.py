@@ -21,6 +21,7 @@ from mpop.jobs.halfmaps import SeriesState
 from mpop.records.models import SpeciesRecord
 from mpop.records.tilt_series import TiltSeriesModel
 from mpop.refinement.views import ParticleView
+from mpop_store.paths import inside
 
 Array = NDArray[np.float64]
 Planted = dict[str, Array]
@@ -51,7 +52,7 @@ def read_truth(folder: str | Path, series: list[str]) -> dict[str, Planted]:
     folder = Path(folder)
     planted = {}
     for name in series:
-        path = folder / f"{name}.npz"
+        path = inside(folder, f"{name}.npz")
         if not path.is_file():
             raise InputError(f"{path}: no such file; is {folder} the truth folder of this simulation?")
         with np.load(path) as arrays:

@@ -18,6 +18,7 @@ from mpop_store import MpopError, ObjectStore
 from mpop_store.git.signing import unsigned
 from mpop_store.objects.packs import read_table
 from mpop_store.objects.scrub import Looked, scrub
+from mpop_store.paths import inside
 
 __all__ = ["Problem", "VerifyReport", "edges", "verify"]
 
@@ -155,7 +156,7 @@ def _is_sound(objects: ObjectStore, name: str) -> bool:
     try:
         if _kind(name) == "object":
             objects.get(name)
-        elif (pack := objects.packed.folder / name).exists():
+        elif (pack := inside(objects.packed.folder, name)).exists():
             read_table(pack)
     except MpopError:
         return False

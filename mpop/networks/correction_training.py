@@ -23,6 +23,7 @@ from mpop.networks.rotations import CUBE_ROTATIONS
 from mpop.networks.tiling import predict, tile_edge
 from mpop.networks.training import Course, Listener, Plan, train
 from mpop.networks.unet import UNet
+from mpop_store.paths import inside
 
 Map = NDArray[np.float32]
 Spectrum = NDArray[np.complex64]
@@ -148,7 +149,7 @@ def _learn(
         plan = replace(training.plan, seed=ROUNDS * training.plan.seed + number)
         task = f"train, {name}, round {number} of {ROUNDS}"
         maps = np.concatenate([subject.maps(mask, training.rotations, plan.seed) for subject in group])
-        file = None if folder is None else folder / f"{name.replace(' ', '-')}-round-{number}.pt"
+        file = None if folder is None else inside(folder, f"{name.replace(' ', '-')}-round-{number}.pt")
         courses.append(
             train(
                 network,

@@ -20,6 +20,7 @@ from jinja2 import Environment, PackageLoader
 
 from mpop.formats.files import replacing
 from mpop.jobs.maps.verdict import Tone, Verdict
+from mpop_store.paths import inside
 
 __all__ = ["Number", "Page", "Section", "Tone", "Verdict", "render", "write_page"]
 
@@ -77,6 +78,6 @@ def write_page(directory: Path, page: Page, data: Mapping[str, Any]) -> Path:
     """Write report.html and report.json (plain JSON values) into a folder that exists; returns the page's path."""
     text = json.dumps(data, indent=2, allow_nan=False) + "\n"
     for name, content in (("report.json", text), ("report.html", render(page))):
-        with replacing(directory / name) as temporary:
+        with replacing(inside(directory, name)) as temporary:
             temporary.write_text(content, encoding="utf-8")
     return directory / "report.html"

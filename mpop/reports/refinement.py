@@ -14,6 +14,7 @@ from jinja2 import Environment, PackageLoader
 from mpop.formats.files import replacing
 from mpop.jobs.evaluate import Evaluation, SpeciesEvaluation, Stages
 from mpop.reports import plots
+from mpop_store.paths import inside
 
 GAP_AIM = 0.8
 """Of the gap between imported and true parameters, what a refinement of simulated data should close."""
@@ -163,6 +164,6 @@ def write_report(directory: Path, evaluation: Evaluation, facts: RunFacts, title
         ("report.json", json.dumps(report_data(evaluation, facts), indent=2) + "\n"),
         ("report.html", report_html(evaluation, facts, title, lead)),
     ):
-        with replacing(directory / name) as temporary:
+        with replacing(inside(directory, name)) as temporary:
             temporary.write_text(text, encoding="utf-8")
     return directory / "report.html"

@@ -34,6 +34,7 @@ from mpop.simulation.parameters import SimulationParameters
 from mpop.simulation.scene import Projected, Scene, make_scene, project_particles
 from mpop.simulation.starting_maps import make_maps
 from mpop.simulation.structures import Structure, asymmetric, ferritin_like, from_file
+from mpop_store.paths import inside
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ def _write_project(
         for tilt in range(parameters.tilts):
             noise = np.random.default_rng([parameters.seed, number, tilt])
             image = render_tilt(scene, structures, true, tilt, parameters, noise)
-            path = directory / "warp_frameseries" / "average" / f"{_stem(scene, tilt)}.mrc"
+            path = inside(directory / "warp_frameseries" / "average", f"{_stem(scene, tilt)}.mrc")
             write_image(path, image, parameters.pixel_size_A)
             progress("tilt images", number * parameters.tilts + tilt + 1, total)
     summary = SimulationSummary(
@@ -163,7 +164,7 @@ def _write_nominal(directory: Path, scene: Scene, parameters: SimulationParamete
             "wrpMaskedFraction": np.zeros(n),
         }
     )
-    write_tomostar(directory / "tomostar" / f"{scene.name}.tomostar", table)
+    write_tomostar(inside(directory / "tomostar", f"{scene.name}.tomostar"), table)
     width = parameters.image_size * parameters.pixel_size_A
     model = TiltSeriesModel(
         angles_deg=scene.angles_deg,
@@ -189,7 +190,7 @@ def _write_nominal(directory: Path, scene: Scene, parameters: SimulationParamete
     root = etree.fromstring(write_tilt_series(model))
     root.set("DataDirectory", "../tomostar")
     etree.SubElement(root, "MoviePath").text = "\n".join(movies)
-    path = directory / "warp_tiltseries" / f"{scene.name}.xml"
+    path = inside(directory / "warp_tiltseries", f"{scene.name}.xml")
     with replacing(path) as temporary:
         temporary.write_bytes(etree.tostring(root, xml_declaration=True, encoding="utf-8"))
 
@@ -205,9 +206,9 @@ def _write_species(
     """Maps and the particle table of one species."""
     maps = make_maps(structure, parameters.pixel_size_A, parameters.initial_resolution_A, rng)
     for kind in ("half1", "half2", "mask"):
-        path = directory / "species" / f"{structure.name}_{kind}.mrc"
+        path = inside(directory / "species", f"{structure.name}_{kind}.mrc")
         write_map(path, getattr(maps, kind), parameters.pixel_size_A)
-    write_map(directory / "truth" / f"{structure.name}_map.mrc", maps.truth, parameters.pixel_size_A)
+    write_map(inside(directory / "truth", f"{structure.name}_map.mrc"), maps.truth, parameters.pixel_size_A)
     pixel = parameters.pixel_size_A
     optics = pd.DataFrame(
         {
@@ -230,7 +231,9 @@ def _write_species(
     columns = ["rlnMicrographName", "rlnCoordinateX", "rlnCoordinateY", "rlnCoordinateZ"]
     columns += ["rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi", "rlnRandomSubset", "rlnOpticsGroup"]
     table = pd.DataFrame(rows, columns=columns)
-    write_star(directory / "species" / f"{structure.name}_particles.star", {"optics": optics, "particles": table})
+    write_star(
+        inside(directory / "species", f"{structure.name}_particles.star"), {"optics": optics, "particles": table}
+    )
 
 
 def _write_truth(
@@ -258,6 +261,6 @@ def _write_truth(
             f"{structure.name}/defocus_um": there.defocus_um,
             f"{structure.name}/nominal_projected_A": thought.position_A,
         }
-    path = directory / "truth" / f"{scene.name}.npz"
+    path = inside(directory / "truth", f"{scene.name}.npz")
     with replacing(path) as temporary, temporary.open("wb") as file:
         np.savez(file, allow_pickle=False, **arrays)

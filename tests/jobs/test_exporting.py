@@ -195,7 +195,7 @@ def test_series_of_one_name_would_overwrite_each_other(
 def test_the_name_of_a_species_becomes_a_file_name(
     population: Population, warp_files: WarpFiles, tmp_path: Path
 ) -> None:
-    add_species(population, "../70S ribosome", *warp_files.species_files(), diameter_A=80.0)
+    add_species(population, "#70S ribosome", *warp_files.species_files(), diameter_A=80.0)
     export_maps(population, tmp_path / "out")
     assert "_70S_ribosome_half1.mrc" in names(tmp_path / "out")
     assert names(tmp_path / "out")[0].startswith("_70S_ribosome")
@@ -203,10 +203,35 @@ def test_the_name_of_a_species_becomes_a_file_name(
 
 def test_species_of_one_file_name_would_overwrite_each_other(full: Population, tmp_path: Path) -> None:
     record = full.one_species("ribosome")
-    named = [record.model_copy(update={"id": i * 16, "name": name}) for i, name in (("0", "a/"), ("1", "a "))]
+    named = [record.model_copy(update={"id": i * 16, "name": name}) for i, name in (("0", "a:"), ("1", "a;"))]
     full.stage(named)
     for export in (export_warp, export_maps):
         with pytest.raises(
             StateError, match="several species are called a_; their files would overwrite each other"
         ):
             export(full, tmp_path / "out")
+
+
+def test_a_link_in_the_target_is_replaced_and_not_followed(full: Population, tmp_path: Path) -> None:
+    out, precious = tmp_path / "out", tmp_path / "precious"
+    out.mkdir()
+    precious.write_text("precious")
+    (out / "TS_01.xml").symlink_to(precious)
+    (out / "00254.xml").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(InputError, match=r"00254.xml is there already; use --force"):
+        export_warp(full, out)
+    export_warp(full, out, force=True)
+    assert precious.read_text() == "precious"
+    assert not (out / "TS_01.xml").is_symlink()
+    assert not (tmp_path / "nowhere").exists()
+    assert names(out) == WARP_FILES
+
+
+def test_series_whose_names_differ_by_capitals_are_not_written_to_one_file(
+    full: Population, tmp_path: Path
+) -> None:
+    item = full.item("00254")
+    full.stage([item.model_copy(update={"name": "ts_01"})])
+    with pytest.raises(StateError, match=r"several series are called .* and .*; their files would overwrite"):
+        export_warp(full, tmp_path / "out")
+    assert not (tmp_path / "out").exists()

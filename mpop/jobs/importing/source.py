@@ -24,8 +24,10 @@ from mpop.jobs.progress import Progress, silent
 from mpop.population import Population
 from mpop.records.models import ItemRecord, RawImage, SourceRecord
 from mpop.records.tilt_series import TiltSeriesModel
+from mpop_hooks.names import require_name
 from mpop_store import canonical_json, hash_bytes
 from mpop_store.filecache import FileState
+from mpop_store.paths import inside
 
 SIZE_TOLERANCE = 0.01
 """Relative difference up to which two statements of a size agree."""
@@ -148,6 +150,7 @@ def source_id(items: Iterable[str]) -> str:
 
 def _series_files(path: Path, project: WarpProject) -> SeriesFiles:
     tomostar = read_tomostar(path)
+    require_name("series", tomostar.name)
     images = _image_paths(tomostar, path)
     return SeriesFiles(tomostar, path, images, _xml(tomostar, project))
 
@@ -166,7 +169,8 @@ def _item(population: Population, files: SeriesFiles, raws: list[RawImage], mode
 
 
 def refuse_name(population: Population, name: str) -> None:
-    """Raise StateError when there is a source of this name."""
+    """Raise InputError for what cannot be a name, and StateError when there is a source of this name."""
+    require_name("source", name)
     if any(source.name == name for source in population.sources().values()):
         raise StateError(f"there is a source called {name} already; choose another name")
 
@@ -206,7 +210,7 @@ def _image_paths(series: Tomostar, path: Path) -> list[Path]:
 
 
 def _xml(series: Tomostar, project: WarpProject) -> bytes:
-    path = project.xml_folder / f"{series.name}.xml"
+    path = inside(project.xml_folder, f"{series.name}.xml")
     if not path.is_file():
         raise InputError(f"{path}: no such file; series {series.name} has a tomostar but no XML")
     content = path.read_bytes()

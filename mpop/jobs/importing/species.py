@@ -25,6 +25,7 @@ from mpop.maps.fsc import fsc_report
 from mpop.population import Population
 from mpop.records.models import ItemRecord, SpeciesRecord
 from mpop.records.tilt_series import ParticleSet
+from mpop_hooks.names import require_name
 from mpop_store import canonical_json, hash_bytes
 
 MIN_BOX = 8
@@ -60,6 +61,7 @@ def add_species(
 
     source: the name or id of the source whose series the table means; needed where sources share names of series.
     """
+    require_name("species", name)
     if any(species.name == name for species in population.species_heads().values()):
         raise StateError(f"there is a species called {name} already; choose another name")
     items = population.items()

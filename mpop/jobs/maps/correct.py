@@ -34,6 +34,7 @@ from mpop.maps.judging import Changes, changes
 from mpop.maps.transfer import noise_within
 from mpop.networks.correction import Correction, CorrectionOptions, coarsest_limit_A, correct, fitting
 from mpop.population import Population
+from mpop_store.paths import inside
 
 NEARLY = 1.05
 """Support that ends at most this much before the limit is support of everything."""
@@ -168,7 +169,7 @@ def correct_species(
     if analysis.before is not None and analysis.before.result_object is not None:
         arrays = population.read_group(analysis.before.result_object)
         return Finding(maps, analysis.before.result, arrays), None
-    checkpoints = population.repository.private / "checkpoints" / analysis.planned.id[:16]
+    checkpoints = inside(population.repository.private / "checkpoints", analysis.planned.id[:16])
     found = correct_half_maps(maps, options, hold_out, progress, checkpoints)
     numbers = found.numbers
     return found, analysis.commit(found.arrays, numbers, numbers["verdict"], numbers["warnings"]).commit
@@ -178,8 +179,8 @@ def write_files(found: Finding, directory: Path) -> list[Path]:
     """half1.mrc, half2.mrc, map.mrc, and support.mrc where something was corrected; returns their paths."""
     names = [name for name in ("half1", "half2", "map", "support") if name in found.arrays]
     for name in names:
-        write_map(directory / f"{name}.mrc", found.arrays[name], found.maps.pixel_size_A)
-    return [directory / f"{name}.mrc" for name in names]
+        write_map(inside(directory, f"{name}.mrc"), found.arrays[name], found.maps.pixel_size_A)
+    return [inside(directory, f"{name}.mrc") for name in names]
 
 
 def _finding(judged: _Judged) -> Finding:

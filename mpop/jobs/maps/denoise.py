@@ -29,6 +29,7 @@ from mpop.maps.whitening import amplitudes, shell_means
 from mpop.networks.denoiser import Denoised, DenoiseOptions, Denoiser, Networks, denoise, fitting
 from mpop.population import Population
 from mpop.records.models import SpeciesHead
+from mpop_store.paths import inside
 
 CLEARLY = 0.05
 """A change of the error by less than this part is none."""
@@ -121,8 +122,8 @@ def write_files(found: Finding, directory: Path) -> list[Path]:
     """half1.mrc, half2.mrc, map.mrc; returns their paths."""
     names = ("half1", "half2", "map")
     for name in names:
-        write_map(directory / f"{name}.mrc", found.arrays[name], found.maps.pixel_size_A)
-    return [directory / f"{name}.mrc" for name in names]
+        write_map(inside(directory, f"{name}.mrc"), found.arrays[name], found.maps.pixel_size_A)
+    return [inside(directory, f"{name}.mrc") for name in names]
 
 
 def _finding(maps: HalfMaps, options: DenoiseOptions, done: Denoised) -> Finding:

@@ -22,6 +22,7 @@ from mpop.jobs.maps.verdict import Verdict
 from mpop.maps import anisotropy
 from mpop.maps.directional import HALF_ANGLE_DEG, ConicalFSC, conical_fsc
 from mpop.maps.mask_checks import mask_doubts
+from mpop_store.paths import inside
 
 if TYPE_CHECKING:
     from mpop.population import Population
@@ -238,7 +239,7 @@ def write_files(result: DirectionalResolution, directory: Path) -> list[Path]:
     The volume has the maps' box and pixel size, so that a viewer shows it around the map's centre.
     """
     conical = result.conical
-    paths = [directory / name for name in ("fsc3d.mrc", "directions.csv", "shells.csv")]
+    paths = [inside(directory, name) for name in ("fsc3d.mrc", "directions.csv", "shells.csv")]
     assert conical.volume is not None
     write_map(paths[0], conical.volume, conical.pixel_size_A)
     rings = conical.rings

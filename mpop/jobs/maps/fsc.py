@@ -35,6 +35,7 @@ from mpop.maps.masks import particle_mask
 from mpop.maps.sharpening import FIT_FROM_A, BFactorFit, GuinierPlot, guinier_plot, sharpening_curve
 from mpop.population import Population
 from mpop_store.hashing import hash_file
+from mpop_store.paths import inside
 
 HALF = 0.5
 RELION_SPHERE_PART = 0.476
@@ -225,7 +226,7 @@ def write_files(result: HalfMapFSC, directory: Path) -> list[Path]:
     if result.mask_from == "found":
         maps["mask"] = result.mask
     for name, volume in maps.items():
-        write_map(directory / f"{name}.mrc", volume, pixel)
+        write_map(inside(directory, f"{name}.mrc"), volume, pixel)
     measured = curves(result)
     frequency = measured["frequency"]
     write_postprocess(
@@ -235,7 +236,11 @@ def write_files(result: HalfMapFSC, directory: Path) -> list[Path]:
         guinier_table(frequency, guinier_curves(result)),
     )
     write_fsc_xml(directory / "fsc.xml", frequency, measured["corrected"], f"{result.maps.name}, corrected FSC")
-    return [*(directory / f"{name}.mrc" for name in maps), directory / "postprocess.star", directory / "fsc.xml"]
+    return [
+        *(inside(directory, f"{name}.mrc") for name in maps),
+        directory / "postprocess.star",
+        directory / "fsc.xml",
+    ]
 
 
 def _of_mask_part(result: HalfMapFSC) -> NDArray[np.float64]:

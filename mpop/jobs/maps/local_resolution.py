@@ -19,6 +19,7 @@ from mpop.maps.local_filter import local_filter
 from mpop.maps.local_resolution import local_resolution
 from mpop.maps.masks import particle_mask
 from mpop.population import Population
+from mpop_store.paths import inside
 
 PERCENTILES = (5, 50, 95)
 MAP_FILE, RESOLUTION_FILE, CHIMERAX_FILE = "locres_filtered.mrc", "locres.mrc", "locres.cxc"
@@ -127,10 +128,10 @@ def write_files(result: LocalResolutionResult, directory: Path) -> list[Path]:
     if result.mask_found:
         volumes["mask.mrc"] = result.mask
     for name, volume in volumes.items():
-        write_map(directory / name, volume, result.maps.pixel_size_A)
+        write_map(inside(directory, name), volume, result.maps.pixel_size_A)
     with replacing(directory / CHIMERAX_FILE) as temporary:
         temporary.write_text(chimerax_script(result), encoding="utf-8")
-    return [directory / name for name in (*volumes, CHIMERAX_FILE)]
+    return [inside(directory, name) for name in (*volumes, CHIMERAX_FILE)]
 
 
 def colour_range_A(result: LocalResolutionResult) -> tuple[float, float]:

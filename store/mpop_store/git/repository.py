@@ -30,6 +30,7 @@ from mpop_store.git.plain_git import README, unsupported_format
 from mpop_store.git.refs import HEAD, SYMBOLIC
 from mpop_store.hashing import canonical_json, parse_json
 from mpop_store.objects.reachable import named_anew
+from mpop_store.paths import below
 
 __all__ = ["BRANCH", "FORMAT_VERSION", "ROOT_RECORD", "Changes", "Commit", "Repository"]
 
@@ -279,7 +280,7 @@ class Repository(History):
         """Make these files of the work tree what the index says."""
         index = self._index()
         for path in paths:
-            file = self.root / path
+            file = below(self.root, path)
             if path in index:
                 file.parent.mkdir(parents=True, exist_ok=True)
                 file.unlink(missing_ok=True)  # never write through a link

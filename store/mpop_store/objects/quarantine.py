@@ -10,6 +10,7 @@ from mpop_store.objects.encoding import decode
 from mpop_store.objects.loose import LooseObjects
 from mpop_store.objects.pack_stream import PackStream
 from mpop_store.objects.packed import PackedObjects, read_range
+from mpop_store.paths import inside
 
 
 class Quarantine:
@@ -22,7 +23,7 @@ class Quarantine:
 
     def has(self, name: str) -> bool:
         """Whether a damaged copy of an object is here."""
-        return (self.folder / name).exists()
+        return inside(self.folder, name).exists()
 
     def take(self, name: str) -> bool:
         """Look again at the copy of an object that readers find first, and move it here if it is damaged.
@@ -50,14 +51,14 @@ class Quarantine:
                 return True  # another process has brought a sound one meanwhile
         except DamagedObjectError:
             self.folder.mkdir(exist_ok=True)
-            os.replace(self._loose.path(name), self.folder / name)
+            os.replace(self._loose.path(name), inside(self.folder, name))
         return True
 
     def take_pack(self, pack: Path) -> None:
         """Copy what is sound in a pack to a new one, and move the pack here. Raises OSError or StoreError."""
         self.folder.mkdir(exist_ok=True)
         if pack not in self._rescue(pack):  # else only its table was damaged, and it has been written anew
-            os.replace(pack, self.folder / pack.name)
+            os.replace(pack, inside(self.folder, pack.name))
         self._packed.refresh()
 
     def _rescue(self, pack: Path) -> set[Path]:
@@ -68,7 +69,7 @@ class Quarantine:
                 try:
                     decode(blob, name)
                 except DamagedObjectError:
-                    (self.folder / name).write_bytes(blob)
+                    inside(self.folder, name).write_bytes(blob)
                 else:
                     stream.add(name, blob)
         return stream.finished
