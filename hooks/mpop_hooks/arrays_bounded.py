@@ -8,14 +8,16 @@ comes from others; what is committed here was written by mpop.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
+from mpop_hooks.columns import problem_with_columns
 from mpop_hooks.findings import Finding
 from mpop_hooks.objects_complete import references_of
 from mpop_hooks.proposal import Proposal, Record
 from mpop_hooks.species_parts import particle_groups
 from mpop_store import MpopError, ObjectStore
 from mpop_store.arrays.layout import Layout
-from mpop_store.arrays.manifests import METADATA, read_manifest, read_value
+from mpop_store.arrays.manifests import METADATA, Entries, read_manifest, read_value
 from mpop_store.hashing import parse_json
 
 RULE = "arrays-bounded"
@@ -38,24 +40,34 @@ def check(proposal: Proposal) -> Iterator[Finding]:
         particles = set(particle_groups(record).values())
         for name in sorted(set(references_of(record).groups) - before):
             try:
-                layouts = _layouts(proposal.objects, name)
+                entries = read_manifest(proposal.objects, name)
+                layouts = _layouts(proposal.objects, entries)
+                columns = _columns(proposal.objects, entries) if name in particles else {}
             except MpopError:
                 continue  # objects_complete says so
-            except (TypeError, ValueError) as error:
+            except (LookupError, TypeError, ValueError) as error:
                 yield Finding(RULE, path, f"group {name} holds something that is no array: {error}", ADVICE)
                 continue
-            if problem := _problem(layouts, record, name in particles, name == record.get("maps_object")):
+            problem = _problem(layouts, record, name in particles, name == record.get("maps_object"))
+            if problem is None and name in particles:
+                problem = problem_with_columns(columns, layouts["id"].shape[0])
+            if problem is not None:
                 yield Finding(RULE, path, f"group {name}: {problem}", ADVICE)
 
 
-def _layouts(objects: ObjectStore, name: str) -> dict[str, Layout]:
+def _layouts(objects: ObjectStore, entries: Entries) -> dict[str, Layout]:
     """Array name -> its layout, of all arrays of a group."""
-    entries = read_manifest(objects, name)
     documents = {key: entry for key, entry in entries.items() if key.endswith(f"/{METADATA}")}
     return {
         key.removesuffix(f"/{METADATA}"): Layout.parse(parse_json(read_value(objects, entry)))
         for key, entry in documents.items()
     }
+
+
+def _columns(objects: ObjectStore, entries: Entries) -> Any:
+    """What a table of particles keeps for export: columns by name, if it is what mpop writes."""
+    document = parse_json(read_value(objects, entries[METADATA]))
+    return document["attributes"]["extra"]
 
 
 def _problem(layouts: dict[str, Layout], record: Record, is_particles: bool, is_maps: bool) -> str | None:

@@ -122,7 +122,7 @@ class _Reader(TableReader):
         )
 
     def _table(self, series: list[str], position: Array, angles: Array, centred: bool, half: str) -> ParticleTable:
-        extra = {c: self.table[c].tolist() for c in KEPT_EXTRAS if self.has(c)}
+        extra = self.kept(KEPT_EXTRAS)
         rows = np.arange(1, len(self.table) + 1)
         return ParticleTable(self.path, series, position, angles, centred, self.half(half), rows, extra)
 

@@ -146,7 +146,7 @@ class _Reader(TableReader):
             np.stack([self._required(column) for column in OPTICS], axis=1),
             self._angles(),
             self._origin(pixel),
-            {column: self.table[column].tolist() for column in KEPT_EXTRAS if self.has(column)},
+            self.kept(KEPT_EXTRAS),
             self._ignored(),
         )
 

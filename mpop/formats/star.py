@@ -6,11 +6,13 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import gemmi
 import pandas as pd
 import starfile
 
-from mpop.errors import InputError
+from mpop.errors import InputError, StateError
 from mpop.formats.files import replacing, require_file
+from mpop_hooks.columns import COLUMN
 
 Blocks = dict[str, pd.DataFrame]
 
@@ -45,21 +47,47 @@ def read_star(path: Path) -> Blocks:
 def write_star(path: Path, blocks: Mapping[str, pd.DataFrame | Mapping[str, float | str]]) -> None:
     """Write tables, whole or not at all; numbers with six decimals. The same tables give the same bytes.
 
+    Text is quoted where STAR needs it. Raises StateError for text that cannot stand in one line of a STAR file.
     A dictionary becomes a simple block: a line for each name and its value. starfile begins a file with a comment
     that tells the time; it is taken off.
     """
-    tables: dict[str, Any] = {
-        name: block if isinstance(block, pd.DataFrame) else _simple(block) for name, block in blocks.items()
-    }
+    tables: dict[str, Any] = {}
+    for name, block in blocks.items():
+        tables[name] = _quoted(block) if isinstance(block, pd.DataFrame) else _simple(block)
     with replacing(path) as temporary:
-        starfile.write(tables, temporary, float_format="%.6f", overwrite=True)
+        starfile.write(tables, temporary, float_format="%.6f", quote_character="", overwrite=True)
         text = temporary.read_text(encoding="utf-8")
         temporary.write_text(text[text.index("data_") :], encoding="utf-8")
 
 
+def _quoted(table: pd.DataFrame) -> pd.DataFrame:
+    """A table with its text as it stands in a STAR file: starfile's own quoting knows blanks alone."""
+    for name in table.columns:
+        _require_column(str(name))
+    text = [name for name in table.columns if not pd.api.types.is_numeric_dtype(table[name])]
+    return table.assign(**{name: [_quote(name, value) for value in table[name]] for name in text})
+
+
 def _simple(block: Mapping[str, float | str]) -> dict[str, str]:
     """starfile's format of numbers does not reach simple blocks."""
-    return {name: value if isinstance(value, str) else f"{value:.6f}" for name, value in block.items()}
+    lines = {name: value if isinstance(value, str) else f"{value:.6f}" for name, value in block.items()}
+    return {_require_column(name): _quote(name, value) for name, value in lines.items()}
+
+
+def _require_column(name: str) -> str:
+    if not COLUMN.fullmatch(name):
+        raise StateError(f"{name[:80]!r} cannot be the name of a column in a STAR file; it is not exported")
+    return name
+
+
+def _quote(column: str, value: Any) -> Any:
+    """A value of a column of text."""
+    if not isinstance(value, str):
+        return value
+    quoted = gemmi.cif.quote(value) if value.isprintable() else "\n"
+    if "\n" in quoted:  # both quotation marks before blanks: STAR has only a block of lines for that
+        raise StateError(f"{value[:80]!r}, in _{column}, cannot stand in one line of a STAR file; rename it")
+    return quoted
 
 
 def read_star_table(path: Path, required: Iterable[str] = ()) -> pd.DataFrame:

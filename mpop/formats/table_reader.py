@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mpop.errors import InputError
+from mpop_hooks.columns import problem_with_columns
 
 Array = NDArray[np.float64]
 
@@ -38,6 +39,20 @@ class TableReader:
             column = columns[int(bad[0, 1])]
             raise InputError(f"{self.path}: _{column} is not a number in rows {rows}")
         return numbers
+
+    def kept(self, columns: Sequence[str]) -> dict[str, list[str | float | int]]:
+        """Those of some columns that the block has, to be kept for export, each (p,) long."""
+        kept = {column: self.table[column].tolist() for column in columns if self.has(column)}
+        if problem := problem_with_columns(kept, len(self.table)):
+            raise InputError(f"{self.path}: block data_{self.block}: {problem}")
+        for column, values in kept.items():
+            quoted = [row for row, value in enumerate(values, start=1) if isinstance(value, str) and '"' in value]
+            if quoted:
+                raise InputError(
+                    f"{self.path}: _{column} holds a quotation mark in row {quoted[0]}, which programs read in "
+                    "different ways; take it out"
+                )
+        return kept
 
     def half(self, column: str) -> NDArray[np.uint8] | None:
         """(p,) half-sets, None when the block does not tell them."""

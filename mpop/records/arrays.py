@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, fields
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mpop.errors import InputError, StateError
 from mpop.records.stack import SHARED, SeriesModel, StackModel
 from mpop.records.tilt_series import CTFModel, LinearGrid4D, ParticleSet, SplineGrid, TiltSeriesModel
+from mpop_hooks.columns import problem_with_columns
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -68,10 +71,17 @@ def stack_from_arrays(arrays: Mapping[str, NDArray[Any]], attributes: Mapping[st
     width, height = attributes["image_dims_A"]
     return StackModel(
         **{name: arrays[name] for name in _per_image()},
-        file=attributes["file"],
+        file=_plain_text(attributes["file"]),
         optics=tuple(_ctf(group) for group in attributes["optics"]),
         image_dims_A=(width, height),
     )
+
+
+def _plain_text(text: Any) -> str:
+    """Text in one line. Raises ValueError."""
+    if not isinstance(text, str) or not text.isprintable():
+        raise ValueError(f"{text!r} is no name of a file")
+    return text
 
 
 def _per_image() -> list[str]:
@@ -79,10 +89,11 @@ def _per_image() -> list[str]:
 
 
 def model_from_arrays(arrays: Mapping[str, NDArray[Any]], attributes: Mapping[str, Any]) -> SeriesModel:
-    """The model of an item, of either kind."""
-    if "optics" in attributes:
-        return stack_from_arrays(arrays, attributes)
-    return tilt_series_from_arrays(arrays, attributes)
+    """The model of an item, of either kind. Raises StateError for what is neither."""
+    with _refusing("no model of a tilt series or a stack"):
+        if "optics" in attributes:
+            return stack_from_arrays(arrays, attributes)
+        return tilt_series_from_arrays(arrays, attributes)
 
 
 def _ctf(attributes: Mapping[str, Any]) -> CTFModel:
@@ -93,7 +104,12 @@ def _ctf(attributes: Mapping[str, Any]) -> CTFModel:
 
 
 def particles_to_arrays(particles: ParticleSet) -> tuple[Arrays, dict[str, Any]]:
-    """Arrays and attributes of a particle set; foreign columns are kept as attributes."""
+    """Arrays and attributes of a particle set; foreign columns are kept as attributes.
+
+    Raises InputError for columns that could not be exported.
+    """
+    if problem := problem_with_columns(particles.extra, len(particles)):
+        raise InputError(f"particles cannot be kept: {problem}")
     arrays: Arrays = {
         "id": particles.id,
         "half": particles.half,
@@ -104,7 +120,19 @@ def particles_to_arrays(particles: ParticleSet) -> tuple[Arrays, dict[str, Any]]
 
 
 def particles_from_arrays(arrays: Mapping[str, NDArray[Any]], attributes: Mapping[str, Any]) -> ParticleSet:
-    """Inverse of `particles_to_arrays`."""
-    return ParticleSet(
-        arrays["id"], arrays["half"], arrays["position_A"], arrays["angles_deg"], dict(attributes["extra"])
-    )
+    """Inverse of `particles_to_arrays`. Raises StateError for what cannot be used, or exported."""
+    with _refusing("no table of particles"):
+        table = arrays["id"], arrays["half"], arrays["position_A"], arrays["angles_deg"]
+        columns = attributes["extra"]
+        if problem := problem_with_columns(columns, len(arrays["id"])):
+            raise ValueError(problem)
+    return ParticleSet(*table, dict(columns))
+
+
+@contextmanager
+def _refusing(what: str) -> Iterator[None]:
+    """A group that somebody else wrote may hold anything."""
+    try:
+        yield
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise StateError(f"a group holds {what} that this mpop can use ({error}); ask who made it") from error

@@ -14,11 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mpop.population import Population
+from mpop.records.arrays import particles_from_arrays
 from mpop.records.policy import MODELS
 from mpop_hooks import Finding, Proposal, check, refusals
 from mpop_hooks.proposal import Record
 from mpop_hooks.records_plain import REQUIRED
-from mpop_store import InputError, canonical_json, version_of
+from mpop_store import InputError, StateError, canonical_json, version_of
 from mpop_store.arrays.groups import (
     read_group,
     read_manifest,
@@ -190,6 +191,49 @@ def test_positions_have_three_coordinates(template: Population, judge: Judge) ->
     group = write_group(template.objects, arrays | flat, attributes)
     (found,) = judge({PART: part | {"particles": {ITEM_ID: group}}})
     assert "particles need positions and angles" in found.message
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"x\n_wrpAngleRot1 #9": [0.0] * 4}, "a column cannot be called 'x\\n_wrpAngleRot1 #9'"),
+        ({"a b": [0.0] * 4}, "a column cannot be called 'a b'"),
+        ({"": [0.0] * 4}, "a column cannot be called ''"),
+        ({"rlnClassNumber": [0.0] * 3}, "its column rlnClassNumber does not have 4 values"),
+        ({"rlnClassNumber": 7}, "its column rlnClassNumber does not have 4 values"),
+        ({"rlnImageName": ["a", "b", 'c\nd"', "e"]}, "its column rlnImageName holds 'c\\nd\"' in row 3"),
+        (
+            {"rlnImageName": ["a", "b", "c", "\x1b]0;x\a"]},
+            "its column rlnImageName holds '\\x1b]0;x\\x07' in row 4",
+        ),
+        ({"rlnImageName": ["a", None, "c", "d"]}, "its column rlnImageName holds 'None' in row 2"),
+        ({"rlnImageName": ["a", ["b"], "c", "d"]}, "its column rlnImageName holds \"['b']\" in row 2"),
+        ({"rlnImageName": ["a" * 5000] * 4}, "its column rlnImageName holds 'aaa"),
+        ({f"c{n}": [0.0] * 4 for n in range(300)}, "it has more than 200 further columns"),
+        ([1, 2], "its further columns are not by name"),
+        (None, "its further columns are not by name"),
+    ],
+)
+def test_columns_that_could_not_be_exported_are_refused(
+    template: Population, judge: Judge, columns: Any, message: str
+) -> None:
+    part = template.repository.read(PART, "HEAD")
+    arrays, attributes = read_group(template.objects, part["particles"][ITEM_ID])
+    group = write_group(template.objects, arrays, {**attributes, "extra": columns})
+    (found,) = judge({PART: part | {"particles": {ITEM_ID: group}}})
+    assert found.message.startswith(f"group {group}: {message}")
+    assert found.message.isprintable()
+    with pytest.raises(StateError, match="a group holds no table of particles that this mpop can use") as refused:
+        particles_from_arrays(arrays, {**attributes, "extra": columns})  # where arrays came later
+    assert str(refused.value).isprintable()
+
+
+def test_a_table_of_particles_without_columns_is_refused(template: Population, judge: Judge) -> None:
+    part = template.repository.read(PART, "HEAD")
+    arrays, _ = read_group(template.objects, part["particles"][ITEM_ID])
+    group = write_group(template.objects, arrays, {})
+    (found,) = judge({PART: part | {"particles": {ITEM_ID: group}}})
+    assert "holds something that is no array" in found.message
 
 
 JSON = st.recursive(

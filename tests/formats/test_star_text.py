@@ -1,0 +1,123 @@
+"""Text in STAR files: whatever can be printed comes back, for our reader and for an independent one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import gemmi
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mpop.errors import InputError, StateError
+from mpop.formats.particle_tables import read_particles, write_m_particles
+from mpop.formats.star import read_star, write_star
+
+PRINTABLE = st.text(st.characters(codec="utf-8"), max_size=12).filter(str.isprintable)
+HARD = st.sampled_from(
+    [
+        *("", " ", "a b", " a", "a ", "#", "a#b", "#1", "'", "O'Brien", "_x", "data_", "data_x", "loop_", "stop_"),
+        *("$a", "[1,2]", ";", "?", ".", "007", "1e5", "nan", "<NA>", "True", "save_x", "global_"),
+    ]
+)
+UNQUOTED = (PRINTABLE | HARD).filter(lambda text: '"' not in text and "'" not in text)
+
+
+def by_gemmi(path: Path, column: str) -> list[str]:
+    return [
+        gemmi.cif.as_string(value) for value in gemmi.cif.read(str(path)).sole_block().find_values(f"_{column}")
+    ]
+
+
+@given(values=st.lists(PRINTABLE | HARD, min_size=1, max_size=6))
+def test_an_independent_reader_gets_the_text_that_was_written(
+    tmp_path_factory: pytest.TempPathFactory, values: list[str]
+) -> None:
+    path = tmp_path_factory.mktemp("star") / "table.star"
+    table = pd.DataFrame({"rlnTomoName": values, "rlnClassNumber": range(len(values))})
+    try:
+        write_star(path, {"particles": table})
+    except StateError:  # STAR has no form for it in one line
+        assert any({"'", '"'} <= set(value) for value in values)
+        assert not path.exists()
+        return
+    assert by_gemmi(path, "rlnTomoName") == values
+    assert by_gemmi(path, "rlnClassNumber") == [str(number) for number in range(len(values))]
+
+
+@given(values=st.lists(UNQUOTED, min_size=1, max_size=6))
+def test_text_without_quotation_marks_survives_import_and_export(
+    tmp_path_factory: pytest.TempPathFactory, values: list[str]
+) -> None:
+    """A table that was exported, imported and exported again has the same bytes."""
+    folder = tmp_path_factory.mktemp("star")
+    values = [value if value not in ("nan", "NaN", "<NA>") else "x" for value in values]  # read as no value
+    n = len(values)
+    positions = [[[1.0, 2.0, 3.0]]] * n
+
+    def write(path: Path, names: list[str]) -> None:
+        arrays = np.array(positions), np.array(positions)
+        write_m_particles(
+            path, ["TS_1.tomostar"] * n, *arrays, np.ones(n, np.uint8), ["h"] * n, {"rlnTomoParticleName": names}
+        )
+
+    write(folder / "first.star", values)
+    kept = read_particles(folder / "first.star").extra["rlnTomoParticleName"]
+    assert kept == values
+    assert by_gemmi(folder / "first.star", "rlnTomoParticleName") == values
+    write(folder / "again.star", [str(value) for value in kept])
+    assert (folder / "again.star").read_bytes() == (folder / "first.star").read_bytes()
+
+
+@pytest.mark.parametrize("name", ["a\n_wrpAngleRot1", "a b", "", "a#", "a\tb", "é", "a/b", "1a", "a" * 65])
+def test_a_column_that_would_be_read_as_something_else_is_not_written(tmp_path: Path, name: str) -> None:
+    for block in (pd.DataFrame({name: [1.0]}), {name: 1.0}):
+        with pytest.raises(StateError, match="cannot be the name of a column"):
+            write_star(tmp_path / "x.star", {"particles": block})
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "value", ["a\nb", "a\rb", "a\tb", "a\u2028b", "\x1b[2J", "a\u202eb", "\0", "' \"", "a' b\" c"]
+)
+def test_a_value_that_cannot_stand_in_a_line_is_not_written(tmp_path: Path, value: str) -> None:
+    for block in (pd.DataFrame({"rlnTomoName": ["a", value]}), {"rlnTomoName": value}):
+        with pytest.raises(StateError, match="cannot stand in one line") as refused:
+            write_star(tmp_path / "x.star", {"particles": block})
+        assert str(refused.value).isprintable()
+    assert not list(tmp_path.iterdir())
+
+
+COLUMNS = ["CoordinateX1", "CoordinateY1", "CoordinateZ1", "AngleRot1", "AngleTilt1", "AnglePsi1", "SourceName"]
+TABLE = (
+    "data_particles\n\nloop_\n" + "".join(f"_wrp{name}\n" for name in COLUMNS) + "_{column}\n"
+    "1 2 3 0 0 0 TS_1.tomostar {value}\n1 2 3 0 0 0 TS_1.tomostar x\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("O'Brien", "holds a quotation mark in row 1"),
+        ("nan", "holds 'nan' in row 1"),
+        ("a\u202eb", r"holds 'a\\u202eb' in row 1"),
+        ("a\x1bb", r"holds 'a\\x1bb' in row 1"),
+        ("x" * 5000, "holds 'xxx"),
+    ],
+)
+def test_a_value_that_could_not_be_exported_is_not_imported(tmp_path: Path, value: str, message: str) -> None:
+    path = tmp_path / "p.star"
+    path.write_text(TABLE.format(column="rlnTomoParticleName", value=value))
+    with pytest.raises(InputError, match=message) as refused:
+        read_particles(path)
+    assert str(refused.value).isprintable()
+
+
+def test_numbers_beyond_json_are_not_imported(tmp_path: Path) -> None:
+    path = tmp_path / "p.star"
+    path.write_text(TABLE.format(column="rlnTomoParticleId", value=2**60).replace(" x\n", " 1\n"))
+    with pytest.raises(InputError, match=f"rlnTomoParticleId holds '{2**60}' in row 1"):
+        read_particles(path)
+    assert read_star(path)
