@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import fault_actions
 import pytest
+from fault_scenarios import SCENARIOS
 from fault_trials import Trial
 from fault_world import World, points
 from faults import Faults, is_refusal
@@ -22,6 +25,47 @@ def test_the_fault_is_named_and_the_next_command_works(trial: Trial, fault: str)
             else:
                 assert trial.is_done(world), where
             trial.settle(world, where)
+
+
+SIDES = [
+    ("push", "population"),
+    ("push", "shared"),
+    ("push to a server", "population"),
+    ("push to a server", "shared"),
+    ("pull", "other"),
+    ("fetch from a server", "other"),
+    ("clone", "new"),
+]
+"""An exchange, and a side of it that is written to."""
+
+
+@pytest.mark.parametrize("fault", ["full", "read-only"])
+@pytest.mark.parametrize(("name", "disk"), SIDES)
+def test_a_bad_disk_on_one_side(
+    name: str, disk: str, fault: str, example: World, faults: Faults, tmp_path: Path
+) -> None:
+    trial = Trial(SCENARIOS[name], example, faults, tmp_path)
+    changes = trial.changes(disk)
+    for number in (1, changes // 2, changes):
+        with trial.world() as world:
+            ended = trial.run(world, fault, number, disk=disk)
+            where = f"change {number} of {changes} of {disk}: {ended.stderr}"
+            if ended.code:
+                assert is_refusal(ended) and SAYS[fault] in ended.stderr.lower(), where
+            else:
+                assert trial.is_done(world), where
+            trial.settle(world, where)
+
+
+@pytest.mark.parametrize("name", ["pull", "fetch from a server", "clone"])
+def test_what_is_on_a_read_only_disk_can_be_taken_from_there(
+    name: str, example: World, faults: Faults, tmp_path: Path
+) -> None:
+    trial = Trial(SCENARIOS[name], example, faults, tmp_path)
+    with trial.world() as world:
+        ended = trial.run(world, "read-only", 1, disk="shared")
+        assert ended.code == 0, ended.stderr
+        assert trial.is_done(world)
 
 
 @pytest.fixture(scope="module")

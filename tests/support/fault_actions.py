@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, cast
+from unittest.mock import patch
+
 import example_population
 
 from mpop.exchange.fetching import fetch_from, upstream
 from mpop.exchange.pushing import PushOptions, push_to
+from mpop.exchange.serving import serve_stdio
 from mpop.merging import merge
 from mpop.population import Population
+from mpop.requests.chains import Requests
+from mpop.requests.merging import merge_request
+from mpop.requests.offers import offer_branch
 from mpop_store import hash_bytes
 from mpop_store.objects.collection import collect as collect_garbage
 from mpop_store.objects.packing import pack
-from mpop_store.transfer.remotes import Remotes
+from mpop_store.transfer import remotes
+from mpop_store.transfer.connected import ConnectedRemote
+from mpop_store.transfer.remotes import Remotes, RemoteSettings
+from mpop_store.transfer.wire import Channel
 
 
 def refine(path: str) -> None:
@@ -99,6 +114,56 @@ def push(path: str) -> None:
     """Push the current branch to origin."""
     repository = Population.open(path).repository
     push_to(repository, Remotes(repository).get("origin"), PushOptions())
+
+
+@contextmanager
+def _served(far: str) -> Iterator[RemoteSettings]:
+    """A population behind `mpop serve-stdio` in a process of its own; a pair of sockets takes the place of ssh."""
+
+    def connect(*_: object) -> ConnectedRemote:
+        near, there = socket.socketpair()
+        if os.fork() == 0:
+            near.close()
+            os.dup2(there.fileno(), 0)
+            os.dup2(there.fileno(), 1)
+            there.close()
+            try:
+                serve_stdio(Path(far))
+            finally:
+                os._exit(0)
+        there.close()
+        reader, writer = near.makefile("rb"), near.makefile("wb")
+        near.close()
+        return ConnectedRemote(Channel(cast(BinaryIO, reader), cast(BinaryIO, writer), "the server"), "the server")
+
+    with patch.object(remotes, "open_remote", connect):
+        yield RemoteSettings("origin", "ssh://server/", data="all")
+
+
+def push_to_server(path: str, far: str) -> None:
+    """Push the current branch to a population behind a connection."""
+    with _served(far) as settings:
+        push_to(Population.open(path).repository, settings, PushOptions())
+
+
+def fetch_from_server(path: str, far: str) -> None:
+    """Fetch from a population behind a connection."""
+    with _served(far) as settings:
+        fetch_from(Population.open(path).repository, settings)
+
+
+def offer(path: str) -> None:
+    """Open a request to take the branch that we are on into main."""
+    population = Population.open(path)
+    made = offer_branch(population, "main")
+    Requests(population.repository).open("A better series", "main", made.species, made.commit)
+
+
+def take_request(path: str) -> None:
+    """Merge the one request that there is."""
+    population = Population.open(path)
+    (request,) = Requests(population.repository).all()
+    merge_request(population, request.id)
 
 
 def litter(path: str) -> None:

@@ -16,12 +16,14 @@ from mpop_store.transfer.remotes import Remotes
 class Scenario:
     """An action, as `Faults.run` takes it; {root} stands for the population's folder, {folder} for the world's.
 
-    makes: name of a population that the action makes, which may be anything until it is finished.
+    makes: name of a population that the action makes, which may be anything until it is finished. first: the
+    reference that moves before the others do; the same action moves the others, too.
     """
 
     prepare: Callable[[World], None]
     action: tuple[str, ...]
     makes: str | None = None
+    first: str | None = None
 
     def words(self, world: World) -> list[str]:
         """The action in a world."""
@@ -68,6 +70,16 @@ def _to_merge(world: World) -> None:
     fault_actions.add_species(str(world.folder / "other"))
 
 
+def _requested(world: World) -> None:
+    """A request that offers `side`, with a better series, for main, which has got another species."""
+    repository = world.population.repository
+    repository.switch("refs/heads/side", "switch", start=repository.resolve("HEAD"))
+    fault_actions.refine_series(str(world.root), "1" * 16, "3")
+    fault_actions.offer(str(world.root))
+    repository.switch("refs/heads/main", "switch")
+    fault_actions.add_species(str(world.root))
+
+
 def _garbage(world: World) -> None:
     """Loose objects and packed ones, of which some are needed by nothing."""
     fault_actions.litter(str(world.root))
@@ -84,5 +96,10 @@ SCENARIOS = {
     "clone": Scenario(share, ("clone", "{folder}/shared", "{folder}/new"), makes="new"),
     "push": Scenario(_to_push, ("-C", "{root}", "push")),
     "pull": Scenario(_to_pull, ("-C", "{folder}/other", "pull")),
+    "push to a server": Scenario(_to_push, ("fault_actions:push_to_server", "{root}", "{folder}/shared")),
+    "fetch from a server": Scenario(
+        _to_pull, ("fault_actions:fetch_from_server", "{folder}/other", "{folder}/shared")
+    ),
+    "request merge": Scenario(_requested, ("fault_actions:take_request", "{root}"), first="refs/heads/main"),
     "pull with a merge": Scenario(_to_merge, ("-C", "{folder}/other", "pull")),
 }

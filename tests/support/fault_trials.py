@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from fault_scenarios import Scenario
-from fault_world import World
+from fault_world import State, World
 from faults import Faults, Outcome, is_refusal, sample
 
 
@@ -28,6 +28,8 @@ class Trial:
         self.operations = outcome.operations
         self._end = after.state()
         self._states = [one.without(scenario.makes).state() for one in (self._before, after)]
+        if scenario.first is not None:
+            self._states.insert(1, _moved(*self._states, scenario.first))
 
     def points(self, most: int) -> list[int]:
         """Numbers of operations to fail at: the first and last of each phase, and others."""
@@ -47,13 +49,20 @@ class Trial:
         finally:
             shutil.rmtree(world.folder)
 
-    def run(self, world: World, fault: str = "none", at: int = 0, shadow: Path | None = None) -> Outcome:
-        """Do it."""
-        return self._faults.run(self._scenario.words(world), world.folder, fault, at, shadow)
+    def run(
+        self, world: World, fault: str = "none", at: int = 0, shadow: Path | None = None, disk: str = ""
+    ) -> Outcome:
+        """Do it. disk: the folder of the world that the fault is in; all of them if not given."""
+        return self._faults.run(self._scenario.words(world), world.folder / disk, fault, at, shadow)
+
+    def changes(self, disk: str) -> int:
+        """How often a run without a fault changes one folder of the world."""
+        with self.world() as world:
+            return len(self.run(world, disk=disk).operations)
 
     def is_done(self, world: World) -> bool:
         """Whether the action has had its whole effect."""
-        return world.without(self._scenario.makes).state() == self._states[1]
+        return world.without(self._scenario.makes).state() == self._states[-1]
 
     def settle(self, world: World, where: str, torn: bool = False) -> None:
         """All that was committed is there, and the action can be repeated, to the same end."""
@@ -67,9 +76,15 @@ class Trial:
             shutil.rmtree(world.folder / self._scenario.makes)  # it holds nothing that the other does not
             again = self.run(world)
         assert again.code == 0 or is_refusal(again), f"{where}, then {again.stderr}"
-        if again.code or state == self._states[0]:
+        if again.code or state != self._states[-1]:
             assert world.state() == self._end, f"{where}, then {again.stderr}"
         world.check(torn)
+
+
+def _moved(before: dict[str, State], after: dict[str, State], ref: str) -> dict[str, State]:
+    """The state before, but for one reference of the population."""
+    files, changes = before["population"]
+    return {**before, "population": ({**files, ref: after["population"][0][ref]}, changes)}
 
 
 def _place(path: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -74,14 +75,19 @@ def _state(path: Path) -> State:
     repository = Population.open(path).repository
     refs = repository.refs.all("refs/heads/") | repository.refs.all("refs/mpop/")
     files = {
-        ref: [_content(line) for line in git(path, "ls-tree", "-r", oid).splitlines()] for ref, oid in refs.items()
+        ref: [_content(path, line) for line in git(path, "ls-tree", "-r", oid).splitlines()]
+        for ref, oid in refs.items()
     }
     return files, str(repository.refs.branch), repository.status()
 
 
-def _content(line: str) -> str:
-    """A file and its Git object; of a job only that it is there, since it records how long it took."""
+def _content(path: Path, line: str) -> str:
+    """A file and its Git object; of a job only that it is there, since it records how long it took, and of a
+    request what happened to it, but not to which commit, since that may hold a job."""
     _, oid, name = line.split(maxsplit=3)[1:]
+    if name == "request.json":
+        record = json.loads(git(path, "cat-file", "blob", oid))
+        return f"{record['state']} {name}: {[event['kind'] for event in record['events']]}"
     return name if name.startswith("jobs/") else f"{oid} {name}"
 
 

@@ -260,7 +260,7 @@ def serve(library: Any, folder: Path) -> None:
         "mpop.population",
         "mpop.merging",
         "mpop.jobs.history",
-        "example_population",
+        "fault_actions",
         "pygit2.enums",
     ):
         importlib.import_module(module)
