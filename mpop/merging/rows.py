@@ -168,7 +168,7 @@ def _gather(
     def pick(field: str) -> np.ndarray:
         example = getattr(tables["ours"].particles, field)
         values = [getattr(table.particles, field)[table.row_of[identity]] for table, identity in poses]
-        return np.array(values, dtype=example.dtype).reshape(len(rows), *example.shape[1:])
+        return np.array(values, dtype=example.dtype).reshape(len(poses), *example.shape[1:])
 
     extra: dict[str, list[Value]] = {}
     for name in columns:

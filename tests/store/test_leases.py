@@ -63,7 +63,7 @@ def test_a_dead_process_of_this_machine_is_known_at_once(held: Leases) -> None:
 def test_a_number_that_another_process_has_now_is_not_the_writer(held: Leases) -> None:
     with held.hold("refine") as lease:
         (path,) = held.folder.iterdir()
-        rewrite(path, process_started=json.loads(path.read_bytes())["process_started"] - 1000.0)
+        rewrite(path, process=str(int(json.loads(path.read_bytes())["process"]) - 1000))
         assert held.live(time.time()) == []
     assert lease.pid == os.getpid()
 

@@ -187,6 +187,8 @@ def _parse(line: bytes) -> Operation | _End | None:
         values = parse_json(line)
         if "ended" in values:
             return _End(int(values["ended"]), values["happened"] is True)
+        if datetime.datetime.fromisoformat(values["time"]).tzinfo is None:
+            return None
         state = values.get("working_state")
         return Operation(
             int(values["number"]),

@@ -23,7 +23,9 @@ from pathlib import Path
 
 from mpop_store.errors import DamagedObjectError, StoreError
 from mpop_store.git.history import History
+from mpop_store.git.operations import Operation
 from mpop_store.locking import Lock
+from mpop_store.machines import silent_s
 from mpop_store.objects.leases import Lease
 from mpop_store.objects.pack_stream import PackStream
 from mpop_store.objects.packs import read_table
@@ -96,9 +98,9 @@ def collect(
     objects = history.objects
     with Lock(history.private / "maintenance").held(), objects.leases.hold("gc") as own:
         needed = Reachable(history)
-        _mark(history, needed, own.started - operations_days * DAY_S)
+        _mark(history, needed, own.started, operations_days)
         others = _others(objects, own)
-        garbage = _find(objects, needed.names, _oldest(others, own.started) - margin_s)
+        garbage = _find(objects, needed.names, _oldest(others, own.started) - margin_s, own.started)
         live = sum(name in needed.names for name in objects.names())
         if dry_run:
             old = _expired(objects, others, own.started, trash_days, empty_trash)
@@ -108,9 +110,11 @@ def collect(
         with _readable_errors(objects):
             _copy_live(objects, garbage)
         with history.locked():
-            _mark(history, needed, own.started - operations_days * DAY_S)
+            _mark(history, needed, own.started, operations_days)
             others = _others(objects, own)
             moved = _move(objects, garbage, needed.names, _oldest(others, own.started) - margin_s, own.started)
+            with _readable_errors(objects):
+                objects.trash.redate(own.started)
         deleted = 0
         for generation in _expired(objects, others, own.started, trash_days, empty_trash):
             deleted += generation.size()
@@ -135,44 +139,60 @@ def _oldest(leases: Iterable[Lease], now: float) -> float:
     return min([now, *(lease.started for lease in leases)])
 
 
-def _mark(history: History, needed: Reachable, since: float) -> None:
-    """Note what references, working state and recent operations need. since: seconds since 1970."""
+def _mark(history: History, needed: Reachable, now: float, operations_days: float) -> None:
+    """Note what references, working state and recent operations need. now: seconds since 1970."""
     tips = [history.resolve(name) for name in history.refs.all()]
     head = history.head
     needed.add_tips([*tips, *([] if head is None else [head])])
     needed.add_records(history.entries().values())
-    for commit in _undoable(history, since):
+    for commit in _undoable(history.operations.all(), now, now - operations_days * DAY_S):
         with contextlib.suppress(DamagedObjectError):  # Git itself may have dropped it
             needed.add_history([commit])
 
 
-def _undoable(history: History, since: float) -> set[str]:
+def _undoable(operations: list[Operation], now: float, since: float) -> set[str]:
     """Commits that references were at or went to."""
-    recent = [
-        operation
-        for operation in history.operations.all()
-        if datetime.datetime.fromisoformat(operation.time).timestamp() >= since
-    ]
+    times = _times(operations, now)
+    recent = [operation for operation, time in zip(operations, times, strict=True) if time >= since]
     values = {value for operation in recent for move in operation.moves.values() for value in move}
     return {value for value in values if value is not None and not value.startswith("ref:")}
 
 
-def _find(objects: ObjectStore, needed: set[str], cutoff: float) -> _Garbage:
-    """What nothing leads to. cutoff: what was used later is left alone, in seconds since 1970."""
+def _times(operations: list[Operation], now: float) -> list[float]:
+    """When operations took place, in seconds since 1970, with what their order says of a clock that was wrong.
+
+    None took place before those that the log has before it. One from the future is taken to be as new as it can
+    be: as the next one that is not, or as now.
+    """
+    latest, times = 0.0, []
+    for operation in operations:
+        time = datetime.datetime.fromisoformat(operation.time).timestamp()
+        latest = max(latest, time) if time <= now else latest
+        times.append(latest if time <= now else None)
+    next_known, found = now, []
+    for time in reversed(times):
+        next_known = next_known if time is None else time
+        found.append(next_known)
+    return found[::-1]
+
+
+def _find(objects: ObjectStore, needed: set[str], cutoff: float, now: float) -> _Garbage:
+    """What nothing leads to. cutoff: what was used later is left alone; both in seconds since 1970."""
     garbage = _Garbage()
     for name in objects.loose.names():
         if name not in needed:
             with contextlib.suppress(FileNotFoundError):  # has just been packed
-                found = objects.path(name).stat()
-                if found.st_mtime < cutoff:
-                    garbage.loose[name] = found.st_size
+                path = objects.path(name)
+                if now - silent_s(path, now) < cutoff:
+                    garbage.loose[name] = path.stat().st_size
                 else:
                     garbage.left += 1
     for pack in objects.packed.packs():
         with contextlib.suppress(FileNotFoundError, DamagedObjectError):  # the latter is for `mpop verify`
             inside = {name: length for name, _, length in read_table(pack).rows() if name not in needed}
             found = pack.stat()
-            if inside and found.st_mtime < cutoff and sum(inside.values()) > REWRITE_ABOVE * found.st_size:
+            is_old = now - silent_s(pack, now) < cutoff
+            if inside and is_old and sum(inside.values()) > REWRITE_ABOVE * found.st_size:
                 garbage.packs[pack] = inside
             else:
                 garbage.left += len(inside)

@@ -1,9 +1,10 @@
 """Leases: who is writing, since when. Garbage collection touches nothing that is newer than the oldest of them.
 
-A lease is a file in one folder: canonical JSON with the fields id, purpose, host, machine, pid, process_started,
-started (seconds since 1970 by the clock of the file system) and version, the BLAKE3 of the others. Its writer
-touches it once a minute. Whether its process lives is known on the same machine; elsewhere it counts as dead once
-it has not touched the file for long.
+A lease is a file in one folder: canonical JSON with the fields id, purpose, host, machine, pid, process (what
+tells it from others of the same pid), started (seconds since 1970 by the clock of the file system) and version, the
+BLAKE3 of the others. Its writer touches it once a minute, and writes it again if it was taken for dead. Whether
+its process lives is known on the same machine; elsewhere it counts as dead once it has not touched the file for
+long.
 """
 
 from __future__ import annotations
@@ -17,18 +18,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from mpop_store.errors import DamagedObjectError, InputError, StoreError
 from mpop_store.hashing import canonical_json, parse_json, version_of
-from mpop_store.machines import SILENCE_S, this_machine
+from mpop_store.machines import SILENCE_S, process_token, silent_s, this_machine
 from mpop_store.objects.loose import open_regular
 
 HEARTBEAT_S = 60.0
 LARGEST = 2**16
 """Bytes of a lease's file that are read."""
-SAME_START_S = 60.0
-"""By how much the start of one process may seem to move, when the clock is set."""
 
 
 @dataclass(frozen=True)
@@ -58,42 +56,57 @@ class Leases:
         """Hold a lease inside. purpose: a word for people, such as `refine`. Raises StoreError."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            path, lease = self._write(purpose)
+            lease = self._begin(purpose)
+            self._write(lease)
         except OSError as error:
             raise StoreError(f"cannot write to {self.folder}: {error.strerror or error}") from error
         done = threading.Event()
-        threading.Thread(target=_beat, args=(path, done), daemon=True, name="lease").start()
+        beat = threading.Thread(target=self._beat, args=(lease, done), daemon=True, name="lease")
+        beat.start()
         try:
             yield lease
         finally:
             done.set()
+            beat.join()  # or else it may write the file again
             with contextlib.suppress(OSError):
-                path.unlink()
+                self._path(lease).unlink()
 
-    def _write(self, purpose: str) -> tuple[Path, Lease]:
-        """Begin with an empty file, for its time is that of the file system's clock."""
+    def _path(self, lease: Lease) -> Path:
+        return self.folder / f"{lease.id}.json"
+
+    def _begin(self, purpose: str) -> Lease:
+        """A lease that starts at the time of an empty file, which is that of the file system's clock."""
         identity = uuid.uuid4().hex
-        path = self.folder / f"{identity}.json"
-        temporary = path.with_suffix(".tmp")
+        temporary = self.folder / f"{identity}.tmp"
         try:
             temporary.touch()
-            started = temporary.stat().st_mtime
-            lease = Lease(identity, purpose, socket.gethostname(), os.getpid(), started)
-            record: dict[str, Any] = vars(lease) | {
-                "machine": this_machine(),
-                "process_started": _start_of(lease.pid),
-            }
+            return Lease(identity, purpose, socket.gethostname(), os.getpid(), temporary.stat().st_mtime)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def _write(self, lease: Lease) -> None:
+        path = self._path(lease)
+        temporary = path.with_suffix(".tmp")
+        record = vars(lease) | {"machine": this_machine(), "process": process_token(lease.pid)}
+        try:
             temporary.write_bytes(canonical_json(record | {"version": version_of(record)}))
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
-        return path, lease
+
+    def _beat(self, lease: Lease, done: threading.Event) -> None:
+        while not done.wait(HEARTBEAT_S):
+            with contextlib.suppress(OSError):
+                try:
+                    os.utime(self._path(lease))
+                except FileNotFoundError:  # somebody took it for dead, as when the clock was set
+                    self._write(lease)
 
     def clean(self, now: float) -> None:
         """Remove what was left half written."""
         for path in self.folder.glob("*.tmp"):
             with contextlib.suppress(OSError):
-                if now - path.stat().st_mtime > SILENCE_S:
+                if silent_s(path, now) > SILENCE_S:
                     path.unlink()
 
     def live(self, now: float) -> list[Lease]:
@@ -103,9 +116,9 @@ class Leases:
         """
         found: list[Lease] = []
         for path in sorted(self.folder.glob("*.json")):
-            touched = 0.0
+            silence = 0.0
             try:
-                touched = path.lstat().st_mtime
+                silence = silent_s(path, now)
                 with open_regular(path) as file:
                     content = file.read(LARGEST)
             except FileNotFoundError:
@@ -114,7 +127,7 @@ class Leases:
                 content = b""
             lease, dead = _read(path.stem, content)
             if dead is None:
-                dead = now - touched > SILENCE_S
+                dead = silence > SILENCE_S
             if not dead:
                 found.append(lease)
             else:
@@ -131,26 +144,9 @@ def _read(identity: str, content: bytes) -> tuple[Lease, bool | None]:
             raise ValueError("changed")
         pid, started = int(record["pid"]), float(record["started"])
         lease = Lease(identity, str(record["purpose"]), str(record["host"]), pid, started)
-        process_started = float(record["process_started"])
+        process = str(record["process"])
     except (ValueError, TypeError, KeyError, InputError):
         return Lease(identity, "unknown", "unknown", 0, 0.0), None
     if record["machine"] != this_machine():
         return lease, None
-    now_there = _start_of(pid)
-    return lease, now_there is None or abs(now_there - process_started) > SAME_START_S
-
-
-def _beat(path: Path, done: threading.Event) -> None:
-    while not done.wait(HEARTBEAT_S):
-        with contextlib.suppress(OSError):
-            os.utime(path)
-
-
-def _start_of(pid: int) -> float | None:
-    """When a process of this machine began, None if there is none: numbers of processes are used again."""
-    import psutil  # not what every command needs
-
-    try:
-        return psutil.Process(pid).create_time()
-    except psutil.NoSuchProcess:
-        return None
+    return lease, process_token(pid) != process

@@ -14,6 +14,7 @@ from typing import BinaryIO
 
 from mpop_store.durable import TEMPORARY, fsync_all
 from mpop_store.errors import DamagedObjectError, StoreError
+from mpop_store.machines import silent_s
 from mpop_store.objects.encoding import MAX_CONTENT, check_file
 
 ABANDONED_AFTER_S = 24 * 3600.0
@@ -126,5 +127,5 @@ def remove_leftovers(folder: Path, pattern: str, older_than_s: float) -> None:
     """Remove temporary files whose last write is long ago."""
     for leftover in folder.glob(pattern):
         with contextlib.suppress(OSError):
-            if time.time() - leftover.stat().st_mtime >= older_than_s:
+            if silent_s(leftover, time.time()) >= older_than_s:
                 leftover.unlink()

@@ -11,6 +11,7 @@ import re
 import shutil
 from pathlib import Path
 
+from mpop_store.machines import SILENCE_S
 from mpop_store.objects.loose import LooseObjects
 from mpop_store.objects.packed import PackedObjects
 
@@ -81,6 +82,15 @@ class Trash:
     def at(self, time: float) -> Generation:
         """The generation of a garbage collection that takes place at a time, in seconds since 1970."""
         return Generation(self.folder / f"{int(time):012d}")
+
+    def redate(self, now: float) -> None:
+        """Give what a clock that was wrong has put into the future a time that comes. Raises OSError."""
+        for generation in self.generations():
+            if generation.time > now + SILENCE_S:
+                target = self.at(now).folder
+                while target.exists():
+                    target = target.with_name(f"{int(target.name) + 1:012d}")
+                generation.folder.rename(target)
 
     def read(self, name: str) -> bytes | None:
         """The file of an object, None if it is not here."""
