@@ -1,8 +1,8 @@
 """Which store this is: a random id that no copy inherits.
 
 The id is kept in a file, `identity`, with the inode of the folder in which that lies. A folder cannot be
-hard-linked, so a copy of any kind (`cp -a`, `cp -al`, a restored backup) has another inode, and the id in it is not
-its own: it gets a new one when somebody next writes there. A folder that is moved, or seen through links, bind
+hard-linked, so a copy of any kind (`cp -a`, `cp -al`, a restored backup) has another inode, and the id in it is
+not its own: it gets a new one when somebody next writes there. A folder that is moved, or seen through links, bind
 mounts or NFS, keeps its inode and with it its id. A snapshot of the file system, or a copy that has the same inode
 by chance, has the same id and is taken for the same store, which is the safe side.
 
