@@ -2,9 +2,9 @@
 
 A lease is a file in one folder: canonical JSON with the fields id, purpose, host, machine, pid, process (what
 tells it from others of the same pid), started (seconds since 1970 by the clock of the file system) and version,
-the BLAKE3 of the others. Its writer touches it once a minute, and writes it again if it was taken for dead. Whether
-its process lives is known on the same machine; elsewhere it counts as dead once it has not touched the file for
-long.
+the BLAKE3 of the others. Its writer touches it once a minute, and writes it again if it was taken for dead.
+Whether its process lives is known on the same machine; elsewhere it counts as dead once it has not touched the
+file for long.
 """
 
 from __future__ import annotations
