@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import lru_cache, partial
 
 from mpop_hooks import Finding, Proposal, check, check_records, refusals, tell
 from mpop_hooks.objects_complete import references_of
 from mpop_hooks.proposal import POLICIES_FOLDER, Snapshot, settings_of
-from mpop_store import InputError, StateError
+from mpop_store import DamagedObjectError, InputError, StateError
 from mpop_store.git.history import History
 from mpop_store.git.repository import FORMAT_VERSION, ROOT_RECORD
 from mpop_store.git.signing import is_required, refuse_unsigned
@@ -49,7 +49,7 @@ class _Steps:
     def __init__(self, history: History) -> None:
         self._history = history
         self._settings = settings_of(history)
-        self._load = lru_cache(CACHED_RECORDS)(history.load)
+        self._load = lru_cache(CACHED_RECORDS)(partial(history.load, unique_keys=True))
 
     def from_first_parent(self, commit: NewCommit) -> Proposal:
         """The step from the first parent of a commit to it."""
@@ -102,7 +102,7 @@ def _as_refusal(commit: NewCommit) -> Iterator[None]:
     """A record that policies stumble over is refused too."""
     try:
         yield
-    except (AttributeError, InputError, LookupError, RecursionError, TypeError, ValueError) as error:
+    except (AttributeError, DamagedObjectError, InputError, LookupError, TypeError, ValueError) as error:
         raise StateError(
             f"refused (rule records-read): commit {commit.id[:10]} holds a record that this mpop cannot read "
             f"({str(error)[:200]}); make it with mpop"

@@ -17,6 +17,12 @@ PLAIN = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":
 PIECE = 2**20
 """Bytes of a file read at a time. It is not mapped into memory: a mapped file that shrinks kills its reader."""
 
+MAX_NESTING = 64
+"""Levels of lists and objects in a JSON text; records have a handful."""
+MAX_CONTAINERS = 2**22
+"""Lists and objects in a JSON text. Two bytes of it become 64 in memory."""
+NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+
 UNVERSIONED = frozenset({"version", "derived"})
 """Keys that do not take part in a record's version: the version itself, and what can be computed again."""
 
@@ -48,12 +54,48 @@ def canonical_json(value: Any) -> bytes:
         raise InputError(f"a value cannot be stored as JSON: {error}") from error
 
 
-def parse_json(text: bytes | str) -> Any:
-    """The value of a JSON text that anybody may have written. Raises ValueError, also where it nests too deep."""
+def parse_json(text: bytes | str, unique_keys: bool = False) -> Any:
+    """The value of a JSON text that anybody may have written.
+
+    unique_keys: whether a key that an object has twice, of which other readers may take another one, is an error.
+    That takes twice as long. Raises ValueError, also for what nests too deep, takes far more memory than its text
+    does, or holds NaN or infinity by name.
+    """
+    data = text.encode() if isinstance(text, str) else text
+    brackets = data.translate(None, NO_BRACKETS)
+    if len(brackets) > 2 * MAX_CONTAINERS:
+        raise ValueError("JSON of too many parts")
     try:
-        return json.loads(text)
+        value = json.loads(data, parse_constant=_refuse, object_pairs_hook=_unique if unique_keys else None)
     except RecursionError as error:
         raise ValueError("JSON that nests too deep") from error
+    for _ in range(MAX_NESTING):
+        if not brackets:
+            return value
+        brackets = brackets.replace(b"[]", b"").replace(b"{}", b"")
+    if brackets:  # it nests too deep, or strings hold brackets
+        _check_nesting(value)
+    return value
+
+
+def _refuse(constant: str) -> float:
+    raise ValueError(f"JSON that holds {constant}")
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) != len(pairs):
+        raise ValueError("JSON that has a key twice")
+    return values
+
+
+def _check_nesting(value: Any) -> None:
+    level = [value]
+    for _ in range(MAX_NESTING):
+        inner = [one.values() if isinstance(one, dict) else one for one in level if isinstance(one, dict | list)]
+        level = [one for values in inner for one in values]
+    if level:
+        raise ValueError("JSON that nests too deep")
 
 
 def _is_plain(value: Any) -> bool:

@@ -18,8 +18,10 @@ if TYPE_CHECKING:
 
 FORMAT = "mpop-group/1"
 INLINE_BELOW = 4096
+MAX_MANIFEST = 2**26
+"""Bytes of a manifest that are read: it names half a million chunks."""
 MAX_JSON = 2**28
-"""Bytes of a manifest, or of a metadata document with its attributes, that are read."""
+"""Bytes of a metadata document, with its attributes, that are read."""
 METADATA = "zarr.json"
 """Last part of the key of every metadata document."""
 
@@ -44,7 +46,7 @@ def write_manifest(objects: ObjectStore, entries: Entries) -> str:
 def read_manifest(objects: ObjectStore, name: str) -> Entries:
     """Zarr key -> {"object", "size"} or {"inline"}. Raises DamagedObjectError when it is no manifest."""
     try:
-        manifest = parse_json(objects.get(name, MAX_JSON))
+        manifest = parse_json(objects.get(name, MAX_MANIFEST))
     except (ValueError, TooLargeError):
         manifest = None
     if (

@@ -6,6 +6,7 @@ nothing here trusts a file that has not been read and hashed by ourselves first.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import heapq
 import zlib
@@ -16,21 +17,30 @@ import pygit2
 from pygit2.enums import FileMode, ObjectType
 
 from mpop_store.durable import fsync_all
-from mpop_store.errors import DamagedObjectError
+from mpop_store.errors import DamagedObjectError, InputError
 from mpop_store.git.signing import Signer
+from mpop_store.regular_files import open_regular
 
 UNREADABLE = (pygit2.GitError, KeyError, ValueError, OSError)
 """What pygit2 raises for an object that is damaged or not there."""
+
+
+SLACK = 2**16
+"""Bytes of an object's header, and of what packing adds to what cannot be packed."""
+MAX_OBJECT = 32 * 2**20
+"""Bytes of the largest record, folder or commit that is read; a few bytes of a file can unpack to any size."""
 
 
 def loose_object_is_intact(file: Path, oid: str) -> bool:
     """Whether a file holds the object of that id and nothing else; True if it is gone, into a pack."""
     stream = zlib.decompressobj()
     try:
-        content = stream.decompress(file.read_bytes())
+        with open_regular(file) as content:
+            packed = content.read(MAX_OBJECT + SLACK)
+        content = stream.decompress(packed, MAX_OBJECT + SLACK)
     except FileNotFoundError:
         return True
-    except (zlib.error, OSError):
+    except (zlib.error, OSError, DamagedObjectError):
         return False
     return stream.eof and not stream.unused_data and hashlib.sha1(content).hexdigest() == oid
 
@@ -49,11 +59,17 @@ class GitObjects:
         return Path(self._git.path) / "objects" / oid[:2] / oid[2:]
 
     def check(self, oid: str) -> None:
-        """Raise DamagedObjectError if an object lies here in a file of its own and is damaged."""
+        """Raise DamagedObjectError if an object lies here in a file of its own and is damaged, or is too large."""
         if oid in self._sound:
             return
         if not loose_object_is_intact(self.loose_path(oid), oid):
             raise DamagedObjectError(f"Git object {oid} is damaged or missing; run `mpop verify`")
+        with contextlib.suppress(*UNREADABLE):  # whoever reads it will say so
+            _, size = self._git.odb.read_header(oid)
+            if size > MAX_OBJECT:
+                raise DamagedObjectError(
+                    f"Git object {oid} has {size} bytes, and no record, folder or commit may have {MAX_OBJECT}"
+                )
         self._sound.add(oid)
 
     def _read(self, oid: str) -> pygit2.Object:
@@ -191,7 +207,9 @@ class GitObjects:
         return self._written(builder.write)
 
     def create_blob(self, content: bytes) -> str:
-        """Write a file's content."""
+        """Write a file's content. Raises InputError for what nobody could read."""
+        if len(content) > MAX_OBJECT:
+            raise InputError(f"a record of {len(content)} bytes is larger than the limit of {MAX_OBJECT}")
         return self._written(lambda: self._git.create_blob(content))
 
     def create_commit(

@@ -181,12 +181,12 @@ class History:
             raise NotFoundError(f"no record {path} in " + ("the working state" if at is None else at))
         return self.load(oid)
 
-    def load(self, oid: str) -> dict[str, Any]:
-        """The record in a Git object. Raises DamagedObjectError."""
+    def load(self, oid: str, unique_keys: bool = False) -> dict[str, Any]:
+        """The record in a Git object. unique_keys: see `parse_json`. Raises DamagedObjectError."""
         try:
-            record = parse_json(self._objects.blob(oid))
+            record = parse_json(self._objects.blob(oid), unique_keys)
         except ValueError as error:
-            raise DamagedObjectError(f"Git object {oid} is not a record") from error
+            raise DamagedObjectError(f"Git object {oid} is not a record: {str(error)[:100]}") from error
         if not isinstance(record, dict):
             raise DamagedObjectError(f"Git object {oid} is not a record")
         return record

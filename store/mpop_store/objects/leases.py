@@ -22,7 +22,7 @@ from pathlib import Path
 from mpop_store.errors import DamagedObjectError, InputError, StoreError
 from mpop_store.hashing import canonical_json, parse_json, version_of
 from mpop_store.machines import SILENCE_S, process_token, silent_s, this_machine
-from mpop_store.objects.loose import open_regular
+from mpop_store.regular_files import open_regular
 
 HEARTBEAT_S = 60.0
 LARGEST = 2**16

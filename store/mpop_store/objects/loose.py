@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import stat
 import time
 import uuid
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO
 
 from mpop_store.durable import TEMPORARY, fsync_all
 from mpop_store.errors import DamagedObjectError, StoreError
 from mpop_store.machines import silent_s
 from mpop_store.objects.encoding import MAX_CONTENT, check_file
+from mpop_store.regular_files import open_regular
 
 ABANDONED_AFTER_S = 24 * 3600.0
 UNSYNCED, SYNCED = 0o644, 0o444
@@ -104,23 +103,6 @@ class LooseObjects:
 
 def _is_synced(path: Path) -> bool:
     return not path.stat().st_mode & stat.S_IWUSR
-
-
-def open_regular(path: Path) -> BinaryIO:
-    """Open a file to read.
-
-    Raises OSError, and DamagedObjectError for a link, a pipe or whatever else a stranger may have put there.
-    """
-    try:
-        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError as error:
-        if error.errno in (errno.ELOOP, errno.ENXIO):
-            raise DamagedObjectError(f"{path} is not a regular file") from error
-        raise
-    if not stat.S_ISREG(os.fstat(handle).st_mode):
-        os.close(handle)
-        raise DamagedObjectError(f"{path} is not a regular file")
-    return os.fdopen(handle, "rb")
 
 
 def remove_leftovers(folder: Path, pattern: str, older_than_s: float) -> None:

@@ -27,7 +27,6 @@ from numpy.typing import NDArray
 
 from mpop_store.durable import TEMPORARY
 from mpop_store.errors import DamagedObjectError
-from mpop_store.objects.loose import open_regular
 from mpop_store.objects.packs import (
     NAME_SIZE,
     TRAILER_SIZE,
@@ -38,6 +37,7 @@ from mpop_store.objects.packs import (
     read_table,
     recover_table,
 )
+from mpop_store.regular_files import open_regular
 
 MAGIC = b"MPOPIDX\x01"
 COUNTS = struct.Struct("<QQ")

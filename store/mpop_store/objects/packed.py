@@ -13,9 +13,10 @@ import numpy as np
 
 from mpop_store.durable import TEMPORARY
 from mpop_store.errors import DamagedObjectError, StoreError
-from mpop_store.objects.loose import ABANDONED_AFTER_S, open_regular, remove_leftovers
+from mpop_store.objects.loose import ABANDONED_AFTER_S, remove_leftovers
 from mpop_store.objects.pack_index import EMPTY, PackIndex, list_packs, read_index, update, write_index
 from mpop_store.objects.packs import raw_name, read_table, recover_table
+from mpop_store.regular_files import open_regular
 
 INDEX = "index"
 RACY_S = 2.0

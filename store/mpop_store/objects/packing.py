@@ -23,6 +23,8 @@ MANY_SMALL = 8
 """So many packs below half the usual size are made into one."""
 MANY_LOOSE = 6400
 """So many loose objects are worth packing without being asked."""
+LARGEST_IN_GIT = "1g"
+"""Bytes that Git may take at a time; a few bytes can unpack to any size."""
 
 
 @dataclass(frozen=True)
@@ -129,6 +131,7 @@ def pack_git(directory: Path) -> bool:
         return False
     command = ["git", f"--git-dir={directory}", "repack", "-a", "-d", "-k", "-q"]
     environment = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
+    environment["GIT_ALLOC_LIMIT"] = LARGEST_IN_GIT
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     if "diskspace" in done.stderr:  # as Git calls it
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

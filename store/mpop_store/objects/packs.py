@@ -30,7 +30,8 @@ from numpy.typing import NDArray
 from mpop_store.durable import TEMPORARY, fsync
 from mpop_store.errors import DamagedObjectError
 from mpop_store.objects import encoding
-from mpop_store.objects.loose import LARGEST_FILE, open_regular
+from mpop_store.objects.loose import LARGEST_FILE
+from mpop_store.regular_files import open_regular
 
 MAGIC = b"MPOPPAK\x01"
 TABLE_MAGIC = b"MPOPTAB\x01"

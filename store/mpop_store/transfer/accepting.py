@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import NoReturn
 
 from mpop_store.errors import DamagedObjectError, InputError, MissingObjectError, StateError, StoreError
+from mpop_store.git.git_objects import MAX_OBJECT
 from mpop_store.git.history import History
 from mpop_store.git.refs import valid
 from mpop_store.git.repository import Repository
@@ -24,8 +25,6 @@ from mpop_store.transfer.walking import NewCommit, new_commits
 HEADS, TAGS, REQUESTS = "refs/heads/", "refs/tags/", "refs/mpop/requests/"
 SHARED = (HEADS, TAGS, REQUESTS)
 """References that travel; all others belong to one population alone."""
-MAX_RECORD = 32 * 2**20
-"""Bytes of the largest record, folder or commit that is let in."""
 MAX_REF = 200
 """Characters of the longest reference."""
 PATH = re.compile(r"(?=.{1,300}\Z)[A-Za-z0-9._+-]+(?:/[A-Za-z0-9._+-]+){0,7}")
@@ -80,7 +79,7 @@ def inspect(waiting: Quarantine, tips: Iterable[str], again: bool = False) -> li
     again: those too that are known already.
     """
     for oid, kind, size in waiting.sizes():
-        if size > MAX_RECORD:
+        if size > MAX_OBJECT:
             refuse("too-large", f"{kind} {oid} has {size} bytes", "keep arrays in the store, not in records")
     try:
         known = set() if again else set(waiting.history.refs.all().values())

@@ -14,8 +14,11 @@ from pathlib import Path
 from mpop_store.errors import MpopError, StoreError
 
 PIECE = 2**18
-BIG_FILE = "core.bigFileThreshold=64m"
-"""Git streams files that are larger, and takes no memory for them."""
+BIG_FILE = "core.bigFileThreshold=1g"
+"""Git streams files that are larger, and takes no memory for them; others it refuses by `ALLOC_LIMIT`, at once."""
+ALLOC_LIMIT = "256m"
+"""Bytes that Git may take at a time: enough for the list of three million objects. A few bytes of a pack can
+unpack to any size."""
 
 
 def environment(git_directory: Path, objects: Path | None = None, also: Path | None = None) -> dict[str, str]:
@@ -26,6 +29,7 @@ def environment(git_directory: Path, objects: Path | None = None, also: Path | N
         "LC_ALL": "C",
         "GIT_NO_REPLACE_OBJECTS": "1",
         "GIT_TERMINAL_PROMPT": "0",
+        "GIT_ALLOC_LIMIT": ALLOC_LIMIT,
     }
     if objects is not None:
         kept["GIT_OBJECT_DIRECTORY"] = str(objects)

@@ -20,7 +20,7 @@ import pygit2
 from mpop_store.durable import fsync, fsync_all
 from mpop_store.errors import InputError, StoreError
 from mpop_store.git.history import History
-from mpop_store.transfer.git_commands import PIECE, environment, failed, lines_of, running
+from mpop_store.transfer.git_commands import ALLOC_LIMIT, PIECE, environment, failed, lines_of, running
 from mpop_store.transfer.incoming import IncomingHistory
 from mpop_store.transfer.remote import HistoryPack, HistoryRequest
 from mpop_store.transfer.walking import Commits
@@ -30,6 +30,8 @@ MAX_PACK = 2**32
 QUARANTINE = "incoming-"
 OUR_FAULTS = (b"No space left", b"quota exceeded", b"Read-only file system", b"Permission denied", b"error: write")
 """Parts of what Git says when it is not the pack that is wrong, but the place where it is to go."""
+TOO_LARGE = b"attempting to allocate"
+"""Part of what Git says when an object is larger than it may be."""
 PACK_FILES = (".pack", ".rev", ".idx")
 """In the order in which they are moved: Git looks at a pack once it has an index."""
 
@@ -124,6 +126,11 @@ class Quarantine:
             listener.join()
         if code:
             reason = b"".join(said)
+            if TOO_LARGE in reason:
+                raise InputError(
+                    f"refused (rule too-large): a Git object would unpack to more than {ALLOC_LIMIT}; "
+                    "keep arrays in the store, not in records"
+                )
             ours = any(words in reason for words in OUR_FAULTS)
             raise failed(arguments, reason, StoreError if ours else InputError)
         if self._shallow is not None:
@@ -133,6 +140,7 @@ class Quarantine:
         """Whether a commit is here, and one of its parents is not."""
         if not self.commits.contains(oid):
             return False
+        self.commits.objects.check(oid)
         header = self.commits.git.read(pygit2.Oid(hex=oid))[1].partition(b"\n\n")[0]
         words = [line.split() for line in header.splitlines()]
         parents = [line[1].decode("ascii", "replace") for line in words if len(line) == 2 and line[0] == b"parent"]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pygit2
 
 from mpop_store.errors import DamagedObjectError
-from mpop_store.git.git_objects import GitObjects
+from mpop_store.git.git_objects import MAX_OBJECT, GitObjects
 from mpop_store.git.history import History
 from mpop_store.transfer.git_commands import running
 
@@ -50,7 +50,7 @@ class _StreamedObjects(GitObjects):
             writer.write(f"{oid}\n".encode())
             writer.flush()
             words = reader.readline().split()
-            if len(words) != 3 or words[1] != b"blob":
+            if len(words) != 3 or words[1] != b"blob" or int(words[2]) > MAX_OBJECT:
                 raise DamagedObjectError(f"Git object {oid} is not a file, or not here")
             return reader.read(int(words[2]) + 1)[:-1]
         except OSError as error:  # Git has ended

@@ -1,0 +1,28 @@
+"""Opening files that a stranger may have put there."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from pathlib import Path
+from typing import BinaryIO
+
+from mpop_store.errors import DamagedObjectError
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a file to read.
+
+    Raises OSError, and DamagedObjectError for a link, a pipe or whatever else a stranger may have put there.
+    """
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENXIO):
+            raise DamagedObjectError(f"{path} is not a regular file") from error
+        raise
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise DamagedObjectError(f"{path} is not a regular file")
+    return os.fdopen(handle, "rb")
