@@ -1,8 +1,10 @@
-"""Two labs and what they share, against a plain dictionary of what every commit must hold.
+"""Four labs and what they share, against a plain dictionary of what every commit must hold.
 
-Commits, branches, merges, pushes, pulls, undoing, packing, garbage collection and death at any change of the disk
-come in any order; after every step what the labs see is what the dictionary says, and in the end every commit of
-every population is read, verified, and checked by Git. MPOP_STATE_MACHINES=200 runs longer.
+Two labs have everything, one has no data and one only those of a species; both read the rest from what is shared.
+Commits, branches, merges, pushes, pulls from what is shared and from each other, so that histories criss-cross,
+undoing, packing, garbage collection, remotes that come and go, what people do by plain Git, and death at any
+change of the disk come in any order. After every step what the labs see is what the dictionary says, and in the
+end every commit of every population is read, verified, and checked by Git. MPOP_STATE_MACHINES=200 runs longer.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import fault_actions
@@ -21,13 +23,15 @@ from faults import Faults, compiler, is_refusal
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+from merge_model import Graph, ancestors, best_common_ancestors, pick
 
 from mpop.exchange.cloning import clone
 from mpop.exchange.fetching import fetch_from, upstream
 from mpop.exchange.pushing import PushOptions, push_to
+from mpop.exchange.selection import NONE, SPECIES, Data
 from mpop.merging import merge
 from mpop.population import Population
-from mpop_store import StateError
+from mpop_store import MissingObjectError, StateError
 from mpop_store.git.undoing import undo
 from mpop_store.objects.packing import pack
 from mpop_store.transfer.remotes import Remotes
@@ -36,8 +40,14 @@ Content = dict[str, str]
 """`item <id>` or `species <id>` -> the group of its model or maps."""
 
 MAIN, SIDE = "refs/heads/main", "refs/heads/side"
-LABS = st.sampled_from(["a", "b"])
-ANYONE = st.sampled_from(["a", "b", "shared"])
+WHOLE = ("a", "b")
+LAZY = {"c": Data(NONE), "d": Data(SPECIES, ("ribosome",))}
+"""Labs that do not have everything -> what they were cloned with."""
+BRANCHES = st.sampled_from([MAIN, SIDE])
+LABS = st.sampled_from([*WHOLE, *LAZY])
+ANYONE = st.sampled_from([*WHOLE, *LAZY, "shared"])
+PEER = "peer"
+"""What a lab calls another lab as its remote."""
 ITEMS = st.sampled_from(["1" * 16, "2" * 16])
 DEADLY = ["series", "species", "pack", "collect", "push"]
 WINS = st.sampled_from(["ours", "theirs"])
@@ -57,8 +67,8 @@ def common(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         origin = make_population(folder / "made")
         (folder / "world").mkdir()
         clone(str(origin.root), folder / "world" / "shared", bare=True)
-        for lab in "ab":
-            clone("shared", Path(lab), base=folder / "world")
+        for lab in (*WHOLE, *LAZY):
+            clone("shared", Path(lab), base=folder / "world", data=LAZY.get(lab))
             git(folder / "world" / lab, "config", "remote.origin.url", "../shared")  # wherever it is copied
         shutil.copytree(folder / "made" / "images", folder / "world" / "images")
         _common["template"] = folder / "world"
@@ -78,7 +88,8 @@ class Labs(RuleBasedStateMachine):
         self.contents: dict[str, Content] = {}
         self.parents: dict[str, tuple[str, ...]] = {}
         self.refs: dict[str, dict[str, str]] = {}
-        self.standing = {"a": MAIN, "b": MAIN}
+        self.standing = dict.fromkeys((*WHOLE, *LAZY), MAIN)
+        self.peers: dict[str, str] = {}
         self.counter = 0
 
     @initialize()
@@ -89,14 +100,14 @@ class Labs(RuleBasedStateMachine):
         first = self.open("a").repository.resolve("HEAD")
         self.contents[first] = content(self.open("a"), first)
         self.parents[first] = ()
-        self.refs = {name: {MAIN: first} for name in ("a", "b", "shared")}
+        self.refs = {name: {MAIN: first} for name in (*WHOLE, *LAZY, "shared")}
 
     def teardown(self) -> None:
         """Every commit of everybody holds what it must, and is sound."""
         try:
             for name, branches in self.refs.items():
                 population = self.open(name)
-                for commit in {one for tip in branches.values() for one in self.history(tip)}:
+                for commit in ancestors(self.graph, list(branches.values())):
                     assert content(population, commit) == self.contents[commit], (name, commit)
             if self.refs:
                 self.world.check()
@@ -107,15 +118,14 @@ class Labs(RuleBasedStateMachine):
         """A population, as the next command would open it."""
         return Population.open(self.folder / name)
 
+    @property
+    def graph(self) -> Graph:
+        """All commits, as the model of merges takes them."""
+        return {commit: (self.parents[commit], content) for commit, content in self.contents.items()}
+
     def history(self, tip: str) -> set[str]:
         """A commit and all that it leads to."""
-        found, waiting = set(), [tip]
-        while waiting:
-            one = waiting.pop()
-            if one not in found:
-                found.add(one)
-                waiting += self.parents[one]
-        return found
+        return ancestors(self.graph, [tip])
 
     def head(self, lab: str) -> str:
         """Where a lab stands."""
@@ -127,7 +137,7 @@ class Labs(RuleBasedStateMachine):
         assert population.repository.refs.all("refs/heads/") == self.refs[name]
         if name in self.standing:
             assert population.repository.refs.branch == self.standing[name]
-            assert content(population, None) == self.contents[self.head(name)]
+            assert content(population, None, read=name in WHOLE) == self.contents[self.head(name)]
             assert population.repository.is_clean
 
     def learn(self, lab: str, changes: Content, *others: str) -> None:
@@ -182,8 +192,6 @@ class Labs(RuleBasedStateMachine):
     def merge(self, lab: str, theirs: str, wins: str) -> None:
         """Three-way, key by key."""
         population, ours = self.open(lab), self.head(lab)
-        base = population.repository.merge_base(ours, theirs)
-        assert base is not None
         result = merge(population, theirs, default=wins)
         if theirs in self.history(ours):
             assert result.status == "up to date"
@@ -192,12 +200,11 @@ class Labs(RuleBasedStateMachine):
             self.refs[lab][self.standing[lab]] = theirs
             self.look(lab)
         else:
-            old, mine, yours = self.contents[base], self.contents[ours], self.contents[theirs]
-            taken = {
-                key: value
-                for key, value in yours.items()
-                if value != old.get(key) and (mine.get(key) == old.get(key) or wins == "theirs")
-            }
+            bases = best_common_ancestors(self.graph, [ours], theirs)
+            base, mine, yours = virtual_base(self.graph, bases), self.contents[ours], self.contents[theirs]
+            merged = {key: pick(base.get(key), mine.get(key), yours.get(key)) for key in {*mine, *yours}}
+            winner = mine if wins == "ours" else yours
+            taken = {key: winner[key] if clash else value for key, (value, clash) in merged.items()}
             self.learn(lab, taken, theirs)
 
     @rule(lab=LABS)
@@ -216,13 +223,78 @@ class Labs(RuleBasedStateMachine):
 
     @rule(lab=LABS, wins=WINS)
     def pull(self, lab: str, wins: str) -> None:
+        self.pull_from(lab, "origin", "shared", wins)
+
+    def pull_from(self, lab: str, remote: str, other: str, wins: str) -> None:
+        """Fetch from another population, and merge the branch of the same name."""
         repository = self.open(lab).repository
-        settings = Remotes(repository).get("origin")
+        settings = Remotes(repository).get(remote)
         fetch_from(repository, settings)
-        if self.standing[lab] in self.refs["shared"]:
+        if self.standing[lab] in self.refs[other]:
             theirs = repository.resolve(upstream(repository, settings))
-            assert theirs == self.refs["shared"][self.standing[lab]]
+            assert theirs == self.refs[other][self.standing[lab]]
             self.merge(lab, theirs, wins)
+
+    @rule(lab=LABS, other=LABS)
+    def add_remote(self, lab: str, other: str) -> None:
+        """Another lab, directly."""
+        if lab != other and lab not in self.peers:
+            Remotes(self.open(lab).repository).add(PEER, f"../{other}")
+            self.peers[lab] = other
+
+    @rule(lab=LABS)
+    def remove_remote(self, lab: str) -> None:
+        if lab in self.peers:
+            Remotes(self.open(lab).repository).remove(PEER)
+            del self.peers[lab]
+            self.look(lab)
+
+    @rule(lab=LABS, wins=WINS)
+    def pull_from_peer(self, lab: str, wins: str) -> None:
+        """One that lacks data cannot give them."""
+        if (other := self.peers.get(lab)) is not None:
+            try:
+                self.pull_from(lab, PEER, other, wins)
+            except MissingObjectError:
+                assert other in LAZY
+                self.look(lab)
+
+    @rule(lab=LABS, branch=BRANCHES)
+    def switch_by_git(self, lab: str, branch: str) -> None:
+        if branch in self.refs[lab]:
+            git(self.folder / lab, "switch", "-q", branch.removeprefix("refs/heads/"))
+            self.standing[lab] = branch
+            self.look(lab)
+
+    @rule(lab=LABS, how=st.sampled_from(["branch", "update-ref"]))
+    def move_by_git(self, lab: str, how: str) -> None:
+        """The other branch to where we are."""
+        other = SIDE if self.standing[lab] == MAIN else MAIN
+        words = ["branch", "-f", other.removeprefix("refs/heads/")] if how == "branch" else ["update-ref", other]
+        git(self.folder / lab, *words, self.head(lab))
+        self.refs[lab][other] = self.head(lab)
+        self.look(lab)
+
+    @rule(branch=BRANCHES, source=BRANCHES)
+    def move_what_is_shared_by_git(self, branch: str, source: str) -> None:
+        """Forward, as the one who looks after it may."""
+        known = self.refs["shared"]
+        if source in known and known.get(branch, known[source]) in self.history(known[source]):
+            git(self.folder / "shared", "update-ref", branch, known[source])
+            known[branch] = known[source]
+            self.look("shared")
+
+    @rule(name=ANYONE)
+    def collect_by_git(self, name: str) -> None:
+        """Everything but what reflogs lead to."""
+        kept = [f"gc.{key}=never" for key in ("reflogExpire", "reflogExpireUnreachable")]
+        git(self.folder / name, *(word for key in kept for word in ("-c", key)), "gc", "-q", "--prune=now")
+        self.look(name)
+
+    @rule(at=st.integers(1_600_000_000, 1_800_000_000))
+    def set_clock(self, at: int) -> None:
+        """What commits are dated; their order says nothing about who was first."""
+        os.environ.update(GIT_AUTHOR_DATE=f"{at} +0100", GIT_COMMITTER_DATE=f"{at} +0100")
 
     @rule(lab=LABS)
     def undo(self, lab: str) -> None:
@@ -283,19 +355,30 @@ class Labs(RuleBasedStateMachine):
         self.look("shared")
 
 
-def content(population: Population, at: str | None) -> Content:
-    """What a commit, or the working state, holds; every array is read."""
+def virtual_base(graph: Graph, bases: Sequence[str]) -> dict[str, object]:
+    """What several best common ancestors held, key by key, merged in their turn."""
+    state: dict[str, object] = dict(graph[bases[0]][1])
+    for number in range(1, len(bases)):
+        below = virtual_base(graph, best_common_ancestors(graph, bases[:number], bases[number]))
+        other = graph[bases[number]][1]
+        state = {key: pick(below.get(key), state.get(key), other.get(key))[0] for key in {*state, *other}}
+    return state
+
+
+def content(population: Population, at: str | None, read: bool = True) -> Content:
+    """What a commit, or the working state, holds. read: every array, too."""
     found = {f"item {one.id}": one.model_object for one in population.items(at).values()}
     found |= {f"species {one.id}": one.maps_object for one in population.species_heads(at).values()}
-    for group in found.values():
+    for group in found.values() if read else ():
         population.read_group(group)
     return found
 
 
 TestLabs = Labs.TestCase
 TestLabs.settings = settings(
-    max_examples=int(os.environ.get("MPOP_STATE_MACHINES", "10")),
-    stateful_step_count=16,
+    max_examples=int(os.environ.get("MPOP_STATE_MACHINES", "40")),
+    stateful_step_count=30,
+    derandomize="MPOP_STATE_MACHINES" not in os.environ,
     deadline=None,
     phases=[Phase.explicit, Phase.generate, *([Phase.shrink] if "MPOP_STATE_MACHINES" in os.environ else [])],
     suppress_health_check=list(HealthCheck),
