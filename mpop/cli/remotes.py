@@ -229,6 +229,53 @@ def remote_remove(
     emit("remote.remove", {"name": name}, f"removed remote {name}")
 
 
+@remote_app.command("promises")
+def remote_promises(json: JsonOption = False) -> None:
+    """List what this population keeps for others, and what others keep for it, and until when."""
+    import datetime
+
+    from mpop_store.objects.promises import GivenPromises, HeldPromises
+
+    context.options.json |= json
+    repository = context.population().repository
+    given = GivenPromises(repository.private).all()
+    held = list(HeldPromises(repository.private).all())
+
+    def day(seconds: float) -> str:
+        return datetime.datetime.fromtimestamp(seconds).strftime("%Y-%m-%d")
+
+    lines = [
+        f"{one.id[:10]}  given to {one.who}: {counted(len(one.objects), 'object')} until {day(one.until)}"
+        for one in given
+    ]
+    for one in held:
+        what = counted(len(one.objects) + len(one.groups), "object")
+        how = "was seen there, nothing is promised" if one.until is None else f"until {day(one.until)}"
+        lines.append(f"{one.place.remote:10}  has for us at {one.place.address}: {what}, {how}")
+    data = {
+        "store": repository.identity.id,
+        "given": [{**vars(one), "objects": len(one.objects)} for one in given],
+        "held": [
+            {**vars(one.place), "objects": len(one.objects), "groups": len(one.groups), "until": one.until}
+            for one in held
+        ],
+    }
+    emit("remote.promises", data, "\n".join(lines) or "none")
+
+
+@remote_app.command("release")
+def remote_release(
+    whom: Annotated[str, typer.Argument(help="The id of a given promise, or the name of a remote that gave one.")],
+    json: JsonOption = False,
+) -> None:
+    """Take back a promise that was given, or give back what a remote promised, once all of that is here again."""
+    from mpop.exchange.releasing import release
+
+    context.options.json |= json
+    objects = release(context.population().repository, whom)
+    emit("remote.release", {"whom": whom, "objects": objects}, f"released {counted(objects, 'object')}")
+
+
 def _remote(name: str | None) -> tuple[Repository, RemoteSettings]:
     """The population, and the remote that is meant."""
     from mpop.exchange.fetching import open_to_fetch

@@ -13,6 +13,7 @@ from mpop.words import counted
 
 if TYPE_CHECKING:
     from mpop.jobs.verify import VerifyReport
+    from mpop.population import Population
 
 
 def register(app: typer.Typer) -> None:
@@ -27,20 +28,46 @@ def verify(
     seed: Annotated[int, typer.Option(help="Chooses the sample.")] = 0,
     repair: Annotated[bool, typer.Option("--repair", help="Fetch what is damaged from a remote.")] = False,
     signatures: Annotated[bool, typer.Option("--signatures", help="Every commit must be signed.")] = False,
+    remote: Annotated[
+        bool,
+        typer.Option("--remote", help="Have the remotes read what they keep for us, in place of what is here."),
+    ] = False,
     json: JsonOption = False,
 ) -> None:
-    """Re-hash every object and re-derive every version; exit code 5 when something is damaged.
+    """Re-hash every object and re-derive every version; exit code 5 when something is damaged or lost.
 
-    Damaged objects are moved to .git/mpop/quarantine.
+    Damaged objects are moved to .git/mpop/quarantine. With --remote, what was dropped or left at remotes is read
+    and hashed there, now, and their promise to keep it is renewed.
     """
     from mpop.jobs.verify import verify as run_verify
 
     context.options.json |= json
     part = 0.0 if quick else _part(sample)
     here = context.population()
+    if remote:
+        if quick or repair or signatures:
+            raise InputError("--remote goes with --sample and --seed only")
+        _verify_remotes(here, part, seed)
+        return
     with context.progress_bars() as progress:
         report = run_verify(here, progress, sample=part, seed=seed, repair=repair, signatures=signatures)
     emit("verify", {"ok": report.ok, **vars(report)}, "\n".join(_verify_lines(report)))
+    if not report.ok:
+        raise typer.Exit(5)
+
+
+def _verify_remotes(here: Population, part: float, seed: int) -> None:
+    from mpop.exchange.elsewhere import verify_elsewhere
+
+    report = verify_elsewhere(here.repository, part, seed)
+    lines = [
+        f"object {name}, which {remote} should have, is not there, or not sound" for remote, name in report.gone
+    ]
+    lines += [f"could not be asked: {reason}" for reason in report.unreachable]
+    lines.append(f"asked remotes for {counted(report.asked, 'object')}")
+    if report.ok:
+        lines[-1] += "; all are there, and sound" if report.asked else ", as everything is here"
+    emit("verify.remote", {"ok": report.ok, **vars(report)}, "\n".join(lines))
     if not report.ok:
         raise typer.Exit(5)
 
@@ -62,7 +89,10 @@ def _verify_lines(report: VerifyReport) -> list[str]:
         lines += [f"    needed by {dependent}" for dependent in problem.dependents]
     lines += [f"repaired: {name}" for name in report.repaired]
     if report.elsewhere:
-        lines.append(f"{counted(report.elsewhere, 'object')} not here, to be fetched when needed")
+        lines.append(
+            f"{counted(report.elsewhere, 'object')} not here, to be fetched from where they are when needed"
+        )
+    lines += report.notes
     if report.shallow:
         lines.append("the history was cut short; what leads to older versions was not followed")
     if report.read_objects < report.objects:

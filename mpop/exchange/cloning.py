@@ -107,6 +107,7 @@ def _fill(repository: Repository, data: Data, depth: int | None, bare: bool, pro
     with remotes.connect(settings) as remote:
         description = remote.describe()
         fetched = receive(repository, remote, settings, data, depth, progress)
+        remotes.meet(settings, remote)
     branches = repository.refs.all(f"refs/remotes/{ORIGIN}/")
     heads = {HEADS + ref.removeprefix(f"refs/remotes/{ORIGIN}/"): oid for ref, oid in branches.items()}
     if not heads:

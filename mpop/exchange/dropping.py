@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mpop.errors import InputError, StateError
+from mpop.exchange.rules import RULES
 from mpop.exchange.selection import note_lack_of_data
 from mpop.population import Population
 from mpop_hooks.objects_complete import references_of
@@ -42,10 +43,17 @@ def drop_data(population: Population, settings: RemoteSettings, options: DropOpt
     named, keep = _at_head(population, _selection(population, options), head)
     if options.older:
         named.join(_in_history(population, head))
-    with Remotes(repository).connect(settings) as remote:
-        dropped = drop(repository, remote, named, keep, head, options.dry_run)
-    if not options.dry_run:
+
+    remotes = Remotes(repository)
+
+    def note() -> None:
         note_lack_of_data(repository, settings)
+
+    with remotes.connect(settings, RULES) as remote:
+        remote.identify()
+        remotes.meet(settings, remote)
+        dropped = drop(repository, remote, settings.name, named, keep, head, note, options.dry_run)
+    if not options.dry_run:
         read_lazily(repository)
     return dropped
 

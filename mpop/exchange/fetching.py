@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from pathlib import Path
 
 import pygit2
 
-from mpop.errors import NotFoundError, StateError
-from mpop.exchange.rules import check_fetched
+from mpop.errors import MpopError, NotFoundError, StateError
+from mpop.exchange.rules import RULES, check_fetched
 from mpop.exchange.selection import ALL, Data, note_lack_of_data, require_species
 from mpop_hooks.objects_complete import references_of
 from mpop_store.git.creating import EXCLUDE
 from mpop_store.git.plain_git import install_hooks
 from mpop_store.git.repository import ROOT_RECORD, Repository
+from mpop_store.objects.promises import Place
 from mpop_store.transfer.accepting import HEADS
 from mpop_store.transfer.fetching import Fetched, Plan, fetch
 from mpop_store.transfer.lazily import read_lazily
+from mpop_store.transfer.promising import due, renew
 from mpop_store.transfer.remote import Remote
 from mpop_store.transfer.remotes import Remotes, RemoteSettings
 from mpop_store.transfer.sending import Progress, silent
@@ -48,8 +52,11 @@ def fetch_from(
 
     data: which arrays, of everything and not only of what is new; None is as the clone was made, of what is new.
     """
-    with Remotes(repository).connect(settings) as remote:
+    remotes = Remotes(repository)
+    with remotes.connect(settings) as remote:
         fetched = receive(repository, remote, settings, data, depth, progress)
+        place = remotes.meet(settings, remote)
+    _renew(repository, settings, place)
     if settings.data is None:
         Remotes(repository).set_data(settings.name, str(data or Data()))
     elif data is not None and data.kind != ALL:
@@ -73,6 +80,23 @@ def receive(
     if data is not None:
         require_species(repository, repository.refs.all(f"refs/remotes/{settings.name}/"), data.species)
     return fetched
+
+
+def _renew(repository: Repository, settings: RemoteSettings, place: Place) -> None:
+    """Renew what the remote has promised. The fetch is over, and does not fail for it."""
+    promises = due(repository, place, time.time())
+    if not promises:
+        return
+    log = logging.getLogger("mpop")
+    try:
+        with Remotes(repository).connect(settings, RULES) as remote:
+            gone = [name for held in promises for name in renew(repository, remote, place, held)]
+    except MpopError as error:
+        log.warning("mpop: warning: the promise of %s could not be renewed: %s", settings.name, error)
+        return
+    if gone:
+        text = "mpop: warning: %s objects that %s has promised are not there any more (first: %s); `mpop verify`"
+        log.warning(text, len(gone), settings.name, gone[0])
 
 
 def upstream(repository: Repository, settings: RemoteSettings) -> str:

@@ -62,13 +62,6 @@ class Data:
         return selected(history, at, ids)
 
 
-def may_lack_data(repository: Repository) -> bool:
-    """Whether some arrays were left at a remote on purpose."""
-    return any(
-        one.data is not None and Data.parse(one.data).kind != ALL for one in Remotes(repository).all().values()
-    )
-
-
 def note_lack_of_data(repository: Repository, settings: RemoteSettings) -> None:
     """Remember that not all arrays of a remote are here any more."""
     if settings.data is None or Data.parse(settings.data).kind == ALL:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
@@ -31,13 +31,14 @@ class Version:
 class RecordGraph:
     """Everything that records lead to.
 
-    needed: objects that some record cannot do without. targets: where edges lead; known: versions and ids that
-    exist. underived: records whose version does not follow from their content. unreadable: records that are none,
-    and why. names: what people call the record of an id.
+    needed: objects that some record cannot do without; groups: those of them that consist of others. targets:
+    where edges lead; known: versions and ids that exist. underived: records whose version does not follow from
+    their content. unreadable: records that are none, and why. names: what people call the record of an id.
     """
 
     versions: list[Version] = field(default_factory=list)
     needed: set[str] = field(default_factory=set)
+    groups: set[str] = field(default_factory=set)
     targets: set[Target] = field(default_factory=set)
     known: set[Target] = field(default_factory=set)
     underived: list[Version] = field(default_factory=list)
@@ -76,12 +77,16 @@ class RecordReader:
             graph.underived.append(version)
         graph.targets.update((target, wanted) for _, target, wanted in edges(record))
         graph.needed |= self.objects_of(record)[0]
+        graph.groups.update(references_of(record).groups)
 
     def objects_of(self, record: dict[str, Any]) -> tuple[set[str], set[str]]:
         """Objects that a record needs, and those that can be computed again; parts of groups as far as known."""
         named = references_of(record)
-        needed = {part for name in named.groups for part in self._parts(name)} | set(named.files)
-        return needed, {part for name in named.derived for part in self._parts(name)}
+        return self.parts_of(named.groups) | set(named.files), self.parts_of(named.derived)
+
+    def parts_of(self, groups: Iterable[str]) -> set[str]:
+        """What groups consist of, and the groups themselves; as far as known."""
+        return {part for name in groups for part in self._parts(name)}
 
     def _read_parts(self, name: str) -> tuple[str, ...]:
         try:

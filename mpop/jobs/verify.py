@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
-from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import dataclass, field
 
 from blake3 import blake3
 
 from mpop.errors import InputError
-from mpop.exchange.selection import may_lack_data
+from mpop.exchange.elsewhere import Elsewhere, fetch_lost
 from mpop.jobs.progress import Progress, silent
 from mpop.jobs.record_graph import RecordGraph, RecordReader, Target, edges
 from mpop.population import Population
@@ -43,7 +42,7 @@ class VerifyReport:
     """Objects whose content was read."""
     read_bytes: int
     elsewhere: int
-    """Objects that are needed and not here, but can be fetched."""
+    """Objects that are needed and not here, and that another store has, as was noted when they were left there."""
     git_files: int
     commits: int
     records: int
@@ -51,7 +50,9 @@ class VerifyReport:
     """Whether the history was cut short: what leads to older versions was not followed."""
     problems: list[Problem]
     repaired: list[str]
-    """Objects and packs that were damaged, and of which all is sound here now."""
+    """Objects and packs that were damaged or missing, and of which all is sound here now."""
+    notes: list[str]
+    """What else should be known: why something could not be repaired, of promises that have run out."""
 
     @property
     def ok(self) -> bool:
@@ -80,17 +81,33 @@ def verify(
     git = repository.survey()
     looked = _look(objects, sample, seed, progress)
     here = {name: found.bytes for name, found in looked.items() if found.damage is None}
-    reader = RecordReader(repository, objects, git)
-    graph = reader.read()
-    bad = {name: found.damage for name, found in looked.items() if found.damage is not None}
-    lost = graph.needed - set(here) - set(bad)
-    lost = {name for name in lost if not objects.has(name)}  # others may have packed it meanwhile
-    partial = may_lack_data(repository)
-    elsewhere = {name for name in lost if partial and not objects.quarantine.has(name)}
-    bad |= {name: _missing(objects, name) for name in lost - elsewhere}
-    repaired = _repaired(population.objects, objects, bad, repair)
-    for name in repaired:
-        del bad[name]
+    damaged = {name: found.damage for name, found in looked.items() if found.damage is not None}
+    others = Elsewhere(repository)
+    notes = others.notes(time.time())
+    repaired: list[str] = []
+    while True:  # of what has been repaired, the parts are looked at too
+        reader = RecordReader(repository, objects, git)
+        graph = reader.read()
+        missing = {name for name in graph.needed if not (name in here or name in damaged or objects.has(name))}
+        covered = reader.parts_of(others.groups(graph.groups)) if missing else set()
+        elsewhere = {
+            name for name in missing if (name in covered or others.has(name)) and not objects.quarantine.has(name)
+        }
+        bad = damaged | {
+            name: _missing(objects, name) + others.about_missing(name) for name in missing - elsewhere
+        }
+        reasons = (
+            fetch_lost(repository, [name for name in bad if _kind(name) == "object"]) if repair and bad else []
+        )
+        sound = [name for name in bad if _is_sound(objects, name)]
+        for name in sound:
+            damaged.pop(name, None)
+            if _kind(name) == "object":
+                here[name] = objects.size(name)
+        repaired += sound
+        if not sound:
+            break
+    notes += [f"could not be repaired: {reason}" for reason in reasons]
     shallow = (repository.git_directory / "shallow").exists()
     problems = [
         Problem("git", name, f"Git: {name} is damaged or missing", needed_by)
@@ -116,7 +133,8 @@ def verify(
         len(graph.versions),
         shallow,
         problems,
-        repaired,
+        sorted(repaired),
+        notes,
     )
 
 
@@ -133,14 +151,6 @@ def _look(objects: ObjectStore, sample: float, seed: int, progress: Progress) ->
             looked[found.name] = found
         progress("objects", min(len(looked), total), total)
     return looked
-
-
-def _repaired(online: ObjectStore, offline: ObjectStore, bad: Iterable[str], fetch: bool) -> list[str]:
-    """Of damaged objects and packs, those that are sound here, or were fetched."""
-    if fetch and online.fetch_missing is not None:
-        with suppress(MpopError):  # what could not be fetched is found below
-            online.prefetch(name for name in bad if _kind(name) == "object")
-    return sorted(name for name in bad if _is_sound(offline, name))
 
 
 def _kind(name: str) -> str:

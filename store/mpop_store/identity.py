@@ -3,8 +3,8 @@
 The id is kept in a file, `identity`, with the inode of the folder in which that lies. A folder cannot be
 hard-linked, so a copy of any kind (`cp -a`, `cp -al`, a restored backup) has another inode, and the id in it is
 not its own: it gets a new one when somebody next writes there. A folder that is moved, or seen through links, bind
-mounts or NFS, keeps its inode and with it its id. A snapshot of the file system, or a copy that has the same inode
-by chance, has the same id and is taken for the same store, which is the safe side.
+mounts or NFS, keeps its inode and with it its id. A snapshot of the file system, or a copy that has the same
+inode by chance, has the same id and is taken for the same store, which is the safe side.
 
 A linked copy (`cp -al`) shares every file with its twin. What is written in place, such as logs, must not stay
 shared, or each would find in its log what the other did: together with the new id each of them gets a copy of it.
@@ -32,7 +32,7 @@ NEVER_IN_PLACE = ("../objects", "objects", "packs", "trash", "quarantine")
 """Folders of Git's and ours, from `.git/mpop`, whose files never change: what is hard-linked there may stay so."""
 LOG = "operations.jsonl"
 """Of a linked copy this is linked too, whichever of the two writes first."""
-LOCKS = frozenset({"lock", "maintenance"})
+LOCKS = frozenset({"lock", "maintenance", "promises.lock"})
 """Empty; somebody may hold them at this moment. Twins that share them wait for each other, and that is all."""
 
 

@@ -213,6 +213,8 @@ def test_serve_stdio_speaks_nothing_but_frames(lab_a: Path, tmp_path: Path) -> N
     done = subprocess.run(command, input=requests.getvalue(), capture_output=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, b"")
     answers = Channel(io.BytesIO(done.stdout), io.BytesIO(), "server")
-    assert answers.receive() == {"mpop": 1, "bare": True, "branch": "refs/heads/main"}
+    hello = answers.receive()
+    assert len(hello.pop("store")) == 32
+    assert hello == {"mpop": 1, "bare": True, "branch": "refs/heads/main"}
     assert answers.receive()["refs"] == {"refs/heads/main": Population.open(lab_a).repository.head}
     assert "serve-stdio" not in mpop("--help")

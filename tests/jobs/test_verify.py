@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from mpop_store import version_of
 from mpop_store.arrays.groups import group_objects
 from mpop_store.objects.packing import pack
 from mpop_store.objects.packs import read_table
+from mpop_store.objects.promises import HeldPromises, Place
 from mpop_store.transfer.remotes import Remotes
 
 
@@ -258,33 +258,30 @@ def test_repair_fetches_what_is_damaged(population: Population, tmp_path: Path, 
     else:
         flip(here.objects.path(name), 40)
 
-    def fetch(names: Sequence[str]) -> None:
-        with here.objects.receive() as incoming:
-            for one in names:
-                incoming.add(one, elsewhere.read_file(one))
-
     for _ in range(2):
-        assert [problem.name for problem in verify(here).problems] == [name]
-        here.objects.fetch_missing = fetch
+        report = verify(here, repair=True)
+        assert [problem.name for problem in report.problems] == [name] and "no remote" in report.notes[0]
+    Remotes(here.repository).add("copy", str(tmp_path / "elsewhere"))
     report = verify(here, repair=True)
     assert report.ok and report.repaired == [name]
     assert here.objects.get(name) == elsewhere.get(name)
     assert verify(here).ok
 
 
-def test_what_can_be_fetched_is_not_missing(population: Population) -> None:
-    chunk = group_objects(population.objects, population.one_species("ribosome").maps_object)[1]
-    population.objects.path(chunk).unlink()
+def test_only_what_another_store_has_is_not_missing(population: Population) -> None:
+    _, chunk, *others = group_objects(population.objects, population.one_species("ribosome").maps_object)
+    for name in (chunk, others[0]):
+        population.objects.path(name).unlink()
     asked: list[str] = []
     population.objects.fetch_missing = asked.extend
     remotes = Remotes(population.repository)
     remotes.add("origin", "elsewhere")
     remotes.set_data("origin", "current")
+    place = Place("1" * 32, "origin", str(population.root / "elsewhere"))
+    HeldPromises(population.repository.private).add_promised(place, "2" * 32, [chunk])
     report = verify(population)
-    assert report.ok and report.elsewhere == 1 and asked == []
-    remotes.set_data("origin", "all")  # a whole clone lacks nothing on purpose
-    report = verify(population)
-    assert [problem.name for problem in report.problems] == [chunk] and report.elsewhere == 0
+    assert [problem.name for problem in report.problems] == [others[0]]
+    assert report.elsewhere == 1 and asked == []
 
 
 def test_where_a_shallow_history_ends_older_versions_are_not_missing(population: Population) -> None:

@@ -18,6 +18,7 @@ from mpop_store.git.repository import Repository
 from mpop_store.objects import collection as collection_module
 from mpop_store.objects.collection import DAY_S, collect
 from mpop_store.objects.packing import pack
+from mpop_store.objects.promises import HeldPromises, Place
 
 
 @pytest.fixture
@@ -322,12 +323,15 @@ def test_nothing_is_moved_when_a_group_cannot_be_read(repository: Repository) ->
     assert names(repository) == before - {group}
 
 
-def test_a_population_that_can_fetch_may_lack_manifests(repository: Repository) -> None:
+def test_manifests_that_another_store_has_may_be_missing_and_no_others(repository: Repository) -> None:
     group = put_group(repository, 1)
     commit(repository, "sources/a.json", groups=[group])
     repository.objects.path(group).unlink()
     asked: list[str] = []
     repository.objects.fetch_missing = asked.extend
+    with pytest.raises(MissingObjectError, match="what it consists of is not known"):
+        collect(repository)
+    HeldPromises(repository.private).add_seen(Place("1" * 32, "origin", "/there"), "2" * 32, [group], [])
     collect(repository)
     assert asked == []
 

@@ -80,6 +80,14 @@ def _requested(world: World) -> None:
     fault_actions.add_species(str(world.root))
 
 
+def _to_drop(world: World) -> None:
+    """Objects in packs and loose ones, all of which `shared` has."""
+    share(world)
+    fault_actions.pack_all(str(world.root))
+    fault_actions.refine(str(world.root))
+    fault_actions.push(str(world.root))
+
+
 def _garbage(world: World) -> None:
     """Loose objects and packed ones, of which some are needed by nothing."""
     fault_actions.litter(str(world.root))
@@ -101,5 +109,6 @@ SCENARIOS = {
         _to_pull, ("fault_actions:fetch_from_server", "{folder}/other", "{folder}/shared")
     ),
     "request merge": Scenario(_requested, ("fault_actions:take_request", "{root}"), first="refs/heads/main"),
+    "drop": Scenario(_to_drop, ("-C", "{root}", "drop", "--all")),
     "pull with a merge": Scenario(_to_merge, ("-C", "{folder}/other", "pull")),
 }

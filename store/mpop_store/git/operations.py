@@ -91,7 +91,7 @@ class OperationLog:
         operation = Operation(
             1 if last is None else last.number + 1,
             datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
-            _who(),
+            who(),
             reason,
             dict(moves),
             head,
@@ -222,7 +222,8 @@ def _ends_in_newline(path: Path) -> bool:
         return file.read(1) == b"\n"
 
 
-def _who() -> str:
+def who() -> str:
+    """Who is at work here: user and machine."""
     try:
         return f"{getpass.getuser()}@{socket.gethostname()}"
     except (OSError, KeyError):  # a container's user id without a name

@@ -5,6 +5,7 @@ Others write meanwhile. What they need is safe because
 * nothing is touched that is newer than the oldest live lease, less a margin, and an object that is put again
   counts as new;
 * what is needed is found without the lock first, then once more under it, for the references that moved meanwhile;
+* what was promised to others is needed, and nobody promises anything while the lock of maintenance is held;
 * objects are moved, not deleted, and whoever asks for one in the trash gets it back;
 * before a reference moves, under the same lock, its writer makes sure that all objects are here.
 
@@ -29,6 +30,7 @@ from mpop_store.machines import silent_s
 from mpop_store.objects.leases import Lease
 from mpop_store.objects.pack_stream import PackStream
 from mpop_store.objects.packs import read_table
+from mpop_store.objects.promises import GivenPromises
 from mpop_store.objects.reachable import Reachable
 from mpop_store.objects.store import ObjectStore
 from mpop_store.objects.trash import Generation
@@ -98,6 +100,8 @@ def collect(
     objects = history.objects
     with Lock(history.private / "maintenance").held(), objects.leases.hold("gc") as own:
         needed = Reachable(history)
+        promises = GivenPromises(history.private)
+        needed.names.update(promises.kept(own.started).hex())
         _mark(history, needed, own.started, operations_days)
         others = _others(objects, own)
         garbage = _find(objects, needed.names, _oldest(others, own.started) - margin_s, own.started)
@@ -122,6 +126,7 @@ def collect(
                 generation.delete()
         objects.clean()
         objects.leases.clean(own.started)
+        promises.clean(own.started)
         waiting = sum(generation.size() for generation in objects.trash.generations())
         return _report(live, moved, waiting, deleted, others)
 

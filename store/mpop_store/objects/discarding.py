@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Callable, Set
 from contextlib import suppress
 from pathlib import Path
 
@@ -14,15 +14,16 @@ from mpop_store.objects.packs import read_table
 from mpop_store.objects.store import ObjectStore
 
 
-def discard(history: History, names: Set[str]) -> int:
+def discard(history: History, names: Set[str], first: Callable[[], None]) -> int:
     """Delete objects, and return how many bytes that frees. Packs are copied without them first.
 
-    Whoever calls this has made sure that they can be had again. Killed at any moment, it leaves at worst the
-    others twice.
+    first: called under both locks before anything is touched: it makes sure that the objects can be had again and
+    notes where, durable, or raises. Killed at any moment, this leaves at worst the others twice.
     """
     objects = history.objects
     try:
         with Lock(history.private / "maintenance").held(), history.locked():
+            first()
             freed = _discard_loose(objects, names)
             for pack in objects.packed.packs():
                 with suppress(FileNotFoundError, DamagedObjectError):  # the latter is for `mpop verify`

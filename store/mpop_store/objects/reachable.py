@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
 
 import pygit2
 
@@ -10,22 +11,22 @@ from mpop_store.arrays.manifests import group_objects
 from mpop_store.errors import DamagedObjectError, MissingObjectError
 from mpop_store.git.git_objects import GitObjects
 from mpop_store.git.history import History
+from mpop_store.objects.promises import Held, HeldPromises
 from mpop_store.references import References
 
 
 class Reachable:
     """Objects that commits lead to, collected over several calls; nothing is looked at twice.
 
-    In a population that can fetch what is missing, a group whose manifest is not here is no obstacle: its parts
-    are no use here. Anywhere else it is, and everywhere when it is damaged: its parts must be kept until it is
-    found again.
+    A group whose manifest is not here because another store has it is no obstacle: its parts are no use here. Any
+    other is, and everyone that is damaged: its parts must be kept until it is found again.
     """
 
     def __init__(self, history: History) -> None:
         self._history = history
         self._git = GitObjects(pygit2.Repository(str(history.git_directory)))
         self._objects = history.objects.offline()
-        self._may_lack = history.objects.fetch_missing is not None
+        self._promises = HeldPromises(history.private)
         self._commits: set[str] = set()
         self._records: set[str] = set()
         self._current: set[str] = set()
@@ -86,12 +87,19 @@ class Reachable:
         try:
             self.names.update(group_objects(self._objects, name))
         except (MissingObjectError, DamagedObjectError) as error:
-            if not derived and (not self._may_lack or self._objects.quarantine.has(name)):
+            if not derived and (not self._is_elsewhere(name) or self._objects.quarantine.has(name)):
                 raise type(error)(
                     f"{error}; what it consists of is not known; run `mpop verify --repair`"
                 ) from error
         else:
             self._groups.add(name)
+
+    def _is_elsewhere(self, name: str) -> bool:
+        return any(name in held for held in self._elsewhere)
+
+    @cached_property
+    def _elsewhere(self) -> list[Held]:
+        return list(self._promises.all())
 
 
 def named_anew(history: History, records: Mapping[str, str | None], before: str | None) -> Iterator[str]:

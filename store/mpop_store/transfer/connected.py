@@ -7,17 +7,19 @@ from contextlib import suppress
 from typing import TypeVar
 
 from mpop_store.errors import MpopError, StateError
+from mpop_store.objects.promises import Holder
 from mpop_store.transfer.remote import (
     Description,
     HistoryPack,
     HistoryRequest,
     ObjectFile,
     ObjectStream,
+    Promise,
     Proof,
     Push,
     Remote,
 )
-from mpop_store.transfer.serving import PROTOCOL, ids
+from mpop_store.transfer.serving import PROTOCOL, ids, is_store_id
 from mpop_store.transfer.wire import MAX_NAMES, Channel, ConnectionCutError, ProtocolError
 
 T = TypeVar("T")
@@ -45,7 +47,12 @@ class ConnectedRemote(Remote):
             )
         self._channel.send({"mpop": PROTOCOL})
         branch = hello.get("branch")
-        return Description(branch if isinstance(branch, str) else None, hello.get("bare") is True)
+        store = hello.get("store")
+        return Description(
+            branch if isinstance(branch, str) else None,
+            hello.get("bare") is True,
+            store if is_store_id(store) else None,
+        )
 
     def describe(self) -> Description:
         return self._description
@@ -66,6 +73,32 @@ class ConnectedRemote(Remote):
             self._channel.send_names(batch)
             found += self._channel.flags(len(batch))
         return found
+
+    def identify(self) -> str:
+        self._channel.send({"do": "identify"})
+        store = self._channel.receive().get("store")
+        if not is_store_id(store):
+            raise ProtocolError(f"{self.address} does not say which store it is")
+        return store
+
+    def promise(self, holder: Holder, names: Sequence[str], proof: Proof) -> Promise:
+        kept: list[bool] = []
+        total = 0
+        for start in range(0, max(len(names), 1), MAX_NAMES):
+            batch = names[start : start + MAX_NAMES]
+            self._channel.send({"do": "promise", "proof": proof.value, **vars(holder)})
+            self._channel.send_names(batch)
+            total = self._channel.receive().get("total")
+            if type(total) is not int:
+                raise ProtocolError(f"{self.address} does not say how much it has promised")
+            kept += self._channel.flags(len(batch))
+        return Promise(kept, total)
+
+    def release(self, holder: Holder, names: Sequence[str]) -> None:
+        for start in range(0, len(names), MAX_NAMES):
+            batch = names[start : start + MAX_NAMES]
+            self._channel.send({"do": "release", **vars(holder)})
+            self._conclude(lambda batch=batch: self._channel.send_names(batch))
 
     def objects(self, names: Sequence[str]) -> ObjectStream:
         batches = [names[start : start + MAX_NAMES] for start in range(0, len(names), MAX_NAMES)]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
-from mpop_store.errors import DamagedObjectError, MissingObjectError, StateError
+from mpop_store.errors import DamagedObjectError, MissingObjectError, StateError, StoreError
 from mpop_store.git.repository import Repository
+from mpop_store.locking import Lock
+from mpop_store.objects.promises import GivenPromises, Holder
 from mpop_store.transfer.accepting import Check, accept, is_shared
 from mpop_store.transfer.git_packs import make_pack
 from mpop_store.transfer.naming import group_parts
@@ -16,6 +19,7 @@ from mpop_store.transfer.remote import (
     HistoryRequest,
     ObjectFile,
     ObjectStream,
+    Promise,
     Proof,
     Push,
     Remote,
@@ -33,22 +37,35 @@ class DirectoryRemote(Remote):
         self._read_only = read_only
 
     def describe(self) -> Description:
-        return Description(self._history.refs.branch, self._history.is_bare)
+        return Description(self._history.refs.branch, self._history.is_bare, self._history.identity.id)
+
+    def identify(self) -> str:
+        known = self._history.identity.id
+        if known is None:
+            self._require_writing()
+            with self._history.locked():
+                known = self._history.identity.settle()
+        return known
 
     def refs(self) -> dict[str, str]:
         return {name: oid for name, oid in self._history.refs.all().items() if is_shared(name)}
 
     def have(self, names: Sequence[str], proof: Proof = Proof.PRESENT) -> list[bool]:
-        ask = {Proof.PRESENT: self._present, Proof.COMPLETE: self._complete, Proof.SOUND: self._sound}[proof]
+        ask = {
+            Proof.PRESENT: self._present,
+            Proof.COMPLETE: lambda name: self._every_part(name, self._present),
+            Proof.SOUND: self._sound,
+            Proof.WHOLE: lambda name: self._every_part(name, self._sound),
+        }[proof]
         return [ask(name) for name in names]
 
     def _present(self, name: str) -> bool:
         """Also keeps the object: whoever asks is about to rely on it."""
         return self._objects.freshen(name) or self._objects.has(name)
 
-    def _complete(self, name: str) -> bool:
+    def _every_part(self, name: str, ask: Callable[[str], bool]) -> bool:
         try:
-            return all(self._present(part) for part in group_parts(self._objects, name))
+            return all(ask(part) for part in group_parts(self._objects, name))
         except (MissingObjectError, DamagedObjectError):
             return False
 
@@ -57,6 +74,31 @@ class DirectoryRemote(Remote):
             self._objects.get(name)
             return True
         return False
+
+    def promise(self, holder: Holder, names: Sequence[str], proof: Proof) -> Promise:
+        """As `Remote.promise`. Nothing is locked while objects are read; then all are looked for once more, where
+        neither garbage collection nor `drop` can come in between."""
+        self._require_writing()
+        if holder.store == self.identify():
+            raise StateError(f"{self.address} is this population itself, and cannot keep anything for it")
+        proven = [name for name, known in zip(names, self.have(names, proof), strict=True) if known]
+        private = self._history.private
+        with Lock(private / "maintenance").held(), _writing(private):
+            self._objects.packed.refresh()
+            kept = {name for name in proven if self._present(name) and not self._is_link(name)}
+            self._objects.sync()
+            total = GivenPromises(private).add(holder, kept)
+        return Promise([name in kept for name in names], total)
+
+    def _is_link(self, name: str) -> bool:
+        """Whether an object lies in a folder that is only a link to another, where somebody else may remove it."""
+        return self._objects.path(name).parent.is_symlink()
+
+    def release(self, holder: Holder, names: Sequence[str]) -> None:
+        self._require_writing()
+        private = self._history.private
+        with Lock(private / "maintenance").held(), _writing(private):
+            GivenPromises(private).take_back(holder.promise, names)
 
     def objects(self, names: Sequence[str]) -> ObjectStream:
         try:
@@ -84,3 +126,12 @@ class DirectoryRemote(Remote):
     def _require_writing(self) -> None:
         if self._read_only:
             raise StateError(f"{self.address} may be read but not changed from here")
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    """Errors of the file system as one line."""
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(f"cannot write to {folder}: {error.strerror or error}") from error

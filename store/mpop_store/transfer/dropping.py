@@ -1,18 +1,35 @@
-"""Drop: local copies go only when the same objects were read and hashed somewhere else just now."""
+"""Drop: local copies go once another store has read and hashed the same objects just now, and keeps them for us.
+
+In this order, so that no moment and no other command can lose anything:
+
+1. the other is proven to be another store (`independence`), whose branches lead to our commit;
+2. it promises the objects: it has noted for whom it keeps them, and its own garbage collection and drop heed that;
+3. under our locks, what we have promised to others ourselves is looked up: it stays, and with it everything;
+4. what was promised is noted here, durable; from now on what is missing is known to be elsewhere;
+5. the local copies go.
+
+No lock but that of drop itself is held while the other is asked. Of two stores that drop against each other at
+once, each finds in step 3 what it has promised in step 2 of the other; killed between 2 and 5, the other keeps
+more than it need.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 
-from mpop_store.errors import DamagedObjectError, MissingObjectError, StateError
+from mpop_store.errors import DamagedObjectError, MissingObjectError, MpopError, StateError
 from mpop_store.git.history import History
 from mpop_store.objects.discarding import discard
+from mpop_store.objects.names import NameSet
+from mpop_store.objects.promises import GivenPromises, HeldPromises, Place
 from mpop_store.objects.store import ObjectStore
 from mpop_store.transfer.accepting import leads_to
 from mpop_store.transfer.git_commands import environment
+from mpop_store.transfer.independence import refuse_same_store
 from mpop_store.transfer.naming import Named, group_parts
+from mpop_store.transfer.promising import holder_of, one_at_a_time
 from mpop_store.transfer.remote import Proof, Remote
 from mpop_store.transfer.walking import Commits
 
@@ -26,39 +43,107 @@ class Dropped:
     proven_at: str
 
 
-def drop(history: History, remote: Remote, named: Named, keep: Named, at: str, dry_run: bool = False) -> Dropped:
+def drop(
+    history: History,
+    remote: Remote,
+    name: str,
+    named: Named,
+    keep: Named,
+    at: str,
+    note: Callable[[], None],
+    dry_run: bool = False,
+) -> Dropped:
     """Drop the local copies of objects that records name, but for those that `keep` names too.
 
-    Raises StateError, and drops nothing, unless the remote leads to the commit `at` and has every one of them,
-    sound; what can be computed again stays here where it does not. dry_run: prove it, drop nothing.
+    name: what the remote is called here. note: called when all is promised, before anything goes. Raises
+    StateError, and drops nothing, unless the remote is another store that leads to the commit `at`, and promises
+    to keep every one of them, sound; what can be computed again stays here where it does not. dry_run: prove it,
+    drop nothing.
     """
-    _require_commit(history, remote, at)
+    try:
+        with one_at_a_time(history):
+            return _drop(history, remote, name, named, keep, at, note, dry_run)
+    except StateError as error:
+        raise StateError(f"nothing was dropped: {error}") from error
+
+
+def _drop(
+    history: History,
+    remote: Remote,
+    name: str,
+    named: Named,
+    keep: Named,
+    at: str,
+    note: Callable[[], None],
+    dry_run: bool,
+) -> Dropped:
     store = history.objects.offline()
-    kept = set(_objects_here(store, [*keep.groups, *keep.derived], keep.files))
-    needed = [name for name in _objects_here(store, named.groups, named.files) if name not in kept]
-    derived = [name for name in _objects_here(store, named.derived, ()) if name not in kept]
-    proven = remote.have(needed, Proof.SOUND) if needed else []
-    unproven = [name for name, known in zip(needed, proven, strict=True) if not known]
+    with history.objects.leases.hold("drop") as lease:
+        with history.locked():
+            own = history.identity.settle()
+        refuse_same_store(store, own, remote)
+        _require_commit(history, remote, at)
+        kept = set(_objects_here(store, [*keep.groups, *keep.derived], keep.files))
+        needed = [one for one in _objects_here(store, named.groups, named.files) if one not in kept]
+        derived = [one for one in _objects_here(store, named.derived, ()) if one not in kept]
+        _refuse_promised(history, [*needed, *derived], lease.started)
+        if dry_run:
+            known = remote.have([*needed, *derived], Proof.SOUND)
+            names = _proven(needed, derived, known, remote)
+            return Dropped(len(names), sum(map(store.size, names)), remote.address)
+        place = Place(remote.identify(), name, remote.address)
+        holder = holder_of(history, place.store)
+        before, noted = HeldPromises(history.private).promised(place), False
+        try:
+            answer = remote.promise(holder, [*needed, *derived], Proof.SOUND)
+            names = _proven(needed, derived, answer.kept, remote)
+
+            def first() -> None:
+                nonlocal noted
+                _refuse_promised(history, names, lease.started)
+                HeldPromises(history.private).add_promised(place, holder.store, names)
+                noted = True
+                note()
+
+            return Dropped(len(names), discard(history, names, first), remote.address)
+        except BaseException:
+            if not noted:  # the remote need not keep what we have not dropped, nor dropped before
+                with suppress(MpopError):
+                    remote.release(holder, [one for one in [*needed, *derived] if one not in before])
+            raise
+
+
+def _proven(needed: list[str], derived: list[str], known: list[bool], remote: Remote) -> frozenset[str]:
+    """What may go. Raises StateError unless that is all that is needed."""
+    unproven = [name for name, there in zip(needed, known, strict=False) if not there]
     if unproven:
         raise StateError(
-            f"nothing was dropped: {len(unproven)} of {len(needed)} objects are not at {remote.address}, or are "
-            f"damaged there (first: {unproven[0]}); `mpop push`, or run `mpop verify` there"
+            f"{len(unproven)} of {len(needed)} objects are not at {remote.address}, or are damaged there "
+            f"(first: {unproven[0]}); `mpop push`, or run `mpop verify` there"
         )
-    also = remote.have(derived, Proof.SOUND) if derived else []
-    names = frozenset([*needed, *(name for name, known in zip(derived, also, strict=True) if known)])
-    freed = sum(map(store.size, names)) if dry_run else discard(history, names)
-    return Dropped(len(names), freed, remote.address)
+    also = [name for name, there in zip(derived, known[len(needed) :], strict=True) if there]
+    return frozenset([*needed, *also])
+
+
+def _refuse_promised(history: History, names: Iterable[str], now: float) -> None:
+    """What others rely on stays here. now: seconds since 1970."""
+    wanted = NameSet(names)
+    for promise in GivenPromises(history.private).all():
+        shared = promise.objects & wanted
+        if len(shared) and not promise.has_ended(now):
+            raise StateError(
+                f"{len(shared)} of the objects are promised to {promise.who}, which has dropped them; "
+                f"`mpop remote promises` says more, `mpop remote release {promise.id[:10]}` takes it back"
+            )
 
 
 def _require_commit(history: History, remote: Remote, at: str) -> None:
-    """The remote must need the objects itself, or else its garbage collection may take them tomorrow."""
+    """The remote must need the objects itself: it is to be a copy of this population, not a place to store."""
     commits, variables = Commits(history), environment(history.git_directory)
     for oid in remote.refs().values():
         if commits.contains(oid) and leads_to(variables, commits.peeled(oid), at):
             return
-    raise StateError(
-        f"nothing was dropped: {remote.address} has no branch that leads to commit {at[:10]}; `mpop push` first"
-    )
+    raise StateError(f"{remote.address} has no branch that leads to commit {at[:10]}; `mpop push` first")
 
 
 def _objects_here(objects: ObjectStore, groups: Iterable[str], files: Iterable[str]) -> list[str]:

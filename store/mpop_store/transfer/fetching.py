@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from mpop_store.errors import StateError
 from mpop_store.git.history import History
+from mpop_store.objects.promises import HeldPromises, Place
 from mpop_store.transfer.accepting import HEADS, REQUESTS, TAGS, Check, inspect, is_shared, leads_to
 from mpop_store.transfer.git_packs import Quarantine, known_commits, quarantine, shallow_commits
-from mpop_store.transfer.naming import Named, Select, named_in
-from mpop_store.transfer.remote import HistoryRequest, Moves, Remote
-from mpop_store.transfer.sending import Progress, bring_named, silent
+from mpop_store.transfer.naming import Named, Select, everything, named_in
+from mpop_store.transfer.remote import HistoryRequest, Moves, Proof, Remote
+from mpop_store.transfer.sending import Progress, bring_named, is_whole, silent
 from mpop_store.transfer.walking import NewCommit, differences, new_commits
 
 EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
@@ -69,9 +70,13 @@ def fetch(
         check(waiting.history, commits)
         targets = {local_name(ref, name): oid for ref, oid in theirs.items()}
         received = 0
+        named = Named()
         if plan.select is not None:
             named = _wanted(waiting, targets, commits, plan, plan.select)
             received = bring_named(history.objects, remote, named, progress)
+        if not plan.older:
+            place = Place(remote.describe().store or "", name, remote.address)
+            _note_what_is_left(history, remote, waiting, place, targets.values(), commits, plan, named)
         with history.locked():
             moves, diverged = _moves(history, waiting, targets, name, plan)
             waiting.release()
@@ -124,6 +129,40 @@ def _wanted(
         for commit in history:
             found.join(named_in(waiting.history, commit.changes, select_at(waiting.history, commit.id)))
     return found
+
+
+def _note_what_is_left(
+    history: History,
+    remote: Remote,
+    waiting: Quarantine,
+    place: Place,
+    tips: Iterable[str],
+    commits: Sequence[NewCommit],
+    plan: Plan,
+    brought: Named,
+) -> None:
+    """Note, durable, what new commits name and a remote has, and that was not brought on purpose: only that is not
+    lost when it is missing. The first time, of a clone by an older mpop too, all commits are looked at."""
+    held = HeldPromises(history.private)
+    is_first = not held.has_seen(place)
+    if plan.again or is_first:
+        commits = new_commits(waiting.variables, tips, ())
+    changes = [change for commit in commits for change in commit.changes]
+    named = named_in(waiting.history, changes, everything(history.references_of))
+    store = history.objects.offline()
+    groups = [one for one in named.groups if one not in brought.groups and not is_whole(store, one)]
+    files = [one for one in named.files if one not in brought.files and not store.has(one)]
+    if not (groups or files or is_first):
+        return
+    whole = remote.have(groups, Proof.COMPLETE) if groups else []
+    there = remote.have(files) if files else []
+    with history.locked():
+        held.add_seen(
+            place,
+            history.identity.settle(),
+            [one for one, known in zip(groups, whole, strict=True) if known],
+            [one for one, known in zip(files, there, strict=True) if known],
+        )
 
 
 def _moves(

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from types import TracebackType
 
+from mpop_store.objects.promises import Holder
+
 ObjectFile = tuple[str, bytes]
 """An object's name, and the file that holds it, encoded as it is on disk."""
 
@@ -29,14 +31,18 @@ class Proof(Enum):
     """The group is there, and every object that it consists of."""
     SOUND = "sound"
     """The object is there, and was read and hashed again just now."""
+    WHOLE = "whole"
+    """The group is there, and it and every object that it consists of was read and hashed again just now."""
 
 
 @dataclass(frozen=True)
 class Description:
-    """What a population tells about itself. branch: the reference that its HEAD stands on."""
+    """What a population says of itself. branch: the reference that its HEAD stands on; store: its id, if it has
+    one and says so."""
 
     branch: str | None = "refs/heads/main"
     bare: bool = True
+    store: str | None = None
 
 
 @dataclass(frozen=True)
@@ -80,6 +86,15 @@ class Push:
     force: bool = False
 
 
+@dataclass(frozen=True)
+class Promise:
+    """What a remote answers to who asks for a promise. kept: which of the names it promises, in their order;
+    total: how many it promises to this holder, with those of before."""
+
+    kept: list[bool]
+    total: int
+
+
 class Remote(ABC):
     """Another population. Use it in a `with` statement; every method may raise StoreError when it is out of reach.
 
@@ -100,6 +115,21 @@ class Remote(ABC):
     @abstractmethod
     def have(self, names: Sequence[str], proof: Proof = Proof.PRESENT) -> list[bool]:
         """Which of these objects are there, in the order of the names."""
+
+    @abstractmethod
+    def identify(self) -> str:
+        """The id of the store, which makes itself one if it has none. Raises StateError where it may not."""
+
+    @abstractmethod
+    def promise(self, holder: Holder, names: Sequence[str], proof: Proof) -> Promise:
+        """Have objects kept for a holder, and renew what was promised to it before.
+
+        proof: `PRESENT` or `SOUND`. Raises StateError when the other side may not promise anything.
+        """
+
+    @abstractmethod
+    def release(self, holder: Holder, names: Sequence[str]) -> None:
+        """Have these objects kept for a holder no longer."""
 
     @abstractmethod
     def objects(self, names: Sequence[str]) -> ObjectStream:

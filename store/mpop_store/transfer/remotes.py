@@ -13,6 +13,7 @@ from mpop_store.errors import InputError, NotFoundError, StateError
 from mpop_store.git.git_config import changing_config
 from mpop_store.git.history import History
 from mpop_store.git.repository import Repository
+from mpop_store.objects.promises import Place
 from mpop_store.references import ReferencesOf
 from mpop_store.transfer.accepting import Check
 from mpop_store.transfer.addresses import DirectoryAddress, check_remote_name, parse_address
@@ -23,18 +24,22 @@ from mpop_store.transfer.walking import NewCommit
 
 DATA = "mpopdata"
 """Key under remote.<name>: which data a fetch from there brings."""
+STORE = "mpopstore"
+"""Key under remote.<name>: the id of the store that was met there last."""
 FAR_MPOP = "mpop"
 """Key under remote.<name>: the command that is mpop on that machine."""
 
 
 @dataclass(frozen=True)
 class RemoteSettings:
-    """What Git's configuration says about a remote. data: which data to fetch from it, None if nothing was yet."""
+    """What Git's configuration says about a remote. data: which data to fetch from it, None if nothing was yet;
+    store: the id of the store that was met there last."""
 
     name: str
     address: str
     far_mpop: str = "mpop"
     data: str | None = None
+    store: str | None = None
 
 
 @dataclass(frozen=True)
@@ -75,7 +80,7 @@ class Remotes:
             if section == "remote" and name and entry.value is not None:
                 values.setdefault(name, {})[key] = entry.value
         return {
-            name: RemoteSettings(name, keys["url"], keys.get(FAR_MPOP, "mpop"), keys.get(DATA))
+            name: RemoteSettings(name, keys["url"], keys.get(FAR_MPOP, "mpop"), keys.get(DATA), keys.get(STORE))
             for name, keys in sorted(values.items())
             if "url" in keys
         }
@@ -138,6 +143,25 @@ class Remotes:
         """Remember which data to fetch from a remote."""
         with self._changing() as config:
             config[f"remote.{name}.{DATA}"] = data
+
+    def meet(self, settings: RemoteSettings, remote: Remote) -> Place:
+        """Remember which store is reached by way of a remote."""
+        store = remote.describe().store
+        if store is not None and store != settings.store:
+            with self._changing() as config:
+                config[f"remote.{settings.name}.{STORE}"] = store
+        return Place(store or "", settings.name, remote.address)
+
+    def way_to(self, place: Place) -> RemoteSettings | None:
+        """The remote by which a store is reached, as far as is known without asking it; None if it was removed."""
+        for one in self.all().values():
+            if one.store and place.store:
+                found = one.store == place.store
+            else:
+                found = str(parse_address(one.address, self._base)) == place.address
+            if found:
+                return one
+        return None
 
     def follow(self, branch: str, name: str) -> None:
         """Let a branch follow the one of its name on a remote."""

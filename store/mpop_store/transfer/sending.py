@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from mpop_store.errors import MissingObjectError
+from mpop_store.errors import DamagedObjectError, MissingObjectError
 from mpop_store.git.history import History
 from mpop_store.objects.store import ObjectStore
 from mpop_store.transfer.naming import Named, group_parts
@@ -23,7 +23,7 @@ def lacking(history: History, remote: Remote, named: Named) -> list[str]:
 
     Raises MissingObjectError for what neither side has; derived groups may be missing here.
     """
-    wanted = [*named.groups, *(group for group in named.derived if _is_here(history.objects, group))]
+    wanted = [*named.groups, *(group for group in named.derived if is_whole(history.objects, group))]
     complete = remote.have(wanted, Proof.COMPLETE) if wanted else []
     incomplete = [group for group, there in zip(wanted, complete, strict=True) if not there]
     parts = [part for group in incomplete for part in _parts(history.objects, group, remote)]
@@ -34,10 +34,11 @@ def lacking(history: History, remote: Remote, named: Named) -> list[str]:
     return missing
 
 
-def _is_here(objects: ObjectStore, group: str) -> bool:
+def is_whole(objects: ObjectStore, group: str) -> bool:
+    """Whether a group is here, with all that it consists of."""
     try:
         return all(objects.has(part) for part in group_parts(objects.offline(), group))
-    except MissingObjectError:
+    except (MissingObjectError, DamagedObjectError):
         return False
 
 

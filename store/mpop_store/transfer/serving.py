@@ -7,20 +7,23 @@ sender and receiver no longer agree where in it they are.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeGuard
 
 from mpop_store.errors import InputError, MpopError, StateError
+from mpop_store.objects.promises import Holder
 from mpop_store.transfer.remote import HistoryRequest, Proof, Push, Remote
 from mpop_store.transfer.wire import Channel, ConnectionCutError, ProtocolError
 
 PROTOCOL = 1
+MAX_WHO = 300
+"""Characters in which somebody says who asks for a promise."""
 
 
 def serve(remote: Remote, channel: Channel) -> None:
     """Answer until the other side has no more requests, or something goes wrong."""
     try:
         description = remote.describe()
-        channel.send({"mpop": PROTOCOL, "bare": description.bare, "branch": description.branch})
+        channel.send({"mpop": PROTOCOL, **vars(description)})
         if channel.receive().get("mpop") != PROTOCOL:
             raise StateError(
                 f"this mpop speaks version {PROTOCOL} of the protocol; use the same mpop on both sides"
@@ -60,11 +63,51 @@ def _refs(remote: Remote, channel: Channel, request: dict[str, Any]) -> None:
 
 
 def _have(remote: Remote, channel: Channel, request: dict[str, Any]) -> None:
-    try:
-        proof = Proof(request.get("proof"))
-    except ValueError as error:
-        raise ProtocolError("this is no way to have an object") from error
-    channel.send_flags(remote.have(channel.names(), proof))
+    channel.send_flags(remote.have(channel.names(), _proof(request, *Proof)))
+
+
+def _proof(request: dict[str, Any], *allowed: Proof) -> Proof:
+    wanted = request.get("proof")
+    for proof in allowed:
+        if proof.value == wanted:
+            return proof
+    raise ProtocolError("this is no way to have an object")
+
+
+def _identify(remote: Remote, channel: Channel, request: dict[str, Any]) -> None:
+    channel.send({"store": remote.identify()})
+
+
+def _promise(remote: Remote, channel: Channel, request: dict[str, Any]) -> None:
+    holder, proof = _holder(request), _proof(request, Proof.PRESENT, Proof.SOUND)
+    answer = remote.promise(holder, channel.names(), proof)
+    channel.send({"total": answer.total})
+    channel.send_flags(answer.kept)
+
+
+def _release(remote: Remote, channel: Channel, request: dict[str, Any]) -> None:
+    holder = _holder(request)
+    remote.release(holder, channel.names())
+    channel.send({"done": True})
+
+
+def _holder(request: dict[str, Any]) -> Holder:
+    """Who asks. Raises ProtocolError for what a file could not be named by, or a terminal not be shown."""
+    ticket, store, who = (request.get(key) for key in ("ticket", "store", "who"))
+    if not _is_hex(ticket, 64) or not is_store_id(store):
+        raise ProtocolError("a promise is made to a store, by its ticket")
+    if not isinstance(who, str) or len(who) > MAX_WHO or not who.isprintable():
+        raise ProtocolError("a promise is made to somebody with a name")
+    return Holder(ticket, store, who)
+
+
+def _is_hex(value: Any, digits: int) -> TypeGuard[str]:
+    return isinstance(value, str) and len(value) == digits and set(value) <= set("0123456789abcdef")
+
+
+def is_store_id(value: Any) -> TypeGuard[str]:
+    """Whether this can be the id of a store."""
+    return _is_hex(value, 32)
 
 
 def _objects(remote: Remote, channel: Channel, request: dict[str, Any]) -> None:
@@ -108,7 +151,7 @@ def ids(values: Any) -> list[str]:
     if not isinstance(values, list):
         raise ProtocolError("ids come in a list")
     for value in values:
-        if not isinstance(value, str) or len(value) != 40 or not set(value) <= set("0123456789abcdef"):
+        if not _is_hex(value, 40):
             raise ProtocolError(f"{str(value)[:80]!r} is not the id of a Git object")
     return values
 
@@ -116,6 +159,9 @@ def ids(values: Any) -> list[str]:
 ANSWERS: dict[str, Callable[[Remote, Channel, dict[str, Any]], None]] = {
     "refs": _refs,
     "have": _have,
+    "identify": _identify,
+    "promise": _promise,
+    "release": _release,
     "objects": _objects,
     "put": _put,
     "history": _history,

@@ -357,6 +357,7 @@ class Tampering(Remote):
         return getattr(self._real, name)
 
     describe = refs = have = put_objects = history = push = lambda self, *args: None  # replaced below
+    identify = promise = release = describe
 
     def objects(self, names: Sequence[str]) -> ObjectStream:
         stream = self._real.objects(names)
@@ -369,7 +370,7 @@ class Tampering(Remote):
         return ObjectStream(changed(), stream.size)
 
 
-for method in ("describe", "refs", "have", "put_objects", "history", "push"):
+for method in ("describe", "refs", "have", "put_objects", "history", "push", "identify", "promise", "release"):
 
     def forward(self, *args, _method=method):
         return getattr(self._real, _method)(*args)

@@ -19,6 +19,7 @@ from mpop_store import DamagedObjectError, MpopError, StateError
 from mpop_store.git.repository import Repository
 from mpop_store.hashing import canonical_json
 from mpop_store.objects.encoding import encode
+from mpop_store.objects.promises import Holder
 from mpop_store.transfer.connected import ConnectedRemote
 from mpop_store.transfer.directory import DirectoryRemote
 from mpop_store.transfer.fetching import fetch
@@ -250,6 +251,9 @@ def test_whatever_a_server_says_only_errors_come_of_it(said: bytes) -> None:
         lambda remote: list(remote.history(HistoryRequest(("a" * 40,))).pieces),
         lambda remote: remote.push(Push({MAIN: (None, "a" * 40)})),
         lambda remote: remote.put_objects([]),
+        lambda remote: remote.identify(),
+        lambda remote: remote.promise(Holder("0" * 64, "1" * 32, "me"), ["0" * 64] * 9, Proof.SOUND),
+        lambda remote: remote.release(Holder("0" * 64, "1" * 32, "me"), ["0" * 64]),
     ]
     for ask in asks:
         try:

@@ -1,0 +1,134 @@
+"""What is not here, because another store has it: which objects those are, whether they are still there, and
+fetching others that were lost here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from mpop.errors import MpopError
+from mpop.exchange.rules import RULES
+from mpop.exchange.selection import ALL, Data
+from mpop_store.git.repository import Repository
+from mpop_store.objects.promises import Held, HeldPromises
+from mpop_store.transfer.promising import ask
+from mpop_store.transfer.remote import Proof
+from mpop_store.transfer.remotes import Remotes
+from mpop_store.transfer.sending import bring
+
+
+class Elsewhere:
+    """What others have for a population.
+
+    known: of remotes that are configured; forgotten: of those that were removed.
+    """
+
+    def __init__(self, repository: Repository) -> None:
+        remotes = Remotes(repository)
+        self._promises = HeldPromises(repository.private)
+        self.known: list[Held] = []
+        self.forgotten: list[Held] = []
+        for held in self._promises.all():
+            (self.forgotten if remotes.way_to(held.place) is None else self.known).append(held)
+        self._settings = remotes.all().values()
+
+    def groups(self, names: Iterable[str]) -> set[str]:
+        """Those of some groups that another store has with all that they consist of."""
+        return {name for name in names if any(name in held.groups for held in self.known)}
+
+    def has(self, name: str) -> bool:
+        """Whether another store has an object, as far as was noted."""
+        return any(name in held for held in self.known)
+
+    def about_missing(self, name: str) -> str:
+        """What is known of an object that is missing and that no remote has: how to come by it again, or ""."""
+        for held in self.forgotten:
+            if name in held:
+                where = held.place.address
+                return f": {where} has it, which is no remote any more; `mpop remote add NAME {where}`, then fetch"
+        return ""
+
+    def notes(self, now: float) -> list[str]:
+        """What should be known of it beside. now: seconds since 1970."""
+        lines = [
+            f"{path} is damaged; `mpop fetch` notes again what is elsewhere" for path in self._promises.damaged()
+        ]
+        for settings in self._settings:
+            lazy = settings.data is not None and Data.parse(settings.data).kind != ALL
+            if lazy and not any(held.place.remote == settings.name for held in self.known):
+                lines.append(
+                    f"what was left at {settings.name} was never noted, as an older mpop made this clone; "
+                    f"`mpop fetch {settings.name}` notes what it has"
+                )
+        for held in self.known:
+            if held.until is not None and held.until < now:
+                lines.append(
+                    f"the promise of {held.place.remote} to keep objects for us has run out; "
+                    "`mpop verify --remote` renews it"
+                )
+        return lines
+
+
+@dataclass(frozen=True)
+class RemoteReport:
+    """What others said when they were asked for what they have for us.
+
+    asked: how many objects and groups; gone: the remote and the name of those that were not there, or not sound;
+    unreachable: remotes, or places that are no remote any more, and why they could not be asked.
+    """
+
+    asked: int
+    gone: list[tuple[str, str]]
+    unreachable: list[str]
+
+    @property
+    def ok(self) -> bool:
+        """Whether all that is elsewhere is there, as far as was asked."""
+        return not (self.gone or self.unreachable)
+
+
+def verify_elsewhere(repository: Repository, sample: float, seed: int) -> RemoteReport:
+    """Have every store that has something for us read and hash it now, or a sample, and renew its promise."""
+    remotes, elsewhere = Remotes(repository), Elsewhere(repository)
+    asked: int = 0
+    gone: list[tuple[str, str]] = []
+    unreachable = [
+        f"{held.place.address}, which has {len(held.objects) + len(held.groups)} objects and groups for us, is no "
+        f"remote any more; `mpop remote add NAME {held.place.address}`"
+        for held in elsewhere.forgotten
+    ]
+    for held in elsewhere.known:
+        settings = remotes.way_to(held.place)
+        assert settings is not None  # or it would be forgotten
+        try:
+            with remotes.connect(settings, RULES if held.until is not None else None) as remote:
+                answer = ask(repository, remote, remotes.meet(settings, remote), held, sample, seed)
+        except MpopError as error:
+            unreachable.append(f"{settings.name}: {error}")
+            continue
+        asked += answer.names
+        gone += [(settings.name, name) for name in answer.gone]
+    return RemoteReport(asked, gone, unreachable)
+
+
+def fetch_lost(repository: Repository, names: Iterable[str]) -> list[str]:
+    """Fetch objects from any remote that has them, sound; returns why what was not fetched could not be."""
+    remotes, reasons = Remotes(repository), []
+    objects, wanted = repository.objects.offline(), list(names)
+    for settings in remotes.all().values():
+        missing = [name for name in wanted if not objects.has(name)]
+        if not missing:
+            break
+        try:
+            with remotes.connect(settings) as remote:
+                there = remote.have(missing, Proof.SOUND)
+                bring(objects, remote, [name for name, known in zip(missing, there, strict=True) if known])
+                if not all(there):
+                    reasons.append(
+                        f"{settings.name} has not got {there.count(False)} of {len(missing)}, or damaged"
+                    )
+        except MpopError as error:
+            reasons.append(f"{settings.name}: {error}")
+    if not remotes.all():
+        reasons.append("there is no remote to fetch from; `mpop remote add NAME ADDRESS`")
+    return reasons
