@@ -163,7 +163,7 @@ def drop(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Prove that it is safe, drop nothing.")] = False,
     json: JsonOption = False,
 ) -> None:
-    """Free the space of arrays that a remote is proven to hold now; they are fetched when they are asked for."""
+    """Free the space of arrays that a remote has, sound, and promises to keep; they are fetched when asked for."""
     from mpop.exchange.dropping import DropOptions, drop_data
     from mpop.population import Population
 
@@ -173,7 +173,8 @@ def drop(
     dropped = drop_data(Population(repository), settings, options)
     verb = "would drop" if dry_run else "dropped"
     what = f"{counted(dropped.objects, 'object')} ({_size(dropped.bytes)})"
-    text = f"{verb} {what}; all are safe at {dropped.proven_at}"
+    text = f"{verb} {what}; all are sound at {dropped.proven_at}"
+    text += "" if dry_run else ", which keeps them for us"
     emit("drop", {**vars(dropped), "dry_run": dry_run}, text)
 
 
@@ -221,11 +222,16 @@ def remote_list(json: JsonOption = False) -> None:
 def remote_remove(
     name: Annotated[str, typer.Argument(help="Name of the remote.")], json: JsonOption = False
 ) -> None:
-    """Forget a remote; nothing there changes."""
+    """Forget a remote; nothing there changes. What only it has counts as lost until it is added again."""
+    from mpop.exchange.elsewhere import Elsewhere
     from mpop_store.transfer.remotes import Remotes
 
     context.options.json |= json
-    Remotes(context.population().repository).remove(name)
+    repository = context.population().repository
+    Remotes(repository).remove(name)
+    for held in Elsewhere(repository).forgotten:
+        if held.place.remote == name:
+            context.warn(f"what was left at {held.place.address} counts as lost until that is a remote again")
     emit("remote.remove", {"name": name}, f"removed remote {name}")
 
 

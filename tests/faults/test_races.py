@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,10 +15,14 @@ import pytest
 from fault_scenarios import share
 from fault_world import World
 
+from mpop.exchange.elsewhere import verify_elsewhere
+from mpop.jobs.verify import verify
 from mpop.population import Population
 from mpop_store import MissingObjectError, StateError
+from mpop_store.transfer.remotes import Remotes
 
 TURNS = 5
+FAR_MPOP = str(Path(sys.executable).with_name("mpop"))
 SPAWN = multiprocessing.get_context("spawn")
 
 
@@ -110,3 +117,57 @@ def test_two_labs_push_while_garbage_is_collected(example: World, tmp_path: Path
     for path in (world.root, world.folder / "other"):
         assert set(Population.open(path).species_heads("HEAD")) == made
     world.check()
+
+
+# --- two populations that drop against each other ----------------------------------------------------------------
+
+LOCAL_SSH = "sh -c 'exec sh -c \"$2\"' ssh"
+"""In place of ssh: runs the command for the other machine on this one."""
+RACES = int(os.environ.get("MPOP_DROP_RACES", "3"))
+"""Rounds of each kind."""
+MIB = int(os.environ.get("MPOP_DROP_RACE_MIB", "2"))
+"""Bytes that both have; in vain are rounds in which one is done before the other has begun."""
+
+
+def drop_against(path: str, barrier: Any, results: Any) -> None:
+    """Drop everything that `twin` has, unless that is refused."""
+    barrier.wait()
+    try:
+        fault_actions.drop(path, "twin")
+        results.put((path, "dropped"))
+    except StateError as error:
+        results.put((path, str(error)))
+
+
+@pytest.mark.parametrize("transport", ["folder", "ssh"])
+def test_two_that_drop_against_each_other_lose_nothing(
+    example: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, transport: str
+) -> None:
+    monkeypatch.setenv("GIT_SSH_COMMAND", LOCAL_SSH)
+    first = example.copy(tmp_path / "made").root
+    fault_actions.put_noise(str(first), MIB)
+    for number in range(RACES):
+        folder = tmp_path / f"round {number}"
+        roots = [folder / "a", folder / "b"]
+        for root in roots:
+            shutil.copytree(first, root)
+        for root, other in (roots, roots[::-1]):
+            address = str(other) if transport == "folder" else f"localhost:{other}"
+            Remotes(Population.open(root).repository).add("twin", address, FAR_MPOP)
+        before = set(Population.open(first).objects.names())
+        results = SPAWN.Queue()
+        barrier = SPAWN.Barrier(2)
+        workers = [SPAWN.Process(target=drop_against, args=(str(root), barrier, results)) for root in roots]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join(300)
+            assert worker.exitcode == 0
+        ends = sorted(results.get(timeout=10)[1] for _ in workers)
+        left = [set(Population.open(root).objects.names()) for root in roots]
+        assert left[0] | left[1] >= before, (number, ends)
+        assert ends[0] == "dropped" or all("are promised to" in one for one in ends), (number, ends)
+        for root in roots:
+            assert verify(Population.open(root)).ok, (number, ends)
+            assert verify_elsewhere(Population.open(root).repository, 1.0, 0).ok, (number, ends)
+        shutil.rmtree(folder)

@@ -11,7 +11,9 @@ from typing import BinaryIO, cast
 from unittest.mock import patch
 
 import example_population
+import numpy as np
 
+from mpop.exchange.dropping import DropOptions, drop_data
 from mpop.exchange.fetching import fetch_from, upstream
 from mpop.exchange.pushing import PushOptions, push_to
 from mpop.exchange.serving import serve_stdio
@@ -164,6 +166,22 @@ def take_request(path: str) -> None:
     population = Population.open(path)
     (request,) = Requests(population.repository).all()
     merge_request(population, request.id)
+def drop(path: str, remote: str) -> None:
+    """Drop everything that a remote has."""
+    population = Population.open(path)
+    drop_data(population, Remotes(population.repository).get(remote), DropOptions(everything=True))
+
+
+def put_noise(path: str, MiB: int) -> None:
+    """Commit new maps that no compression makes smaller, of so many MiB."""
+    population = Population.open(path)
+    random = np.random.default_rng(MiB)
+    noise = {f"noise{number}": random.normal(size=2**17) for number in range(MiB)}
+    species = population.one_species("ribosome", "HEAD")
+    group = population.write_group(noise | example_population.maps(9))
+    new = species.model_copy(update={"maps_object": group, "resolution_A": 25.0, "parent": species.version})
+    population.stage([new])
+    population.commit("Noise")
 
 
 def litter(path: str) -> None:

@@ -75,9 +75,10 @@ class GivenPromises:
 
     def all(self) -> list[Promised]:
         """Every promise. Raises DamagedObjectError where it is not known what was promised."""
-        return [self._read(name) for name in self.ids()]
+        return [self.read(name) for name in self.ids()]
 
-    def _read(self, name: str) -> Promised:
+    def read(self, name: str) -> Promised:
+        """The promise with an id. Raises as `all` does."""
         path = self._folder / name
         try:
             file = NameFile.read(path)
@@ -100,7 +101,7 @@ class GivenPromises:
     def add(self, holder: Holder, names: Iterable[str]) -> int:
         """Promise objects, and renew what was promised before; returns how many that are. Raises StateError."""
         path = self._folder / holder.promise
-        known = self._read(holder.promise).objects if path.exists() else NameSet()
+        known = self.read(holder.promise).objects if path.exists() else NameSet()
         new = known | NameSet(names)
         if len(new) == len(known):
             if len(known):

@@ -43,7 +43,7 @@ class DirectoryRemote(Remote):
         known = self._history.identity.id
         if known is None:
             self._require_writing()
-            with self._history.locked():
+            with _writing(self._history.private), self._history.locked():
                 known = self._history.identity.settle()
         return known
 
@@ -83,7 +83,7 @@ class DirectoryRemote(Remote):
             raise StateError(f"{self.address} is this population itself, and cannot keep anything for it")
         proven = [name for name, known in zip(names, self.have(names, proof), strict=True) if known]
         private = self._history.private
-        with Lock(private / "maintenance").held(), _writing(private):
+        with _writing(private), Lock(private / "maintenance").held():
             self._objects.packed.refresh()
             kept = {name for name in proven if self._present(name) and not self._is_link(name)}
             self._objects.sync()
@@ -97,7 +97,7 @@ class DirectoryRemote(Remote):
     def release(self, holder: Holder, names: Sequence[str]) -> None:
         self._require_writing()
         private = self._history.private
-        with Lock(private / "maintenance").held(), _writing(private):
+        with _writing(private), Lock(private / "maintenance").held():
             GivenPromises(private).take_back(holder.promise, names)
 
     def objects(self, names: Sequence[str]) -> ObjectStream:

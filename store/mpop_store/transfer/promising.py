@@ -106,6 +106,7 @@ def ask(history: History, remote: Remote, place: Place, held: Held, sample: floa
     objects, groups = (
         [name for name in names.hex() if chance.random() < sample] for names in (held.objects, held.groups)
     )
+    gone: list[str] = []
     if held.until is None:
         held = held if held.place.key == place.key else _move(history, held, place)
         sound = remote.have(objects, Proof.SOUND) if objects else []
@@ -115,11 +116,11 @@ def ask(history: History, remote: Remote, place: Place, held: Held, sample: floa
             answer = remote.promise(holder, objects, Proof.SOUND)
             sound = answer.kept
             if answer.total < len(held.objects):
-                _ask_again(history, remote, place, held, holder, held.objects.hex(), Proof.PRESENT)
+                gone = _ask_again(history, remote, place, held, holder, held.objects.hex(), Proof.PRESENT)
             _note(history, place, holder, [])
     whole = remote.have(groups, Proof.WHOLE) if groups else []
     asked = zip([*objects, *groups], [*sound, *whole], strict=True)
-    gone = [name for name, there in asked if not there]
+    gone = list(dict.fromkeys([*gone, *(name for name, there in asked if not there)]))
     if gone:
         with history.locked():
             for one in HeldPromises(history.private).all():
@@ -153,7 +154,7 @@ def take_back(history: History, promise: str) -> int:
     given = GivenPromises(history.private)
     with Lock(history.private / "maintenance").held():
         try:
-            count = next(len(one.objects) for one in given.all() if one.id == promise)
+            count = len(given.read(promise).objects)
         except DamagedObjectError:
             count = 0
         given.take_back(promise)

@@ -27,11 +27,16 @@ from mpop_store import DamagedObjectError, MissingObjectError, StateError
 from mpop_store.arrays.groups import group_objects, read_group
 from mpop_store.git.history import History
 from mpop_store.git.repository import ROOT_RECORD, Repository
+from mpop_store.objects.promises import HeldPromises
+from mpop_store.transfer.directory import DirectoryRemote
+from mpop_store.transfer.dropping import drop
 from mpop_store.transfer.fetching import Plan, fetch
 from mpop_store.transfer.lazily import read_lazily
+from mpop_store.transfer.naming import Named
 from mpop_store.transfer.pushing import push
-from mpop_store.transfer.remote import HistoryRequest, ObjectFile, ObjectStream, Proof, Push, Remote
+from mpop_store.transfer.remote import Description, HistoryRequest, ObjectFile, ObjectStream, Proof, Push, Remote
 from mpop_store.transfer.remotes import Remotes
+from mpop_store.transfer.serving import ANSWERS
 from mpop_store.transfer.walking import NewCommit
 
 MAIN = "refs/heads/main"
@@ -490,3 +495,25 @@ def test_a_new_branch_costs_what_it_changes(here: Repository, there: Repository,
     assert fetch_all(clone, reach, there).commits == 1
     assert not clone.objects.has(file)  # of a record that main has too: nobody looked at it
     assert all(clone.objects.has(name) for name in objects_of(here, side) - objects_of(here))
+
+
+def test_an_older_mpop_there_can_be_fetched_from_but_promises_nothing(
+    here: Repository, there: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    push_main(here, connected, there)
+    for verb in ("identify", "promise", "release"):
+        monkeypatch.delitem(ANSWERS, verb)
+    monkeypatch.setattr(DirectoryRemote, "describe", lambda self: Description(self._history.refs.branch))
+    clone = empty(tmp_path / "clone")
+    fetch_all(clone, connected, there, Plan(None))
+    (held,) = HeldPromises(clone.private).all()
+    assert held.place.store == "" and set(held.groups.hex()) == {
+        group for _, record in here.records("items/").items() for group in record["groups"]
+    } | set(here.read("items/00.json", "HEAD~1")["groups"])
+    with (
+        connected(there) as remote,
+        pytest.raises(
+            StateError, match=r"nothing was dropped: .* does not know the request 'identify'; update it"
+        ),
+    ):
+        drop(here, remote, "origin", Named(), Named(), str(here.head), lambda: None)
