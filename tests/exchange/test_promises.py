@@ -28,6 +28,7 @@ from mpop_store.git.repository import Repository
 from mpop_store.objects.collection import collect
 from mpop_store.objects.packing import pack
 from mpop_store.objects.promises import DAY_S, GivenPromises, HeldPromises
+from mpop_store.transfer import dropping
 from mpop_store.transfer.directory import DirectoryRemote
 from mpop_store.transfer.promising import holder_of
 from mpop_store.transfer.remote import Promise, Proof
@@ -194,6 +195,30 @@ def test_who_promised_does_not_drop_until_it_is_released(
     assert GivenPromises(here.repository.private).all() == []
     assert verify(again(third)).ok and verify(again(third)).elsewhere == 0
     drop(again(here))
+
+
+def test_one_is_about_to_delete_when_the_other_drops_against_it(
+    near: Population, address_of: AddressOf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(near.root, tmp_path / "twin")
+    roots = (near.root, tmp_path / "twin")
+    for root, other in (roots, roots[::-1]):
+        Remotes(Population.open(root).repository).add("twin", address_of(other), FAR_MPOP)
+    before = names_here(near)
+    discard = dropping.discard
+
+    def interrupted(*arguments, **options):
+        monkeypatch.undo()
+        with pytest.raises(StateError, match=r"nothing was dropped: .* are promised to .*clone/.git"):
+            drop(Population.open(roots[1]), "twin")
+        return discard(*arguments, **options)
+
+    monkeypatch.setattr(dropping, "discard", interrupted)
+    assert drop(Population.open(roots[0]), "twin").objects > 0
+    assert before <= names_here(Population.open(roots[1]))
+    for root in roots:
+        assert verify(Population.open(root)).ok
+        assert verify_elsewhere(Population.open(root).repository, 1.0, 0).ok
 
 
 def test_who_promised_may_take_it_back_and_the_holder_finds_out(near: Population, shared: Repository) -> None:
