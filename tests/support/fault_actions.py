@@ -166,6 +166,8 @@ def take_request(path: str) -> None:
     population = Population.open(path)
     (request,) = Requests(population.repository).all()
     merge_request(population, request.id)
+
+
 def drop(path: str, remote: str) -> None:
     """Drop everything that a remote has."""
     population = Population.open(path)
