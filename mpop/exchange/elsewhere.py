@@ -10,6 +10,7 @@ from mpop.errors import MpopError
 from mpop.exchange.rules import RULES
 from mpop.exchange.selection import ALL, Data
 from mpop_store.git.repository import Repository
+from mpop_store.objects.names import NameSet
 from mpop_store.objects.promises import Held, HeldPromises
 from mpop_store.transfer.promising import ask
 from mpop_store.transfer.remote import Proof
@@ -32,13 +33,15 @@ class Elsewhere:
             (self.forgotten if remotes.way_to(held.place) is None else self.known).append(held)
         self._settings = remotes.all().values()
 
-    def groups(self, names: Iterable[str]) -> set[str]:
+    def groups(self, names: Iterable[str]) -> list[str]:
         """Those of some groups that another store has with all that they consist of."""
-        return {name for name in names if any(name in held.groups for held in self.known)}
+        wanted = NameSet(names)
+        return [name for held in self.known for name in (wanted & held.groups).hex()]
 
-    def has(self, name: str) -> bool:
-        """Whether another store has an object, as far as was noted."""
-        return any(name in held for held in self.known)
+    def among(self, names: Iterable[str]) -> set[str]:
+        """Those of some objects that another store has, as far as was noted by their own names."""
+        wanted = NameSet(names)
+        return {name for held in self.known for name in (wanted & (held.objects | held.groups)).hex()}
 
     def about_missing(self, name: str) -> str:
         """What is known of an object that is missing and that no remote has: how to come by it again, or ""."""

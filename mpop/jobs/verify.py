@@ -89,10 +89,8 @@ def verify(
         reader = RecordReader(repository, objects, git)
         graph = reader.read()
         missing = {name for name in graph.needed if not (name in here or name in damaged or objects.has(name))}
-        covered = reader.parts_of(others.groups(graph.groups)) if missing else set()
-        elsewhere = {
-            name for name in missing if (name in covered or others.has(name)) and not objects.quarantine.has(name)
-        }
+        there = others.among(missing) | (reader.parts_of(others.groups(graph.groups)) if missing else set())
+        elsewhere = {name for name in missing & there if not objects.quarantine.has(name)}
         bad = damaged | {
             name: _missing(objects, name) + others.about_missing(name) for name in missing - elsewhere
         }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import struct
 import subprocess
@@ -19,7 +20,7 @@ from mpop_store import DamagedObjectError, MpopError, StateError
 from mpop_store.git.repository import Repository
 from mpop_store.hashing import canonical_json
 from mpop_store.objects.encoding import encode
-from mpop_store.objects.promises import Holder
+from mpop_store.objects.promises import GivenPromises, Holder
 from mpop_store.transfer.connected import ConnectedRemote
 from mpop_store.transfer.directory import DirectoryRemote
 from mpop_store.transfer.fetching import fetch
@@ -185,6 +186,47 @@ def test_a_refusal_leaves_the_next_push_free(here: Repository, there: Repository
     assert_complete(there, MAIN)
 
 
+ODD = [
+    ("ticket", "../../../config"),
+    ("ticket", "A" * 64),
+    ("store", "c" * 31),
+    ("who", "\x1b[2Jroot"),
+    ("who", "x" * 301),
+    ("who", None),
+]
+
+
+@pytest.mark.parametrize(
+    ("verb", "field", "value"),
+    [*((verb, *odd) for verb in ("promise", "release") for odd in ODD), ("promise", "proof", "complete")],
+)
+def test_odd_holders_are_refused(there: Repository, verb: str, field: str, value: object) -> None:
+    request = {"do": verb, "proof": "sound", "ticket": "b" * 64, "store": "c" * 32, "who": "me"} | {field: value}
+    assert "error" in answers_to(there, framed(request) + b"E\0\0\0\0")[-1]
+    assert GivenPromises(there.private).all() == []
+
+
+def test_nobody_asks_for_ten_million_names_at_once(there: Repository) -> None:
+    names = b"".join(struct.pack("<cI", b"D", 2**20) + bytes(2**20) for _ in range(3)) + b"E\0\0\0\0"
+    request = {"do": "promise", "proof": "sound", "ticket": "b" * 64, "store": "c" * 32, "who": "me"}
+    assert "more than was agreed" in answers_to(there, framed(request) + names)[-1]["error"]["message"]
+
+
+def answers_to(there: Repository, said: bytes) -> list[dict[str, Any]]:
+    """The messages that a server answers with."""
+    answers = io.BytesIO()
+    request = io.BytesIO(framed({"mpop": PROTOCOL}) + said + framed({"do": "bye"}))
+    serve(DirectoryRemote(there, allow, "there"), Channel(cast(BinaryIO, request), answers, "the client"))
+    found: list[dict[str, Any]] = []
+    left = answers.getvalue()
+    while left:
+        kind, length = struct.unpack_from("<cI", left)
+        if kind == b"J":
+            found.append(json.loads(left[5 : 5 + length]))
+        left = left[5 + length :]
+    return found
+
+
 @pytest.fixture(scope="module")
 def target(tmp_path_factory: pytest.TempPathFactory) -> Repository:
     """A population that everything is thrown at."""
@@ -196,13 +238,15 @@ VALUES = st.recursive(
     | st.booleans()
     | st.integers(-5, 2**40)
     | st.text(max_size=5)
-    | st.sampled_from(["a" * 40, "b" * 64]),
+    | st.sampled_from(["a" * 40, "b" * 64, "c" * 32]),
     lambda inner: (
         st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5) | st.just(MAIN), inner, max_size=3)
     ),
     max_leaves=6,
 )
-KEYS = st.sampled_from(["proof", "wants", "haves", "shallow", "depth", "moves", "pack", "force"])
+KEYS = st.sampled_from(
+    ["ticket", "store", "who", "proof", "wants", "haves", "shallow", "depth", "moves", "pack", "force"]
+)
 REQUESTS = st.builds(
     lambda verb, fields: {**fields, "do": verb},
     st.sampled_from([*ANSWERS, "bye", "nothing"]) | VALUES,
