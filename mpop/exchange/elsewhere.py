@@ -29,9 +29,12 @@ class Elsewhere:
         self._promises = HeldPromises(repository.private)
         self.known: list[Held] = []
         self.forgotten: list[Held] = []
+        # remotes where something was left, of which nothing is noted
+        self._lazy = {one.name for one in remotes.all().values() if one.data and Data.parse(one.data).kind != ALL}
         for held in self._promises.all():
-            (self.forgotten if remotes.way_to(held.place) is None else self.known).append(held)
-        self._settings = remotes.all().values()
+            way = remotes.way_to(held.place)
+            (self.forgotten if way is None else self.known).append(held)
+            self._lazy -= set() if way is None else {way.name}
 
     def groups(self, names: Iterable[str]) -> list[str]:
         """Those of some groups that another store has with all that they consist of."""
@@ -56,13 +59,10 @@ class Elsewhere:
         lines = [
             f"{path} is damaged; `mpop fetch` notes again what is elsewhere" for path in self._promises.damaged()
         ]
-        for settings in self._settings:
-            lazy = settings.data is not None and Data.parse(settings.data).kind != ALL
-            if lazy and not any(held.place.remote == settings.name for held in self.known):
-                lines.append(
-                    f"what was left at {settings.name} was never noted, as an older mpop made this clone; "
-                    f"`mpop fetch {settings.name}` notes what it has"
-                )
+        lines += [
+            f"what was left at {name} was never noted by the mpop that cloned it; `mpop fetch {name}` notes it"
+            for name in sorted(self._lazy)
+        ]
         for held in self.known:
             if held.until is not None and held.until < now:
                 lines.append(

@@ -346,6 +346,8 @@ def test_what_a_removed_remote_has_is_lost_until_it_is_back(near: Population, sh
     Remotes(near.repository).add("again", str(shared.root))
     assert verify(again(near)).ok
     assert as_json("-C", str(near.root), "verify", "--remote")["asked"] > 0
+    (species,) = again(near).species().values()
+    assert again(near).maps(species)["half1"].shape == (20, 20, 20)
 
 
 def test_a_clone_by_an_older_mpop_is_told_to_fetch(
@@ -356,7 +358,7 @@ def test_a_clone_by_an_older_mpop_is_told_to_fetch(
     before = verify(lazy).elsewhere
     shutil.rmtree(lazy.repository.private / "promises")
     report = verify(again(lazy))
-    assert not report.ok and "`mpop fetch origin` notes what it has" in " ".join(report.notes)
+    assert not report.ok and "`mpop fetch origin` notes it" in " ".join(report.notes)
     mpop("-C", str(lazy.root), "fetch")
     report = verify(again(lazy))
     assert report.ok and report.elsewhere == before and report.notes == []

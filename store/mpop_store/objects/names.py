@@ -19,12 +19,13 @@ from typing import Any
 
 import numpy as np
 from blake3 import blake3
+from numpy.typing import NDArray
 
 from mpop_store.durable import TEMPORARY, fsync, fsync_all
 from mpop_store.errors import DamagedObjectError
 from mpop_store.hashing import canonical_json, parse_json
 from mpop_store.objects.loose import open_regular
-from mpop_store.objects.packs import NAME_SIZE, TRAILER_SIZE, Names, find_name, raw_name
+from mpop_store.objects.packs import NAME_SIZE, TRAILER_SIZE, Names, find_name
 
 MAGIC = b"MPOPNAM\x01"
 LENGTH = struct.Struct("<I")
@@ -35,7 +36,8 @@ class NameSet:
     """Names of objects, kept as 32 bytes each: there may be a million."""
 
     def __init__(self, names: Iterable[str] = ()) -> None:
-        self.raw: Names = np.unique(np.frombuffer(bytes.fromhex("".join(names)), "S32"))
+        found = _sorted(np.frombuffer(bytes.fromhex("".join(names)), "S32"))[0]
+        self.raw: Names = found[~_is_followed_by_same(found)]
 
     @classmethod
     def of(cls, raw: Names) -> NameSet:
@@ -51,20 +53,39 @@ class NameSet:
         return len(self.raw)
 
     def __or__(self, other: NameSet) -> NameSet:
-        return NameSet.of(np.union1d(self.raw, other.raw))
+        found, _ = _sorted(np.concatenate([self.raw, other.raw]))
+        return NameSet.of(found[~_is_followed_by_same(found)])
 
     def __and__(self, other: NameSet) -> NameSet:
-        return NameSet.of(np.intersect1d(self.raw, other.raw))
+        found, _ = _sorted(np.concatenate([self.raw, other.raw]))
+        return NameSet.of(found[_is_followed_by_same(found)])
 
     def __sub__(self, other: NameSet) -> NameSet:
-        return NameSet.of(np.setdiff1d(self.raw, other.raw))
+        found, order = _sorted(np.concatenate([self.raw, other.raw]))
+        return NameSet.of(found[~_is_followed_by_same(found) & (order < len(self.raw))])
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, NameSet) and bool(np.array_equal(self.raw, other.raw))
 
     def hex(self) -> list[str]:
         """The names, ascending."""
-        return [raw_name(self.raw, place) for place in range(len(self.raw))]
+        digits = self.raw.tobytes().hex()
+        return [digits[start : start + 2 * NAME_SIZE] for start in range(0, len(digits), 2 * NAME_SIZE)]
+
+
+def _sorted(raw: Names) -> tuple[Names, NDArray[np.intp]]:
+    """Names in ascending order, and the place where each was; of equal ones the first comes first.
+
+    Sorted as four numbers each, for NumPy takes ten times as long for text.
+    """
+    numbers = raw.view(">u8").reshape(-1, NAME_SIZE // 8).astype(np.uint64)
+    order = np.lexsort(numbers.T[::-1])
+    return raw[order], order
+
+
+def _is_followed_by_same(names: Names) -> NDArray[np.bool_]:
+    """Of ascending names, which come once more."""
+    return np.append(names[1:] == names[:-1], [False] * min(1, len(names))).astype(bool)
 
 
 @dataclass(frozen=True)

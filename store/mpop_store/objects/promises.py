@@ -173,6 +173,10 @@ class HeldPromises:
     def __init__(self, private: Path) -> None:
         self._folder = private / "promises"
 
+    def any(self) -> bool:
+        """Whether anything is noted; nothing is read."""
+        return any(_files(self._folder / kind) for kind in ("received", "seen"))
+
     def all(self) -> Iterator[Held]:
         """Everything that is kept, a damaged file apart: without it, what was in it is lost until it is found."""
         for kind in ("received", "seen"):

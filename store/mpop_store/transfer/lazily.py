@@ -8,6 +8,7 @@ from threading import Lock
 
 from mpop_store.errors import MissingObjectError, MpopError, NotFoundError, StoreError
 from mpop_store.git.repository import Repository
+from mpop_store.objects.promises import HeldPromises
 from mpop_store.transfer.remote import Remote
 from mpop_store.transfer.remotes import Remotes, RemoteSettings
 from mpop_store.transfer.sending import bring
@@ -62,7 +63,9 @@ class LazyObjects:
 
 
 def read_lazily(repository: Repository) -> None:
-    """Let the objects of a population that was cloned be read from where it was, when they are not here."""
-    settings = [one for one in Remotes(repository).all().values() if one.data is not None]
+    """Let objects that are not here be read from remotes: from those that were fetched from; from all if something
+    was left at one, for that may have been removed and added again."""
+    anywhere = HeldPromises(repository.private).any()
+    settings = [one for one in Remotes(repository).all().values() if anywhere or one.data is not None]
     if settings:
         repository.objects.fetch_missing = LazyObjects(repository, settings).fetch
