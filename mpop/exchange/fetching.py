@@ -6,13 +6,12 @@ import logging
 import time
 from pathlib import Path
 
-import pygit2
-
 from mpop.errors import MpopError, NotFoundError, StateError
 from mpop.exchange.rules import RULES, check_fetched
 from mpop.exchange.selection import ALL, Data, note_lack_of_data, require_species
 from mpop_hooks.objects_complete import references_of
 from mpop_store.git.creating import EXCLUDE
+from mpop_store.git.opening import open_git
 from mpop_store.git.plain_git import install_hooks
 from mpop_store.git.repository import ROOT_RECORD, Repository
 from mpop_store.objects.promises import Place
@@ -27,14 +26,13 @@ from mpop_store.transfer.sending import Progress, silent
 
 def open_to_fetch(path: Path) -> Repository:
     """The population that holds a folder; a plain `git clone` of one is given a place for its arrays first."""
-    found = pygit2.discover_repository(str(path.absolute()))
-    if found is not None and not (Path(found) / "mpop").is_dir():
-        repository = Repository(pygit2.Repository(found))
-        if repository.head is not None and repository.find(ROOT_RECORD, "HEAD") is not None:
-            (Path(found) / "info").mkdir(exist_ok=True)
-            (Path(found) / "info" / "exclude").write_text(EXCLUDE)
-            install_hooks(Path(found))
-            repository.objects.root.mkdir(parents=True)
+    repository = Repository(open_git(path))
+    is_population = repository.head is not None and repository.find(ROOT_RECORD, "HEAD") is not None
+    if is_population and not repository.private.is_dir():
+        (repository.git_directory / "info").mkdir(exist_ok=True)
+        (repository.git_directory / "info" / "exclude").write_text(EXCLUDE)
+        install_hooks(repository.git_directory)
+        repository.objects.root.mkdir(parents=True)
     repository = Repository.open(path)
     repository.references_of = references_of
     read_lazily(repository)

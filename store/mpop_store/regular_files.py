@@ -1,4 +1,4 @@
-"""Opening files that a stranger may have put there."""
+"""Files that a stranger may have put there: a named pipe, for one, never ends for who reads it."""
 
 from __future__ import annotations
 
@@ -26,3 +26,13 @@ def open_regular(path: Path) -> BinaryIO:
         os.close(handle)
         raise DamagedObjectError(f"{path} is not a regular file")
     return os.fdopen(handle, "rb")
+
+
+def require_file(path: Path) -> None:
+    """Raise DamagedObjectError if what lies there is neither a file nor a folder, nor a link to one."""
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise DamagedObjectError(f"{path} is not a regular file")

@@ -72,6 +72,11 @@ class GitObjects:
                 )
         self._sound.add(oid)
 
+    def contains(self, oid: str) -> bool:
+        """Whether an object is here. Raises DamagedObjectError for one that is, but not as it was written."""
+        self.check(oid)
+        return pygit2.Oid(hex=oid) in self._git
+
     def _read(self, oid: str) -> pygit2.Object:
         self.check(oid)
         try:

@@ -128,7 +128,7 @@ class History:
         """The commit that a reference or the beginning of an id means."""
         if name in ("@", HEAD):
             return self.head
-        if re.fullmatch("[0-9a-f]{40}", name) and pygit2.Oid(hex=name) in self._git:  # goes first in Git too
+        if re.fullmatch("[0-9a-f]{40}", name) and self._objects.contains(name):  # goes first in Git too
             return self._peeled(name)
         for namespace in NAMESPACES:
             if (target := self.refs.get(namespace + name)) is not None:

@@ -12,6 +12,7 @@ import pygit2
 
 from mpop_store.errors import DamagedObjectError
 from mpop_store.git.git_objects import UNREADABLE, GitObjects, loose_object_is_intact
+from mpop_store.git.refs import loose_names
 
 CHECKSUMMED = ("pack/*.pack", "pack/*.idx", "pack/*.rev")
 """Files of Git, in `.git/objects`, that end in the SHA-1 of all that comes before."""
@@ -109,9 +110,7 @@ def _tips(git: pygit2.Repository, objects: GitObjects, found: Survey) -> list[tu
 
 def _reference_names(git: pygit2.Repository, found: Survey) -> list[str]:
     """All references, those too that libgit2 passes over because they are damaged."""
-    folder = Path(git.path)
-    files = [path for path in (folder / "refs").rglob("*") if path.is_file() and path.suffix != ".lock"]
-    names = {path.relative_to(folder).as_posix() for path in files}
+    names = set(loose_names(Path(git.path)))
     try:
         names |= set(git.references)
     except UNREADABLE:

@@ -7,7 +7,7 @@ stop them. mpop itself writes through libgit2, which runs none.
 
 from __future__ import annotations
 
-import contextlib
+import logging
 from pathlib import Path
 
 import pygit2
@@ -59,18 +59,17 @@ def install_hooks(git_directory: Path) -> list[str]:
     return installed
 
 
-def unsupported_format(git_directory: Path) -> str | None:
-    """Why mpop cannot use a repository, in words with a way out; None if its format is not the reason."""
-    hashes = storage = None
-    with contextlib.suppress(pygit2.GitError, OSError, ValueError):
-        config = pygit2.Config(str(git_directory / "config"))
-        hashes = next(iter(config.get_multivar("extensions.objectFormat")), None)
-        storage = next(iter(config.get_multivar("extensions.refStorage")), None)
-    if hashes not in (None, "sha1"):
-        return f"its objects are named by {hashes}, and mpop reads sha1; `mpop init` makes what mpop can use"
-    if storage not in (None, "files"):
-        return (
-            f"its references are kept as {storage}, and mpop reads files; "
-            "`git refs migrate --ref-format=files` changes that"
+def warn_of_hooks_elsewhere(git: pygit2.Repository) -> None:
+    """Say so if Git looks for hooks in another folder, where those that protect a population are not."""
+    values = [value for value in git.config.get_multivar("core.hooksPath") if value]
+    if not values:
+        return
+    own = Path(git.path) / "hooks"
+    used = Path(git.path if git.is_bare else git.workdir) / Path(values[-1]).expanduser()
+    if not all((used / name).is_file() for name in HOOKS):
+        logging.getLogger("mpop").warning(
+            "mpop: warning: core.hooksPath is %s, so plain Git is not kept from bypassing the population's rules; "
+            "`git config core.hooksPath %s` here turns its own hooks on again",
+            values[-1],
+            own,
         )
-    return None

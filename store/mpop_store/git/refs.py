@@ -10,11 +10,11 @@ from pathlib import Path
 import pygit2
 from pygit2.enums import Option
 
-from mpop_store.durable import read_file, require_file
 from mpop_store.errors import DamagedObjectError, InputError, StateError, StoreError
 from mpop_store.git.git_objects import UNREADABLE
 from mpop_store.git.operations import HEAD, Moves, Operation, OperationLog
 from mpop_store.locking import Lock, break_abandoned
+from mpop_store.regular_files import open_regular, require_file
 
 SYMBOLIC = "ref: "
 MOVED_BY_OTHERS = "moved by other means than mpop"
@@ -74,11 +74,11 @@ class Refs:
 
     def _names(self) -> set[str]:
         """Names of all references, those too that libgit2 passes over since their files are damaged."""
+        loose = set(loose_names(Path(self._git.path)))
         try:
-            names = set(self._git.references)
+            return loose | set(self._git.references)
         except UNREADABLE as error:
             raise DamagedObjectError(f"the list of references is damaged: {error}") from error
-        return names | set(loose_names(Path(self._git.path)))
 
     @property
     def branch(self) -> str | None:
@@ -99,8 +99,8 @@ class Refs:
         """The id in the file of a reference, or in the packed ones."""
         if not _is_readable(name):
             return None
+        require_file(Path(self._git.path) / name)
         try:
-            require_file(Path(self._git.path) / name)
             found = self._git.references.get(name)
             if found is None or _leads_nowhere(self._git, found):
                 return None
@@ -110,7 +110,8 @@ class Refs:
 
     def _stored_head(self) -> str:
         try:
-            value = read_file(Path(self._git.path) / HEAD).decode().strip()
+            with open_regular(Path(self._git.path) / HEAD) as file:
+                value = file.read().decode().strip()
         except (OSError, ValueError) as error:
             raise DamagedObjectError("HEAD is damaged or missing; `git reflog` knows where it was") from error
         target = value.removeprefix(SYMBOLIC)
@@ -243,13 +244,19 @@ class Refs:
         return False
 
 
-def loose_names(git_directory: Path) -> Iterator[str]:
-    """Names of the references that have files of their own, sound or not."""
-    for folder, _, files in os.walk(git_directory / "refs"):
-        for file in files:
-            name = Path(folder, file).relative_to(git_directory).as_posix()
-            if _is_readable(name):
-                yield name
+def loose_names(git_directory: Path, folder: str = "refs") -> Iterator[str]:
+    """Names of the references that have files of their own, sound or not.
+
+    Raises DamagedObjectError for a named pipe, which never ends for who reads it, and its kin.
+    """
+    for entry in os.scandir(git_directory / folder):
+        name = f"{folder}/{entry.name}"
+        if entry.is_dir(follow_symlinks=False):
+            yield from loose_names(git_directory, name)
+        elif not (entry.is_file() or entry.is_symlink()):
+            raise DamagedObjectError(f"{entry.path} is no file; remove it, and run `mpop verify`")
+        elif _is_readable(name):
+            yield name
 
 
 def _leads_nowhere(git: pygit2.Repository, found: pygit2.Reference) -> bool:

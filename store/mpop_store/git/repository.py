@@ -25,8 +25,9 @@ from mpop_store.errors import DamagedObjectError, NotFoundError, StateError, Sto
 from mpop_store.git.creating import is_untouched, make
 from mpop_store.git.history import Changes, Commit, History, readable_damage, readable_errors
 from mpop_store.git.integrity import Survey, survey
+from mpop_store.git.opening import open_git, unsupported_index
 from mpop_store.git.operations import Moves, Operation
-from mpop_store.git.plain_git import README, unsupported_format
+from mpop_store.git.plain_git import README, warn_of_hooks_elsewhere
 from mpop_store.git.refs import HEAD, SYMBOLIC
 from mpop_store.hashing import canonical_json, parse_json
 from mpop_store.objects.reachable import named_anew
@@ -37,8 +38,6 @@ __all__ = ["BRANCH", "FORMAT_VERSION", "ROOT_RECORD", "Changes", "Commit", "Repo
 ROOT_RECORD = "population.json"
 FORMAT_VERSION = 1
 BRANCH = "refs/heads/main"
-NOT_OURS = "is not owned by current user"
-"""What libgit2 says, with the path in quotes, about a folder that Git's `safe.directory` would have to allow."""
 KINDS = {DeltaStatus.ADDED: "A", DeltaStatus.DELETED: "D"}
 
 
@@ -76,24 +75,7 @@ class Repository(History):
     @classmethod
     def open(cls, path: str | Path = ".") -> Repository:
         """The population that holds a folder. Raises NotFoundError or StateError."""
-        start = Path(path).absolute()
-        if not start.is_dir():
-            raise NotFoundError(f"{path}: no such folder")
-        found = pygit2.discover_repository(str(start))
-        if found is None:
-            raise NotFoundError(f"{start} is not inside a population; make one with `mpop init`")
-        try:
-            git = pygit2.Repository(found)
-        except (pygit2.GitError, ValueError) as error:
-            if NOT_OURS in str(error):
-                path = str(error).split("'")[1]
-                raise StateError(
-                    f"{path} belongs to another user; if you trust whoever can write there: "
-                    f"`git config --global --add safe.directory {path}`"
-                ) from error
-            reason = unsupported_format(Path(found)) or error
-            raise StateError(f"{found}: a kind of Git repository that mpop cannot use: {reason}") from error
-        repository = cls(git)
+        repository = cls(open_git(Path(path)))
         repository._check_kind()
         return repository
 
@@ -130,7 +112,8 @@ class Repository(History):
     def _index(self) -> pygit2.Index:
         """The index, to be read only: as it is on disk now and, where a process died that was to change it, as it
         will be once that is completed."""
-        with readable_damage("the working state (.git/index)", "`git reset` makes it the last commit again"):
+        remedy = unsupported_index(self.config) or "`git reset` makes it the last commit again"
+        with readable_damage("the working state (.git/index)", remedy):
             if not self._index_path.exists() and self.head:
                 raise KeyError("index")
             index = self._git.index
@@ -168,6 +151,7 @@ class Repository(History):
 
     def survey(self) -> Survey:
         """Check the Git side as a whole; see `mpop_store.git.integrity`."""
+        warn_of_hooks_elsewhere(self._git)
         found = survey(self._git, {} if self.is_bare else self.entries())
         try:
             _ = self.head
@@ -377,6 +361,7 @@ class Repository(History):
         """Move the branch, or a detached HEAD, to a commit, if it is still at `head`."""
         reason = f"commit: {message.splitlines()[0]}"
         self.objects.clean()
+        warn_of_hooks_elsewhere(self._git)
         return self.refs.update({self.refs.branch or HEAD: (head, commit)}, reason, working_state)
 
     def switch(self, target: str, reason: str, start: str | None = None) -> None:

@@ -17,7 +17,7 @@ from mpop_store.objects.encoding import MAX_CONTENT, check_file
 from mpop_store.regular_files import open_regular
 
 ABANDONED_AFTER_S = 24 * 3600.0
-UNSYNCED, SYNCED = 0o644, 0o444
+WRITABLE = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
 """Modes of a file: what can be written to may have been torn by a power cut, and is not trusted to be whole."""
 LARGEST_FILE = MAX_CONTENT + 4096
 """Bytes of the largest file that can hold an object."""
@@ -59,7 +59,6 @@ class LooseObjects:
             target.parent.mkdir(parents=True, exist_ok=True)
             with temporary.open("xb") as file:
                 file.write(blob)
-            temporary.chmod(UNSYNCED)
             os.replace(temporary, target)
         except OSError as error:
             raise StoreError(f"cannot write to the store at {self.root}: {error.strerror or error}") from error
@@ -76,7 +75,7 @@ class LooseObjects:
         path = self.path(name)
         try:
             if not _is_synced(path):
-                check_file(path.read_bytes(), name)
+                check_file(self.read(name) or b"", name)
             os.utime(path)
         except (OSError, DamagedObjectError):  # not here, another user's, or torn
             return None
@@ -87,7 +86,8 @@ class LooseObjects:
         paths = [path for path in paths if not _is_synced(path)]
         fsync_all(paths)
         for path in paths:
-            path.chmod(SYNCED)
+            with contextlib.suppress(PermissionError):  # another user's: he, or the next one, syncs it again
+                path.chmod(stat.S_IMODE(path.stat().st_mode) & ~WRITABLE)
 
     def names(self) -> Iterator[str]:
         """All objects here, in order."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from typing import TypeVar
 
 from mpop_store.errors import MpopError, StateError
 from mpop_store.objects.promises import Holder
@@ -22,7 +21,8 @@ from mpop_store.transfer.remote import (
 from mpop_store.transfer.serving import PROTOCOL, ids, is_store_id
 from mpop_store.transfer.wire import MAX_NAMES, Channel, ConnectionCutError, ProtocolError
 
-T = TypeVar("T")
+READ_AT_ONCE = 256
+"""Objects that the other side is asked to read and hash before it answers: it says nothing meanwhile."""
 
 
 class ConnectedRemote(Remote):
@@ -67,8 +67,9 @@ class ConnectedRemote(Remote):
 
     def have(self, names: Sequence[str], proof: Proof = Proof.PRESENT) -> list[bool]:
         found: list[bool] = []
-        for start in range(0, len(names), MAX_NAMES):
-            batch = names[start : start + MAX_NAMES]
+        most = _at_once(proof)
+        for start in range(0, len(names), most):
+            batch = names[start : start + most]
             self._channel.send({"do": "have", "proof": proof.value})
             self._channel.send_names(batch)
             found += self._channel.flags(len(batch))
@@ -84,8 +85,9 @@ class ConnectedRemote(Remote):
     def promise(self, holder: Holder, names: Sequence[str], proof: Proof) -> Promise:
         kept: list[bool] = []
         total = 0
-        for start in range(0, max(len(names), 1), MAX_NAMES):
-            batch = names[start : start + MAX_NAMES]
+        most = _at_once(proof)
+        for start in range(0, max(len(names), 1), most):
+            batch = names[start : start + most]
             self._channel.send({"do": "promise", "proof": proof.value, **vars(holder)})
             self._channel.send_names(batch)
             total = self._channel.receive().get("total")
@@ -160,3 +162,8 @@ class ConnectedRemote(Remote):
         with suppress(MpopError):
             self._channel.send({"do": "bye"})
         self._channel.close()
+
+
+def _at_once(proof: Proof) -> int:
+    """How many objects are asked about in one request."""
+    return READ_AT_ONCE if proof is Proof.SOUND else MAX_NAMES

@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import struct
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -27,6 +28,11 @@ from mpop_store.transfer.walking import Commits
 
 MAX_PACK = 2**32
 """Bytes of the largest Git pack that is let in; records are small, so this is a great many of them."""
+MAX_PACK_OBJECTS = 10**7
+"""Objects in such a pack. Git takes memory for all that a pack announces before it has seen the first."""
+OF_FREE_SPACE = 0.5
+"""Part of what is free on the disk that a pack may fill."""
+PACK_HEADER = struct.Struct(">4s4xI")
 QUARANTINE = "incoming-"
 OUR_FAULTS = (b"No space left", b"quota exceeded", b"Read-only file system", b"Permission denied", b"error: write")
 """Parts of what Git says when it is not the pack that is wrong, but the place where it is to go."""
@@ -107,7 +113,8 @@ class Quarantine:
 
     def receive(self, pack: HistoryPack) -> None:
         """Let a pack in. Raises StoreError when it is not sound, or not whole."""
-        arguments = ["index-pack", f"--max-input-size={MAX_PACK}", "--strict", "--stdin", "--fix-thin"]
+        most = min(MAX_PACK, int(OF_FREE_SPACE * shutil.disk_usage(self._folder).free))
+        arguments = ["index-pack", f"--max-input-size={most}", "--strict", "--stdin", "--fix-thin"]
         edges = shallow_commits(self._real) | set(pack.shallow)
         if edges:
             self._shallow = self._folder / "shallow"
@@ -118,7 +125,7 @@ class Quarantine:
             listener = Thread(target=lambda stream: said.append(stream.read()), args=(process.stderr,))
             listener.start()
             with suppress(BrokenPipeError):
-                for piece in pack.pieces:
+                for piece in _of_plausible_size(pack.pieces):
                     process.stdin.write(piece)
                 process.stdin.close()
             process.stdout.read()
@@ -171,6 +178,17 @@ class Quarantine:
                 with suppress(FileNotFoundError):  # older Git writes no .rev
                     os.replace(pack.with_suffix(suffix), target / f"{pack.stem}{suffix}")
         fsync(target)
+
+
+def _of_plausible_size(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """A pack, unless it announces more objects than any. Raises InputError."""
+    start = b""
+    while len(start) < PACK_HEADER.size and (piece := next(pieces, b"")):
+        start += piece
+    if len(start) >= PACK_HEADER.size and PACK_HEADER.unpack_from(start)[1] > MAX_PACK_OBJECTS:
+        raise InputError(f"refused: the Git pack announces more than {MAX_PACK_OBJECTS} objects")
+    yield start
+    yield from pieces
 
 
 def _lines(oids: set[str]) -> str:

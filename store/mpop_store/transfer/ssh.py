@@ -5,15 +5,18 @@ So keys, agents, jump hosts and `~/.ssh/config` work as they do for Git, and the
 
 from __future__ import annotations
 
+import io
 import os
 import shlex
 import subprocess
 from collections.abc import Sequence
-from typing import BinaryIO, cast
+from typing import cast
 
 from mpop_store.errors import StoreError
 from mpop_store.transfer.addresses import SshAddress
 from mpop_store.transfer.connected import ConnectedRemote
+from mpop_store.transfer.patience import THINKING_S, PatientReader
+from mpop_store.transfer.remote import Push
 from mpop_store.transfer.wire import Channel, ConnectionCutError, ProtocolError
 
 NOT_FOUND = 127
@@ -29,13 +32,13 @@ class SshRemote(ConnectedRemote):
     def __init__(self, address: SshAddress, far_mpop: str = "mpop", ssh: str | None = None) -> None:
         command = ssh_command(address, far_mpop, ssh)
         try:
-            self._process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=BUFFER
-            )
+            self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
         except OSError as error:
             raise StoreError(f"cannot run {command[0]}: {error.strerror or error}") from error
-        reader, writer = self._process.stdout, self._process.stdin
-        channel = Channel(cast(BinaryIO, reader), cast(BinaryIO, writer), str(address))
+        self._reader = PatientReader(cast(io.FileIO, self._process.stdout))
+        reader = io.BufferedReader(self._reader, BUFFER)
+        writer = io.BufferedWriter(cast(io.FileIO, self._process.stdin), BUFFER)
+        channel = Channel(reader, writer, str(address))
         try:
             super().__init__(channel, str(address))
         except (ConnectionCutError, ProtocolError) as error:
@@ -44,6 +47,10 @@ class SshRemote(ConnectedRemote):
             channel.close()
             self._end()
             raise
+
+    def push(self, push: Push) -> None:
+        with self._reader.waiting(THINKING_S):
+            super().push(push)
 
     def close(self) -> None:
         super().close()

@@ -45,8 +45,8 @@ class Commits:
         self.objects = GitObjects(self.git)
 
     def contains(self, oid: str) -> bool:
-        """Whether a Git object is here."""
-        return len(oid) == 40 and set(oid) <= set("0123456789abcdef") and pygit2.Oid(hex=oid) in self.git
+        """Whether a Git object is here. Raises DamagedObjectError for one that is, but not as it was written."""
+        return len(oid) == 40 and set(oid) <= set("0123456789abcdef") and self.objects.contains(oid)
 
     def peeled(self, oid: str) -> str:
         """The commit itself, or that behind an annotated tag. Raises DamagedObjectError."""

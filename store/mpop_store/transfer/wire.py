@@ -74,6 +74,11 @@ class Channel:
     def _read(self, count: int) -> bytes:
         try:
             data = self._reader.read(count)
+        except TimeoutError as error:
+            raise ConnectionCutError(
+                f"{self.peer} sends next to nothing for long and is given up; run the command again, "
+                "what has arrived is kept"
+            ) from error
         except (OSError, ValueError) as error:
             raise self._cut() from error
         if len(data) != count:

@@ -5,10 +5,14 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 import struct
 import subprocess
+import time
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any, BinaryIO, cast
 
 import pytest
@@ -25,10 +29,11 @@ from mpop_store.transfer.connected import ConnectedRemote
 from mpop_store.transfer.directory import DirectoryRemote
 from mpop_store.transfer.fetching import fetch
 from mpop_store.transfer.git_packs import make_pack
+from mpop_store.transfer.patience import PatientReader
 from mpop_store.transfer.pushing import push
-from mpop_store.transfer.remote import HistoryRequest, Proof, Push
+from mpop_store.transfer.remote import HistoryPack, HistoryRequest, Proof, Push
 from mpop_store.transfer.serving import ANSWERS, PROTOCOL, serve
-from mpop_store.transfer.wire import Channel, ProtocolError
+from mpop_store.transfer.wire import Channel, ConnectionCutError, ProtocolError
 
 MAIN = "refs/heads/main"
 
@@ -124,7 +129,16 @@ def test_commits_without_their_objects_are_refused(here: Repository, there: Repo
     assert_untouched(there)
 
 
-@pytest.mark.parametrize("pack", [b"", b"PACK", b"\0" * 5000, b"PACK\0\0\0\2\xff\xff\xff\xff" + b"x" * 100])
+def test_a_pack_that_announces_too_much_is_refused_before_git_takes_memory_for_it(
+    here: Repository, there: Repository, reach
+) -> None:
+    pieces = [b"PACK\0\0", b"\0\2\xff\xff", b"\xff\xff" + b"x" * 100]
+    with reach(there) as remote, pytest.raises(MpopError, match="announces more than 10000000 objects"):
+        remote.push(Push({MAIN: (None, here.head)}, iter(pieces)))
+    assert_untouched(there)
+
+
+@pytest.mark.parametrize("pack", [b"", b"PACK", b"\0" * 5000, b"PACK\0\0\0\2\0\0\xff\xff" + b"x" * 100])
 def test_a_pack_that_is_none_is_refused(here: Repository, there: Repository, reach, pack: bytes) -> None:
     with reach(there) as remote, pytest.raises(MpopError, match="index-pack failed"):
         remote.push(Push({MAIN: (None, here.head)}, iter([pack])))
@@ -362,6 +376,88 @@ def test_an_object_that_nobody_asked_for_is_refused(here: Repository) -> None:
         list(answering(b"".join(frames())).objects(["0" * 64]).objects)
     with pytest.raises(ProtocolError, match="does not send object 0000"):
         list(answering(framed({"size": 1}) + struct.pack("<cI", b"E", 0)).objects(["0" * 64]).objects)
+
+
+def test_an_endless_pack_ends_where_half_of_the_disk_would_be_full(
+    here: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As if there were little space: index-pack is given that limit, and nothing of the pack stays."""
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=8 * 2**20))
+    sent = 0
+
+    def endless() -> Iterator[bytes]:
+        nonlocal sent
+        one = b"\xb0\x80\x08" + zlib.compress(os.urandom(2**14), 0)  # a blob of 16 KiB
+        yield b"PACK" + struct.pack(">II", 2, 10**7)
+        while True:
+            sent += len(one)
+            yield one
+
+    class Endless(DirectoryRemote):
+        def refs(self) -> dict[str, str]:
+            return {MAIN: "1" * 40}
+
+        def history(self, request: HistoryRequest) -> HistoryPack:
+            return HistoryPack(endless())
+
+    clone = empty(tmp_path / "clone")
+    with pytest.raises(MpopError, match=r"index-pack failed.*maximum allowed size"):
+        fetch(clone, Endless(here, allow, "there"), "origin", CURRENT, allow)
+    assert sent < 16 * 2**20
+    assert list(clone.private.glob("incoming-*")) == [] and clone.refs.all() == {}
+
+
+class Trickling(Thread):
+    """A server at the other end of a pipe that sends frames, and then one byte now and then."""
+
+    def __init__(self, said: bytes, every_s: float | None) -> None:
+        super().__init__(daemon=True)
+        self._said, self._every_s = said, every_s
+        read, self._write = os.pipe()
+        self.pipe = io.FileIO(read)
+        self.enough = Event()
+
+    def run(self) -> None:
+        os.write(self._write, self._said)
+        while not self.enough.wait(self._every_s):
+            os.write(self._write, b"\0")
+        os.close(self._write)
+
+
+@pytest.mark.parametrize("every_s", [None, 0.01], ids=["silent", "trickling"])
+@pytest.mark.parametrize("what", ["message", "pack", "objects"])
+def test_a_server_that_sends_next_to_nothing_is_given_up(every_s: float | None, what: str) -> None:
+    hello = framed({"mpop": PROTOCOL, "bare": True, "branch": MAIN})
+    said = {
+        "message": struct.pack("<cI", b"J", 2**19),
+        "pack": framed({"shallow": []}) + struct.pack("<cI", b"D", 2**19),
+        "objects": framed({"size": 1}) + struct.pack("<cI", b"O", 2**19),
+    }[what]
+    server = Trickling(hello + said, every_s)
+    server.start()
+    reader = io.BufferedReader(PatientReader(server.pipe, quiet_s=0.5, least=1000))
+    remote = ConnectedRemote(Channel(reader, io.BytesIO(), "the server"), "the server")
+    ask = {
+        "message": remote.refs,
+        "pack": lambda: list(remote.history(HistoryRequest(("a" * 40,))).pieces),
+        "objects": lambda: list(remote.objects(["0" * 64]).objects),
+    }[what]
+    started = time.monotonic()
+    with pytest.raises(ConnectionCutError, match="next to nothing for long and is given up"):
+        ask()
+    assert time.monotonic() - started < 10
+    server.enough.set()
+
+
+def test_a_server_that_is_slow_but_at_work_is_waited_for() -> None:
+    server = Trickling(b"", 0.0005)
+    server.start()
+    reader = PatientReader(server.pipe, quiet_s=0.5, least=100)
+    arrived = 0
+    while arrived < 1500:
+        arrived += reader.readinto(memoryview(bytearray(10))) or 0
+    server.enough.set()
 
 
 def test_a_population_that_may_only_be_read(here: Repository, there: Repository) -> None:
