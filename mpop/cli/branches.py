@@ -13,7 +13,7 @@ from mpop_store.errors import InputError
 
 if TYPE_CHECKING:
     from mpop_store.git.branches import Named
-    from mpop_store.git.operations import Operation
+    from mpop_store.git.operations import Moves, Operation
 
 
 def register(app: typer.Typer) -> None:
@@ -188,16 +188,28 @@ def op_log(
     limit: Annotated[int | None, typer.Option("-n", min=1, help="Show the newest N only.")] = None,
     json: JsonOption = False,
 ) -> None:
-    """List operations, newest first: what moved which branch, tag or HEAD, when, and who did it."""
+    """List operations, newest first: what moved which branch, tag or HEAD, when, and who did it.
+
+    What plain Git moved is noted by the next command that changes something; before that it is listed on top.
+    """
+    from mpop_store.git.refs import MOVED_BY_OTHERS
+
     context.options.json |= json
-    found = context.population().repository.operations.all()[::-1][:limit]
-    lines = [line for operation in found for line in _operation_lines(operation)]
-    emit("operations", {"operations": found}, "\n".join(lines) or "no operations yet")
+    repository = context.population().repository
+    found = repository.operation_log()[::-1][:limit]
+    moved = repository.refs.moved_by_others()
+    lines = [f"      {MOVED_BY_OTHERS} since:", *_move_lines(moved)] if moved else []
+    lines += [line for operation in found for line in _operation_lines(operation)]
+    emit("operations", {"operations": found, "moved_since": moved}, "\n".join(lines) or "no operations yet")
 
 
 def _operation_lines(operation: Operation) -> Iterator[str]:
     yield f"{operation.number:4}  {operation.time[:16].replace('T', ' ')}  {operation.who}  {operation.reason}"
-    for name, (before, after) in operation.moves.items():
+    yield from _move_lines(operation.moves)
+
+
+def _move_lines(moves: Moves) -> Iterator[str]:
+    for name, (before, after) in moves.items():
         if before != after:
             yield f"      {name.removeprefix('refs/')}: {_place(before)} -> {_place(after)}"
 

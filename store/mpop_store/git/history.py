@@ -23,7 +23,7 @@ from mpop_store.errors import DamagedObjectError, InputError, NotFoundError, Sto
 from mpop_store.git.authorship import signature
 from mpop_store.git.git_objects import UNREADABLE, GitObjects
 from mpop_store.git.integrity import Survey, survey
-from mpop_store.git.operations import OperationLog
+from mpop_store.git.operations import Operation, OperationLog
 from mpop_store.git.refs import HEAD, Refs
 from mpop_store.git.signing import signer
 from mpop_store.hashing import canonical_json, parse_json
@@ -97,6 +97,12 @@ class History:
         """One writer at a time, across processes; may be nested."""
         with self._lock.held():
             yield
+
+    def operation_log(self) -> list[Operation]:
+        """Every operation that has happened, oldest first, one included that is to be completed yet."""
+        waiting = self.operations.under_way()
+        has_begun = waiting is None or self.refs.interrupted() is not None
+        return [one for one in self.operations.all() if has_begun or one != waiting]
 
     def finish_interrupted(self) -> None:
         """Complete what a process left half done that died, or drop it if it had not begun; under the lock."""
