@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import stat
 import subprocess
 import sys
@@ -317,15 +318,14 @@ ODD_PLACES = [
 
 
 def socket_at(path: Path) -> None:
-    import socket
-
-    here = os.open(path.parent, os.O_RDONLY)  # the path itself may be too long for one
+    """A socket, which stays when it is closed."""
+    here = Path.cwd()
     try:
-        os.chdir(here)
-        socket.socket(socket.AF_UNIX).bind(path.name)
+        os.chdir(path.parent)  # the path itself may be too long for one
+        with socket.socket(socket.AF_UNIX) as made:
+            made.bind(path.name)
     finally:
-        os.chdir("/")
-        os.close(here)
+        os.chdir(here)
 
 
 @pytest.mark.parametrize(
@@ -357,7 +357,8 @@ def test_a_damaged_branch_is_named(place: Path, content: bytes) -> None:
 def test_an_empty_git_object_is_named(place: Path, kind: str) -> None:
     here = place / "p"
     repository = Population.open(here).repository
-    mpop(here, "remote", "add", "origin", str(place / "p"))
+    shutil.copytree(here, place / "other", symlinks=True)
+    mpop(here, "remote", "add", "origin", str(place / "other"))
     commit = repository.commit_object("HEAD")
     record = next(iter(repository.entries("HEAD", "species/").values()))
     oid = {"commit": str(commit.id), "tree": str(commit.tree_id), "blob": record}[kind]

@@ -14,7 +14,7 @@ import contextlib
 import os
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import pygit2
@@ -236,7 +236,7 @@ class Repository(History):
             paths = parse_json(self._stale.read_bytes())
         except ValueError:  # a power cut; then the files are looked at by `git status`, and by nothing of ours
             return []
-        return [path for path in paths if _is_below(path)] if isinstance(paths, list) else []
+        return [path for path in paths if _is_in_work_tree(self.root, path)] if isinstance(paths, list) else []
 
     def _use(self, pending: Path) -> None:
         """Put an index in the place of the one in use."""
@@ -443,10 +443,14 @@ def _put(index: pygit2.Index, blobs: Mapping[str, str | None]) -> None:
             index.remove(path)
 
 
-def _is_below(path: Any) -> bool:
-    """Whether this is a path that leads nowhere but into the work tree."""
-    parts = PurePosixPath(path).parts if isinstance(path, str) else ("..",)
-    return not {"..", "/", "//", ".git"} & set(parts) and "\0" not in path
+def _is_in_work_tree(root: Path, path: Any) -> bool:
+    """Whether this is the relative path of a file that may lie in a work tree."""
+    if not isinstance(path, str) or path.startswith(".git"):
+        return False
+    with contextlib.suppress(StateError):
+        below(root, path)
+        return True
+    return False
 
 
 def _remove_empty(folder: Path, root: Path) -> None:

@@ -18,7 +18,7 @@ from mpop_store.regular_files import open_regular
 
 ABANDONED_AFTER_S = 24 * 3600.0
 WRITABLE = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
-"""Bits in the mode of a file: what can be written to may have been torn by a power cut, and is not trusted to be whole."""
+"""Bits in the mode of a file: what can be written to may have been torn by a power cut, and is not trusted."""
 LARGEST_FILE = MAX_CONTENT + 4096
 """Bytes of the largest file that can hold an object."""
 
