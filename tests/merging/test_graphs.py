@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import inspect
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -21,7 +23,7 @@ from merge_model import (
 )
 from two_sides import SPECIES
 
-from mpop.merging import plan
+from mpop.merging import bases, plan
 from mpop.merging.applying import apply
 from mpop.merging.resolving import decide
 from mpop.population import Population, record_path, versioned
@@ -195,10 +197,10 @@ def merged_by_mpop(lab: Lab, ours: str, theirs: str) -> tuple[State, set[str]]:
 def assert_as_the_model_says(lab: Lab, ours: str, theirs: str) -> None:
     """Key by key: what is no conflict has one value; what is, one of two."""
     graph = lab.graph
-    bases = best_common_ancestors(graph, [ours], theirs)
-    assert lab.population.repository.merge_bases([ours], theirs) == bases
+    best = best_common_ancestors(graph, [ours], theirs)
+    assert lab.population.repository.merge_bases([ours], theirs) == best
     here, there = graph[ours][1], graph[theirs][1]
-    wanted, clashes = merge_states(base_state(graph, bases), here, there)
+    wanted, clashes = merge_states(base_state(graph, best), here, there)
     found, asked = merged_by_mpop(lab, ours, theirs)
     assert asked == expected_conflicts(clashes)
     for name, record in wanted.items():
@@ -223,12 +225,12 @@ def assert_as_the_model_says(lab: Lab, ours: str, theirs: str) -> None:
 
 def assert_one_sided_changes_survive(lab: Lab, ours: str, theirs: str) -> None:
     """What only they changed since all common ancestors is taken, a change back too; this needs no model."""
-    bases = [lab.graph[one][1] for one in best_common_ancestors(lab.graph, [ours], theirs)]
+    before = [lab.graph[one][1] for one in best_common_ancestors(lab.graph, [ours], theirs)]
     here, there = lab.graph[ours][1], lab.graph[theirs][1]
     found, _ = merged_by_mpop(lab, ours, theirs)
     for name in ("root", "source", "item 1", "item 2", "species"):
         for key in here[name]:
-            if all(one[name][key] == here[name][key] for one in bases):
+            if all(one[name][key] == here[name][key] for one in before):
                 assert found[name][key] == there[name][key], (name, key)
 
 
@@ -280,9 +282,9 @@ def grow(lab: Lab, plan_of_steps: list[Step], labs: int) -> list[str]:
         parents, state = [mine], lab.graph[mine][1]
         if joins and yours not in known and mine not in ancestors(lab.graph, [yours]):
             parents.append(yours)
-            bases = best_common_ancestors(lab.graph, [mine], yours)
+            best = best_common_ancestors(lab.graph, [mine], yours)
             both = lab.graph[mine][1], lab.graph[yours][1]
-            state = resolved(merge_states(base_state(lab.graph, bases), *both)[0], *both, choices)
+            state = resolved(merge_states(base_state(lab.graph, best), *both)[0], *both, choices)
         for change in changes:
             state = edited(state, change)
         tips[who] = lab.commit(parents, state)
@@ -328,9 +330,9 @@ def test_ladders_merge_as_the_model_says(
             tips[who] = lab.commit([tips[who]], state)
         if choices:
             ours, theirs = tips
-            bases = best_common_ancestors(lab.graph, [ours], theirs)
+            best = best_common_ancestors(lab.graph, [ours], theirs)
             states = lab.graph[ours][1], lab.graph[theirs][1]
-            merged = merge_states(base_state(lab.graph, bases), *states)[0]
+            merged = merge_states(base_state(lab.graph, best), *states)[0]
             tips = [
                 lab.commit([ours, theirs], resolved(merged, *states, choices[:8])),
                 lab.commit([theirs, ours], resolved(merged, *states, choices[8:])),
@@ -339,3 +341,33 @@ def test_ladders_merge_as_the_model_says(
     assert_as_the_model_says(lab, ours, theirs)
     assert_as_the_model_says(lab, theirs, ours)
     assert_one_sided_changes_survive(lab, ours, theirs)
+
+
+def test_a_ladder_of_two_hundred_rungs_is_climbed_once(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every rung has two bases, each with two below: that must be neither 2^200 merges nor 200 nested calls."""
+    joins = []
+    join = bases._joined
+    monkeypatch.setattr(bases, "_joined", lambda three: joins.append(three) or join(three))
+    lab.graph.clear()
+    here = there = lab.commit([], START)
+    state = START
+    for rung in range(200):
+        bent = edited(state, ("set", ("item 1", "model"), rung % 3))
+        named = edited(state, ("set", ("item 2", "name"), (rung + 1) % 3))
+        parents = [here, there] if rung else [here]
+        here, there = lab.commit(parents, bent), lab.commit(parents[::-1], named)
+        state = edited(bent, ("set", ("item 2", "name"), (rung + 1) % 3))
+    ours = lab.commit([here, there], edited(state, ("set", ("item 2", "name"), 1)))
+    theirs = lab.commit([there, here], edited(state, ("set", ("item 1", "model"), 2)))
+    ours = lab.commit([ours], edited(lab.graph[ours][1], ("set", ("species", "maps"), 2)))
+    limit = sys.getrecursionlimit()
+    try:
+        sys.setrecursionlimit(len(inspect.stack()) + 150)
+        found, asked = merged_by_mpop(lab, ours, theirs)
+    finally:
+        sys.setrecursionlimit(limit)
+    assert asked == set()
+    assert found == edited(
+        edited(lab.graph[ours][1], ("set", ("item 1", "model"), 2)), ("set", ("item 2", "name"), 1)
+    )
+    assert len(joins) == 200

@@ -188,6 +188,38 @@ def test_one_source_shared_by_both_labs_needs_no_image_either(tiny_world) -> Non
     assert_as_from_all_images(population)
 
 
+@pytest.mark.parametrize("kept", ["in the merges", "in their parents"])
+def test_labs_that_pooled_each_other_before_need_no_image_either(tiny_world, kept: str) -> None:
+    """Each pooled the other's first refinement. Its particles are in ours, in theirs and in both bases, and must
+    count once; what both hold alike is in the sums of those merges, and is A + B - origin of the bases' too."""
+    population, repository = tiny_world.population, tiny_world.population.repository
+    reconstruct_species(population, threads=2)
+    on_two_branches(
+        population,
+        lambda: shift_particles(population, "TS_01", 2.0),
+        lambda: shift_particles(population, "TS_02", -1.5),
+    )
+    tips = [repository.resolve(name) for name in ("main", "lab-b")]
+
+    def go_on(series: str, by_A: float, other: str) -> None:
+        merge(population, other, {"species/*": "pool"})
+        if kept == "in their parents":
+            for one in population.species().values():
+                for part in one.derived["sums"].values():
+                    population.objects.path(part["group"]).unlink()
+        shift_particles(population, series, by_A)
+
+    go_on("TS_01", 1.0, tips[1])
+    repository.switch("refs/heads/lab-b", "there")
+    go_on("TS_02", -1.0, tips[0])
+    repository.switch("refs/heads/main", "back")
+    with without_images(population, "TS_01", "TS_02"):
+        result = merge(population, "lab-b", {"species/*": "pool"})
+    assert result.plan.bases == sorted(tips)
+    assert result.status == "merged"
+    assert_as_from_all_images(population)
+
+
 def test_sums_that_are_gone_are_read_again_from_images(labs: Population) -> None:
     theirs = labs.one_species("asymmetric", "lab-b")
     for part in theirs.derived["sums"].values():
