@@ -74,7 +74,16 @@ def particles_in_words(change: ParticleChange) -> str:
         )
     if change.changed_half:
         parts.append(f"{change.changed_half} changed their half-set")
-    return ", ".join(parts) or "none changed"
+    parts += [f"{count} with another {column}" for column, count in change.columns.items()]
+    for word, columns in (("new", change.columns_added), ("gone", change.columns_removed)):
+        if columns:
+            parts.append(f"columns {word}: {few(columns, IN_DETAIL)}")
+    if change.rewritten:
+        parts.append(f"{change.rewritten} in place with other numbers (rounding or symmetry)")
+    if change.reordered:
+        parts.append("in another order")
+    alone = "the record counts otherwise" if change.before != change.after else "none changed"
+    return ", ".join(parts) or alone
 
 
 def _items(items: list[ItemDifference]) -> Iterator[str]:
@@ -139,6 +148,9 @@ def _source(one: SourceDifference) -> Iterator[str]:
 
 
 def _job(one: JobDifference) -> Iterator[str]:
+    if one.kind == "removed":
+        yield f"job {one.id[:10]}: {one.verb}, removed"
+        return
     plain = {
         name: value for name, value in one.parameters.items() if not (value is None or isinstance(value, dict))
     }
@@ -146,6 +158,8 @@ def _job(one: JobDifference) -> Iterator[str]:
     yield f"job {one.id[:10]}: {one.verb} ({settings}{'; ' if settings else ''}seed {one.seed})"
     for line in _settings(one.parameters_changed):
         yield f"    {line}, against the job before"
+    if one.settings:
+        yield f"    recorded again, otherwise in: {', '.join(one.settings)}"
 
 
 def _settings(settings: Settings) -> Iterator[str]:

@@ -71,8 +71,9 @@ class SourceDifference:
 
 @dataclass(frozen=True)
 class JobDifference:
-    """A job that is recorded in the second state only.
+    """A job that only one of the states records, or that they record differently (it ran again).
 
+    parameters: as the later state has them. settings: of one that ran again, what it recorded otherwise.
     parameters_changed: against the job of the same verb that made what this one replaced, if there was one.
     """
 
@@ -81,6 +82,8 @@ class JobDifference:
     parameters: dict[str, Any]
     seed: int
     parameters_changed: Settings
+    kind: Kind = "added"
+    settings: Settings = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import zip_longest
 from typing import Any, TypeVar
 
 from mpop.comparison.changes import (
@@ -26,7 +27,16 @@ from mpop.comparison.particles import Displacements, compare_particles, summaris
 from mpop.errors import MissingObjectError, NotFoundError
 from mpop.population import Population, typed
 from mpop.records.arrays import model_from_arrays, particles_from_arrays
-from mpop.records.models import ItemRecord, JobRecord, Record, SourceRecord, SourceType, SpeciesHead, SpeciesPart
+from mpop.records.models import (
+    ItemRecord,
+    JobRecord,
+    PopulationRecord,
+    Record,
+    SourceRecord,
+    SourceType,
+    SpeciesHead,
+    SpeciesPart,
+)
 from mpop.records.tilt_series import ParticleSet
 from mpop_store import ObjectStore
 from mpop_store.arrays.groups import group_objects, read_group
@@ -34,9 +44,21 @@ from mpop_store.arrays.groups import group_objects, read_group
 T = TypeVar("T")
 
 POPULATION_RECORD = "population.json"
-SPECIES_SETTINGS = ("name", "symmetry", "diameter_A", "pixel_size_A", "box")
-SOURCE_SETTINGS = ("name", "pixel_size_A", "image_shape", "volume_dims_A")
-ITEM_SETTINGS = ("name", "source")
+LINEAGE = ("kind", "id", "version", "parent", "merged")
+"""Fields of every record that say which one it is and where it came from: the versions tell."""
+SAID_OTHERWISE: dict[type[Record], tuple[str, ...]] = {
+    PopulationRecord: (),
+    SpeciesHead: ("maps_object", "resolution_A", "n_particles", "n_items", "parts", "job", "derived"),
+    SourceRecord: ("items",),
+    ItemRecord: ("model_object", "raw", "species_versions", "job"),
+    JobRecord: (),
+}
+"""Fields that a difference has a place of its own for; every other field, one added some day too, is a setting."""
+
+
+def settings_of(kind: type[Record]) -> tuple[str, ...]:
+    """The fields of a record that are shown as they are, before and after."""
+    return tuple(name for name in kind.model_fields if name not in (*LINEAGE, *SAID_OTHERWISE[kind]))
 
 
 def compare(
@@ -147,19 +169,19 @@ class _Both:
                 yield path, was, now
 
     def name(self) -> Settings:
-        """The name of the population."""
+        """The settings of the population."""
         if POPULATION_RECORD not in self.paths:
             return {}
-        return _settings(*self.records(POPULATION_RECORD), ("name", "format"))
+        return _settings(*self.records(POPULATION_RECORD), settings_of(PopulationRecord))
 
     def jobs(self) -> Iterator[JobDifference]:
-        """The jobs that only the second state knows."""
+        """The jobs that only one state knows, and those that it knows otherwise."""
         for path, was, now in self.changed(JobRecord, "jobs", 2):
-            if now and not was:
-                job = typed(JobRecord, path, now)
-                earlier = self._job_before(job)
-                changed = {} if earlier is None else _settings(earlier.parameters, job.parameters)
-                yield JobDifference(job.id, job.verb, job.parameters, job.seed, changed)
+            job = typed(JobRecord, path, now or was)
+            earlier = None if was else self._job_before(job)
+            changed = {} if earlier is None else _settings(earlier.parameters, job.parameters)
+            again = _settings(was, now, settings_of(JobRecord))
+            yield JobDifference(job.id, job.verb, job.parameters, job.seed, changed, _kind(was, now), again)
 
     def _job_before(self, job: JobRecord) -> JobRecord | None:
         """The job of the same verb that made a species of which this one made the next version."""
@@ -184,7 +206,7 @@ class _Both:
                 _kind(was, now),
                 [self._item_name(one, self.after) for one in sorted(new - old)] if was else [],
                 [self._item_name(one, self.before) for one in sorted(old - new)] if now else [],
-                _settings(was, now, SOURCE_SETTINGS),
+                _settings(was, now, settings_of(SourceRecord)),
                 self._types[known["id"]],
             )
 
@@ -205,7 +227,9 @@ class _Both:
         for _, was, now in self.changed(ItemRecord, "items", 2):
             known = now or was
             if only is None or known["id"] == only:
-                settings = _settings(was, now, ITEM_SETTINGS) | self._raw(was, now)
+                settings = _settings(was, now, settings_of(ItemRecord)) | self._raw(was, now)
+                settings |= _kept(was, now, "species_versions", "refined against")
+                settings |= _made_by(was, now)
                 quantities, more = self._models(was, now)
                 yield ItemDifference(
                     known["id"],
@@ -216,7 +240,7 @@ class _Both:
                     bool(was and now) and was["model_object"] != now["model_object"],
                     quantities,
                     settings | more,
-                    self._types[known["source"]],
+                    self._types.get(known["source"], "tilt-series"),  # a damaged history may lack the source
                 )
 
     @staticmethod
@@ -224,7 +248,11 @@ class _Both:
         """The raw images, if they are linked elsewhere or are others."""
         if not was or not now or was["raw"] == now["raw"]:
             return {}
-        return {"raw images": (_folder(was["raw"]), _folder(now["raw"]))}
+        folders = _folder(was["raw"]), _folder(now["raw"])
+        if folders[0] != folders[1]:
+            return {"raw images": folders}
+        differ = sum(one != other for one, other in zip_longest(was["raw"], now["raw"]))
+        return {"raw images": (folders[0], f"{differ} of them otherwise")}
 
     def _models(self, was: dict[str, Any], now: dict[str, Any]) -> tuple[list[Any], Settings]:
         if not was or not now or was["model_object"] == now["model_object"]:
@@ -267,10 +295,29 @@ class _Both:
             was.get("version"),
             now.get("version"),
             bool(was and now) and was["maps_object"] != now["maps_object"],
-            _settings(was, now, SPECIES_SETTINGS),
+            self._species_settings(known.id, was, now),
             replace(summarise(list(parts.values())), **counts),
             sorted(series, key=lambda one: one.name),
         )
+
+    def _species_settings(self, species: str, was: dict[str, Any], now: dict[str, Any]) -> Settings:
+        settings = _settings(was, now, settings_of(SpeciesHead)) | _made_by(was, now)
+        if not was or not now:
+            return settings
+        old, new = (record.get("derived", {}).get("sums", {}) for record in (was, now))
+        if old != new:
+            settings["kept sums"] = (_sources_of(old), _sources_of(new))
+        if was["maps_object"] == now["maps_object"]:
+            changed = [
+                (was_part.get("item_versions", {}), now_part.get("item_versions", {}))
+                for _, was_part, now_part in self.changed(SpeciesPart, f"species/{species}", 2)
+            ]
+            versions = [
+                dict(item for part in side for item in part.items()) for side in zip(*changed, strict=True)
+            ]
+            if versions and versions[0] != versions[1]:
+                settings["series that the half-maps are of"] = (_versions(versions[0]), _versions(versions[1]))
+        return settings
 
     def _parts(self, species: SpeciesHead, item: str | None) -> dict[str, Displacements]:
         """By item id, of the series in which the particles are not the same group of arrays."""
@@ -308,6 +355,33 @@ def _settings(was: Mapping[str, Any], now: Mapping[str, Any], names: tuple[str, 
         for name in (names if names is not None else sorted(set(was) | set(now)))
         if was.get(name) != now.get(name)
     }
+
+
+def _made_by(was: Mapping[str, Any], now: Mapping[str, Any]) -> Settings:
+    """The job, where another one made the same."""
+    content = ("maps_object", "model_object", "resolution_A")
+    if any(was.get(name) != now.get(name) for name in content):
+        return {}
+    return {name: tuple(one and one[:10] for one in pair) for name, pair in _settings(was, now, ("job",)).items()}
+
+
+def _kept(was: Mapping[str, Any], now: Mapping[str, Any], name: str, label: str) -> Settings:
+    """Versions that a record names, where the model that they belong to is the same."""
+    if was.get("model_object") != now.get("model_object") or was.get(name) == now.get(name):
+        return {}
+    return {label: (_versions(was.get(name, {})), _versions(now.get(name, {})))}
+
+
+def _versions(named: Mapping[str, str]) -> str:
+    """Some versions by what they are of, short."""
+    shown = [f"{one[:4]} at {version[:8]}" for one, version in sorted(named.items())]
+    more = f" and {len(shown) - 3} more" if len(shown) > 3 else ""
+    return ", ".join(shown[:3]) + more or "none"
+
+
+def _sources_of(sums: Mapping[str, Any]) -> str:
+    """Of which sources Fourier sums are kept, and which."""
+    return ", ".join(f"{one[:4]} as {str(held.get('group'))[:8]}" for one, held in sorted(sums.items())) or "none"
 
 
 def _folder(raw: list[dict[str, Any]]) -> str:

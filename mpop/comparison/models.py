@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -94,7 +94,48 @@ def compare_models(before: SeriesModel, after: SeriesModel) -> ModelChange:
     if before.n_tilts == after.n_tilts:
         found = (_quantity(kind, before, after) for kind in KINDS)
         quantities = [one for one in found if one.largest > ROUNDING]
-    return ModelChange(quantities, _settings(before, after))
+    settings = _settings(before, after)
+    if before.n_tilts == after.n_tilts:
+        named = {*SCALARS, "magnification", "ctf", *(["use"] if "tilts in use" in settings else [])}
+        settings |= _others(before, after, named | _fields_of(KINDS, quantities))
+    return ModelChange(quantities, settings)
+
+
+def _fields_of(kinds: tuple[_Kind, ...], quantities: list[Quantity]) -> set[str]:
+    """The fields of a model whose change is among the quantities."""
+    named = {one.name for one in quantities}
+    return {name for kind in kinds if kind.name in named for name in kind.fields}
+
+
+def _others(before: SeriesModel, after: SeriesModel, named: set[str]) -> dict[str, tuple[str, str]]:
+    """Every field that differs and is not named yet: where it is of another form, or other by rounding alone."""
+    found: dict[str, tuple[str, str]] = {}
+    for one in fields(before):
+        was, now = getattr(before, one.name), getattr(after, one.name)
+        if one.name not in named and _parts(was) != _parts(now):
+            words = _described(was), _described(now)
+            found[one.name] = words if words[0] != words[1] else (words[0], "other numbers")
+    return found
+
+
+def _parts(value: Any) -> Any:
+    """What makes two values of a field the same, to the last bit."""
+    if isinstance(value, np.ndarray):
+        return value.shape, value.dtype.str, value.tobytes()
+    if isinstance(value, SplineGrid):
+        return _parts(value.values), tuple(value.margin)
+    return _parts(value.values) if isinstance(value, LinearGrid4D) else value
+
+
+def _described(value: Any) -> str:
+    """A field in few words."""
+    if isinstance(value, SplineGrid | LinearGrid4D):
+        nodes = " x ".join(map(str, value.values.shape))
+        margin = f", margins {list(value.margin)}" if isinstance(value, SplineGrid) and any(value.margin) else ""
+        return f"{nodes} nodes{margin}"
+    if isinstance(value, np.ndarray) and value.dtype == bool:
+        return f"all but {np.flatnonzero(~value).tolist()}"
+    return f"{len(value)} values" if isinstance(value, np.ndarray) else str(value)
 
 
 def _compare_stacks(before: SeriesModel, after: SeriesModel) -> ModelChange:
@@ -108,7 +149,12 @@ def _compare_stacks(before: SeriesModel, after: SeriesModel) -> ModelChange:
         quantities = [one for kind in STACK_KINDS if (one := _quantity(kind, first, second)).largest > ROUNDING]
     optics = [[asdict(group) for group in model.optics] for model in (before, after)]
     values = {"images": (len(before), len(after)), "file": (before.file, after.file), "optics": tuple(optics)}
-    return ModelChange(quantities, {name: (was, now) for name, (was, now) in values.items() if was != now})
+    settings: dict[str, tuple[Any, Any]] = {n: (was, now) for n, (was, now) in values.items() if was != now}
+    if len(before) == len(after):
+        settings |= _others(before, after, {"file", "optics"} | _fields_of(STACK_KINDS, quantities))
+    elif before.image_dims_A != after.image_dims_A:
+        settings["image_dims_A"] = (before.image_dims_A, after.image_dims_A)
+    return ModelChange(quantities, settings)
 
 
 def _quantity(kind: _Kind, before: SeriesModel, after: SeriesModel) -> Quantity:

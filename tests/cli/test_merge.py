@@ -65,7 +65,7 @@ def test_decide_and_continue(population: Population) -> None:
     assert "refinement is due: 1 tilt series with ribosome" in text
     assert "in progress" not in run(population, "status")
     shown = run(population, "show")
-    assert ": merge (base=" in shown
+    assert ": merge (bases=" in shown
     assert "species/ribosome: better (theirs: resolution 8.00 A against 9.00 A)" in shown
     conflicts = as_json(population, "show")["commit"]["job"]["parameters"]["resolutions"]
     assert conflicts[f"item/{'1' * 16}"] == {"way": "ours", "side": "ours"}
