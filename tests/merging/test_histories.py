@@ -134,6 +134,36 @@ def test_a_clone_without_data_fetches_what_it_merges_and_no_more(population: Pop
     assert not came & {one.maps_object for one in lazy.species_heads().values()}
 
 
+def test_going_back_by_one_version_and_by_two_is_a_conflict(population: Population) -> None:
+    """The version that one side goes back to was made from the other's; neither was made since they parted."""
+    repository, path = population.repository, f"items/11/{'1' * 16}.json"
+    versions = [repository.read(path, "HEAD")]
+    for bend in (1.0, 2.0):
+        commit_edits(population, [refine_item("TS_1", bend)], "Refine")
+        versions.append(repository.read(path, "HEAD"))
+    assert versions[1]["parent"] == versions[0]["version"]
+    fork(
+        population,
+        [lambda one: one.repository.stage({path: versions[0]})],
+        [lambda one: one.repository.stage({path: versions[1]})],
+    )
+    assert [one.key for one in plan(population, "theirs").conflicts] == [f"item/{'1' * 16}"]
+
+
+def test_a_version_made_from_ours_is_taken_without_a_common_commit_that_has_it(population: Population) -> None:
+    """As when a species came by a request, and then by the branch on which work on it went on."""
+    added = add_species("c" * 16, "x")
+    fork(population, [added], [added])
+    switch(population, "theirs")
+    one = population.one_species("x")
+    population.stage([one.model_copy(update={"diameter_A": 77.0, "parent": one.version})])
+    population.commit("Go on")
+    switch(population, "main")
+    result = merge(population, "theirs")
+    assert (result.status, result.plan.conflicts) == ("merged", [])
+    assert population.one_species("x").diameter_A == 77.0
+
+
 def test_any_two_commits_can_be_planned(population: Population) -> None:
     """A merge request is checked without standing on either side."""
     base = fork(population, (refine_item("TS_1", 1.0),), (refine_item("TS_1", 2.0),))

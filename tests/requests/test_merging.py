@@ -12,9 +12,11 @@ from offered import add_series, add_virus, forged, place_ribosome, spread
 from mpop.collisions.choices import Choice
 from mpop.errors import InputError, StateError
 from mpop.jobs.verify import verify
+from mpop.merging import merge
 from mpop.population import Population
 from mpop.requests import merging
 from mpop.requests.chains import Request, Requests
+from mpop.requests.check import check
 from mpop.requests.merging import merge_request
 from mpop.requests.offers import offer_branch, offer_species
 
@@ -210,3 +212,31 @@ def test_particles_that_overlap_nothing_in_other_series_stay(lab: Population) ->
     kept = lab.one_species("virus")
     assert kept.particles["3" * 16] == virus.particles["3" * 16]
     assert len(lab.particles(kept, "3" * 16)) == len(spread(0, 4, 0.0))
+
+
+def test_an_offer_from_labs_that_merged_each_other_brings_only_what_is_new(lab: Population) -> None:
+    """Main and work merged each other: of two best common ancestors, neither's species is offered again."""
+    repository = lab.repository
+    add_virus(lab, [lab.item("TS_1")])
+    lab.commit("A virus")
+    work = repository.resolve("work")
+    repository.switch("refs/heads/main", "test")
+    lab.stage([lab.source("grid1").model_copy(update={"name": "June"})])
+    lab.commit("Rename the source")
+    main = repository.resolve("main")
+    merge(lab, work)
+    repository.switch("refs/heads/work", "test")
+    merge(lab, main)
+    item = lab.item("TS_2")
+    lab.stage([item.model_copy(update={"name": "second", "parent": item.version})])
+    made = offered(lab, None)
+    found = check(lab, made)
+    assert found.species == []
+    assert (found.conflicts, found.collisions, found.refusals) == ([], [], [])
+    assert found.incoming is not None
+    assert found.incoming.changed == {"tilt series": ["second"]}
+    assert any("2 best common ancestors" in note for note in found.notes)
+    merge_request(lab, made.id)
+    assert lab.item("2" * 16).name == "second"
+    assert lab.source("5" * 16).name == "June"
+    assert verify(lab).problems == []
