@@ -126,7 +126,7 @@ def _pooled(
     for item, version in pooling.item_versions.items():
         versions.setdefault(item[:2], {})[item] = version
     outcome.pooled.add(merge.id)
-    return join_species(merge, Maps("ours", fields, versions), item_sides)
+    return join_species(merge, Maps("ours", "ours", fields, versions), item_sides)
 
 
 def _refuse_orphans(outcome: Outcome, parts: Parts, item_sides: Mapping[str, Side]) -> None:

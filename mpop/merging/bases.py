@@ -179,7 +179,7 @@ def _join_species(changes: _Changes, merge: SpeciesMerge) -> None:
         changes.records |= whole_of_theirs(merge)
         changes.rows[merge.id] = dict(theirs.open_rows(merge.id))
     elif merge.theirs is not None:
-        changes.records |= join_species(merge, maps_of(merge, merge.maps_side or "ours"), {}).changes
+        changes.records |= join_species(merge, maps_of(merge, "ours"), {}).changes
         found = {item: merge.open_rows(item) for item in merge.items_in(merge.digits)}
         changes.rows[merge.id] |= found
         changes.rows[merge.id] = {item: rows for item, rows in changes.rows[merge.id].items() if rows}

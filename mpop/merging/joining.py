@@ -26,10 +26,12 @@ FROM_MAPS = (*MAPS, "resolution_A", "job", "derived")
 class Maps:
     """The half-maps that a merged species gets.
 
-    fields: as `FROM_MAPS`. item_versions: two digits -> item -> version that contributed, of every part that may
+    side: whose denoiser goes with them, if both sides have a new one. preferred: the side whose particles are taken
+    where both changed them and no series decides. fields: as `FROM_MAPS`. item_versions: two digits -> item -> version that contributed, of every part that may
     differ from ours.
     """
 
+    side: Side
     preferred: Side
     fields: dict[str, Any]
     item_versions: Mapping[str, Mapping[str, str]]
@@ -44,12 +46,13 @@ class Joined:
     changes: Changes = field(default_factory=dict)
 
 
-def maps_of(merge: SpeciesMerge, side: Side) -> Maps:
-    """The half-maps of one side."""
+def maps_of(merge: SpeciesMerge, preferred: Side) -> Maps:
+    """The half-maps of the side that made new ones; of the preferred one when both did."""
+    side = merge.maps_side or preferred
     head = merge.head(side)
     snapshot = merge.three.of(side)
     versions = {digits: snapshot.part(merge.id, digits).item_versions for digits in merge.digits}
-    return Maps(side, {name: getattr(head, name) for name in FROM_MAPS}, versions)
+    return Maps(side, preferred, {name: getattr(head, name) for name in FROM_MAPS}, versions)
 
 
 def join_species(merge: SpeciesMerge, maps: Maps, item_sides: Mapping[str, Side]) -> Joined:
@@ -75,7 +78,7 @@ def join_species(merge: SpeciesMerge, maps: Maps, item_sides: Mapping[str, Side]
         update={
             **maps.fields,
             "name": merge.name,
-            "denoiser_object": merge.denoiser(maps.preferred),
+            "denoiser_object": merge.denoiser(maps.side),
             "n_particles": particles,
             "n_items": items,
             "parts": parts,

@@ -186,13 +186,13 @@ def test_log_before_the_first_commit(tmp_path: Path, mpop: Run) -> None:
     assert mpop("-C", str(tmp_path / "empty"), "log") == "no commits yet\n"
 
 
-def test_a_species_with_nothing_but_a_new_denoiser_is_said_to_be_so(population: Population, mpop: Run) -> None:
+def test_a_species_with_nothing_but_a_new_denoiser_shows_it(population: Population, mpop: Run) -> None:
     (species,) = population.species().values()
     group = population.write_group({"weights": np.ones(3)})
     population.stage([versioned(species.model_copy(update={"denoiser_object": group, "parent": species.version}))])
     population.commit("Train")
     lines = mpop("diff", "HEAD~1", "HEAD").splitlines()
-    assert lines[-1] == "    a new version with the same half-maps and particles"
+    assert lines[-1] == f"    denoiser_object: none -> {group}"
 
 
 def test_diff_in_words(population: Population, mpop: Run) -> None:

@@ -429,3 +429,14 @@ def test_refuses_to_start_on_a_changed_working_state(population: Population) -> 
     with pytest.raises(StateError, match="working state holds changes"):
         merge(population, "theirs")
     assert merge(population, "theirs", dry_run=True).status == "planned"
+
+
+def test_a_decision_about_particles_leaves_new_half_maps_alone(population: Population) -> None:
+    """Only they made half-maps; both moved a particle. Taking our particle must not lose their maps."""
+    fork(population, (edit_rows("TS_1", move(0, 1.0)),), (new_maps(3, 9.0), edit_rows("TS_1", move(0, 2.0))))
+    result = merge(population, "theirs", {"species/ribosome": "ours"})
+    assert [one.reason for one in result.plan.conflicts] == ["1 particles in 1 tilt series moved on both sides"]
+    _same_maps(population, "theirs")
+    one, ours = population.one_species(SPECIES), population.one_species(SPECIES, "HEAD^1")
+    assert one.particles[ONE] == ours.particles[ONE]
+    assert one.resolution_A == 9.0
