@@ -31,10 +31,15 @@ def references_of(record: Mapping[str, Any]) -> References:
     return References(tuple(record[key] for key in ("maps", "arrays") if key in record))
 
 
+def tell_references(repository: Repository) -> None:
+    """Have a repository know what the records of this benchmark name."""
+    repository.references_of = references_of
+
+
 def open_repository(folder: Path) -> Repository:
     """The repository in a folder."""
     repository = Repository.open(folder)
-    repository.references_of = references_of
+    tell_references(repository)
     return repository
 
 
@@ -110,7 +115,7 @@ def push(folder: Path) -> None:
 
     repository = open_repository(folder)
     remotes = Remotes(repository)
-    with remotes.connect(remotes.get("origin"), Rules(references_of, lambda history, commits: None)) as remote:
+    with remotes.connect(remotes.get("origin"), Rules(tell_references, lambda history, commits: None)) as remote:
         push_to(repository, remote, {BRANCH: repository.head})
 
 

@@ -39,6 +39,7 @@ from mpop.records.stack import SeriesModel, StackModel
 from mpop.records.tilt_series import ParticleSet, TiltSeriesModel
 from mpop.words import item_noun
 from mpop_hooks import Proposal, check, refusals, tell
+from mpop_hooks.histories import with_rules
 from mpop_hooks.names import require_name
 from mpop_hooks.objects_complete import references_of
 from mpop_hooks.records_plain import problem_with_record
@@ -106,7 +107,7 @@ class Population:
     """Sources, items, species and jobs of one repository. `at=None` reads the working state."""
 
     def __init__(self, repository: Repository) -> None:
-        repository.references_of = references_of
+        with_rules(repository)
         self.repository = repository
         self.objects = repository.objects
         self.files = FileCache(repository.private / "file-hashes")

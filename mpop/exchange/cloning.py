@@ -12,7 +12,7 @@ import pygit2
 from mpop.errors import InputError, MpopError, StateError, StoreError
 from mpop.exchange.fetching import receive
 from mpop.exchange.selection import Data
-from mpop_hooks.objects_complete import references_of
+from mpop_hooks.histories import with_rules
 from mpop_store.git.creating import is_free
 from mpop_store.git.git_config import changing_config
 from mpop_store.git.repository import Repository
@@ -93,7 +93,7 @@ def _begin(target: Path, address: str, bare: bool, far_mpop: str | None) -> Repo
 
 
 def _prepared(repository: Repository) -> Repository:
-    repository.references_of = references_of
+    with_rules(repository)
     return repository
 
 

@@ -7,9 +7,9 @@ import time
 from pathlib import Path
 
 from mpop.errors import MpopError, NotFoundError, StateError
-from mpop.exchange.rules import RULES, check_fetched
+from mpop.exchange.rules import RULES
 from mpop.exchange.selection import ALL, Data, note_lack_of_data, require_species
-from mpop_hooks.objects_complete import references_of
+from mpop_hooks.histories import check_fetched, with_rules
 from mpop_store.git.creating import EXCLUDE
 from mpop_store.git.opening import open_git
 from mpop_store.git.plain_git import install_hooks
@@ -34,7 +34,7 @@ def open_to_fetch(path: Path) -> Repository:
         install_hooks(repository.git_directory)
         repository.objects.root.mkdir(parents=True)
     repository = Repository.open(path)
-    repository.references_of = references_of
+    with_rules(repository)
     read_lazily(repository)
     return repository
 
@@ -49,6 +49,7 @@ def fetch_from(
     """Bring what is new at a remote.
 
     data: which arrays, of everything and not only of what is new; None is as the clone was made, of what is new.
+    Raises StateError when the history that was here before must not be used; what was fetched is here then.
     """
     remotes = Remotes(repository)
     with remotes.connect(settings) as remote:
@@ -59,6 +60,8 @@ def fetch_from(
         Remotes(repository).set_data(settings.name, str(data or Data()))
     elif data is not None and data.kind != ALL:
         note_lack_of_data(repository, settings)
+    if repository.vetting is not None and repository.head is not None:
+        repository.vetting.commit(repository.head)  # after a plain `git clone` nobody has looked at it
     return fetched
 
 

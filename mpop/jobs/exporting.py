@@ -55,6 +55,8 @@ def export_maps(
     def write(folder: Path) -> None:
         for one in species.values():
             maps = population.maps(one)
+            if lacking := {"half1", "half2", "mask", "filtered", "fsc"} - maps.keys():
+                raise StateError(f"species {one.name} has no {min(lacking)} among its maps; ask who made it")
             stem = file_name(one.name)
             for kind in ("half1", "half2", "mask", "filtered"):
                 write_map(inside(folder, f"{stem}_{kind}.mrc"), maps[kind], one.pixel_size_A)

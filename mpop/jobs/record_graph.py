@@ -13,6 +13,7 @@ from mpop_store import MpopError, ObjectStore, version_of
 from mpop_store.arrays.groups import group_objects
 from mpop_store.git.integrity import Survey
 from mpop_store.git.repository import Repository
+from mpop_store.transfer.naming import everything, references_in
 
 Target = tuple[str, str]
 """Where an edge leads: what the other end must be, such as "item version", and its name."""
@@ -68,6 +69,7 @@ class RecordReader:
         return graph
 
     def _add(self, graph: RecordGraph, version: Version, record: dict[str, Any]) -> None:
+        references_in(record, version.path, everything(references_of))  # raises for names that are none
         graph.versions.append(version)
         kind, identity = record.get("kind", ""), str(record.get("id"))
         graph.known |= {(f"{kind} version", str(record.get("version"))), (f"{kind} id", identity)}

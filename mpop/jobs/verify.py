@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 
 from blake3 import blake3
 
-from mpop.errors import InputError
+from mpop.errors import InputError, StateError
 from mpop.exchange.elsewhere import Elsewhere, fetch_lost
 from mpop.jobs.progress import Progress, silent
 from mpop.jobs.record_graph import RecordGraph, RecordReader, Target, edges
 from mpop.population import Population
 from mpop_store import MpopError, ObjectStore
+from mpop_store.git.refs import HEAD
+from mpop_store.git.repository import Repository
 from mpop_store.git.signing import unsigned
 from mpop_store.objects.packs import read_table
 from mpop_store.objects.scrub import Looked, scrub
@@ -77,6 +80,14 @@ def verify(
     """
     if not 0.0 <= sample <= 1.0:
         raise InputError(f"a sample must be between 0 and 100 %, not {100 * sample:g} %")
+    with population.repository.as_it_is():
+        report = _verify(population, progress, sample, seed, repair, signatures)
+    return replace(report, problems=[*report.problems, *_unusable(population.repository)])
+
+
+def _verify(
+    population: Population, progress: Progress, sample: float, seed: int, repair: bool, signatures: bool
+) -> VerifyReport:
     repository, objects = population.repository, population.objects.offline()
     git = repository.survey()
     looked = _look(objects, sample, seed, progress)
@@ -134,6 +145,23 @@ def verify(
         sorted(repaired),
         notes,
     )
+
+
+def _unusable(repository: Repository) -> list[Problem]:
+    """What came here past all checks and must not be used; whatever cannot be read is another problem."""
+    vetting, found = repository.vetting, []
+    assert vetting is not None
+    with suppress(MpopError):
+        tips = {HEAD: repository.head, **repository.refs.all()}
+        refused = vetting.refusals(oid for oid in tips.values() if oid is not None)
+        found += [Problem("history", commit, message) for commit, message in refused]
+    with suppress(MpopError):
+        for path, record in repository.staged_records().items():
+            try:
+                vetting.staged({path: record})
+            except StateError as error:
+                found.append(Problem("record", path, str(error)))
+    return found
 
 
 def _look(objects: ObjectStore, sample: float, seed: int, progress: Progress) -> dict[str, Looked]:

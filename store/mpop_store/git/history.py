@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pygit2
 from pygit2.enums import SortMode
@@ -58,11 +58,35 @@ class Commit:
         return self.message.split("\n", 1)[0]
 
 
+class Vetting(Protocol):
+    """Sees to it that records are used only once they have been checked, whichever way they came."""
+
+    def commit(self, oid: str) -> None:
+        """Raise StateError unless a commit, and all that it leads to, has been checked."""
+        ...
+
+    def staged(self, records: Mapping[str, Mapping[str, Any]]) -> None:
+        """Raise StateError unless records of the working state by path are what mpop writes."""
+        ...
+
+    def made(self, commit: str, parents: Sequence[str]) -> None:
+        """Note that a commit was made here, on top of parents."""
+        ...
+
+    def received(self, tips: Iterable[str], before: Iterable[str]) -> None:
+        """Note that commits were checked, down to those that were here before."""
+        ...
+
+    def refusals(self, tips: Iterable[str]) -> list[tuple[str, str]]:
+        """Every commit that references lead to and that must not be used, and why."""
+        ...
+
+
 class History:
     """Commits, references and objects of one Git directory.
 
     private: the folder of mpop's own files in it. identity: what tells this store from its copies. references_of:
-    what a record names in the object store.
+    what a record names in the object store. vetting: asked before records of a commit are read; None asks nobody.
     """
 
     def __init__(self, git: pygit2.Repository) -> None:
@@ -74,6 +98,7 @@ class History:
         self.operations = OperationLog(self.private / "operations.jsonl")
         self.refs = Refs(git, self.operations, self._lock, self.finish_interrupted)
         self.references_of: ReferencesOf = no_references
+        self.vetting: Vetting | None = None
 
     @cached_property
     def objects(self) -> ObjectStore:
@@ -171,14 +196,30 @@ class History:
         """Path -> Git object of the records whose path begins with a prefix, in a revision; None is HEAD."""
         if at is None and self.head is None:
             return {}
-        tree = str(self.commit_object(at or HEAD).tree_id)
+        tree = self._vetted_tree(at or HEAD)
         return {path: oid for path, oid in self._objects.files(tree, only=prefix) if path.endswith(".json")}
+
+    def _vetted_tree(self, revision: str) -> str:
+        """The tree of a commit whose records may be used."""
+        commit = self.commit_object(revision)
+        if self.vetting is not None:
+            self.vetting.commit(str(commit.id))
+        return str(commit.tree_id)
+
+    @contextmanager
+    def as_it_is(self) -> Iterator[None]:
+        """Read inside also what was never checked, to report on it."""
+        vetting, self.vetting = self.vetting, None
+        try:
+            yield
+        finally:
+            self.vetting = vetting
 
     def find(self, path: str, at: str | None = None) -> str | None:
         """Git object of one record, None if it is not there."""
         if at is None and self.head is None:
             return None
-        return self._objects.find(str(self.commit_object(at or HEAD).tree_id), path)
+        return self._objects.find(self._vetted_tree(at or HEAD), path)
 
     def read(self, path: str, at: str | None = None) -> dict[str, Any]:
         """A record. Raises NotFoundError."""

@@ -48,6 +48,7 @@ class Repository(History):
         super().__init__(git)
         self.root = Path(git.path if git.is_bare else git.workdir)
         self._index_is_ahead = False
+        self._vetted: tuple[int, ...] | None = None
 
     @property
     def is_bare(self) -> bool:
@@ -138,7 +139,7 @@ class Repository(History):
             return super().entries(at, prefix)
         return {
             entry.path: str(entry.id)
-            for entry in self._index()
+            for entry in self._vetted_index()
             if entry.path.startswith(prefix) and entry.path.endswith(".json")
         }
 
@@ -146,8 +147,31 @@ class Repository(History):
         """Git object of one record, None if it is not there; `at` None is the working state."""
         if at is not None or self.is_bare:
             return super().find(path, at)
-        index = self._index()
+        index = self._vetted_index()
         return str(index[path].id) if path in index else None
+
+    def _vetted_index(self) -> pygit2.Index:
+        """The index, once what it holds beside the last commit has been looked at."""
+        index = self._index()
+        if self.vetting is not None and self._vetted != (state := self._index_state()):
+            if (head := self.head) is not None:
+                self.vetting.commit(head)
+            self.vetting.staged(self.staged_records())
+            self._vetted = state
+        return index
+
+    def staged_records(self) -> dict[str, dict[str, Any]]:
+        """The records of the working state, by path, that are not as they were committed last."""
+        index = self._index()
+        return {path: self.load(str(index[path].id)) for kind, path in self.status() if kind != "D"}
+
+    def _index_state(self) -> tuple[int, ...]:
+        """What changes with the index; () when there is none."""
+        try:
+            found = self._index_path.stat()
+        except FileNotFoundError:
+            return ()
+        return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
     def survey(self) -> Survey:
         """Check the Git side as a whole; see `mpop_store.git.integrity`."""
@@ -362,7 +386,10 @@ class Repository(History):
         reason = f"commit: {message.splitlines()[0]}"
         self.objects.clean()
         warn_of_hooks_elsewhere(self._git)
-        return self.refs.update({self.refs.branch or HEAD: (head, commit)}, reason, working_state)
+        moved = self.refs.update({self.refs.branch or HEAD: (head, commit)}, reason, working_state)
+        if self.vetting is not None:
+            self.vetting.made(commit, self._objects.parents(commit))
+        return moved
 
     def switch(self, target: str, reason: str, start: str | None = None) -> None:
         """Stand on another branch (a reference, `refs/heads/...`) or, detached, on a commit id.
@@ -391,6 +418,8 @@ class Repository(History):
         with self.locked(), readable_errors(self.root):
             self.finish_interrupted()
             was = self.head
+            if head is not None and self.vetting is not None:
+                self.vetting.commit(head)  # before a file of it is written
             if head == was:
                 self.refs.update(moves, reason)
                 return

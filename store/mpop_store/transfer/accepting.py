@@ -50,8 +50,11 @@ def accept(history: Repository, push: Push, check: Check) -> None:
         with history.locked():
             with _as_refusal("objects-complete"):
                 history.objects.recheck(needed)
+            before = history.refs.all().values()
             waiting.release()
             history.refs.update(push.moves, "push")
+        if history.vetting is not None:
+            history.vetting.received((new for _, new in push.moves.values() if new is not None), before)
 
 
 def _check_moves(history: Repository, moves: Moves) -> None:
@@ -86,12 +89,17 @@ def inspect(waiting: Quarantine, tips: Iterable[str], again: bool = False) -> li
         commits = new_commits(waiting.variables, (waiting.commits.peeled(tip) for tip in tips), known)
     except (DamagedObjectError, StoreError) as error:
         refuse("history-complete", str(error), "push from a population that passes `mpop verify`")
+    refuse_odd_files(commits)
+    return commits
+
+
+def refuse_odd_files(commits: Iterable[NewCommit]) -> None:
+    """Raise StateError for a commit that brings anything but plain files with plain names."""
     for commit in commits:
         for change in commit.changes:
             if change.new is not None and (change.mode != PLAIN_FILE or not PATH.fullmatch(change.path)):
                 where = f"{change.path!r} in commit {commit.id[:10]} is not a plain file with a plain name"
                 refuse("plain-files", where, "take it out of the history")
-    return commits
 
 
 def _refuse_losing(waiting: Quarantine, push: Push) -> None:

@@ -78,10 +78,13 @@ def fetch(
             place = Place(remote.describe().store or "", name, remote.address)
             _note_what_is_left(history, remote, waiting, place, targets.values(), commits, plan, named)
         with history.locked():
+            before = [] if plan.depth is not None else list(history.refs.all().values())
             moves, diverged = _moves(history, waiting, targets, name, plan)
             waiting.release()
             if moves:
                 history.refs.update(moves, f"fetch {name}")
+        if history.vetting is not None:
+            history.vetting.received(theirs.values(), before)
     return Fetched(moves, len(commits), received, diverged)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,6 @@ from mpop_store.git.git_config import changing_config
 from mpop_store.git.history import History
 from mpop_store.git.repository import Repository
 from mpop_store.objects.promises import Place
-from mpop_store.references import ReferencesOf
 from mpop_store.transfer.accepting import Check
 from mpop_store.transfer.addresses import DirectoryAddress, check_remote_name, parse_address
 from mpop_store.transfer.directory import DirectoryRemote
@@ -44,9 +43,12 @@ class RemoteSettings:
 
 @dataclass(frozen=True)
 class Rules:
-    """What the layers above ask of a population that is pushed to: what records name, what commits must be."""
+    """What the layers above ask of a population that is pushed to.
 
-    references_of: ReferencesOf
+    apply: tells a repository what records name, and which may be used. check: what commits must be.
+    """
+
+    apply: Callable[[Repository], None]
     check: Check
 
 
@@ -198,7 +200,7 @@ def open_directory(path: Path, rules: Rules | None) -> DirectoryRemote:
         )
     if rules is None:
         return DirectoryRemote(repository, _allow, str(path), read_only=True)
-    repository.references_of = rules.references_of
+    rules.apply(repository)
     return DirectoryRemote(repository, rules.check, str(path))
 
 
