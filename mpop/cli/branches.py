@@ -180,7 +180,7 @@ def undo(
     undone = run_undo(repository, operation, keep)
     head = repository.head
     where = f"HEAD is at {head[:10]} ({repository.show(head).subject})" if head else "HEAD is on no commit"
-    text = f"Undid operation {undone.number} ({undone.reason}); {where}. `mpop undo` again does it again."
+    text = f"Undid operation {undone.number} ({_line(undone.reason)}); {where}. `mpop undo` again does it again."
     emit("undo", {"undone": undone, "head": head}, text)
 
 
@@ -204,7 +204,8 @@ def op_log(
 
 
 def _operation_lines(operation: Operation) -> Iterator[str]:
-    yield f"{operation.number:4}  {operation.time[:16].replace('T', ' ')}  {operation.who}  {operation.reason}"
+    time, who, reason = operation.time[:16].replace("T", " "), _line(operation.who), _line(operation.reason)
+    yield f"{operation.number:4}  {time}  {who}  {reason}"
     yield from _move_lines(operation.moves)
 
 
@@ -218,3 +219,8 @@ def _place(value: str | None) -> str:
     if value is None:
         return "nothing"
     return value.removeprefix("ref: refs/heads/") if value.startswith("ref: ") else value[:10]
+
+
+def _line(text: str) -> str:
+    """Text from the operation log, which anybody may have written, in one line."""
+    return " ".join(text.split())

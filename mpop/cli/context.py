@@ -11,14 +11,14 @@ import dataclasses
 import datetime
 import errno
 import json
+import logging
 import math
 import os
 import signal
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -26,7 +26,9 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from mpop.cli.progress import progress_bars as progress_bars
 from mpop_store.errors import MpopError
+from mpop_store.terminal import show
 
 if TYPE_CHECKING:
     from mpop.population import Population
@@ -70,9 +72,14 @@ def relative(path: Path) -> Path:
 def emit(schema: str, data: Any, text: str) -> None:
     """Print a result: `data` as JSON with --json, else `text`."""
     if options.json:
-        print(json.dumps({"schema": f"mpop.{schema}/v1", **_plain(data)}, indent=2))
+        show(_as_json({"schema": f"mpop.{schema}/v1", **_plain(data)}, indent=2))
     elif text:
-        print(text)
+        show(text)
+
+
+def _as_json(data: dict[str, Any], indent: int | None = None) -> str:
+    """JSON in ASCII that can be seen; of what cannot, json itself escapes all but one character."""
+    return json.dumps(data, indent=indent).replace("\x7f", "\\u007f")
 
 
 def _plain(value: Any) -> Any:
@@ -92,7 +99,14 @@ def _plain(value: Any) -> Any:
 
 def warn(message: str) -> None:
     """One line on stderr."""
-    print(f"mpop: warning: {message}", file=sys.stderr)
+    show(f"mpop: warning: {' '.join(message.split())}", sys.stderr)
+
+
+class _OneLine(logging.Handler):
+    """What a library or a policy logs, on stderr."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        show(" ".join(record.getMessage().split()), sys.stderr)
 
 
 def run(app: Callable[[], Any]) -> NoReturn:
@@ -101,6 +115,9 @@ def run(app: Callable[[], Any]) -> NoReturn:
         "OMP_WAIT_POLICY", "passive"
     )  # threads that spin take cores from others, ours among them
     _heed_interrupts()
+    if not logging.root.handlers:
+        logging.root.addHandler(_OneLine(logging.WARNING))
+    logging.captureWarnings(True)
     try:
         _run(app)
     except BrokenPipeError:  # whoever read our output has seen enough, as in `mpop log | head`
@@ -155,7 +172,7 @@ def _wrong_usage(error: Any) -> NoReturn:
     """A wrong command line, or none at all, which asks for help."""
     message = error.format_message()
     if type(error).__name__ == "NoArgsIsHelpError":
-        print(message, flush=True)
+        show(message, flush=True)
         sys.exit(error.exit_code)
     path = error.ctx.command_path if error.ctx else "mpop"
     _fail(f"{message.rstrip('.')}; see `{path} --help`", error.exit_code)
@@ -182,41 +199,9 @@ def _os_error(error: OSError) -> str:
 def _fail(message: str, code: int) -> NoReturn:
     line = " ".join(message.split())
     if options.json or "--json" in sys.argv:  # a wrong command line ends before the options are read
-        print(json.dumps({"schema": "mpop.error/v1", "error": line, "exit_code": code}))
-    print(f"mpop: error: {line}", file=sys.stderr)
+        show(_as_json({"schema": "mpop.error/v1", "error": line, "exit_code": code}))
+    show(f"mpop: error: {line}", sys.stderr)
     sys.exit(code)
-
-
-@contextmanager
-def progress_bars() -> Iterator[Callable[[str, int, int], None]]:
-    """A listener for jobs that draws one bar per task on stderr; silent when that is not a terminal."""
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
-    console = Console(stderr=True)
-    columns = (
-        TextColumn("{task.description:<24}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
-        tasks: dict[str, Any] = {}
-
-        def listen(task: str, done: int, total: int) -> None:
-            if task not in tasks or (done <= 1 and bars.tasks[tasks[task]].finished):
-                tasks[task] = bars.add_task(task, total=total)
-            bars.update(tasks[task], completed=done, total=total)
-
-        yield listen
 
 
 def threads() -> int:

@@ -11,6 +11,7 @@ import typer
 from mpop.cli import context
 from mpop.cli.context import JsonOption, angstrom, emit
 from mpop.cli.history import log_lines
+from mpop_store.terminal import show
 
 ITERATIONS = 3
 STAGES = ("before", "after", "ceiling")
@@ -71,7 +72,7 @@ def demo(
 
 
 def _say(what: str) -> None:
-    print(f"mpop: {what}", file=sys.stderr)
+    show(f"mpop: {what}", sys.stderr)
 
 
 def _summary(data: dict[str, Any]) -> list[str]:

@@ -37,6 +37,7 @@ from mpop.cli import (
     species,
     store,
 )
+from mpop_store.terminal import show
 
 WITH_VALUE = ("-C", "--device", "--threads")
 """Options before the command whose value is the next word."""
@@ -56,7 +57,7 @@ def _version(wanted: bool) -> None:
     if wanted:
         from importlib.metadata import version
 
-        print(f"mpop {version('mpop')}")
+        show(f"mpop {version('mpop')}")
         raise typer.Exit
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +9,7 @@ import typer
 
 from mpop.cli import context
 from mpop.cli.context import JsonOption, emit
+from mpop.cli.progress import transfer_bar
 from mpop.words import counted
 from mpop_store.errors import InputError
 
@@ -338,33 +337,3 @@ def _arrow(old: str | None, new: str | None) -> str:
 
 def _size(count: float) -> str:
     return f"{count / 2**20:.1f} MiB" if count >= 2**20 else f"{count / 2**10:.1f} KiB"
-
-
-@contextmanager
-def transfer_bar() -> Iterator[Callable[[str, int, int], None]]:
-    """A listener that draws bytes, speed and time left on stderr; silent when that is not a terminal."""
-    import sys
-
-    if not sys.stderr.isatty():
-        yield lambda task, done, total: None
-        return
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        DownloadColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-        TransferSpeedColumn,
-    )
-
-    columns = (TextColumn("{task.description:<10}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as bars:
-        tasks = {}
-
-        def listen(task: str, done: int, total: int) -> None:
-            if task not in tasks:
-                tasks[task] = bars.add_task(task)
-            bars.update(tasks[task], completed=done, total=total)
-
-        yield listen

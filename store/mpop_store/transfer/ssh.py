@@ -9,10 +9,13 @@ import io
 import os
 import shlex
 import subprocess
+import sys
 from collections.abc import Sequence
-from typing import cast
+from threading import Thread
+from typing import BinaryIO, cast
 
 from mpop_store.errors import StoreError
+from mpop_store.terminal import show
 from mpop_store.transfer.addresses import SshAddress
 from mpop_store.transfer.connected import ConnectedRemote
 from mpop_store.transfer.patience import THINKING_S, PatientReader
@@ -24,6 +27,7 @@ NOT_FOUND = 127
 SSH_FAILED = 255
 BUFFER = 2**20
 ENDS_WITHIN_S = 5.0
+LONGEST_LINE = 4096
 
 
 class SshRemote(ConnectedRemote):
@@ -32,9 +36,13 @@ class SshRemote(ConnectedRemote):
     def __init__(self, address: SshAddress, far_mpop: str = "mpop", ssh: str | None = None) -> None:
         command = ssh_command(address, far_mpop, ssh)
         try:
-            self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0
+            )
         except OSError as error:
             raise StoreError(f"cannot run {command[0]}: {error.strerror or error}") from error
+        self._said = Thread(target=_pass_on, args=(self._process.stderr,), daemon=True)
+        self._said.start()
         self._reader = PatientReader(cast(io.FileIO, self._process.stdout))
         reader = io.BufferedReader(self._reader, BUFFER)
         writer = io.BufferedWriter(cast(io.FileIO, self._process.stdin), BUFFER)
@@ -59,10 +67,19 @@ class SshRemote(ConnectedRemote):
     def _end(self) -> int:
         """Wait for ssh, whose streams are closed, but not for ever; returns its exit code."""
         try:
-            return self._process.wait(ENDS_WITHIN_S)
+            code = self._process.wait(ENDS_WITHIN_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
-            return self._process.wait()
+            code = self._process.wait()
+        self._said.join(ENDS_WITHIN_S)
+        return code
+
+
+def _pass_on(stream: BinaryIO) -> None:
+    """Show what ssh and the far side say on standard error, so that it cannot command the terminal."""
+    with stream:
+        while line := stream.readline(LONGEST_LINE):
+            show(line.decode("utf-8", "backslashreplace").rstrip("\r\n"), sys.stderr)
 
 
 def ssh_command(address: SshAddress, far_mpop: str, ssh: str | None) -> Sequence[str]:
