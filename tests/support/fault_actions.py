@@ -195,6 +195,11 @@ def litter(path: str) -> None:
     population.write_group(example_population.maps(21))
 
 
+def litter_shared(path: str) -> None:
+    """Leave objects in a bare population that nothing needs, as a push that broke off does."""
+    Population.open(path).write_group(example_population.maps(os.getpid()))
+
+
 def collect(path: str, margin_s: str = "-3600") -> None:
     """Collect garbage at once, however new it is, and empty the trash."""
     repository = Population.open(path).repository

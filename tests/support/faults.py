@@ -16,15 +16,18 @@ import ctypes
 import importlib
 import json
 import os
+import pkgutil
 import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+from users import User
 
 from mpop_store.errors import MpopError
 
@@ -105,10 +108,11 @@ class Faults:
         at: int = 0,
         shadow: Path | None = None,
         timeout_s: int = 60,
+        user: User | None = None,
     ) -> Outcome:
         """Run `mpop <action>`, or `<module>:<function> <argument>...`, and let it meet a fault below `root`.
 
-        shadow: an empty folder for what is synced; see `after_power_cut`.
+        shadow: an empty folder for what is synced; see `after_power_cut`. user: whom to run it as.
         """
         assert self._server.stdin is not None and self._server.stdout is not None
         log = self._folder / "operations"
@@ -119,6 +123,7 @@ class Faults:
             "action": list(action),
             "arm": [str(root), str(log), str(shadow or ""), at, FAULTS[fault]],
             "timeout_s": timeout_s,
+            "user": None if user is None else asdict(user),
         }
         self._server.stdin.write(json.dumps(order) + "\n")
         self._server.stdin.flush()
@@ -239,6 +244,8 @@ def _child(folder: Path, library: Any, order: dict[str, Any]) -> None:
     library.faults_arm(root.encode(), log.encode(), shadow.encode(), ctypes.c_uint64(at), ctypes.c_uint64(fault))
     code = 0
     try:
+        if order["user"] is not None:
+            User(**order["user"]).become()
         _act(order["action"])
     except SystemExit as end:
         code = int(end.code or 0)
@@ -253,15 +260,26 @@ def _child(folder: Path, library: Any, order: dict[str, Any]) -> None:
     os._exit(code)
 
 
+PACKAGES = ("mpop.cli", "mpop.exchange", "mpop.merging", "mpop.requests", "mpop_hooks", "mpop_store")
+"""All of these is imported before: it saves time, and another user may not be able to read it from the disk."""
+
+
+def _modules(package: str) -> Iterator[pkgutil.ModuleInfo]:
+    return pkgutil.walk_packages(importlib.import_module(package).__path__, f"{package}.")
+
+
 def serve(library: Any, folder: Path) -> None:
     """Fork a child for each line of standard input, and answer with its exit code."""
     for module in (
-        "mpop.cli.main",
-        "mpop.population",
-        "mpop.merging",
         "mpop.jobs.history",
         "fault_actions",
+        "concurrent.futures.thread",
+        "encodings.utf_16_be",
+        "encodings.idna",
+        "encodings.latin_1",
+        "psutil",
         "pygit2.enums",
+        *(one.name for package in PACKAGES for one in _modules(package)),
     ):
         importlib.import_module(module)
     for line in sys.stdin:
