@@ -106,14 +106,14 @@ class Refs:
                 return None
             return str(found.resolve().target)
         except UNREADABLE as error:
-            raise DamagedObjectError(f"{name} is damaged or missing; `git reflog` knows where it was") from error
+            raise _damage(Path(self._git.path) / name, name) from error
 
     def _stored_head(self) -> str:
         try:
             with open_regular(Path(self._git.path) / HEAD) as file:
                 value = file.read().decode().strip()
         except (OSError, ValueError) as error:
-            raise DamagedObjectError("HEAD is damaged or missing; `git reflog` knows where it was") from error
+            raise _damage(Path(self._git.path) / HEAD, HEAD) from error
         target = value.removeprefix(SYMBOLIC)
         if not (_is_readable(target) if value.startswith(SYMBOLIC) else _is_id(value)):
             raise DamagedObjectError("HEAD is damaged; write `ref: refs/heads/<branch>` into .git/HEAD")
@@ -257,6 +257,17 @@ def loose_names(git_directory: Path, folder: str = "refs") -> Iterator[str]:
             raise DamagedObjectError(f"{entry.path} is no file; remove it, and run `mpop verify`")
         elif _is_readable(name):
             yield name
+
+
+def _damage(file: Path, what: str) -> StoreError:
+    """Why a reference cannot be read."""
+    try:
+        file.open("rb").close()
+    except PermissionError:
+        return StoreError(f"{what} cannot be read: permission denied for {file}; ask its owner to let you read it")
+    except OSError:
+        pass  # it is missing
+    return DamagedObjectError(f"{what} is damaged or missing; `git reflog` knows where it was")
 
 
 def _leads_nowhere(git: pygit2.Repository, found: pygit2.Reference) -> bool:
