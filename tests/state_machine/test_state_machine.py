@@ -1,7 +1,8 @@
 """Four labs and what they share, against a plain dictionary of what every commit must hold.
 
 Two labs have everything, one has no data and one only those of a species; both read the rest from what is shared.
-Commits, branches, merges, pushes, pulls from what is shared and from each other, so that histories criss-cross,
+All may drop what they have, against what is shared and against each other: an object may be missing only where
+somebody who has it has promised it. Commits, branches, merges, pushes, pulls from what is shared and from each other, so that histories criss-cross,
 undoing, packing, garbage collection, remotes that come and go, what people do by plain Git, and death at any
 change of the disk come in any order. After every step what the labs see is what the dictionary says, and in the
 end every commit of every population is read, verified, and checked by Git. MPOP_STATE_MACHINES=200 runs longer.
@@ -26,12 +27,14 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from merge_model import Graph, ancestors, best_common_ancestors, pick
 
 from mpop.exchange.cloning import clone
+from mpop.exchange.dropping import DropOptions, drop_data
 from mpop.exchange.fetching import fetch_from, upstream
 from mpop.exchange.pushing import PushOptions, push_to
+from mpop.exchange.releasing import release
 from mpop.exchange.selection import NONE, SPECIES, Data
 from mpop.merging import merge
 from mpop.population import Population
-from mpop_store import MissingObjectError, StateError
+from mpop_store import MissingObjectError, MpopError, NotFoundError, StateError
 from mpop_store.git.undoing import undo
 from mpop_store.objects.packing import pack
 from mpop_store.transfer.remotes import Remotes
@@ -90,6 +93,7 @@ class Labs(RuleBasedStateMachine):
         self.refs: dict[str, dict[str, str]] = {}
         self.standing = dict.fromkeys((*WHOLE, *LAZY), MAIN)
         self.peers: dict[str, str] = {}
+        self.lacking = set(LAZY)
         self.counter = 0
 
     @initialize()
@@ -137,7 +141,7 @@ class Labs(RuleBasedStateMachine):
         assert population.repository.refs.all("refs/heads/") == self.refs[name]
         if name in self.standing:
             assert population.repository.refs.branch == self.standing[name]
-            assert content(population, None, read=name in WHOLE) == self.contents[self.head(name)]
+            assert content(population, None, read=name not in self.lacking) == self.contents[self.head(name)]
             assert population.repository.is_clean
 
     def learn(self, lab: str, changes: Content, *others: str) -> None:
@@ -244,9 +248,38 @@ class Labs(RuleBasedStateMachine):
 
     @rule(lab=LABS)
     def remove_remote(self, lab: str) -> None:
+        """Unless it keeps what is nowhere else."""
         if lab in self.peers:
-            Remotes(self.open(lab).repository).remove(PEER)
-            del self.peers[lab]
+            try:
+                Remotes(self.open(lab).repository).remove(PEER)
+            except StateError:
+                assert lab in self.lacking
+            else:
+                del self.peers[lab]
+            self.look(lab)
+
+    @rule(lab=LABS, remote=st.sampled_from(["origin", PEER]), older=st.booleans())
+    def drop(self, lab: str, remote: str, older: bool) -> None:
+        """Also two labs against each other."""
+        if remote == PEER and lab not in self.peers:
+            return
+        population = self.open(lab)
+        try:
+            drop_data(
+                population, Remotes(population.repository).get(remote), DropOptions(everything=True, older=older)
+            )
+        except MpopError as error:  # it lacks the commit, or an object, or has a promise from us
+            assert isinstance(error, StateError | MissingObjectError), error
+        else:
+            self.lacking.add(lab)
+        self.look(lab)
+
+    @rule(lab=LABS, remote=st.sampled_from(["origin", PEER]))
+    def give_back(self, lab: str, remote: str) -> None:
+        """What a remote keeps for us, if all of it is here again."""
+        try:
+            release(self.open(lab).repository, remote)
+        except (StateError, NotFoundError):
             self.look(lab)
 
     @rule(lab=LABS, wins=WINS)
@@ -256,7 +289,7 @@ class Labs(RuleBasedStateMachine):
             try:
                 self.pull_from(lab, PEER, other, wins)
             except MissingObjectError:
-                assert other in LAZY
+                assert other in self.lacking
                 self.look(lab)
 
     @rule(lab=LABS, branch=BRANCHES)
@@ -300,11 +333,10 @@ class Labs(RuleBasedStateMachine):
     def undo(self, lab: str) -> None:
         """Of a commit, a merge, a switch, a fetch, or of undoing."""
         population = self.open(lab)
-        last = population.repository.operations.last()
         try:
             undo(population.repository)
-        except StateError:
-            assert last is not None and any(name.startswith("refs/heads/") for name in last.moves)
+        except StateError:  # it has moved since, by Git, or nothing would be left
+            assert self.open(lab).repository.refs.all("refs/heads/") == self.refs[lab]
         again = self.open(lab).repository
         self.refs[lab] = again.refs.all("refs/heads/")
         self.standing[lab] = str(again.refs.branch)

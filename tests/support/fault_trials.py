@@ -83,8 +83,8 @@ class Trial:
 
 def _moved(before: dict[str, State], after: dict[str, State], ref: str) -> dict[str, State]:
     """The state before, but for one reference of the population."""
-    files, changes = before["population"]
-    return {**before, "population": ({**files, ref: after["population"][0][ref]}, changes)}
+    files, branch, changes = before["population"]
+    return {**before, "population": ({**files, ref: after["population"][0][ref]}, branch, changes)}
 
 
 def _place(path: str) -> str:
