@@ -26,9 +26,9 @@ FROM_MAPS = (*MAPS, "resolution_A", "job", "derived")
 class Maps:
     """The half-maps that a merged species gets.
 
-    side: whose denoiser goes with them, if both sides have a new one. preferred: the side whose particles are taken
-    where both changed them and no series decides. fields: as `FROM_MAPS`. item_versions: two digits -> item -> version that contributed, of every part that may
-    differ from ours.
+    side: whose denoiser goes with them, if both sides have a new one. preferred: the side whose particles are
+    taken where both changed them and no series decides. fields: as `FROM_MAPS`. item_versions: two digits -> item
+    -> version that contributed, of every part that may differ from ours.
     """
 
     side: Side
