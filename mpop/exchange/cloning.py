@@ -19,7 +19,7 @@ from mpop_store.git.repository import Repository
 from mpop_store.transfer.accepting import HEADS
 from mpop_store.transfer.addresses import DirectoryAddress, parse_address
 from mpop_store.transfer.fetching import Fetched
-from mpop_store.transfer.remotes import Remotes, RemoteSettings
+from mpop_store.transfer.remotes import Remotes, RemoteSettings, place_of
 from mpop_store.transfer.sending import Progress, silent
 
 UNFINISHED = "mpop.cloning"
@@ -107,7 +107,7 @@ def _fill(repository: Repository, data: Data, depth: int | None, bare: bool, pro
     with remotes.connect(settings) as remote:
         description = remote.describe()
         fetched = receive(repository, remote, settings, data, depth, progress)
-        remotes.meet(settings, remote)
+        remotes.meet(settings, place_of(settings, remote))
     branches = repository.refs.all(f"refs/remotes/{ORIGIN}/")
     heads = {HEADS + ref.removeprefix(f"refs/remotes/{ORIGIN}/"): oid for ref, oid in branches.items()}
     if not heads:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from mpop.errors import InputError, StateError
+from mpop.exchange.elsewhere import renew_all
 from mpop.exchange.rules import RULES
 from mpop.exchange.selection import note_lack_of_data
 from mpop.population import Population
@@ -16,7 +18,8 @@ from mpop_store.transfer.dropping import Dropped, drop
 from mpop_store.transfer.git_commands import environment
 from mpop_store.transfer.lazily import read_lazily
 from mpop_store.transfer.naming import Named, Select, everything, named_in, references_in
-from mpop_store.transfer.remotes import Remotes, RemoteSettings
+from mpop_store.transfer.promising import due
+from mpop_store.transfer.remotes import Remotes, RemoteSettings, place_of
 from mpop_store.transfer.walking import new_commits
 
 
@@ -51,7 +54,9 @@ def drop_data(population: Population, settings: RemoteSettings, options: DropOpt
 
     with remotes.connect(settings, RULES) as remote:
         remote.identify()
-        remotes.meet(settings, remote)
+        place = place_of(settings, remote)
+        renew_all(repository, remote, place, due(repository, place, settings.store, time.time()))
+        remotes.meet(settings, place)
         dropped = drop(repository, remote, settings.name, named, keep, head, note, options.dry_run)
     if not options.dry_run:
         read_lazily(repository)

@@ -3,7 +3,8 @@ fetching others that were lost here."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import logging
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from mpop.errors import MpopError
@@ -11,10 +12,10 @@ from mpop.exchange.rules import RULES
 from mpop.exchange.selection import ALL, Data
 from mpop_store.git.repository import Repository
 from mpop_store.objects.names import NameSet
-from mpop_store.objects.promises import Held, HeldPromises
-from mpop_store.transfer.promising import ask
-from mpop_store.transfer.remote import Proof
-from mpop_store.transfer.remotes import Remotes
+from mpop_store.objects.promises import Held, HeldPromises, Place
+from mpop_store.transfer.promising import ask, renew
+from mpop_store.transfer.remote import Proof, Remote
+from mpop_store.transfer.remotes import Remotes, place_of
 from mpop_store.transfer.sending import bring
 
 
@@ -100,18 +101,30 @@ def verify_elsewhere(repository: Repository, sample: float, seed: int) -> Remote
         f"remote any more; `mpop remote add NAME {held.place.address}`"
         for held in elsewhere.forgotten
     ]
-    for held in elsewhere.known:
-        settings = remotes.way_to(held.place)
+    ways = [(held, remotes.way_to(held.place)) for held in elsewhere.known]
+    for held, settings in ways:
         assert settings is not None  # or it would be forgotten
         try:
             with remotes.connect(settings, RULES if held.until is not None else None) as remote:
-                answer = ask(repository, remote, remotes.meet(settings, remote), held, sample, seed)
+                if held.until is not None:
+                    remote.identify()
+                place = place_of(settings, remote)
+                answer = ask(repository, remote, place, held, sample, seed)
+            remotes.meet(settings, place)
         except MpopError as error:
             unreachable.append(f"{settings.name}: {error}")
             continue
         asked += answer.names
         gone += [(settings.name, name) for name in answer.gone]
     return RemoteReport(asked, gone, unreachable)
+
+
+def renew_all(repository: Repository, remote: Remote, place: Place, promises: Sequence[Held]) -> None:
+    """Renew what a remote has promised, and say so where it does not keep its word."""
+    gone = [name for held in promises for name in renew(repository, remote, place, held)]
+    if gone:
+        text = "mpop: warning: %s objects that %s has promised are not there any more (first: %s); `mpop verify`"
+        logging.getLogger("mpop").warning(text, len(gone), place.remote, gone[0])
 
 
 def fetch_lost(repository: Repository, names: Iterable[str]) -> list[str]:

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 from mpop.errors import MpopError, NotFoundError, StateError
+from mpop.exchange.elsewhere import renew_all
 from mpop.exchange.rules import RULES
 from mpop.exchange.selection import ALL, Data, note_lack_of_data, require_species
 from mpop_hooks.histories import check_fetched, with_rules
@@ -18,9 +19,9 @@ from mpop_store.objects.promises import Place
 from mpop_store.transfer.accepting import HEADS
 from mpop_store.transfer.fetching import Fetched, Plan, fetch
 from mpop_store.transfer.lazily import read_lazily
-from mpop_store.transfer.promising import due, renew
+from mpop_store.transfer.promising import due
 from mpop_store.transfer.remote import Remote
-from mpop_store.transfer.remotes import Remotes, RemoteSettings
+from mpop_store.transfer.remotes import Remotes, RemoteSettings, place_of
 from mpop_store.transfer.sending import Progress, silent
 
 
@@ -54,7 +55,7 @@ def fetch_from(
     remotes = Remotes(repository)
     with remotes.connect(settings) as remote:
         fetched = receive(repository, remote, settings, data, depth, progress)
-        place = remotes.meet(settings, remote)
+        place = place_of(settings, remote)
     _renew(repository, settings, place)
     if settings.data is None:
         Remotes(repository).set_data(settings.name, str(data or Data()))
@@ -85,19 +86,16 @@ def receive(
 
 def _renew(repository: Repository, settings: RemoteSettings, place: Place) -> None:
     """Renew what the remote has promised. The fetch is over, and does not fail for it."""
-    promises = due(repository, place, time.time())
-    if not promises:
-        return
-    log = logging.getLogger("mpop")
-    try:
-        with Remotes(repository).connect(settings, RULES) as remote:
-            gone = [name for held in promises for name in renew(repository, remote, place, held)]
-    except MpopError as error:
-        log.warning("mpop: warning: the promise of %s could not be renewed: %s", settings.name, error)
-        return
-    if gone:
-        text = "mpop: warning: %s objects that %s has promised are not there any more (first: %s); `mpop verify`"
-        log.warning(text, len(gone), settings.name, gone[0])
+    promises = due(repository, place, settings.store, time.time())
+    if promises:
+        try:
+            with Remotes(repository).connect(settings, RULES) as remote:
+                renew_all(repository, remote, place, promises)
+        except MpopError as error:
+            text = "mpop: warning: the promise of %s could not be renewed: %s"
+            logging.getLogger("mpop").warning(text, settings.name, error)
+            return
+    Remotes(repository).meet(settings, place)
 
 
 def upstream(repository: Repository, settings: RemoteSettings) -> str:

@@ -75,7 +75,7 @@ class Identity:
             is_own = kept is not None and kept.inode == self._inode()
             if not is_own or _has_twin(self._folder / LOG):
                 for file in list(_written_in_place(self._folder)):
-                    _unshare(file)
+                    self._unshare(file)
             if kept is not None and is_own:
                 return kept.id
             mine = _Kept(secrets.token_hex(32), self._inode(), None if kept is None else kept.id)
@@ -105,6 +105,17 @@ class Identity:
             return None
         return kept
 
+    def _unshare(self, file: Path) -> None:
+        """Let a name lead to a file of its own, with the same content.
+
+        It is made here, for in its own folder Git would take what a killed process leaves for a reference.
+        """
+        temporary = self._folder / f"{TEMPORARY}unshared"
+        temporary.unlink(missing_ok=True)
+        shutil.copy2(file, temporary)
+        fsync_all([temporary])
+        os.replace(temporary, file)
+
     def _write(self, kept: _Kept) -> None:
         temporary = self._folder / f"{TEMPORARY}{uuid.uuid4().hex}"
         try:
@@ -133,14 +144,3 @@ def _has_twin(file: Path) -> bool:
     except FileNotFoundError:
         return False
     return stat.S_ISREG(status.st_mode) and status.st_nlink > 1
-
-
-def _unshare(file: Path) -> None:
-    """Let a name lead to a file of its own, with the same content."""
-    temporary = file.with_name(f"{TEMPORARY}{uuid.uuid4().hex}")
-    try:
-        shutil.copy2(file, temporary)
-        fsync_all([temporary])
-        os.replace(temporary, file)
-    finally:
-        temporary.unlink(missing_ok=True)

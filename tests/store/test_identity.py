@@ -120,3 +120,31 @@ def test_a_store_is_no_remote_of_its_own(one: Repository, tmp_path: Path, throug
     assert Remotes(one).all() == {}
     twin = copy(one, "linked")
     Remotes(one).add("twin", str(twin.root))
+
+
+def files_of(repository: Repository) -> set[str]:
+    """All files of Git and ours but for objects."""
+    files = (path for path in repository.git_directory.rglob("*") if path.is_file())
+    names = {path.relative_to(repository.git_directory).as_posix() for path in files}
+    return {name for name in names if not name.startswith("mpop/objects/")}
+
+
+def test_a_death_while_files_are_unshared_leaves_nothing_that_git_sees(
+    one: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    twin = copy(one, "linked")
+    known = files_of(twin)
+    replace = os.replace
+
+    def die(source: Path, target: Path) -> None:
+        if Path(source).name == "tmp-unshared" and "refs" in Path(target).parts:
+            raise KeyboardInterrupt
+        replace(source, target)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(os, "replace", die)
+        change(twin, 1, 7)
+    assert files_of(twin) - known == {"mpop/tmp-unshared"}
+    change(opened(twin.root), 1, 7)
+    assert not (twin.private / "tmp-unshared").exists()
+    assert subprocess.run(["git", "-C", twin.root, "fsck", "--strict"], capture_output=True).returncode == 0

@@ -43,16 +43,16 @@ def holder_of(history: History, store: str) -> Holder:
     return Holder(history.identity.ticket(store), own, f"{who()}:{history.git_directory}")
 
 
-def due(history: History, place: Place, now: float) -> list[Held]:
+def due(history: History, place: Place, known: str | None, now: float) -> list[Held]:
     """What a store has promised and should be asked for again: it is a day old, was promised to a store that we
     are a copy of, or by one that is not at this place any more, since it was restored from a backup.
 
-    now: seconds since 1970.
+    known: the id of the store that was met there last. now: seconds since 1970.
     """
     found: list[Held] = []
     for held in list(HeldPromises(history.private).all()):
-        is_other = held.place.key != place.key
-        if is_other and (held.place.remote, held.place.address) != (place.remote, place.address):
+        there, is_other = held.place, held.place.key != place.key
+        if is_other and there.store != known and (there.remote, there.address) != (place.remote, place.address):
             continue
         if held.until is None:
             if is_other:

@@ -146,22 +146,17 @@ class Remotes:
         with self._changing() as config:
             config[f"remote.{name}.{DATA}"] = data
 
-    def meet(self, settings: RemoteSettings, remote: Remote) -> Place:
-        """Remember which store is reached by way of a remote."""
-        store = remote.describe().store
-        if store is not None and store != settings.store:
+    def meet(self, settings: RemoteSettings, place: Place) -> None:
+        """Remember which store is reached by way of a remote; what another one had for us has been seen to."""
+        if place.store and place.store != settings.store:
             with self._changing() as config:
-                config[f"remote.{settings.name}.{STORE}"] = store
-        return Place(store or "", settings.name, remote.address)
+                config[f"remote.{settings.name}.{STORE}"] = place.store
 
     def way_to(self, place: Place) -> RemoteSettings | None:
         """The remote by which a store is reached, as far as is known without asking it; None if it was removed."""
         for one in self.all().values():
-            if one.store and place.store:
-                found = one.store == place.store
-            else:
-                found = str(parse_address(one.address, self._base)) == place.address
-            if found:
+            same_address = str(parse_address(one.address, self._base)) == place.address
+            if same_address or (place.store and one.store == place.store):
                 return one
         return None
 
@@ -181,6 +176,11 @@ class Remotes:
         """Reach a remote. rules: what must hold for what is pushed into a folder; None: it is only read."""
         ssh = next(iter([*self._merged.get_multivar("core.sshcommand")][::-1]), None)  # the last one counts
         return open_remote(settings, self._base, rules, ssh)
+
+
+def place_of(settings: RemoteSettings, remote: Remote) -> Place:
+    """The store that is reached by way of a remote."""
+    return Place(remote.describe().store or "", settings.name, remote.address)
 
 
 def open_remote(settings: RemoteSettings, base: Path, rules: Rules | None, ssh: str | None = None) -> Remote:
