@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import stat
 from pathlib import Path
@@ -125,14 +126,19 @@ def test_a_full_disk_leaves_nothing_behind(
     def fail(*_: object) -> None:
         raise OSError(number, os.strerror(number))
 
+    class Full(io.FileIO):
+        def write(self, content: object) -> int:
+            fail()
+            return 0
+
     if where == "rename":
         monkeypatch.setattr(os, "replace", fail)
     else:
-        monkeypatch.setattr(Path, "chmod", fail)
+        monkeypatch.setattr(Path, "open", lambda path, mode: Full(path, mode))
     with pytest.raises(StoreError, match=os.strerror(number)):
         store.put(NOISE)
-    assert files(store) == []
     monkeypatch.undo()
+    assert files(store) == []
     assert store.get(store.put(NOISE)) == NOISE
     store.sync()
 

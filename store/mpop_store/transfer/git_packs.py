@@ -28,8 +28,9 @@ from mpop_store.transfer.walking import Commits
 
 MAX_PACK = 2**32
 """Bytes of the largest Git pack that is let in; records are small, so this is a great many of them."""
-MAX_PACK_OBJECTS = 10**7
-"""Objects in such a pack. Git takes memory for all that a pack announces before it has seen the first."""
+MAX_PACK_OBJECTS = 2 * 10**6
+"""Objects in such a pack. Git takes memory for all that a pack announces before it has seen the first; for more of
+them that would be beyond `ALLOC_LIMIT`."""
 OF_FREE_SPACE = 0.5
 """Part of what is free on the disk that a pack may fill."""
 PACK_HEADER = struct.Struct(">4s4xI")

@@ -314,8 +314,9 @@ def test_a_branch_that_is_gone_there_goes_here_too(
         push(here, remote, {MAIN: here.head, "refs/heads/old": here.head})
     clone = empty(tmp_path / "clone")
     fetch_all(clone, reach, there)
+    there.config["receive.denyDeletes"] = False
     with reach(there) as remote:
-        push(here, remote, {"refs/heads/old": None})
+        push(here, remote, {"refs/heads/old": None}, force=True)
     assert fetch_all(clone, reach, there).moves == {"refs/remotes/origin/old": (here.head, None)}
 
 
