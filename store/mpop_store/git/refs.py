@@ -69,7 +69,7 @@ class Refs:
         """Every reference below a prefix, and what it holds. Raises DamagedObjectError if one is damaged."""
         left = self._left()
         names = {name for name in [*self._names(), *left] if name.startswith(prefix)}
-        values = {name: left[name] if name in left else self._stored(name) for name in sorted(names)}
+        values = {name: left[name] if name in left else self._looked_up(name) for name in sorted(names)}
         return {name: oid for name, oid in values.items() if oid is not None}
 
     def _names(self) -> set[str]:
@@ -100,6 +100,10 @@ class Refs:
         if not _is_readable(name):
             return None
         require_file(Path(self._git.path) / name)
+        return self._looked_up(name)
+
+    def _looked_up(self, name: str) -> str | None:
+        """What libgit2 says that a reference holds, whose file is known to be one."""
         try:
             found = self._git.references.get(name)
             if found is None or _leads_nowhere(self._git, found):
