@@ -274,6 +274,17 @@ def _damage(file: Path, what: str) -> StoreError:
     return DamagedObjectError(f"{what} is damaged or missing; `git reflog` knows where it was")
 
 
+def _damage(file: Path, what: str) -> StoreError:
+    """Why a reference cannot be read."""
+    try:
+        file.open("rb").close()
+    except PermissionError:
+        return StoreError(f"{what} cannot be read: permission denied for {file}; ask its owner to let you read it")
+    except OSError:
+        pass  # it is missing
+    return DamagedObjectError(f"{what} is damaged or missing; `git reflog` knows where it was")
+
+
 def _leads_nowhere(git: pygit2.Repository, found: pygit2.Reference) -> bool:
     """Whether it stands for a branch of a remote that is gone, as `origin/HEAD` may after a fetch."""
     if not found.name.startswith("refs/remotes/") or not isinstance(found.target, str):
