@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -50,8 +51,8 @@ def canonical_json(value: Any) -> bytes:
         return PLAIN.encode(value).encode()
     try:
         return rfc8785.dumps(value)
-    except rfc8785.CanonicalizationError as error:
-        raise InputError(f"a value cannot be stored as JSON: {error}") from error
+    except (rfc8785.CanonicalizationError, UnicodeEncodeError) as error:
+        raise InputError(f"a value cannot be stored as JSON: {str(error)[:200]}") from error
 
 
 def parse_json(text: bytes | str, unique_keys: bool = False) -> Any:
@@ -66,9 +67,12 @@ def parse_json(text: bytes | str, unique_keys: bool = False) -> Any:
     if len(brackets) > 2 * MAX_CONTAINERS:
         raise ValueError("JSON of too many parts")
     try:
-        value = json.loads(data, parse_constant=_refuse, object_pairs_hook=_unique if unique_keys else None)
+        hook = _unique if unique_keys else None
+        value = json.loads(data.decode(), parse_constant=_refuse, object_pairs_hook=hook)
     except RecursionError as error:
         raise ValueError("JSON that nests too deep") from error
+    if b"\\u" in data:
+        _check_characters(value)
     for _ in range(MAX_NESTING):
         if not brackets:
             return value
@@ -87,6 +91,12 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(values) != len(pairs):
         raise ValueError("JSON that has a key twice")
     return values
+
+
+def _check_characters(value: Any) -> None:
+    """Raise ValueError for half a character, which can be escaped but neither be written nor printed."""
+    with contextlib.suppress(RecursionError):  # it nests too deep, which is said next
+        PLAIN.encode(value).encode()
 
 
 def _check_nesting(value: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
@@ -15,6 +16,9 @@ from fault_world import World, git
 from faults import Faults, is_refusal
 
 from mpop.cli.merge import UNDECIDED
+from mpop_store import DamagedObjectError, ObjectStore
+from mpop_store.arrays.manifests import read_manifest
+from mpop_store.transfer.wire import FRAME, MAX_PAYLOAD, Channel, ProtocolError
 
 SIZE = 640 * MIB
 MOST = 500 * MIB
@@ -30,6 +34,9 @@ FILES = {
 """File below .git/mpop -> commands that read it."""
 
 MPOP = "from mpop.cli.main import main; main()"
+HARMLESS = ("infinity", "a key twice", "an endless name", "an integer that floats cannot hold")
+"""What only a record may not be: nobody but this process reads a message."""
+
 RECEIVE = """
 import sys
 from pathlib import Path
@@ -126,3 +133,24 @@ def test_a_file_of_json_that_is_more_than_it_looks_like(
     if before is not None:
         file.write_bytes(before)
     world.check()
+
+
+@pytest.mark.parametrize("kind", JSON)
+def test_a_message_of_json_that_is_more_than_it_looks_like(kind: str) -> None:
+    pieces = [JSON[kind][start : start + MAX_PAYLOAD] for start in range(0, len(JSON[kind]), MAX_PAYLOAD)]
+    frames = [FRAME.pack(b"j", len(piece)) + piece for piece in pieces[:-1]]
+    said = io.BytesIO(b"".join([*frames, FRAME.pack(b"J", len(pieces[-1])) + pieces[-1]]))
+    channel = Channel(said, io.BytesIO(), "the other side")
+    if kind in HARMLESS:
+        assert isinstance(channel.receive(), dict)
+    else:
+        with pytest.raises(ProtocolError, match="the other side sends something else than a message"):
+            channel.receive()
+
+
+@pytest.mark.parametrize("kind", [kind for kind in JSON if kind not in HARMLESS])
+def test_a_manifest_of_json_that_is_more_than_it_looks_like(kind: str, tmp_path: Path) -> None:
+    objects = ObjectStore(tmp_path / "objects")
+    name = objects.put(JSON[kind])
+    with pytest.raises(DamagedObjectError, match="is not a group of arrays"):
+        read_manifest(objects, name)

@@ -24,6 +24,8 @@ JSON = {
     "a key twice": b'{"format":1,"format":2}',
     "an endless name": b'{"name":"' + b"n" * (4 * MIB) + b'"}',
     "half a character": b'{"name":"\\ud800"}',
+    "half a character in a key": b'{"\\ud800":1}',
+    "half a character as it is": b'{"name":"\xed\xa0\x80"}',
 }
 """What it is -> its text."""
 
