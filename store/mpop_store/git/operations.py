@@ -158,15 +158,17 @@ class OperationLog:
             with self._path.open("rb") as file:
                 start = file.seek(0, os.SEEK_END)
                 stop = 0 if most is None else max(0, start - most)
-                rest = b""
+                line: list[bytes] = []  # pieces of the one that begins further ahead, last first
                 while start > stop:
                     size = min(PIECE, start - stop)
                     start -= size
                     file.seek(start)
-                    first, *lines = (file.read(size) + rest).split(b"\n")
-                    yield from filter(None, map(_parse, reversed(lines)))
-                    rest = first
-                if start == 0 and (one := _parse(rest)) is not None:
+                    *before, last = file.read(size).split(b"\n")
+                    line.append(last)
+                    if before:
+                        yield from filter(None, map(_parse, (b"".join(line[::-1]), *before[:0:-1])))
+                        line = before[:1]
+                if start == 0 and (one := _parse(b"".join(line[::-1]))) is not None:
                     yield one
         except FileNotFoundError:
             return
