@@ -71,8 +71,8 @@ def common(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         origin = make_population(folder / "made")
         (folder / "world").mkdir()
         clone(str(origin.root), folder / "world" / "shared", bare=True)
-        for lab in (*WHOLE, *LAZY):
-            clone("shared", Path(lab), base=folder / "world", data=LAZY.get(lab))
+        for lab in WHOLE:
+            clone("shared", Path(lab), base=folder / "world")
             git(folder / "world" / lab, "config", "remote.origin.url", "../shared")  # wherever it is copied
         shutil.copytree(folder / "made" / "images", folder / "world" / "images")
         _common["template"] = folder / "world"
@@ -102,6 +102,8 @@ class Labs(RuleBasedStateMachine):
         """Everybody has the same commit."""
         shutil.rmtree(self.folder)
         self.world = World(Path(str(_common["template"]))).copy(self.folder)
+        for lab, data in LAZY.items():  # they rely on this very population, not on one that it is a copy of
+            clone("shared", Path(lab), base=self.folder, data=data)
         first = self.open("a").repository.resolve("HEAD")
         self.contents[first] = content(self.open("a"), first)
         self.parents[first] = ()
