@@ -33,7 +33,7 @@ class Machine:
             user.make_home(self.shared)
 
     def give_to_group(self, mode: int = 0o2770) -> None:
-        """As docs/how-to/share.md advises. mode: of folders."""
+        """As docs/how-to/plain-git.md advises. mode: of folders."""
         for path in (self.shared, *self.shared.rglob("*")):
             os.chown(path, self.users[0].number, COMMON)
             if path.is_dir():
@@ -88,6 +88,14 @@ def work_together(machine: Machine) -> None:
 
 def test_a_group_and_a_umask_for_it(example: World, faults: Faults, place: Path) -> None:
     machine = Machine(example, faults, place, 0o002)
+    machine.give_to_group()
+    work_together(machine)
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o077], ids="{:03o}".format)
+def test_git_shares_for_the_group(umask: int, example: World, faults: Faults, place: Path) -> None:
+    machine = Machine(example, faults, place, umask)
+    git(machine.shared, "config", "core.sharedRepository", "group")
     machine.give_to_group()
     work_together(machine)
 

@@ -266,22 +266,12 @@ def loose_names(git_directory: Path, folder: str = "refs") -> Iterator[str]:
 def _damage(file: Path, what: str) -> StoreError:
     """Why a reference cannot be read."""
     try:
-        file.open("rb").close()
-    except PermissionError:
+        file.lstat()
+        forbidden = not os.access(file, os.R_OK)
+    except OSError as error:
+        forbidden = isinstance(error, PermissionError)
+    if forbidden:
         return StoreError(f"{what} cannot be read: permission denied for {file}; ask its owner to let you read it")
-    except OSError:
-        pass  # it is missing
-    return DamagedObjectError(f"{what} is damaged or missing; `git reflog` knows where it was")
-
-
-def _damage(file: Path, what: str) -> StoreError:
-    """Why a reference cannot be read."""
-    try:
-        file.open("rb").close()
-    except PermissionError:
-        return StoreError(f"{what} cannot be read: permission denied for {file}; ask its owner to let you read it")
-    except OSError:
-        pass  # it is missing
     return DamagedObjectError(f"{what} is damaged or missing; `git reflog` knows where it was")
 
 
