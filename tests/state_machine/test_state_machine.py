@@ -5,9 +5,9 @@ All may drop what they have, against what is shared and against each other: an o
 somebody who has it has promised it.
 
 Commits, branches, merges, pushes, pulls from what is shared and from each other, so that histories criss-cross,
-undoing, packing, garbage collection, remotes that come and go, what people do by plain Git, and death at any change
-of the disk come in any order. After every step what the labs see is what the dictionary says, and in the end every
-commit of every population is read, verified, and checked by Git. MPOP_STATE_MACHINES=200 runs longer.
+undoing, packing, garbage collection, remotes that come and go, what people do by plain Git, and death at any
+change of the disk come in any order. After every step what the labs see is what the dictionary says, and in the
+end every commit of every population is read, verified, and checked by Git. MPOP_STATE_MACHINES=200 runs longer.
 """
 
 from __future__ import annotations
