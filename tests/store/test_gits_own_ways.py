@@ -282,7 +282,7 @@ READING: list[str] = [
 
 @pytest.mark.parametrize("half_done", [False, True])
 def test_commands_that_read_write_nothing(place: Path, half_done: bool) -> None:
-    """References, index and operation log stay byte for byte, and all else but a cache; also of a half-done switch."""
+    """References, index and operation log stay byte for byte, and all but a cache, half-done switch or not."""
     here = place / "p"
     if half_done:
         repository = Population.open(here).repository
