@@ -109,7 +109,7 @@ def hostile(tmp_path: Path) -> Population:
     git.create_tag("v1", commit, pygit2.enums.ObjectType.COMMIT, who, message)
     git.references.create("refs/heads/a\u202eb\u200b", commit)
     log = root / ".git/mpop/operations.jsonl"
-    last = json.loads(log.read_text().splitlines()[-1])
+    last = [one for one in map(json.loads, log.read_text().splitlines()) if "moves" in one][-1]
     moves = {"refs/heads/main": [head, str(commit)]}
     entry = last | {
         "number": last["number"] + 1,

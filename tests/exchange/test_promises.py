@@ -66,7 +66,7 @@ def again(population: Population) -> Population:
 
 
 def collect_all(repository: Repository) -> None:
-    repository.references_of = RULES.references_of
+    RULES.apply(repository)
     collect(repository, empty_trash=True, operations_days=0.0, trash_days=0.0, margin_s=-3600.0)
 
 

@@ -119,7 +119,7 @@ def test_a_particle_is_listed_once(template: Population, judge: Judge) -> None:
     part = read(template, PART)
     arrays, attributes = read_group(template.objects, part["particles"][ITEMS[0]])
     twice = {name: np.concatenate([values, values[:1]]) for name, values in arrays.items()}
-    group = write_group(template.objects, twice, attributes)
+    group = write_group(template.objects, twice, attributes | {"extra": {}})
     found = judge({PART: part | {"particles": {ITEMS[0]: group}}})
     assert said(found) == [f"halves-unmixed: a particle is listed twice in item {ITEMS[0]}"]
 
@@ -208,7 +208,7 @@ def _fork_with_a_new_particle(population: Population, halves: tuple[int, int]) -
         arrays, attributes = read_group(population.objects, species.particles[ITEMS[0]])
         more = {name: np.concatenate([values, values[:1]]) for name, values in arrays.items()}
         more["id"][-1], more["half"][-1] = 9, half
-        group = write_group(population.objects, more, attributes)
+        group = write_group(population.objects, more, attributes | {"extra": {}})
         particles = {**species.particles, ITEMS[0]: group}
         changes = population.changes([species.model_copy(update={"particles": particles})], base)
         tips.append(repository.write_commit(base, changes, [base], f"Half {half}"))

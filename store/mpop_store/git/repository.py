@@ -22,6 +22,7 @@ from pygit2.enums import CheckoutStrategy, DeltaStatus, FileMode
 
 from mpop_store.durable import fsync, fsync_all
 from mpop_store.errors import DamagedObjectError, NotFoundError, StateError, StoreError
+from mpop_store.filecache import FileState
 from mpop_store.git.creating import is_untouched, make
 from mpop_store.git.history import Changes, Commit, History, readable_damage, readable_errors
 from mpop_store.git.integrity import Survey, survey
@@ -48,7 +49,7 @@ class Repository(History):
         super().__init__(git)
         self.root = Path(git.path if git.is_bare else git.workdir)
         self._index_is_ahead = False
-        self._vetted: tuple[int, ...] | None = None
+        self._vetted: str | None = None
 
     @property
     def is_bare(self) -> bool:
@@ -153,7 +154,8 @@ class Repository(History):
     def _vetted_index(self) -> pygit2.Index:
         """The index, once what it holds beside the last commit has been looked at."""
         index = self._index()
-        if self.vetting is not None and self._vetted != (state := self._index_state()):
+        state = FileState.of(self._index_path).text if self._index_path.exists() else ""
+        if self.vetting is not None and self._vetted != state:
             if (head := self.head) is not None:
                 self.vetting.commit(head)
             self.vetting.staged(self.staged_records())
@@ -164,14 +166,6 @@ class Repository(History):
         """The records of the working state, by path, that are not as they were committed last."""
         index = self._index()
         return {path: self.load(str(index[path].id)) for kind, path in self.status() if kind != "D"}
-
-    def _index_state(self) -> tuple[int, ...]:
-        """What changes with the index; () when there is none."""
-        try:
-            found = self._index_path.stat()
-        except FileNotFoundError:
-            return ()
-        return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
     def survey(self) -> Survey:
         """Check the Git side as a whole; see `mpop_store.git.integrity`."""
