@@ -255,20 +255,31 @@ def test_a_read_only_remote_cannot_promise(near: Population, shared: Repository)
             ask()
 
 
-def test_a_promise_ends_and_a_clock_that_is_a_day_off_does_not_matter(
-    near: Population, shared: Repository
-) -> None:
+def test_a_promise_ends_and_a_clock_that_is_off_does_not_matter(near: Population, shared: Repository) -> None:
     drop(near)
     (file,) = (shared.private / "promises" / "given").iterdir()
     (given,) = GivenPromises(shared.private).all()
     asked = file.stat().st_mtime
     for name, oid in shared.refs.all().items():
         shared.refs.update({name: (oid, None)}, "gone")
-    for days, kept in ((-1, True), (89, True), (92, True), (99, True), (101, False)):
+    note = shared.private / "promises" / "ending" / given.id
+    steps = [
+        (-400, None, True),
+        (-1, None, True),
+        (89, None, True),
+        (400, None, True),
+        (1, 5, True),
+        (400, None, True),
+    ]
+    for days, noticed, kept in [*steps, (92, 9, True), (92, -400, True), (92, 11, False)]:
+        """Days since it was asked for, and since garbage collection noticed that it is over."""
         os.utime(file, (asked - days * DAY_S,) * 2)
+        if noticed is not None:
+            os.utime(note, (asked - noticed * DAY_S,) * 2)
         collect_all(Repository.open(shared.root))
         there = set(Repository.open(shared.root).objects.names())
         assert (there >= set(given.objects.hex())) is kept, days
+        assert note.exists() is (kept and days > 90), days
     assert not file.exists()
 
 

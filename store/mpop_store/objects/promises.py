@@ -1,8 +1,9 @@
 """Promises: what one store keeps for another, so that the other may do without.
 
 Who gives a promise lists the objects in a file, and keeps them: garbage collection counts them as needed, and
-`mpop drop` leaves them alone. It is renewed each time that its holder asks, and ends when it has not been for
-long: the file's modification time is that of the last time, by the clock of the file system.
+`mpop drop` leaves them alone. It is renewed each time that its holder asks: the file's modification time is that
+of the last time, by the clock of the file system. When it has not been for long, garbage collection takes note,
+and only days after that the promise ends, so that a clock that is wrong, or was when it was given, ends none.
 
 Who holds one lists them too: an object that is missing is elsewhere if it is in such a list, and else it is lost.
 A second kind of list, `seen`, holds what a clone left at a remote on purpose: the remote said that it has it, and
@@ -19,12 +20,13 @@ from pathlib import Path
 
 from mpop_store.errors import DamagedObjectError, StateError
 from mpop_store.hashing import hash_bytes
+from mpop_store.machines import silent_s
 from mpop_store.objects.names import NameFile, NameSet
 
 PROMISE_DAYS = 90.0
 """So long a promise holds after its holder asked for it last."""
 GRACE_DAYS = 10.0
-"""So long who gave it keeps it beyond that: clocks disagree, or are set."""
+"""So long who gave it keeps it after a garbage collection has noticed that."""
 MAX_HOLDERS = 1000
 """Others that one store gives promises to."""
 DAY_S = 86400.0
@@ -50,17 +52,18 @@ class Holder:
 
 @dataclass(frozen=True)
 class Promised:
-    """A promise that was given. until: seconds since 1970, without the days of grace."""
+    """A promise that was given. until, and noticed, when it was first seen to be over: seconds since 1970."""
 
     id: str
     store: str
     who: str
     objects: NameSet
     until: float
+    noticed: float | None = None
 
     def has_ended(self, now: float) -> bool:
         """Whether nothing need be kept for it any more."""
-        return now > self.until + GRACE_DAYS * DAY_S
+        return now > self.until and self.noticed is not None and now > self.noticed + GRACE_DAYS * DAY_S
 
 
 class GivenPromises:
@@ -68,6 +71,7 @@ class GivenPromises:
 
     def __init__(self, private: Path) -> None:
         self._folder = private / "promises" / "given"
+        self._ending = private / "promises" / "ending"
 
     def ids(self) -> list[str]:
         """Of every promise, those too that cannot be read."""
@@ -88,7 +92,12 @@ class GivenPromises:
                 "takes that promise back, if its holder can do without"
             ) from error
         until = path.stat().st_mtime + PROMISE_DAYS * DAY_S
-        return Promised(name, str(file.about.get("store")), str(file.about.get("who")), file.objects, until)
+        noticed = None
+        with contextlib.suppress(FileNotFoundError):
+            noticed = (self._ending / name).stat().st_mtime
+        return Promised(
+            name, str(file.about.get("store")), str(file.about.get("who")), file.objects, until, noticed
+        )
 
     def kept(self, now: float) -> NameSet:
         """All objects that must be kept for others. now: seconds since 1970 by the clock of the file system."""
@@ -101,6 +110,7 @@ class GivenPromises:
     def add(self, holder: Holder, names: Iterable[str]) -> int:
         """Promise objects, and renew what was promised before; returns how many that are. Raises StateError."""
         path = self._folder / holder.promise
+        (self._ending / holder.promise).unlink(missing_ok=True)
         known = self.read(holder.promise).objects if path.exists() else NameSet()
         new = known | NameSet(names)
         if len(new) == len(known):
@@ -127,10 +137,20 @@ class GivenPromises:
                 NameFile(file.about, objects=left).write(path)
 
     def clean(self, now: float) -> None:
-        """Remove promises that have ended."""
+        """Remove promises that have ended, and note which are over. Raises OSError."""
         for promise in self.all():
+            note = self._ending / promise.id
             if promise.has_ended(now):
                 self.take_back(promise.id)
+                note.unlink(missing_ok=True)
+            elif now <= promise.until:
+                silent_s(self._folder / promise.id, now)  # dates it anew if it is from the future
+                note.unlink(missing_ok=True)
+            elif promise.noticed is None:
+                note.parent.mkdir(exist_ok=True)
+                note.touch()
+            else:
+                silent_s(note, now)
 
 
 @dataclass(frozen=True)
