@@ -20,7 +20,12 @@ MODULES = sorted(
     path for folder in ("mpop", "hooks", "store") for path in (ROOT / folder).rglob("*.py") if path.stem != "paths"
 )
 
-OWN_NAMES = ("store/mpop_store/objects/", "store/mpop_store/git/", "store/mpop_store/transfer/git_packs.py")
+OWN_NAMES = (
+    "store/mpop_store/objects/",
+    "store/mpop_store/git/",
+    "store/mpop_store/identity.py",
+    "store/mpop_store/transfer/git_packs.py",
+)
 """Modules where names of files are hex digits that were checked (`LooseObjects.path`), or made by mpop itself."""
 EXEMPT = {
     "mpop/population.py": ["self.root.resolve() / raw.path"],  # raw images lie elsewhere; compared with their hash
