@@ -85,7 +85,7 @@ def test_unrelated_populations_meet_by_the_content_of_their_images(
     both = refine_item("TS_1", 3.0)
     edits = [refine_item("TS_2", 2.0), both, add_species("c" * 16, "x"), rename_population("lab B")]
     commit_edits(second, edits, "Refine")
-    fetch(second, first)
+    first = fetch(second, first)
     with pytest.raises(StateError, match=r"shares no commit with this population.*--allow-unrelated"):
         plan(first, "other")
     found = plan(first, "other", unrelated=True)
@@ -102,8 +102,8 @@ def test_unrelated_populations_meet_by_the_content_of_their_images(
     assert merge(first, "other").status == "up to date"
 
 
-def fetch(source: Population, target: Population) -> None:
-    """All objects and commits of one population into another, as branch `other`."""
+def fetch(source: Population, target: Population) -> Population:
+    """All objects and commits of one population into another, as branch `other`; the other, opened again."""
     for name in source.objects.names():
         target.objects.put(source.objects.get(name))
     repository: Repository = target.repository
@@ -114,8 +114,7 @@ def fetch(source: Population, target: Population) -> None:
     (pack / "alternates").write_text(f"{source.repository.git_directory / 'objects'}\n")
     again = Repository.open(target.root)
     again.refs.update({"refs/heads/other": (None, head)}, "fetch")
-    target.repository = again
-    target.objects = again.objects
+    return Population.open(target.root)
 
 
 def test_a_clone_without_data_fetches_what_it_merges_and_no_more(population: Population) -> None:
