@@ -412,7 +412,7 @@ def content(population: Population, at: str | None, read: bool = True) -> Conten
 
 TestLabs = Labs.TestCase
 TestLabs.settings = settings(
-    max_examples=int(os.environ.get("MPOP_STATE_MACHINES", "40")),
+    max_examples=int(os.environ.get("MPOP_STATE_MACHINES", "30")),
     stateful_step_count=30,
     derandomize="MPOP_STATE_MACHINES" not in os.environ,
     deadline=None,
