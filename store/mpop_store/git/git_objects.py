@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import heapq
+import os
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -36,7 +37,7 @@ def loose_object_is_intact(file: Path, oid: str) -> bool:
     stream = zlib.decompressobj()
     try:
         with open_regular(file) as content:
-            packed = content.read(MAX_OBJECT + SLACK)
+            packed = content.read(min(os.fstat(content.fileno()).st_size, MAX_OBJECT) + SLACK)
         content = stream.decompress(packed, MAX_OBJECT + SLACK)
     except FileNotFoundError:
         return True
@@ -62,15 +63,20 @@ class GitObjects:
         """Raise DamagedObjectError if an object lies here in a file of its own and is damaged, or is too large."""
         if oid in self._sound:
             return
-        if not loose_object_is_intact(self.loose_path(oid), oid):
+        path = self.loose_path(oid)
+        if not loose_object_is_intact(path, oid):
             raise DamagedObjectError(f"Git object {oid} is damaged or missing; run `mpop verify`")
+        if not path.exists():  # one that is intact in a file of its own is no larger than it may be
+            self._refuse_large(oid)
+        self._sound.add(oid)
+
+    def _refuse_large(self, oid: str) -> None:
         with contextlib.suppress(*UNREADABLE):  # whoever reads it will say so
             _, size = self._git.odb.read_header(oid)
             if size > MAX_OBJECT:
                 raise DamagedObjectError(
                     f"Git object {oid} has {size} bytes, and no record, folder or commit may have {MAX_OBJECT}"
                 )
-        self._sound.add(oid)
 
     def contains(self, oid: str) -> bool:
         """Whether an object is here. Raises DamagedObjectError for one that is, but not as it was written."""
