@@ -13,7 +13,7 @@ import mpop_hooks
 from mpop.collisions.finding import find_among, tilt_series
 from mpop.collisions.report import CollisionReport
 from mpop.collisions.search import Collision
-from mpop.errors import MpopError
+from mpop.errors import MpopError, StateError
 from mpop.jobs.progress import Progress, silent
 from mpop.merging.plan import MergePlan, plan
 from mpop.population import Population
@@ -38,8 +38,8 @@ def check(
     """Whether a request can be merged, and if not, why not and what to do. target: the commit to merge it into."""
     record = request.record
     target = target or target_of(population, request)
-    if population.repository.find(ROOT_RECORD, request.offered) is None:
-        nothing = Verdict("cannot be merged", [f"commit {request.offered[:10]} is no state of a population"])
+    if unusable := _unusable(population, request.offered):
+        nothing = Verdict("cannot be merged", [unusable])
         return Check(record, record.onto, target, request.offered, nothing, refusals=nothing.reasons)
     fitted = adapted(population, request.offered, target)
     offered = fitted.commit
@@ -72,6 +72,16 @@ def check(
         refusals=broken,
         notes=[*merge.notes, *notes, *_state_notes(record.state)],
     )
+
+
+def _unusable(population: Population, offered: str) -> str | None:
+    """Why the records of an offered commit cannot even be read; None if they can."""
+    try:
+        if population.repository.find(ROOT_RECORD, offered) is None:
+            return f"commit {offered[:10]} is no state of a population"
+    except StateError as error:  # it came past all checks, by plain Git
+        return str(error)
+    return None
 
 
 def _state_notes(state: str) -> list[str]:

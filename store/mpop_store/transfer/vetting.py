@@ -8,12 +8,13 @@ and that is all; otherwise those that are new are checked as if they had been fe
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import pygit2
 from pygit2.enums import SortMode
 
-from mpop_store.errors import StateError
+from mpop_store.errors import DamagedObjectError, StateError
 from mpop_store.git.checked import CheckedCommits
 from mpop_store.git.git_objects import UNREADABLE
 from mpop_store.git.history import History
@@ -41,7 +42,10 @@ class HistoryVetting:
         self._history = history
 
     def commit(self, oid: str) -> None:
-        """Raise StateError unless a commit, and all that it leads to, has been checked."""
+        """Raise StateError unless a commit, and all that it leads to, has been checked.
+
+        Raises DamagedObjectError where that cannot be done.
+        """
         if oid in self._known or oid in self._recalled():
             return
         if new := self._new([oid]):
@@ -74,8 +78,8 @@ class HistoryVetting:
         found = []
         commits = Commits(self._history)
         for commit in self._new(commits.peeled(tip) for tip in tips):
-            for refused in self._refusals([commit]):
-                found.append((commit.id, refused))
+            with suppress(DamagedObjectError):  # whoever looks for damage will name it
+                found += [(commit.id, refused) for refused in self._refusals([commit])]
         return found
 
     def _learn(self, commits: Iterable[str], instead_of: Iterable[str] = ()) -> None:
@@ -92,7 +96,7 @@ class HistoryVetting:
     def _new(self, tips: Iterable[str]) -> list[NewCommit]:
         """The commits that tips lead to and none that is known does, oldest first."""
         git = pygit2.Repository(str(self._git_directory))
-        known = [oid for oid in self._recalled() if pygit2.Oid(hex=oid) in git]
+        known = [oid for oid in self._recalled() if _is_here(git, oid)]
         tips = [tip for tip in tips if tip not in self._recalled()]
         if not tips or _all_lead_to(git, tips, known):
             return []
@@ -105,7 +109,17 @@ class HistoryVetting:
             refuse_odd_files(commits)
             self._check(history, commits)
         except StateError as error:
+            if isinstance(error.__cause__, DamagedObjectError):
+                raise error.__cause__ from error  # this is no matter of who made it
             yield f"the history here is not used: {error}"
+
+
+def _is_here(git: pygit2.Repository, oid: str) -> bool:
+    """Whether there is a commit that can be read."""
+    try:
+        return pygit2.Oid(hex=oid) in git
+    except UNREADABLE:
+        return False
 
 
 def _all_lead_to(git: pygit2.Repository, tips: list[str], known: list[str]) -> bool:
