@@ -174,6 +174,8 @@ def drop(
     what = f"{counted(dropped.objects, 'object')} ({_size(dropped.bytes)})"
     text = f"{verb} {what}; all are sound at {dropped.proven_at}"
     text += "" if dry_run else ", which keeps them for us"
+    if not dropped.objects:
+        text = "nothing to drop: none of these arrays is here"
     emit("drop", {**vars(dropped), "dry_run": dry_run}, text)
 
 
@@ -228,8 +230,9 @@ def remote_remove(
     context.options.json |= json
     repository = context.population().repository
     Remotes(repository).remove(name)
-    for held in Elsewhere(repository).forgotten:
-        if held.place.remote == name:
+    elsewhere = Elsewhere(repository)
+    for held in elsewhere.forgotten:
+        if held.place.remote == name and elsewhere.only_at(held):
             context.warn(f"what was left at {held.place.address} counts as lost until that is a remote again")
     emit("remote.remove", {"name": name}, f"removed remote {name}")
 

@@ -16,7 +16,7 @@ from mpop_store.objects.promises import Held, HeldPromises, Place
 from mpop_store.transfer.promising import ask, renew
 from mpop_store.transfer.remote import Proof, Remote
 from mpop_store.transfer.remotes import Remotes, place_of
-from mpop_store.transfer.sending import bring
+from mpop_store.transfer.sending import bring, is_whole
 
 
 class Elsewhere:
@@ -28,6 +28,7 @@ class Elsewhere:
     def __init__(self, repository: Repository) -> None:
         remotes = Remotes(repository)
         self._promises = HeldPromises(repository.private)
+        self._objects = repository.objects.offline()
         self.known: list[Held] = []
         self.forgotten: list[Held] = []
         # remotes where something was left, of which nothing is noted
@@ -46,6 +47,16 @@ class Elsewhere:
         """Those of some objects that another store has, as far as was noted by their own names."""
         wanted = NameSet(names)
         return {name for held in self.known for name in (wanted & (held.objects | held.groups)).hex()}
+
+    def only_at(self, held: Held) -> bool:
+        """Whether a store that is no remote any more has what is neither here nor at a remote."""
+        objects, groups = (names.hex() for names in (held.objects, held.groups))
+        there = self.among([*objects, *groups])
+        store = self._objects
+        return not (
+            all(name in there or store.has(name) for name in objects)
+            and all(name in there or is_whole(store, name) for name in groups)
+        )
 
     def about_missing(self, name: str) -> str:
         """What is known of an object that is missing and that no remote has: how to come by it again, or ""."""
@@ -100,6 +111,7 @@ def verify_elsewhere(repository: Repository, sample: float, seed: int) -> Remote
         f"{held.place.address}, which has {len(held.objects) + len(held.groups)} objects and groups for us, is no "
         f"remote any more; `mpop remote add NAME {held.place.address}`"
         for held in elsewhere.forgotten
+        if elsewhere.only_at(held)
     ]
     ways = [(held, remotes.way_to(held.place)) for held in elsewhere.known]
     for held, settings in ways:
@@ -120,10 +132,10 @@ def verify_elsewhere(repository: Repository, sample: float, seed: int) -> Remote
 
 
 def renew_all(repository: Repository, remote: Remote, place: Place, promises: Sequence[Held]) -> None:
-    """Renew what a remote has promised, and say so where it does not keep its word."""
+    """Renew what a remote has promised, and say so where something is not there any more."""
     gone = [name for held in promises for name in renew(repository, remote, place, held)]
     if gone:
-        text = "mpop: warning: %s objects that %s has promised are not there any more (first: %s); `mpop verify`"
+        text = "mpop: warning: %s objects that were left at %s are not there any more (first: %s); `mpop verify`"
         logging.getLogger("mpop").warning(text, len(gone), place.remote, gone[0])
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
-from commands import as_json, mpop
+from commands import as_json, mpop, run
 from fault_actions import put_species_at_once
 
 from mpop.errors import MpopError, StateError
@@ -359,6 +359,61 @@ def test_what_a_removed_remote_has_is_lost_until_it_is_back(near: Population, sh
     assert as_json("-C", str(near.root), "verify", "--remote")["asked"] > 0
     (species,) = again(near).species().values()
     assert again(near).maps(species)["half1"].shape == (20, 20, 20)
+
+
+def replace_by_backup(shared: Repository, *without: str) -> None:
+    """A copy in the place of a shared population, which has another identity, and some objects less."""
+    backup = shared.root.with_name("backup")
+    shutil.copytree(shared.root, backup, symlinks=True)
+    shutil.rmtree(shared.root)
+    backup.rename(shared.root)
+    remove(shared, *without)
+
+
+@pytest.mark.parametrize("ask", ["fetch", "drop", "verify"])
+def test_what_a_restored_backup_has_not_is_lost(near: Population, shared: Repository, ask: str) -> None:
+    clone(str(shared.root), near.root.with_name("lazy"), data=Data("none"))
+    lazy = Population.open(near.root.with_name("lazy"))
+    group = group_of(near, "TS_1")
+    before = verify(lazy).elsewhere
+    replace_by_backup(shared, group)
+    words = {"fetch": ["fetch"], "verify": ["verify", "--remote", "--sample", "0%"], "drop": ["drop", "--all"]}
+    mpop("-C", str(lazy.root), *words[ask], code=5 if ask == "verify" else 0)
+    report = verify(again(lazy))
+    assert {problem.name for problem in report.problems} == {group} and report.elsewhere == before - 1
+
+
+@pytest.mark.parametrize("how", ["dropped", "lazy"])
+def test_a_remote_may_be_given_up_for_a_copy_of_it(
+    near: Population, shared: Repository, tmp_path: Path, how: str
+) -> None:
+    if how == "dropped":
+        drop(near)
+    else:
+        clone(str(shared.root), tmp_path / "lazy", data=Data("none"))
+        near = Population.open(tmp_path / "lazy")
+    root = str(near.root)
+    shutil.copytree(shared.root, tmp_path / "copy")
+    shutil.rmtree(shared.root)
+    warned = run("-C", root, "remote", "remove", "origin").err
+    assert "counts as lost" in warned
+    mpop("-C", root, "remote", "add", "copy", str(tmp_path / "copy"))
+    mpop("-C", root, "verify", "--remote", code=5)
+    mpop("-C", root, "fetch", "--no-data")
+    assert verify(again(near)).ok
+    if how == "lazy":  # the copy has the same groups for us
+        assert as_json("-C", root, "verify", "--remote")["asked"] > 0
+    mpop("-C", root, "fetch", "--all-data")
+    assert verify(again(near)).ok and as_json("-C", root, "verify", "--remote")["unreachable"] == []
+    assert run("-C", root, "remote", "remove", "copy").err == ""  # all is here
+    assert as_json("-C", root, "verify", "--remote")["ok"]
+
+
+def test_nothing_is_said_of_what_nobody_was_asked_for(near: Population, shared: Repository) -> None:
+    drop(near)
+    root = str(near.root)
+    assert mpop("-C", root, "verify", "--remote", "--sample", "0%") == "asked remotes for 0 objects\n"
+    assert mpop("-C", root, "drop", "--all") == "nothing to drop: none of these arrays is here\n"
 
 
 def test_a_clone_by_an_older_mpop_is_told_to_fetch(

@@ -246,9 +246,11 @@ class HeldPromises:
         new = known.groups | NameSet(groups), known.objects | NameSet(names)
         NameFile(vars(place) | {"holder": holder}, *new).write(path)
 
-    def move(self, held: Held, place: Place, holder: str) -> Held:
-        """Note what was seen at a store under another id: it was restored from a backup, or is reached anew."""
-        self.add_seen(place, holder, held.groups.hex(), held.objects.hex())
+    def move(self, held: Held, place: Place, holder: str, gone: Iterable[str]) -> Held:
+        """Note what was seen at a store under another id, but for what is gone: it was restored from a backup, or
+        is reached anew."""
+        lost = NameSet(gone)
+        self.add_seen(place, holder, (held.groups - lost).hex(), (held.objects - lost).hex())
         held.path.unlink()
         return self._read(held.path.with_name(place.key))
 

@@ -44,8 +44,9 @@ def holder_of(history: History, store: str) -> Holder:
 
 
 def due(history: History, place: Place, known: str | None, now: float) -> list[Held]:
-    """What a store has promised and should be asked for again: it is a day old, was promised to a store that we
-    are a copy of, or by one that is not at this place any more, since it was restored from a backup.
+    """What a store has for us and should be asked for again: what is not at this place any more under the id that
+    was noted, since the store was restored from a backup; and promises that are a day old or were given to a store
+    that we are a copy of.
 
     known: the id of the store that was met there last. now: seconds since 1970.
     """
@@ -54,24 +55,30 @@ def due(history: History, place: Place, known: str | None, now: float) -> list[H
         there, is_other = held.place, held.place.key != place.key
         if is_other and there.store != known and (there.remote, there.address) != (place.remote, place.address):
             continue
-        if held.until is None:
-            if is_other:
-                _move(history, held, place)
-        elif is_other or held.holder != history.identity.id or abs(now - held.renewed) > RENEWED_DAYS * DAY_S:
+        is_old = held.holder != history.identity.id or abs(now - held.renewed) > RENEWED_DAYS * DAY_S
+        if is_other or (held.until is not None and is_old):
             found.append(held)
     return found
 
 
-def _move(history: History, held: Held, place: Place) -> Held:
+def _move(history: History, remote: Remote, place: Place, held: Held) -> tuple[Held, list[str]]:
+    """Note under its new id what a remote has of what was seen there; also returns what it has not any more."""
+    objects, groups = held.objects.hex(), held.groups.hex()
+    there = remote.have(objects) if objects else []
+    whole = remote.have(groups, Proof.COMPLETE) if groups else []
+    gone = [name for name, known in zip([*objects, *groups], [*there, *whole], strict=True) if not known]
     with history.locked():
-        return HeldPromises(history.private).move(held, place, history.identity.settle())
+        moved = HeldPromises(history.private).move(held, place, history.identity.settle(), gone)
+    return moved, gone
 
 
 def renew(history: History, remote: Remote, place: Place, held: Held) -> list[str]:
-    """Renew what a remote has promised; returns what it does not keep any more.
+    """Renew what a remote has promised, or note what it still has; returns what is not there any more.
 
-    A remote that does not know of all of it is asked for it again.
+    A remote that does not know of all of what it promised is asked for it again.
     """
+    if held.until is None:
+        return _move(history, remote, place, held)[1]
     with one_at_a_time(history):
         holder = holder_of(history, place.store)
         if remote.promise(holder, [], Proof.PRESENT).total >= len(held.objects):
@@ -108,7 +115,8 @@ def ask(history: History, remote: Remote, place: Place, held: Held, sample: floa
     )
     gone: list[str] = []
     if held.until is None:
-        held = held if held.place.key == place.key else _move(history, held, place)
+        if held.place.key != place.key:
+            held, gone = _move(history, remote, place, held)
         sound = remote.have(objects, Proof.SOUND) if objects else []
     else:
         with one_at_a_time(history):
