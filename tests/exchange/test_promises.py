@@ -409,6 +409,29 @@ def test_a_remote_may_be_given_up_for_a_copy_of_it(
     assert as_json("-C", root, "verify", "--remote")["ok"]
 
 
+def test_a_part_that_nobody_has_is_lost_though_its_manifest_was_dropped(
+    near: Population, shared: Repository, tmp_path: Path
+) -> None:
+    clone(str(shared.root), tmp_path / "lazy", data=Data("none"))
+    lazy, root = Population.open(tmp_path / "lazy"), str(tmp_path / "lazy")
+    manifest, *parts = group_objects(near.objects, near.one_species("ribosome").maps_object)
+    lazy.objects.get(manifest)  # as when a part of the maps is looked at
+    shutil.copytree(shared.root, tmp_path / "copy")
+    remove(Repository.open(tmp_path / "copy"), parts[0])
+    mpop("-C", root, "remote", "add", "copy", str(tmp_path / "copy"))
+    mpop("-C", root, "drop", "--all", "copy")
+    assert verify(again(lazy)).ok  # origin has it all
+    mpop("-C", root, "fetch", "copy", "--no-data")
+    mpop("-C", root, "remote", "remove", "origin")
+    assert parts[0] in lost(lazy)
+    # what is whole at the remote goes with its manifest
+    shutil.copytree(shared.root, tmp_path / "sound")
+    mpop("-C", root, "remote", "add", "sound", str(tmp_path / "sound"))
+    mpop("-C", root, "fetch", "sound", "--no-data")
+    mpop("-C", root, "drop", "--all", "sound")
+    assert names_here(lazy) == set() and verify(again(lazy)).ok
+
+
 def test_nothing_is_said_of_what_nobody_was_asked_for(near: Population, shared: Repository) -> None:
     drop(near)
     root = str(near.root)

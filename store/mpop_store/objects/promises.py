@@ -231,6 +231,12 @@ class HeldPromises:
             return self._read(self._folder / "received" / place.key).objects
         return NameSet()
 
+    def seen_groups(self, place: Place) -> NameSet:
+        """The groups that were left at a store, which has them whole."""
+        with contextlib.suppress(FileNotFoundError, DamagedObjectError):
+            return self._read(self._folder / "seen" / place.key).groups
+        return NameSet()
+
     def add_promised(self, place: Place, holder: str, names: Iterable[str]) -> None:
         """Note that objects were promised, durable. holder: our id."""
         self._add(self._folder / "received" / place.key, place, holder, (), names)

@@ -83,7 +83,11 @@ def _drop(
             own = history.identity.settle()
         refuse_same_store(store, own, remote)
         _require_commit(history, remote, at)
+        place = Place(remote.identify(), name, remote.address)
+        held = HeldPromises(history.private)
+        before, noted = held.promised(place), False
         kept = set(_objects_here(store, [*keep.groups, *keep.derived], keep.files))
+        kept |= _groups_in_parts(store, named.groups, before, held.seen_groups(place))
         needed = [one for one in _objects_here(store, named.groups, named.files) if one not in kept]
         derived = [one for one in _objects_here(store, named.derived, ()) if one not in kept]
         _refuse_promised(history, [*needed, *derived], lease.started)
@@ -91,9 +95,7 @@ def _drop(
             known = remote.have([*needed, *derived], Proof.SOUND)
             names = _proven(needed, derived, known, remote)
             return Dropped(len(names), sum(map(store.size, names)), remote.address)
-        place = Place(remote.identify(), name, remote.address)
         holder = holder_of(history, place.store)
-        before, noted = HeldPromises(history.private).promised(place), False
         try:
             answer = remote.promise(holder, [*needed, *derived], Proof.SOUND)
             names = _proven(needed, derived, answer.kept, remote)
@@ -101,7 +103,7 @@ def _drop(
             def first() -> None:
                 nonlocal noted
                 _refuse_promised(history, names, lease.started)
-                HeldPromises(history.private).add_promised(place, holder.store, names)
+                held.add_promised(place, holder.store, names)
                 noted = True
                 note()
 
@@ -144,6 +146,18 @@ def _require_commit(history: History, remote: Remote, at: str) -> None:
         if commits.contains(oid) and leads_to(variables, commits.peeled(oid), at):
             return
     raise StateError(f"{remote.address} has no branch that leads to commit {at[:10]}; `mpop push` first")
+
+
+def _groups_in_parts(objects: ObjectStore, groups: Iterable[str], promised: NameSet, seen: NameSet) -> set[str]:
+    """Groups of which a part is neither here nor noted at the remote. Their manifest stays: without it nobody
+    would know that the part is missing. promised: objects; seen: groups."""
+    found: set[str] = set()
+    for group in groups:
+        with suppress(MissingObjectError, DamagedObjectError):
+            parts = group_parts(objects, group)
+            if group not in seen and not all(part in promised or objects.has(part) for part in parts):
+                found.add(group)
+    return found
 
 
 def _objects_here(objects: ObjectStore, groups: Iterable[str], files: Iterable[str]) -> list[str]:
