@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
+from dataclasses import replace
+from itertools import compress
 from pathlib import Path
 
 from mpop.errors import MpopError, NotFoundError, StateError
@@ -15,14 +17,16 @@ from mpop_store.git.creating import EXCLUDE
 from mpop_store.git.opening import open_git
 from mpop_store.git.plain_git import install_hooks
 from mpop_store.git.repository import ROOT_RECORD, Repository
-from mpop_store.objects.promises import Place
+from mpop_store.objects.promises import HeldPromises, Place
+from mpop_store.references import References
 from mpop_store.transfer.accepting import HEADS
 from mpop_store.transfer.fetching import Fetched, Plan, fetch
 from mpop_store.transfer.lazily import read_lazily
+from mpop_store.transfer.naming import Named
 from mpop_store.transfer.promising import due
-from mpop_store.transfer.remote import Remote
+from mpop_store.transfer.remote import Proof, Remote
 from mpop_store.transfer.remotes import Remotes, RemoteSettings, place_of
-from mpop_store.transfer.sending import Progress, silent
+from mpop_store.transfer.sending import Progress, bring_named, silent
 
 
 def open_to_fetch(path: Path) -> Repository:
@@ -55,6 +59,9 @@ def fetch_from(
     remotes = Remotes(repository)
     with remotes.connect(settings) as remote:
         fetched = receive(repository, remote, settings, data, depth, progress)
+        if data is not None and data.kind == ALL:
+            more = _bring_back(repository, remote, settings, progress)
+            fetched = replace(fetched, bytes=fetched.bytes + more)
         place = place_of(settings, remote)
     _renew(repository, settings, place)
     if settings.data is None:
@@ -64,6 +71,22 @@ def fetch_from(
     if repository.vetting is not None and repository.head is not None:
         repository.vetting.commit(repository.head)  # after a plain `git clone` nobody has looked at it
     return fetched
+
+
+def _bring_back(repository: Repository, remote: Remote, settings: RemoteSettings, progress: Progress) -> int:
+    """Bring what a remote has for us, also where no branch there leads to it any more; returns how many bytes."""
+    remotes, objects, received = Remotes(repository), repository.objects.offline(), 0
+    for held in HeldPromises(repository.private).all():
+        way = remotes.way_to(held.place)
+        if way is None or way.name != settings.name:
+            continue
+        groups, names = held.groups.hex(), held.objects.hex()
+        whole = remote.have(groups, Proof.COMPLETE) if groups else []
+        there = remote.have(names) if names else []
+        named = Named()
+        named.add(References(*(tuple(compress(*pair)) for pair in ((groups, whole), (names, there)))))
+        received += bring_named(objects, remote, named, progress)
+    return received
 
 
 def receive(

@@ -231,6 +231,24 @@ def test_who_promised_may_take_it_back_and_the_holder_finds_out(near: Population
     assert len(GivenPromises(shared.private).all()) == 1
 
 
+@pytest.mark.parametrize("how", ["dropped", "lazy"])
+def test_what_no_branch_there_leads_to_any_more_can_be_brought_back(
+    near: Population, shared: Repository, tmp_path: Path, how: str
+) -> None:
+    if how == "dropped":
+        drop(near)
+    else:
+        clone(str(shared.root), tmp_path / "lazy", data=Data("none"))
+        near = Population.open(tmp_path / "lazy")
+    for name, oid in shared.refs.all().items():
+        shared.refs.update({name: (oid, None)}, "an admin starts anew")
+    assert as_json("-C", str(near.root), "fetch", "--all-data")["bytes"] > 0
+    report = verify(again(near))
+    assert report.ok and report.elsewhere == 0
+    if how == "dropped":
+        mpop("-C", str(near.root), "remote", "release", "origin")
+
+
 def test_a_failed_drop_leaves_no_promise(near: Population, shared: Repository) -> None:
     chunk = group_objects(near.objects, near.one_species("ribosome").maps_object)[-1]
     remove(shared, chunk)
