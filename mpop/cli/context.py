@@ -139,6 +139,8 @@ def _run(app: Callable[[], Any]) -> NoReturn:
         raise
     except OSError as error:
         _fail(_os_error(error), 5)
+    except UnicodeEncodeError as error:  # so Python keeps bytes of the command line that are no text
+        _fail(f"{error.object[:80]!r} is not text in UTF-8; write it in UTF-8", 2)
     except MemoryError:
         _fail("out of memory", 1)
     except Exception as error:
@@ -186,7 +188,7 @@ def _keep_traceback() -> Path:
     except Exception:  # the reason of the failure may be that there is no usable population
         folder = Path(tempfile.gettempdir())
     path = folder / f"mpop-{datetime.datetime.now():%Y%m%d-%H%M%S}-{os.getpid()}.txt"
-    path.write_text(f"{' '.join(sys.argv)}\n\n{traceback.format_exc()}")
+    path.write_text(f"{' '.join(sys.argv)}\n\n{traceback.format_exc()}", "utf-8", "backslashreplace")
     return path
 
 

@@ -23,5 +23,10 @@ def _seen(character: str) -> str:
 
 
 def show(text: str, file: TextIO | None = None, flush: bool = False) -> None:
-    """Print a text on standard output, or to a file such as standard error."""
-    print(visible(text), file=sys.stdout if file is None else file, flush=flush)
+    """Print a text on standard output, or to a file such as standard error.
+
+    Characters that its encoding does not have are written as Python would.
+    """
+    file = sys.stdout if file is None else file
+    encoding = file.encoding or "utf-8"
+    print(visible(text).encode(encoding, "backslashreplace").decode(encoding), file=file, flush=flush)

@@ -22,7 +22,7 @@ from mpop.cli import context
 from mpop.cli.main import app
 from mpop.population import Population
 from mpop_store.git.history import History
-from mpop_store.terminal import visible
+from mpop_store.terminal import show, visible
 from mpop_store.transfer.ssh import _pass_on
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -57,6 +57,25 @@ def test_control_characters_are_shown_as_python_writes_them(character: str) -> N
 @pytest.mark.parametrize("code", [0x200B, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x2028])
 def test_characters_that_turn_or_hide_text_are_shown(code: int) -> None:
     assert visible(f"a{chr(code)}b") == f"a\\u{code:04x}b"
+
+
+def test_a_terminal_without_a_character_is_shown_its_code() -> None:
+    with io.TextIOWrapper(io.BytesIO(), encoding="ascii") as terminal:
+        show("Åsa ’\n", terminal, flush=True)
+        assert terminal.buffer.getvalue() == b"\\xc5sa \\u2019\n\n"  # pyright: ignore[reportAttributeAccessIssue]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["log"], ["show"], ["branch"], ["switch", "-c"], ["tag"], ["tag", "t", "-m"], ["merge"], ["push", "origin"]],
+    ids=" ".join,
+)
+def test_bytes_that_are_no_text_are_refused_in_a_line(tmp_path: Path, command: list[str]) -> None:
+    root = make_population(tmp_path).root
+    commands.mpop("-C", str(root), "remote", "add", "origin", str(tmp_path))
+    done = commands.run("-C", str(root), *command, "b\udcff")
+    assert done.code == 2 and "is not text in UTF-8" in done.err, done
+    assert len(done.err.splitlines()) == 1 and not list(root.glob(".git/mpop/log/*"))
 
 
 def _prints(node: ast.AST) -> bool:
