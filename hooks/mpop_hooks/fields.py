@@ -42,6 +42,11 @@ def or_none(check: Check) -> Check:
     return lambda value: value is None or check(value)
 
 
+def some(check: Check) -> Check:
+    """A list of what a check accepts, not an empty one."""
+    return lambda value: value != [] and each(check)(value)
+
+
 def each(check: Check, length: int | None = None) -> Check:
     """A list of what a check accepts."""
     return lambda value: (
@@ -88,7 +93,7 @@ CHECKS: Mapping[str, tuple[Check, str]] = {
     "species_versions": (by(an_id, a_hash), "does not name versions by species id"),
     "parts": (by(matches(DIGITS), a_hash), "does not name versions by two digits"),
     "items": (each(an_id), "are not ids"),
-    "raw": (each(a_raw_image), "does not describe raw images"),
+    "raw": (some(a_raw_image), "does not describe raw images"),
     "derived": (kept_sums, "does not describe what can be computed again"),
     "image_shape": (each(between(1, 10**6), 2), "are not rows and columns"),
     "volume_dims_A": (each(a_length, 3), "are not three lengths"),

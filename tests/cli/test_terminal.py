@@ -61,8 +61,8 @@ def test_characters_that_turn_or_hide_text_are_shown(code: int) -> None:
 
 def test_a_terminal_without_a_character_is_shown_its_code() -> None:
     with io.TextIOWrapper(io.BytesIO(), encoding="ascii") as terminal:
-        show("Åsa ’\n", terminal, flush=True)
-        assert terminal.buffer.getvalue() == b"\\xc5sa \\u2019\n\n"  # pyright: ignore[reportAttributeAccessIssue]
+        show("Åsa 日\n", terminal, flush=True)
+        assert terminal.buffer.getvalue() == b"\\xc5sa \\u65e5\n\n"  # pyright: ignore[reportAttributeAccessIssue]
 
 
 @pytest.mark.parametrize(

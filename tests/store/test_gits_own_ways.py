@@ -6,6 +6,7 @@ Whatever is done, all that was committed stays, and `mpop verify` finds nothing 
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import socket
 import stat
@@ -343,6 +344,58 @@ def test_what_is_no_file_is_named_and_hangs_nothing(
         assert done.returncode == 5, (words, done.stdout, done.stderr)
         said = done.stdout + done.stderr
         assert path.name in said and "internal error" not in said, (words, said)
+
+
+@pytest.mark.parametrize("kind", ["commit", "tree", "blob"])
+def test_a_pipe_in_place_of_a_git_object_hangs_nothing(place: Path, kind: str) -> None:
+    """In a history that nobody has looked at yet, too."""
+    folder = place / "p" / ".git"
+    shutil.rmtree(folder / "mpop" / "checked")
+    for file in sorted(folder.glob("objects/??/*")):
+        if git(place / "p", "cat-file", "-t", file.parent.name + file.name).strip() == kind:
+            file.unlink()
+            os.mkfifo(file)
+            break
+    for words in (("species", "list"), ("verify",)):
+        done = subprocess.run([*MPOP, *words], cwd=place / "p", capture_output=True, text=True, timeout=60)
+        assert done.returncode == 5 and "internal error" not in done.stderr, (words, done)
+
+
+@pytest.mark.parametrize("name", ["mpop/checked/commits", "mpop/merge.json", "shallow", "mpop/operations.jsonl"])
+def test_a_link_to_what_never_ends_is_named(place: Path, name: str) -> None:
+    path = place / "p" / ".git" / name
+    path.unlink(missing_ok=True)
+    path.symlink_to("/dev/zero")
+    limit = "ulimit -v 8000000; exec " + " ".join(map(shlex.quote, [*MPOP, "species", "list"]))
+    done = subprocess.run(["sh", "-c", limit], cwd=place / "p", capture_output=True, text=True, timeout=60)
+    assert done.returncode == 5 and path.name in done.stderr and "internal" not in done.stderr, done
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_branch_whose_name_is_no_text_is_named(place: Path, packed: bool) -> None:
+    name = os.fsdecode(b"b\xff")
+    git(place / "p", "branch", name)
+    if packed:
+        git(place / "p", "pack-refs", "--all")
+    for words in (("branch",), ("gc",)):
+        done = subprocess.run([*MPOP, *words], cwd=place / "p", capture_output=True, text=True, timeout=60)
+        assert done.returncode in (4, 5) and "b\\udcff" in done.stdout + done.stderr, (words, done)
+        assert "internal error" not in done.stderr
+    assert "nothing to commit" in run(place / "p", *MPOP, "status")
+
+
+@pytest.mark.parametrize("time", ["99999999999999 +0000", "1700000000 +9999", "253402300799 -1200"])
+def test_a_commit_of_a_time_that_no_calendar_has_is_shown(place: Path, time: str) -> None:
+    here = place / "p"
+    tree, parent = (git(here, "rev-parse", name).strip() for name in ("HEAD^{tree}", "HEAD"))
+    text = f"tree {tree}\nparent {parent}\nauthor E <e@x> {time}\ncommitter E <e@x> {time}\n\nLate\n"
+    made = subprocess.run(
+        ["git", "hash-object", "-t", "commit", "-w", "--literally", "--stdin"],
+        cwd=here, input=text, capture_output=True, text=True, check=True,
+    ).stdout.strip()  # fmt: skip
+    git(here, "update-ref", "refs/heads/main", made)
+    for words in (("log", "-n", "2"), ("show",), ("branch",)):
+        assert "Late" in run(here, *MPOP, *words)
 
 
 @pytest.mark.parametrize("content", [b"", b"garbage\n", b"\0" * 41], ids=["empty", "garbage", "zeros"])

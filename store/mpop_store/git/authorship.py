@@ -40,6 +40,15 @@ def _login() -> str:
         return "user"
 
 
+def moment(seconds: int, offset_minutes: int) -> datetime.datetime:
+    """A time in a commit. What no calendar has is shown as 1970, as Git does."""
+    try:
+        zone = datetime.timezone(datetime.timedelta(minutes=offset_minutes))
+        return datetime.datetime.fromtimestamp(seconds, zone)
+    except (ValueError, OverflowError, OSError):
+        return datetime.datetime.fromtimestamp(0, datetime.UTC)
+
+
 def parse_date(text: str) -> datetime.datetime:
     """`<seconds>` or `@<seconds>`, either with `+hhmm`, ISO 8601, or RFC 2822. Raises InputError."""
     words = text.strip().removeprefix("@").split()

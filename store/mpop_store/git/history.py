@@ -20,7 +20,7 @@ import pygit2
 from pygit2.enums import SortMode
 
 from mpop_store.errors import DamagedObjectError, InputError, NotFoundError, StoreError
-from mpop_store.git.authorship import signature
+from mpop_store.git.authorship import moment, signature
 from mpop_store.git.git_objects import UNREADABLE, GitObjects
 from mpop_store.git.integrity import Survey, survey
 from mpop_store.git.operations import Operation, OperationLog
@@ -317,8 +317,7 @@ class History:
     def author(self) -> tuple[str, datetime.datetime]:
         """Who would be the author of a commit made now, and when."""
         signed = signature("AUTHOR", self._git.config)
-        zone = datetime.timezone(datetime.timedelta(minutes=signed.offset))
-        return f"{signed.name} <{signed.email}>", datetime.datetime.fromtimestamp(signed.time, zone)
+        return f"{signed.name} <{signed.email}>", moment(signed.time, signed.offset)
 
     def write_commit(self, base: str | None, changes: Changes, parents: Sequence[str], message: str) -> str:
         """Write a commit that no reference leads to yet: the records of a commit (None: no records), changed.
@@ -370,11 +369,10 @@ class History:
             for path, kind in self._objects.differences(old, str(commit.tree_id))
             if path.endswith(".json")
         }
-        zone = datetime.timezone(datetime.timedelta(minutes=commit.commit_time_offset))
         return Commit(
             str(commit.id),
             tuple(parents),
-            datetime.datetime.fromtimestamp(commit.commit_time, zone),
+            moment(commit.commit_time, commit.commit_time_offset),
             f"{commit.author.name} <{commit.author.email}>",
             commit.message,
             changed,

@@ -13,7 +13,7 @@ from mpop_store.git.sharing import share
 
 NOT_OURS = "is not owned by current user"
 """What libgit2 says, with the path in quotes, about a folder that Git's `safe.directory` would have to allow."""
-FLAT = ("", "info", "objects/info", "objects/pack", "mpop", "mpop/leases", "mpop/packs")
+FLAT = ("", "info", "objects/info", "objects/pack", "mpop", "mpop/checked", "mpop/leases", "mpop/packs")
 """Folders in a Git directory, small ones, whose files are opened by name, by libgit2 and git too."""
 
 
@@ -48,11 +48,24 @@ def _require_files(git_directory: Path) -> None:
     for name in FLAT:
         with contextlib.suppress(FileNotFoundError, NotADirectoryError, PermissionError):
             for entry in os.scandir(git_directory / name):
-                if not (entry.is_file() or entry.is_dir() or entry.is_symlink()):
-                    raise DamagedObjectError(
-                        f"{entry.path} is neither a file nor a folder (a named pipe, a socket or a device); "
-                        "remove it, and run `mpop verify`"
-                    )
+                refuse_special(entry)
+
+
+def refuse_special(entry: os.DirEntry[str]) -> None:
+    """Raise DamagedObjectError for what is no file and no folder, nor a link to one, or to nothing."""
+    if not (entry.is_file() or entry.is_dir() or (entry.is_symlink() and not os.path.exists(entry.path))):
+        raise DamagedObjectError(
+            f"{entry.path} is neither a file nor a folder (a named pipe, a socket or a device); "
+            "remove it, and run `mpop verify`"
+        )
+
+
+def require_loose_files(git_directory: Path) -> None:
+    """Raise DamagedObjectError for a named pipe and its kin among Git's objects, before git reads any of them."""
+    for number in range(256):
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError, PermissionError):
+            for entry in os.scandir(git_directory / "objects" / f"{number:02x}"):
+                refuse_special(entry)
 
 
 def _refuse_linked(start: Path, git_directory: Path) -> None:

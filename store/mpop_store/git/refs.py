@@ -76,9 +76,12 @@ class Refs:
         """Names of all references, those too that libgit2 passes over since their files are damaged."""
         loose = set(loose_names(Path(self._git.path)))
         try:
-            return loose | set(self._git.references)
+            packed = set(self._git.references)
         except UNREADABLE as error:
             raise DamagedObjectError(f"the list of references is damaged: {error}") from error
+        for name in packed - loose:
+            _require_text(name)
+        return loose | packed
 
     @property
     def branch(self) -> str | None:
@@ -251,7 +254,8 @@ class Refs:
 def loose_names(git_directory: Path, folder: str = "refs") -> Iterator[str]:
     """Names of the references that have files of their own, sound or not.
 
-    Raises DamagedObjectError for a named pipe, which never ends for who reads it, and its kin.
+    Raises DamagedObjectError for a named pipe, which never ends for who reads it, and its kin, and StateError for
+    a name that is no text.
     """
     for entry in os.scandir(git_directory / folder):
         name = f"{folder}/{entry.name}"
@@ -259,8 +263,20 @@ def loose_names(git_directory: Path, folder: str = "refs") -> Iterator[str]:
             yield from loose_names(git_directory, name)
         elif not (entry.is_file() or entry.is_symlink()):
             raise DamagedObjectError(f"{entry.path} is no file; remove it, and run `mpop verify`")
-        elif _is_readable(name):
-            yield name
+        else:
+            _require_text(name)
+            if _is_readable(name):
+                yield name
+
+
+def _require_text(name: str) -> None:
+    """Raise StateError for the name of a reference that could not be written into a record, or be asked for."""
+    try:
+        name.encode()
+    except UnicodeEncodeError as error:
+        raise StateError(
+            f"a reference has a name that is no text in UTF-8, {name!r}; rename or delete it with plain Git"
+        ) from error
 
 
 def _damage(file: Path, what: str) -> StoreError:

@@ -8,7 +8,6 @@ hash: one signature vouches for everything back to the raw images. What is confi
 
 from __future__ import annotations
 
-import datetime
 import re
 import subprocess
 import tempfile
@@ -21,6 +20,7 @@ from typing import TYPE_CHECKING, Literal
 import pygit2
 
 from mpop_store.errors import InputError, NotFoundError, StateError
+from mpop_store.git.authorship import moment
 
 if TYPE_CHECKING:
     from mpop_store.git.history import History
@@ -146,7 +146,7 @@ def verify(history: History, signature: bytes, text: bytes, time: int) -> Signat
         known = _path(history, "gpg.ssh.allowedSignersFile")
         if known is None or not known.is_file():
             return Signature("unknown", key=key)
-        when = f"-Overify-time={datetime.datetime.fromtimestamp(time):%Y%m%d%H%M%S}"
+        when = f"-Overify-time={moment(time, 0).astimezone():%Y%m%d%H%M%S}"
         found = _run([program, "-Y", "find-principals", "-f", str(known), "-s", str(file), when])
         for name in found.stdout.decode(errors="replace").splitlines() if found.returncode == 0 else ():
             revoked = _path(history, "gpg.ssh.revocationFile")

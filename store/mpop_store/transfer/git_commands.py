@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from mpop_store.errors import MpopError, StoreError
+from mpop_store.git.opening import require_loose_files
 
 PIECE = 2**18
 BIG_FILE = "core.bigFileThreshold=1g"
@@ -22,7 +23,11 @@ unpack to any size."""
 
 
 def environment(git_directory: Path, objects: Path | None = None, also: Path | None = None) -> dict[str, str]:
-    """Variables for Git. objects: the folder that it writes to; also: another one that it reads from."""
+    """Variables for Git. objects: the folder that it writes to; also: another one that it reads from.
+
+    Raises DamagedObjectError where Git would wait for a named pipe that lies in place of an object.
+    """
+    require_loose_files(git_directory)
     kept = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
     kept |= {
         "GIT_DIR": str(git_directory),

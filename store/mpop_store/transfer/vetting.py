@@ -98,9 +98,10 @@ class HistoryVetting:
         git = pygit2.Repository(str(self._git_directory))
         known = [oid for oid in self._recalled() if _is_here(git, oid)]
         tips = [tip for tip in tips if tip not in self._recalled()]
-        if not tips or _all_lead_to(git, tips, known):
+        if not tips:
             return []
-        return new_commits(environment(self._git_directory), tips, known)
+        variables = environment(self._git_directory)
+        return [] if _all_lead_to(git, tips, known) else new_commits(variables, tips, known)
 
     def _refusals(self, commits: list[NewCommit]) -> Iterator[str]:
         history = History(pygit2.Repository(str(self._git_directory)))
