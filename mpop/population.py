@@ -103,6 +103,13 @@ def _refuse(proposal: Proposal) -> None:
     tell(findings)
 
 
+class _Known(dict[str, R]):
+    """Records by id. Raises StateError for an id that another record names and that is not there."""
+
+    def __missing__(self, identity: str) -> R:
+        raise StateError(f"a record names {identity}, and there is no record of this id; ask who made it")
+
+
 class Population:
     """Sources, items, species and jobs of one repository. `at=None` reads the working state."""
 
@@ -147,7 +154,7 @@ class Population:
     def _all(self, prefix: str, kind: type[R], at: str | None) -> dict[str, R]:
         found = self.repository.records(prefix, at)
         records = [typed(kind, path, record) for path, record in found.items()]
-        return {record.id: record for record in records}  # pyright: ignore[reportAttributeAccessIssue]
+        return _Known({record.id: record for record in records})  # pyright: ignore[reportAttributeAccessIssue]
 
     def sources(self, at: str | None = None) -> dict[str, SourceRecord]:
         """Data sources by id."""

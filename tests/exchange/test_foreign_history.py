@@ -111,6 +111,17 @@ def test_what_a_fetch_refuses_is_refused_after_a_plain_clone(
     assert done.code == 5 and "records-plain" in done.out and commit[:10] in done.out, done.out + done.err
 
 
+@pytest.mark.parametrize("command", [["export", "warp", "out"], ["collisions"]], ids=" ".join)
+def test_an_item_of_a_source_that_is_not_there_is_named(
+    theirs: Population, tmp_path: Path, command: list[str]
+) -> None:
+    forge(theirs, changed(theirs, ITEM_PATH, source="e" * 16))
+    mine = cloned_by_git(theirs, tmp_path)
+    run("-C", mine, "fetch")
+    done = run("-C", mine, *command)
+    assert done.code == 4 and "e" * 16 in done.err and "internal error" not in done.err, done
+
+
 def test_the_remedy_works(theirs: Population, tmp_path: Path) -> None:
     sound = theirs.repository.head
     forge(theirs, FORGERIES["series"](theirs))
