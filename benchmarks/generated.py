@@ -84,16 +84,18 @@ def generate(folder: Path, series: int, commits: int) -> None:
     command = ["git", "-C", str(folder), "fast-import", "--quiet", "--force"]
     history = subprocess.Popen(command, stdin=subprocess.PIPE)
     assert history.stdin is not None
-    _send(history.stdin, "main", 1, "Import", records)
+    send_commit(history.stdin, "refs/heads/main", 1, "Import", records)
     items, species = sorted(made.items), sorted(made.heads)
     for number in range(2, commits + 1):
-        _send(history.stdin, "main", number, f"Refine {number}", refine(made, [items[number % series]], species))
+        changed = refine(made, [items[number % series]], species)
+        send_commit(history.stdin, "refs/heads/main", number, f"Refine {number}", changed)
     share = max(1, series // 100)
     for side, name in enumerate(BRANCHES):
         parts = {name: dict(known) for name, known in made.parts.items()}
         one = replace(made, items=dict(made.items), heads=dict(made.heads), parts=parts)
         changed = refine(one, items[side * share : (side + 1) * share], species[2 * side : 2 * side + 2])
-        _send(history.stdin, name, commits + 1, f"Refine on the {name}", changed, since="main")
+        ref, message = f"refs/heads/{name}", f"Refine on the {name}"
+        send_commit(history.stdin, ref, commits + 1, message, changed, since="refs/heads/main")
     history.stdin.close()
     if history.wait():
         raise RuntimeError("git fast-import failed")
@@ -101,14 +103,21 @@ def generate(folder: Path, series: int, commits: int) -> None:
     pack(population.repository)  # as mpop does it by itself when there are so many objects
 
 
-def _send(
-    stream: IO[bytes], branch: str, number: int, message: str, records: Records, since: str | None = None
+def send_commit(
+    stream: IO[bytes],
+    ref: str,
+    number: int,
+    message: str,
+    records: Records,
+    since: str | None = None,
+    merged: str | None = None,
 ) -> None:
-    """One commit, as `git fast-import` reads it."""
+    """One commit on a reference, as `git fast-import` reads it; since: what a new reference begins at."""
     who = f"A. Biologist <a@example.org> {START + 3600 * number} +0000"
-    stream.write(f"commit refs/heads/{branch}\ncommitter {who}\n".encode() + _data(message.encode()))
-    if since is not None:
-        stream.write(f"from refs/heads/{since}\n".encode())
+    stream.write(f"commit {ref}\ncommitter {who}\n".encode() + _data(message.encode()))
+    for word, commit in (("from", since), ("merge", merged)):
+        if commit is not None:
+            stream.write(f"{word} {commit}\n".encode())
     for path, record in records.items():
         stream.write(f"M 100644 inline {path}\n".encode() + _data(canonical_json(record) + b"\n"))
 
@@ -153,8 +162,8 @@ def _import(made: Generator, series: int) -> Records:
             volume_dims_A=(4000.0, 4000.0, 2000.0),
             items=sorted(item["id"] for item in here),
         )
-        made.items |= {item["id"]: _versioned(item | {"source": source.id}) for item in here}
-        sources[f"sources/{source.id}.json"] = _versioned(source.model_dump(mode="json"))
+        made.items |= {item["id"]: versioned_record(item | {"source": source.id}) for item in here}
+        sources[f"sources/{source.id}.json"] = versioned_record(source.model_dump(mode="json"))
     files = sources | {item_path(one): record for one, record in made.items.items()}
     for number in range(SPECIES):
         files |= _species(made, number)
@@ -216,12 +225,12 @@ def refinement_job(identity: str, items: list[Json]) -> JobRecord:
 def refine(made: Generator, items: list[str], species: list[str]) -> Records:
     """The records of a job that refines some series together with some species."""
     job = refinement_job(made.hash(), [made.items[item] for item in items])
-    files: Records = {f"jobs/{job.id[:2]}/{job.id}.json": _versioned(job.model_dump(mode="json"))}
+    files: Records = {f"jobs/{job.id[:2]}/{job.id}.json": versioned_record(job.model_dump(mode="json"))}
     against = {one: made.heads[one]["version"] for one in species}
     for item in items:
         old = made.items[item]
         new = {"model_object": made.model(), "species_versions": against, "parent": old["version"], "job": job.id}
-        made.items[item] = files[item_path(item)] = _versioned(old | new)
+        made.items[item] = files[item_path(item)] = versioned_record(old | new)
     for one in species:
         files |= _refine_species(made, one, items, job.id)
     return files
@@ -236,7 +245,7 @@ def _refine_species(made: Generator, species: str, items: list[str], job: str) -
         particles = {item: made.particles() for item in here}
         versions = {item: made.items[item]["version"] for item in here}
         old = parts[key]
-        parts[key] = files[part_path(species, key)] = _versioned(
+        parts[key] = files[part_path(species, key)] = versioned_record(
             old
             | {
                 "particles": old["particles"] | particles,
@@ -245,7 +254,7 @@ def _refine_species(made: Generator, species: str, items: list[str], job: str) -
         )
     head = made.heads[species]
     known = {key: part["version"] for key, part in parts.items()}
-    head = _versioned(head | {"parts": known, "parent": head["version"], "job": job})
+    head = versioned_record(head | {"parts": known, "parent": head["version"], "job": job})
     made.heads[species] = files[head_path(species)] = head
     return files
 
@@ -255,5 +264,6 @@ def item_path(item: str) -> str:
     return f"items/{item[:2]}/{item}.json"
 
 
-def _versioned(record: Json) -> Json:
+def versioned_record(record: Json) -> Json:
+    """A record with the version of its content."""
     return record | {"version": version_of(record)}
