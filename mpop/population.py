@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from mpop.errors import InputError, NotFoundError, StateError
 from mpop.formats.images import open_stack, read_image
 from mpop.records.arrays import (
+    maps_of_species,
     model_from_arrays,
     particles_from_arrays,
     particles_to_arrays,
@@ -341,8 +342,8 @@ class Population:
         return write_group(self.objects, *particles_to_arrays(particles))
 
     def maps(self, species: SpeciesHead) -> dict[str, NDArray[Any]]:
-        """half1, half2, mask, filtered (z, y, x) and fsc (5, shells) of a species."""
-        return read_group(self.objects, species.maps_object)[0]
+        """half1, half2, mask, filtered (z, y, x) and fsc (5, shells) of a species. Raises StateError."""
+        return maps_of_species(read_group(self.objects, species.maps_object)[0])
 
     def zarr(self, at: str | None = None) -> zarr.Group:
         """Everything as one lazy, read-only Zarr hierarchy: species/<name>/..., items/<source>/<name>/..."""

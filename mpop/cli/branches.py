@@ -33,7 +33,7 @@ def switch(
     create: Annotated[bool, typer.Option("-c", "--create", help="Make the branch first.")] = False,
     json: JsonOption = False,
 ) -> None:
-    """Stand on a branch; no array is copied, so this is instant."""
+    """Switch to a branch; no array is copied, so this is instant."""
     from mpop_store.git.branches import switch as run_switch
 
     context.options.json |= json
@@ -49,7 +49,7 @@ def switch(
 def checkout(
     revision: Annotated[str, typer.Argument(help="Commit to look at.")], json: JsonOption = False
 ) -> None:
-    """Stand on a commit, on no branch; arrays are read from the store when something asks for them."""
+    """Switch to a commit, on no branch; arrays are read from the store when something asks for them."""
     from mpop_store.git.branches import checkout as run_checkout
 
     context.options.json |= json

@@ -129,6 +129,15 @@ def particles_from_arrays(arrays: Mapping[str, NDArray[Any]], attributes: Mappin
     return ParticleSet(*table, dict(columns))
 
 
+def maps_of_species(arrays: Mapping[str, NDArray[Any]]) -> Arrays:
+    """half1, half2, mask (z, y, x), and what else a species has. Raises StateError for what is no maps."""
+    with _refusing("no maps of a species"):
+        for name in ("half1", "half2", "mask"):
+            if arrays[name].ndim != 3:
+                raise ValueError(f"{name} is no map")
+    return dict(arrays)
+
+
 @contextmanager
 def _refusing(what: str) -> Iterator[None]:
     """A group that somebody else wrote may hold anything."""

@@ -277,6 +277,17 @@ def test_forged_columns_of_particles_are_one_line(theirs: Population, tmp_path: 
     assert not (tmp_path / "out").exists()
 
 
+def test_maps_that_are_something_else_are_one_line(theirs: Population, tmp_path: Path) -> None:
+    species = theirs.one_species("ribosome", "HEAD")
+    forge(theirs, changed(theirs, f"species/{species.id}.json", maps_object=theirs.item("TS_1").model_object))
+    mine = cloned_by_git(theirs, tmp_path)
+    run("-C", mine, "fetch")
+    done = run("-C", mine, "fsc", "ribosome", "--out", tmp_path / "out")
+    assert done.code == 4, (done.out, done.err)
+    assert len(done.err.splitlines()) == 1 and "internal" not in done.err
+    assert "no maps of a species" in done.err or "the history here is not used" in done.err
+
+
 def test_what_was_checked_is_remembered(theirs: Population, tmp_path: Path) -> None:
     """Everyday commands compare one id, and start no Git."""
     mine = cloned_by_git(theirs, tmp_path)
