@@ -28,5 +28,7 @@ def show(text: str, file: TextIO | None = None, flush: bool = False) -> None:
     Characters that its encoding does not have are written as Python would.
     """
     file = sys.stdout if file is None else file
+    if file is None:  # closed, as `>&-` does
+        return
     encoding = file.encoding or "utf-8"
     print(visible(text).encode(encoding, "backslashreplace").decode(encoding), file=file, flush=flush)

@@ -116,11 +116,13 @@ class Repository(History):
         will be once that is completed."""
         remedy = unsupported_index(self.config) or "`git reset` makes it the last commit again"
         with readable_damage("the working state (.git/index)", remedy):
-            if not self._index_path.exists() and self.head:
+            interrupted = self.refs.interrupted()
+            begins = interrupted is not None and interrupted.working_state == (None, self.head)  # a clone
+            if not self._index_path.exists() and self.head and not begins:
                 raise KeyError("index")
             index = self._git.index
             index.read(force=self._index_is_ahead)  # else if it has changed on disk
-            left = self._left_of(self.refs.interrupted(), index)
+            left = self._left_of(interrupted, index)
             _put(index, left)
             self._index_is_ahead = bool(left)
             return index
