@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from mpop_hooks.histories import with_rules
 from mpop_store.git.creating import is_free
 from mpop_store.git.git_config import changing_config
 from mpop_store.git.repository import Repository
+from mpop_store.objects.scrub import scrub
 from mpop_store.transfer.accepting import HEADS
 from mpop_store.transfer.addresses import DirectoryAddress, parse_address
 from mpop_store.transfer.fetching import Fetched
@@ -55,6 +57,8 @@ def clone(
     kept = str(where) if isinstance(where, DirectoryAddress) else address
     target = (base / (folder or _folder_of(kept))).absolute()
     repository = _begin(target, kept, bare, far_mpop)
+    # what an earlier try has left may be torn, if the power went
+    deque(scrub(repository.objects.offline(), lambda name: True), maxlen=0)
     try:
         return _fill(repository, data or Data(), depth, bare, progress)
     except BaseException as error:
