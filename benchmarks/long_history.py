@@ -39,10 +39,11 @@ def generate_history(folder: Path, commits: int, branches: int, requests: int) -
                 name = f"refs/heads/branch-{number // every}"
                 aside: Records = {path: _renamed(head, f"species 1, aside {number}")}
                 send_commit(stream, name, number + 1, f"Rename aside {number}", aside, "refs/heads/main")
-    tips = sorted(repository.refs.all("refs/heads/branch-").values())
+    tips = repository.refs.all("refs/heads/branch-")
     with _fast_import(folder) as stream:
-        for number in range(requests):
-            _send_request(stream, number, tips[number % len(tips)])
+        for number in range(1, requests + 1):
+            branch = 1 + (number - 1) % (commits // every)
+            _send_request(stream, number, every * branch + 2, tips[f"refs/heads/branch-{branch}"])
     subprocess.run(["git", "-C", str(folder), "reset", "--quiet", "--hard", "main"], check=True)
 
 
@@ -51,15 +52,15 @@ def _renamed(head: Json, name: str) -> Json:
     return versioned_record(head | {"name": name, "parent": head["version"]})
 
 
-def _send_request(stream: IO[bytes], number: int, offered: str) -> None:
-    """The two commits of a request that was opened and not touched since."""
+def _send_request(stream: IO[bytes], number: int, hour: int, offered: str) -> None:
+    """The two commits of a request that was opened in some hour after `START`, and not touched since."""
     title = f"Offer {number}"
-    time = datetime.datetime.fromtimestamp(START + 60 * number, datetime.UTC)
+    time = datetime.datetime.fromtimestamp(START + 3600 * hour, datetime.UTC)
     opening = records.event("open", 1, time, "A. Biologist <a@example.org>", "", offered)
     record = records.opened(title, "main", None, opening).model_dump(mode="json")
     ref, message = PREFIX + str(record["id"]), f"Open request {record['id']}: {title}"
-    send_commit(stream, ref, number, message, {FILE: record})
-    send_commit(stream, ref, number, message, {FILE: record}, merged=offered)
+    send_commit(stream, ref, hour, message, {FILE: record})
+    send_commit(stream, ref, hour, message, {FILE: record}, merged=offered)
 
 
 @contextmanager

@@ -1,7 +1,8 @@
 """What everyday commands cost in a population of 100, 1,000 and 10,000 tilt series with 1,000 commits.
 
 Each command runs in a process of its own, on a copy made for it where it changes something. Aims: the cost follows
-what changed and not the whole, and no process takes more than 1 GiB.
+what changed and not the whole, and no process takes more than 1 GiB. With `--history`: in a small population with
+100,000 commits, 5,000 branches and 5,000 requests, and in a clone of it.
 """
 
 from __future__ import annotations
@@ -12,11 +13,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.generated import generate, refinement_job
+from benchmarks.long_history import generate_history
 from benchmarks.measure import Usage, console, machine, run_measured, show
 from mpop.population import Population, versioned
 
@@ -34,6 +36,25 @@ COMMANDS: dict[str, list[str]] = {
     "merge of two branches, 1 % each": ["merge", "right"],
     "clone --no-data": ["clone", "--no-data", ".", "{scratch}/clone"],
 }
+HISTORIES = ((10_000, 500), (100_000, 5_000))
+"""Commits, and branches, of each of which a request offers one."""
+IN_HISTORY: dict[str, list[str]] = {
+    "status, first after plain Git": ["-C", "{place}", "status"],
+    "status": ["-C", "{place}", "status"],
+    "log -n 20": ["-C", "{place}", "log", "-n", "20"],
+    "diff HEAD~1": ["-C", "{place}", "diff", "HEAD~1"],
+    "branch": ["-C", "{place}", "branch"],
+    "tag NAME": ["-C", "{place}", "tag", "here"],
+    "switch": ["-C", "{place}", "switch", "branch-7"],
+    "request list": ["-C", "{place}", "request", "list"],
+    "request check": ["-C", "{place}", "request", "check", "{request}"],
+    "clone --no-data": ["clone", "--no-data", "{place}", "{clone}"],
+    "fetch, nothing new": ["-C", "{clone}", "fetch"],
+    "switch -c": ["-C", "{clone}", "switch", "-c", "work"],
+    REFINE_ONE: [],
+    "push of that commit": ["-C", "{clone}", "push"],
+}
+"""One after the other."""
 CHANGING = (REFINE_ONE, "merge of two branches, 1 % each")
 
 
@@ -67,6 +88,7 @@ def measure(folder: Path, name: str) -> Usage | str:
             shutil.copytree(folder, place, copy_function=_link)
             if name != REFINE_ONE:
                 subprocess.run(["git", "-C", str(place), "switch", "--quiet", "left"], check=True)
+            have_checked(place)
         command = [MPOP, "-C", str(place), *(word.format(scratch=scratch) for word in COMMANDS[name])]
         if name == REFINE_ONE:
             command = [sys.executable, "-m", "benchmarks.scale", "--refine-one", str(place)]
@@ -74,6 +96,11 @@ def measure(folder: Path, name: str) -> Usage | str:
             return run_measured(command, Path(scratch))
         except RuntimeError as error:
             return str(error).splitlines()[-1]
+
+
+def have_checked(folder: Path) -> None:
+    """Have mpop check once what came by plain Git, or as a copy, as what mpop itself made never has to be."""
+    subprocess.run([MPOP, "-C", str(folder), "status"], check=True, stdout=subprocess.DEVNULL)
 
 
 def _link(source: str, target: str) -> None:
@@ -94,6 +121,7 @@ def generated(series: int, commits: int, keep: Path | None) -> Iterator[Path]:
             making = folder.with_name(f"{series}-in-the-making")
             generate(making, series, commits)
             making.rename(folder)
+            have_checked(folder)
             console.print(f"made {series} series in {time.perf_counter() - start:.0f} s")
         yield folder
 
@@ -109,6 +137,10 @@ def run(quick: bool, keep: Path | None = None) -> None:
                 if isinstance(usage, str):
                     console.print(f"{name}, {series} series: {usage}")
     header = ["", *(f"{series:,} series" for series in sizes)]
+    _show(found, header)
+
+
+def _show(found: Mapping[str, list[Usage | str]], header: list[str]) -> None:
     for title, unit in (("CPU-seconds", "cpu_s"), ("wall seconds", "wall_s"), ("peak MiB", "peak_MiB")):
         digits = 0 if unit == "peak_MiB" else 2
         rows = [
@@ -118,13 +150,38 @@ def run(quick: bool, keep: Path | None = None) -> None:
         show(f"{title}, {machine()}", header, rows)
 
 
+def run_history(quick: bool) -> None:
+    """Measure everyday commands where history is long and has many ends."""
+    sizes = HISTORIES[:1] if quick else HISTORIES
+    found: dict[str, list[Usage | str]] = {name: [] for name in IN_HISTORY}
+    for commits, branches in sizes:
+        with tempfile.TemporaryDirectory() as scratch:
+            place, clone = Path(scratch) / "population", Path(scratch) / "clone"
+            generate_history(place, commits, branches, branches)
+            request = min((place / ".git/refs/mpop/requests").iterdir()).name
+            for name, words in IN_HISTORY.items():
+                command = [MPOP, *(word.format(place=place, clone=clone, request=request) for word in words)]
+                if name == REFINE_ONE:
+                    command = [sys.executable, "-m", "benchmarks.scale", "--refine-one", str(clone)]
+                try:
+                    found[name].append(run_measured(command, Path(scratch)))
+                except RuntimeError as error:
+                    found[name].append(str(error))
+                    console.print(f"{name}, {commits} commits: {error}")
+    header = ["", *(f"{commits:,} commits, {branches:,} branches" for commits, branches in sizes)]
+    _show(found, header)
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scale", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="100 and 1,000 series with 100 commits")
+    parser.add_argument("--history", action="store_true", help="many commits, branches and requests instead")
     parser.add_argument("--keep", type=Path, help="folder in which generated populations are kept")
     parser.add_argument("--refine-one", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.refine_one is not None:
         refine_one(arguments.refine_one)
+    elif arguments.history:
+        run_history(arguments.quick)
     else:
         run(arguments.quick, arguments.keep)
