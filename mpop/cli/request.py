@@ -81,9 +81,9 @@ def list_(
     from mpop.requests.chains import Requests
 
     context.options.json |= json
-    requests = Requests(context.population().repository)
-    found = [one.record for one in requests.all() if all_ or one.record.state == "open"]
-    for one in requests.unreadable():
+    requests, unreadable = Requests(context.population().repository).read()
+    found = [one.record for one in requests if all_ or one.record.state == "open"]
+    for one in unreadable:
         context.warn(f"{one.ref}: {one.problem}")
     emit("requests", {"requests": found}, "\n".join(list_lines(found)) or "no open requests")
 

@@ -9,7 +9,7 @@ always a request and never a population.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -58,19 +58,21 @@ class Requests:
 
     def all(self) -> list[Request]:
         """Every request that can be read, in the order in which they were opened."""
-        found = [one for one in self._read_all() if isinstance(one, Request)]
-        return sorted(found, key=lambda one: (one.record.opening.order, one.id))
+        return self.read()[0]
 
-    def unreadable(self) -> list[Unreadable]:
-        """What lies under the requests' references and is none; to be reported, and otherwise left alone."""
-        return [one for one in self._read_all() if isinstance(one, Unreadable)]
-
-    def _read_all(self) -> Iterator[Request | Unreadable]:
-        for ref, tip in sorted(self._history.refs.all(PREFIX).items()):
+    def read(self) -> tuple[list[Request], list[Unreadable]]:
+        """Every request, in the order in which they were opened, and what lies under the requests' references and
+        is none; that is to be reported, and otherwise left alone."""
+        found: list[Request] = []
+        unreadable: list[Unreadable] = []
+        refs = self._history.refs.all(PREFIX)
+        self._history.vet_together(refs.values())
+        for ref, tip in sorted(refs.items()):
             try:
-                yield self._read(ref.removeprefix(PREFIX), tip)
+                found.append(self._read(ref.removeprefix(PREFIX), tip))
             except MpopError as error:
-                yield Unreadable(ref, str(error))
+                unreadable.append(Unreadable(ref, str(error)))
+        return sorted(found, key=lambda one: (one.record.opening.order, one.id)), unreadable
 
     def find(self, wanted: str) -> Request:
         """The request with an id, or with an id that begins so. Raises NotFoundError or InputError."""
@@ -163,16 +165,17 @@ class Requests:
         """The commits that the chain brings along as parents. Raises StateError where events were taken back."""
         brought: set[str] = set()
         waiting, seen = [tip], {tip}
-        while waiting:
-            for parent in map(str, self._history.commit_object(waiting.pop()).parent_ids):
-                if parent in seen:
-                    continue
-                seen.add(parent)
-                before = self._record(parent)
-                if before is None:
-                    brought.add(parent)
-                    continue
-                if not events.issuperset(before.events):
-                    raise StateError(f"request {before.id} had events before that are gone; do not trust it")
-                waiting.append(parent)
+        with self._history.as_it_is():  # who has read the record of the tip has had all behind it checked
+            while waiting:
+                for parent in map(str, self._history.commit_object(waiting.pop()).parent_ids):
+                    if parent in seen:
+                        continue
+                    seen.add(parent)
+                    before = self._record(parent)
+                    if before is None:
+                        brought.add(parent)
+                        continue
+                    if not events.issuperset(before.events):
+                        raise StateError(f"request {before.id} had events before that are gone; do not trust it")
+                    waiting.append(parent)
         return brought

@@ -11,11 +11,13 @@ from typing import Any
 import pytest
 
 from mpop.errors import InputError, NotFoundError, StateError
+from mpop.population import Population
 from mpop.requests import chains
 from mpop.requests.chains import FILE, PREFIX, Requests
 from mpop.requests.records import SpeciesOffer
 from mpop_store import version_of
 from mpop_store.git.repository import Repository
+from mpop_store.transfer import vetting
 
 ROOT = {"format": 1, "kind": "population", "name": "p", "version": ""}
 RIBOSOME = SpeciesOffer(id="a" * 16, name="ribosome")
@@ -174,7 +176,7 @@ def test_a_chain_may_not_take_events_back(two_labs: tuple[Requests, Requests, Re
     with pytest.raises(StateError, match="do not trust it"):
         ours.find(name)
     assert not ours.all()
-    assert "had events before" in ours.unreadable()[0].problem
+    assert "had events before" in ours.read()[1][0].problem
 
 
 def test_strange_references_are_reported_and_left_alone(repository: Repository) -> None:
@@ -196,6 +198,43 @@ def test_strange_references_are_reported_and_left_alone(repository: Repository) 
         (PREFIX + good.id, unbacked, "does not bring along"),
     ):
         repository.refs.update({ref: (repository.refs.get(ref), target)}, "received")
-        problems = {one.ref: one.problem for one in requests.unreadable()}
+        problems = {one.ref: one.problem for one in requests.read()[1]}
         assert complaint in problems[ref]
         assert problems[ref].isprintable()
+
+
+def brought_by_plain_git(tmp_path: Path, *offered: dict[str, Any]) -> Repository:
+    """A population with requests, each of which offers some changes, that nobody has checked here."""
+    made = Population.init(tmp_path / "from-elsewhere", "p").repository
+    head = made.commit("Begin")
+    for number, changes in enumerate(offered):
+        commit = made.write_commit(head, changes, [head], "Change") if changes else head
+        Requests(made).open(f"Offer {number}", "main", None, commit)
+    shutil.rmtree(made.private / vetting.FOLDER)
+    repository = Population.open(made.root).repository
+    repository.records()
+    return repository
+
+
+def test_requests_that_plain_git_brought_are_checked_in_one_walk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository = brought_by_plain_git(tmp_path, {}, {}, {}, {}, {})
+    walks: list[int] = []
+    look = vetting.new_commits
+
+    def counted(variables: dict[str, str], tips: list[str], known: list[str]) -> list[vetting.NewCommit]:
+        walks.append(len(tips))
+        return look(variables, tips, known)
+
+    monkeypatch.setattr(vetting, "new_commits", counted)
+    assert len(Requests(repository).all()) == 5
+    assert len(Requests(Population.open(repository.root).repository).all()) == 5
+    assert walks == [5]
+
+
+def test_a_request_that_must_not_be_used_hides_no_other(tmp_path: Path) -> None:
+    forged = {"items/aa/aaaaaaaaaaaaaaaa.json": {"kind": "item", "name": "../../stolen/X"}}
+    found, unusable = Requests(brought_by_plain_git(tmp_path, {}, forged, {})).read()
+    assert [one.record.title for one in found] == ["Offer 0", "Offer 2"]
+    assert len(unusable) == 1 and "the history here is not used" in unusable[0].problem

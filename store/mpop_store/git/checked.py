@@ -15,8 +15,9 @@ from pathlib import Path
 from mpop_store.durable import TEMPORARY
 from mpop_store.hashing import canonical_json, parse_json
 
-MOST = 1000
-"""So many commits are kept, the latest."""
+MOST = 20_000
+"""So many commits are kept, the latest. What is forgotten is checked again, so these are more than a population
+has branches and requests."""
 
 
 class CheckedCommits:

@@ -65,6 +65,10 @@ class Vetting(Protocol):
         """Raise StateError unless a commit, and all that it leads to, has been checked."""
         ...
 
+    def together(self, oids: Iterable[str]) -> None:
+        """Check many commits in one go, before each is asked about; one that is refused is refused then."""
+        ...
+
     def staged(self, records: Mapping[str, Mapping[str, Any]]) -> None:
         """Raise StateError unless records of the working state by path are what mpop writes."""
         ...
@@ -160,10 +164,10 @@ class History:
         if name in ("@", HEAD):
             return self.head
         if re.fullmatch("[0-9a-f]{40}", name) and self._objects.contains(name):  # goes first in Git too
-            return self._peeled(name)
+            return self.peeled(name)
         for namespace in NAMESPACES:
             if (target := self.refs.get(namespace + name)) is not None:
-                return self._peeled(target)
+                return self.peeled(target)
         if re.fullmatch("[0-9a-f]{4,40}", name) is None:
             return None
         for file in (self.git_directory / "objects" / name[:2]).glob(f"{name[2:]}*"):
@@ -172,8 +176,8 @@ class History:
             return str(self._git.revparse_single(name).peel(pygit2.Commit).id)
         return None
 
-    def _peeled(self, oid: str) -> str:
-        """The commit behind an annotated tag."""
+    def peeled(self, oid: str) -> str:
+        """The commit itself, or that behind an annotated tag. Raises DamagedObjectError."""
         self._objects.check(oid)
         try:
             return str(self._git[oid].peel(pygit2.Commit).id)
@@ -205,6 +209,11 @@ class History:
         if self.vetting is not None:
             self.vetting.commit(str(commit.id))
         return str(commit.tree_id)
+
+    def vet_together(self, oids: Iterable[str]) -> None:
+        """Have many commits checked in one go, whose records will be read one after the other."""
+        if self.vetting is not None:
+            self.vetting.together(oids)
 
     @contextmanager
     def as_it_is(self) -> Iterator[None]:

@@ -14,7 +14,7 @@ from typing import Any
 import pygit2
 from pygit2.enums import SortMode
 
-from mpop_store.errors import DamagedObjectError, StateError
+from mpop_store.errors import DamagedObjectError, StateError, StoreError
 from mpop_store.git.checked import CheckedCommits
 from mpop_store.git.git_objects import UNREADABLE
 from mpop_store.git.history import History
@@ -53,6 +53,13 @@ class HistoryVetting:
             if refused is not None:
                 raise StateError(f"{refused}; {REMEDY}")
         self._learn([oid])
+
+    def together(self, oids: Iterable[str]) -> None:
+        """Check many commits in one walk, before each is asked about; one that is refused is refused then."""
+        unknown = [oid for oid in oids if oid not in self._recalled()]
+        with suppress(DamagedObjectError, StoreError):
+            if unknown and next(self._refusals(self._new(unknown)), None) is None:
+                self._learn(unknown)
 
     def staged(self, records: Mapping[str, Mapping[str, Any]]) -> None:
         """Raise StateError unless records of the working state by path are what mpop writes."""
@@ -95,12 +102,12 @@ class HistoryVetting:
 
     def _new(self, tips: Iterable[str]) -> list[NewCommit]:
         """The commits that tips lead to and none that is known does, oldest first."""
-        git = pygit2.Repository(str(self._git_directory))
-        known = [oid for oid in self._recalled() if _is_here(git, oid)]
         tips = [tip for tip in tips if tip not in self._recalled()]
         if not tips:
             return []
         variables = environment(self._git_directory)
+        git = pygit2.Repository(str(self._git_directory))
+        known = [oid for oid in self._recalled() if _is_here(git, oid)]
         return [] if _all_lead_to(git, tips, known) else new_commits(variables, tips, known)
 
     def _refusals(self, commits: list[NewCommit]) -> Iterator[str]:
