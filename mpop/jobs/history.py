@@ -227,8 +227,10 @@ def names_of_commits(repository: Repository) -> dict[str, list[str]]:
     names: dict[str, list[str]] = {}
     if repository.head is not None:
         names[repository.head] = ["HEAD" if branch is None else f"HEAD -> {branch.removeprefix('refs/heads/')}"]
-    for prefix, shown in (("refs/heads/", ""), ("refs/tags/", "tag: "), ("refs/remotes/", "")):
-        for name in repository.refs.all(prefix):
-            if name != branch:
-                names.setdefault(repository.resolve(name), []).append(shown + name.removeprefix(prefix))
+    kinds = {"refs/heads/": "", "refs/tags/": "tag: ", "refs/remotes/": ""}
+    refs = repository.refs.all(tuple(kinds))  # in one go: every listing walks all references
+    for prefix, shown in kinds.items():
+        for name, oid in refs.items():
+            if name.startswith(prefix) and name != branch:
+                names.setdefault(repository.peeled(oid), []).append(shown + name.removeprefix(prefix))
     return names

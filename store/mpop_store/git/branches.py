@@ -26,12 +26,13 @@ class Named:
 def branches(repository: Repository, remote: bool = False) -> list[Named]:
     """The branches here, or those that remotes had when they were last asked."""
     prefix = REMOTES if remote else HEADS
+    current = repository.refs.branch
     return [
         Named(
             name.removeprefix(prefix),
             commit,
-            repository.show(commit).subject,
-            name == repository.refs.branch,
+            repository.commit_object(commit).message.split("\n", 1)[0],
+            name == current,
         )
         for name, commit in sorted(repository.refs.all(prefix).items())
     ]

@@ -51,13 +51,14 @@ class GitObjects:
 
     def __init__(self, git: pygit2.Repository) -> None:
         self._git = git
+        self._folder = f"{git.path}objects"
         self._sound: set[str] = set()
         self._unsynced: set[str] = set()
         self._walked: set[str] = set()
 
     def loose_path(self, oid: str) -> Path:
         """Where an object lies if it is not in a pack."""
-        return Path(self._git.path) / "objects" / oid[:2] / oid[2:]
+        return Path(f"{self._folder}/{oid[:2]}/{oid[2:]}")
 
     def check(self, oid: str) -> None:
         """Raise DamagedObjectError if an object lies here in a file of its own and is damaged, or is too large."""

@@ -65,8 +65,11 @@ class Refs:
                 raise DamagedObjectError(f"{branch}, where HEAD is, is missing; `git reflog` knows where it was")
         return tip
 
-    def all(self, prefix: str = "refs/") -> dict[str, str]:
-        """Every reference below a prefix, and what it holds. Raises DamagedObjectError if one is damaged."""
+    def all(self, prefix: str | tuple[str, ...] = "refs/") -> dict[str, str]:
+        """Every reference below a prefix, or one of several, and what it holds.
+
+        Raises DamagedObjectError if one is damaged.
+        """
         left = self._left()
         names = {name for name in [*self._names(), *left] if name.startswith(prefix)}
         values = {name: left[name] if name in left else self._looked_up(name) for name in sorted(names)}
