@@ -31,7 +31,7 @@ from mpop_store.git.operations import Moves, Operation
 from mpop_store.git.plain_git import README, warn_of_hooks_elsewhere
 from mpop_store.git.refs import HEAD, SYMBOLIC
 from mpop_store.hashing import canonical_json, parse_json
-from mpop_store.objects.reachable import named_anew
+from mpop_store.objects.named_anew import named_anew
 from mpop_store.paths import below
 
 __all__ = ["BRANCH", "FORMAT_VERSION", "ROOT_RECORD", "Changes", "Commit", "Repository"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 
 import pygit2
@@ -12,7 +12,6 @@ from mpop_store.errors import DamagedObjectError, MissingObjectError
 from mpop_store.git.git_objects import GitObjects
 from mpop_store.git.history import History
 from mpop_store.objects.promises import Held, HeldPromises
-from mpop_store.references import References
 
 
 class Reachable:
@@ -100,21 +99,3 @@ class Reachable:
     @cached_property
     def _elsewhere(self) -> list[Held]:
         return list(self._promises.all())
-
-
-def named_anew(history: History, records: Mapping[str, str | None], before: str | None) -> Iterator[str]:
-    """Objects that records need and that the commit before did not need at the same path.
-
-    records: path -> Git object, None for one that is removed. Raises MissingObjectError or DamagedObjectError when
-    it cannot be known what a group consists of.
-    """
-    for path, oid in records.items():
-        if oid is None or not path.endswith(".json"):
-            continue
-        new = history.references_of(history.load(oid))
-        was = None if before is None else history.find(path, before)
-        old = References() if was is None else history.references_of(history.load(was))
-        for group in dict.fromkeys(new.groups):
-            if group not in old.groups:
-                yield from group_objects(history.objects, group)
-        yield from (name for name in new.files if name not in old.files)
