@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from mpop.geometry.frequencies import wrapped_indices
+
 Array = NDArray[np.floating]
 
 FOURFOLD_FROM = 12
@@ -61,7 +63,7 @@ def at_coefficients(table: Array, rings: Rings, box: int) -> NDArray[np.float32]
     Linear between directions; each shell's own value along the radius; 0 beyond the last shell. Shell 0 is taken
     from the first direction.
     """
-    axis = np.asarray(np.fft.fftfreq(box) * box, dtype=np.float32)
+    axis = wrapped_indices(box).astype(np.float32)
     half = np.arange(box // 2 + 1, dtype=np.float32)
     values = np.zeros((box, box, box // 2 + 1), dtype=np.float32)
     shells = table.shape[1]

@@ -9,19 +9,20 @@ import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
+from mpop.geometry.frequencies import wrapped_indices
+
 
 @lru_cache(maxsize=4)
 def shell_radius(box: int) -> NDArray[np.float32]:
     """(box, box, box // 2 + 1) distance from the Fourier origin in voxels, in rfftn layout."""
-    axis = np.square(scipy.fft.fftfreq(box) * box)
-    half = np.square(scipy.fft.rfftfreq(box) * box)
+    axis, half = np.square(wrapped_indices(box)), np.square(np.arange(box // 2 + 1))
     return np.sqrt(axis[:, None, None] + axis[None, :, None] + half).astype(np.float32)
 
 
 def shell_radii(box: int) -> Iterator[NDArray[np.float32]]:
     """`shell_radius` plane by plane, (box, box // 2 + 1) each, for maps whose radii are not worth the memory."""
-    squares = np.square(scipy.fft.fftfreq(box) * box)
-    plane = squares[:, None] + np.square(scipy.fft.rfftfreq(box) * box)
+    squares = np.square(wrapped_indices(box))
+    plane = squares[:, None] + np.square(np.arange(box // 2 + 1))
     return (np.sqrt(square + plane).astype(np.float32) for square in squares)
 
 

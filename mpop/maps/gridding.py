@@ -21,6 +21,8 @@ import scipy.fft
 from numpy.typing import NDArray
 from scipy.special import iv, jv
 
+from mpop.geometry.frequencies import wrapped_indices
+
 Array = NDArray[np.float64]
 
 ITERATIONS = 10
@@ -73,16 +75,15 @@ def coefficient_weights(sums: SliceSums) -> NDArray[np.float32]:
     beyond = math.ceil(sums.padding)  # columns before k_x = 0 are Friedel mates of those behind
     mates = np.roll(sums.weight[::-1, ::-1], 1, axis=(0, 1))[:, :, beyond:0:-1]
     weight = np.concatenate([mates, sums.weight], axis=2)
-    fine = np.fft.fftfreq(padded) * padded
-    rows = _triangles(np.fft.fftfreq(box) * box, fine, sums.padding)
-    columns = _triangles(np.arange(box // 2 + 1.0), np.arange(-beyond, padded // 2 + 1.0), sums.padding)
+    rows = _triangles(wrapped_indices(box), wrapped_indices(padded), sums.padding)
+    columns = _triangles(np.arange(box // 2 + 1), np.arange(-beyond, padded // 2 + 1), sums.padding)
     part = np.tensordot(weight, columns, axes=(2, 1))
     part = np.tensordot(rows, part, axes=(1, 0))
     part = np.tensordot(rows, part, axes=(1, 1)).transpose(1, 0, 2)
     return part * np.float32(sums.padding**3)
 
 
-def _triangles(coarse: NDArray[np.floating], fine: NDArray[np.floating], padding: float) -> NDArray[np.float32]:
+def _triangles(coarse: NDArray[np.int64], fine: NDArray[np.int64], padding: float) -> NDArray[np.float32]:
     """(coarse, fine) weights of a linear average about each coarse frequency; rows sum to 1."""
     near = np.maximum(0.0, 1 - np.abs(fine / padding - coarse[:, None]))
     return (near / near.sum(axis=1, keepdims=True)).astype(np.float32)
@@ -102,7 +103,7 @@ class _Grid:
     def of(cls, sums: SliceSums) -> _Grid:
         limit = round(sums.padding * sums.reach)
         size = 2 * limit + 3
-        axis = np.square(np.fft.fftfreq(size, 1 / size))
+        axis = np.square(wrapped_indices(size))
         square = axis[:, None, None] + axis[None, :, None] + np.square(np.arange(size // 2 + 1))
         place = np.arange(size, dtype=np.float64)
         place[size // 2 :] -= size  # the middle one counts as negative

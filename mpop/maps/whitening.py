@@ -15,6 +15,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from mpop.geometry.frequencies import covering_shell
 from mpop.maps.filters import inverse, scale_shells, shell_radii, transform
 
 FLAT_FROM_A = 10.0
@@ -41,7 +42,7 @@ def amplitudes(half1: Map, half2: Map, mask: Map, pixel_size_A: float) -> Array:
     box = len(half1)
     power = (shell_means(_power(half1 * mask)) + shell_means(_power(half2 * mask))) / 2
     found = np.sqrt(np.maximum(power, LEAST_AMPLITUDE**2 * power.max()))
-    first = min(math.ceil(box * pixel_size_A / FLAT_FROM_A), len(found) - 1)
+    first = min(covering_shell(box, pixel_size_A, FLAT_FROM_A), len(found) - 1)
     found[:first] = found[first]
     beyond = math.ceil(box * math.sqrt(3) / 2) + 1 - len(found)
     return np.pad(found, (0, beyond), mode="edge")

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates, spline_filter
 from scipy.spatial.transform import Rotation
 
+from mpop.geometry.frequencies import covering_shell
 from mpop.maps.filters import inverse, low_pass, resample, shell_radius, transform
 
 Array = NDArray[np.float64]
@@ -96,7 +97,7 @@ def _limited(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], float]:
     """Both maps up to a resolution, with three pixels to it, and the size of these pixels (A)."""
     box = len(ours)
-    small = min(box, 2 * int(np.ceil(box * pixel_size_A / resolution_A * 1.5)))
+    small = min(box, 2 * covering_shell(box, pixel_size_A, resolution_A / 1.5))
     limited = [resample(low_pass(one, pixel_size_A, resolution_A), small) for one in (ours, theirs)]
     return limited[0], limited[1], pixel_size_A * box / small
 

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mpop.errors import InputError
+from mpop.geometry.frequencies import last_shell
 from mpop.maps.evenness import is_uneven
 from mpop.maps.filters import inverse, shell_radius, transform
 from mpop.maps.fsc import fsc_report
@@ -196,7 +197,7 @@ def _limit(half1: Map, half2: Map, mask: Map, pixel_size_A: float, limit_A: floa
     finest, coarsest = 2 * pixel_size_A, coarsest_limit_A(box, pixel_size_A)
     if limit_A is not None and not finest <= limit_A < coarsest:
         raise InputError(f"--limit {limit_A:g} A: these maps hold detail from {finest:g} to {coarsest:g} A")
-    return min(int(box * pixel_size_A / (limit_A or resolution)), box // 2)
+    return min(last_shell(box, pixel_size_A, limit_A or resolution), box // 2)
 
 
 def coarsest_limit_A(box: int, pixel_size_A: float) -> float:

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates
 
+from mpop.geometry.frequencies import wrapped_indices
 from mpop.maps.directions import centred
 
 
@@ -17,7 +18,7 @@ def filter_of_cubes(whole: NDArray[np.floating], edge: int) -> NDArray[np.float3
     that fills the gaps of the filter, and what is merely weakened a network learns to amplify, noise and all.
     """
     box = len(whole)
-    frequency = np.fft.fftfreq(edge) * box
+    frequency = wrapped_indices(edge) * box / edge
     places = np.meshgrid(frequency, frequency, np.abs(frequency[: edge // 2 + 1]), indexing="ij")
     full = centred(np.asarray(whole, dtype=np.float32), box)
     found = map_coordinates(full, [place + box // 2 for place in places], order=1, mode="grid-wrap")

@@ -7,6 +7,7 @@ import math
 import numpy as np
 import scipy.fft
 
+from mpop.geometry.frequencies import ROUNDING
 from mpop.optics.ctf import electron_wavelength_A
 from mpop.records.tilt_series import CTFModel
 
@@ -28,7 +29,7 @@ def delocalisation_A(
 
 def even_fast_size(minimum: float) -> int:
     """Smallest even size of at least `minimum` pixels that FFTs like."""
-    size = max(2, math.ceil(minimum))
+    size = max(2, math.ceil(minimum - ROUNDING))
     while size % 2 or scipy.fft.next_fast_len(size, real=True) != size:
         size += 1
     return size

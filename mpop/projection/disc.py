@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from mpop.geometry.frequencies import ROUNDING
+
 
 @dataclass(frozen=True)
 class HalfDisc:
@@ -37,10 +39,11 @@ class HalfDisc:
     def make(cls, size: int, r_max: float, r_min: float = 1.0) -> HalfDisc:
         """The half disc of a square image; r_max is cut below Nyquist."""
         r_max = min(r_max, size // 2 - 1)
-        reach = int(r_max)
+        edge = r_max + ROUNDING
+        reach = int(edge)
         rows: list[tuple[int, int, int]] = []
         for y in range(-reach, reach + 1):
-            end = int(np.sqrt(max(r_max**2 - y**2, 0.0)))
+            end = int(np.sqrt(edge**2 - y**2))
             inner = int(np.ceil(np.sqrt(r_min**2 - y**2))) if abs(y) < r_min else 0
             start = max(inner, 1) if y <= 0 else inner
             if start <= end:

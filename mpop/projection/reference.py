@@ -13,6 +13,8 @@ import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
+from mpop.geometry.frequencies import covering_shell
+
 
 @dataclass(frozen=True)
 class Reference:
@@ -49,7 +51,7 @@ def prepare_reference(
     dtype: float32 for work, float64 where gradients are checked.
     """
     box = volume.shape[0]
-    reach = min(int(np.ceil(box * pixel_size_A / resolution_A)), box // 2 - 1)
+    reach = min(covering_shell(box, pixel_size_A, resolution_A), box // 2 - 1)
     correction = gridding_correction(box)
     flat = volume.astype(np.float64 if dtype is np.float64 else np.float32)
     for axis in range(3):

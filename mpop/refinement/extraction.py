@@ -22,6 +22,7 @@ import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
+from mpop.geometry.frequencies import wrapped_indices
 from mpop.optics.ctf import band_limited_ctf2, crop_wrapped, ctf_images
 from mpop.optics.weights import exposure_weights
 from mpop.records.tilt_series import TiltSeriesModel
@@ -111,14 +112,14 @@ def _tilt_weights(model: TiltSeriesModel, size: int, pixel_size_A: float) -> NDA
 @lru_cache(maxsize=16)
 def frequency(size: int) -> NDArray[np.float64]:
     """(size, size // 2 + 1) |k| in cycles per pixel."""
-    return np.hypot(scipy.fft.fftfreq(size)[:, None], scipy.fft.rfftfreq(size)[None, :])
+    return np.hypot(wrapped_indices(size)[:, None], np.arange(size // 2 + 1)) / size
 
 
 def cut(padded: NDArray[np.float32], origin: NDArray[np.int64], size: int) -> NDArray[np.float32]:
     """(m, size, size) windows with the origin pixel moved to index 0, from an image padded by size // 2."""
-    wrapped = (scipy.fft.fftfreq(size) * size).astype(np.int64) + size // 2
-    rows = origin[:, 1, None] + wrapped
-    columns = origin[:, 0, None] + wrapped
+    place = wrapped_indices(size) + size // 2
+    rows = origin[:, 1, None] + place
+    columns = origin[:, 0, None] + place
     return padded[rows[:, :, None], columns[:, None, :]]
 
 

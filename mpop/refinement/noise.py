@@ -13,6 +13,7 @@ import scipy.fft
 from numpy.typing import NDArray
 
 from mpop.errors import InputError
+from mpop.geometry.frequencies import wrapped_indices
 
 PATCH = 256
 
@@ -56,7 +57,7 @@ def ring_means(total: NDArray[np.float64]) -> NoiseSpectrum:
     Raises InputError when a ring has no power.
     """
     size = len(total)
-    radius = np.hypot(scipy.fft.fftfreq(size)[:, None], scipy.fft.rfftfreq(size)[None, :]) * size
+    radius = np.hypot(wrapped_indices(size)[:, None], np.arange(size // 2 + 1))
     ring = np.rint(radius).astype(int).ravel()
     rings = size // 2 + 1
     power = (np.bincount(ring, total.ravel()) / np.bincount(ring))[:rings]

@@ -136,7 +136,7 @@ def potential_spectrum(
     potential = structure.scattering_A * POTENTIAL_PER_SCATTERING
     _splat(structure.position_A, potential, rotations, offsets_A, step, ATOM_SIGMA_A, reach, images)
     full, half = finer * size, size // 2
-    kept = np.fft.fftfreq(size, 1 / size).astype(int)
+    kept = np.fft.ifftshift(np.arange(size) - size // 2)
     spectra = np.asarray(scipy.fft.rfft(images, n=full, axis=2))[..., : half + 1]
     spectra = np.asarray(scipy.fft.fft(spectra, n=full, axis=1))[:, kept]
     spectra[:, half] = spectra[..., half] = 0.0  # at Nyquist itself a sum of both signs, and so not kept

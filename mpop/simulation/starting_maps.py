@@ -121,8 +121,8 @@ def _real(spectrum: NDArray[np.complexfloating], box: int) -> Volume:
 
 
 def _radius(box: int) -> NDArray[np.float64]:
-    axis = np.square(np.fft.fftfreq(box) * box)
-    return np.sqrt(axis[:, None, None] + axis[None, :, None] + np.square(np.fft.rfftfreq(box) * box))
+    axis = np.square(np.fft.ifftshift(np.arange(box) - box // 2))
+    return np.sqrt(axis[:, None, None] + axis[None, :, None] + np.square(np.arange(box // 2 + 1)))
 
 
 def _shell_mean(values: NDArray[np.floating], shell: NDArray[np.int_]) -> NDArray[np.float64]:

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mpop.formats.images import write_map
+from mpop.geometry.frequencies import last_shell
 from mpop.jobs.leasing import leased
 from mpop.jobs.maps.analysis import Analysis
 from mpop.jobs.maps.input import HalfMaps, Map
@@ -175,7 +176,7 @@ def _power(volume: Map) -> NDArray[np.float64]:
 def _flattening(halves: list[Map], maps: HalfMaps, done: Denoised) -> NDArray[np.float64]:
     """By shells up to the finest that the denoiser looked at."""
     amplitude = amplitudes(halves[0], halves[1], maps.required_mask(), maps.pixel_size_A)
-    last = int(maps.box * maps.pixel_size_A / done.limit_A)
+    last = last_shell(maps.box, maps.pixel_size_A, done.limit_A)
     return 1 / amplitude[: last + 1]
 
 
