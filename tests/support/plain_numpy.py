@@ -108,6 +108,12 @@ def premultiplied(
     return data, np.maximum(squared * small_envelope**2 / (small_noise * size**2), 0)
 
 
+def shells(size: int) -> NDArray[np.int64]:
+    """(size, size, size) the shell of each coefficient of a full transform."""
+    axis = np.array(indices(size))
+    return np.rint(np.sqrt(axis[:, None, None] ** 2 + axis[None, :, None] ** 2 + axis**2)).astype(np.int64)
+
+
 class Cube:
     """Sums of data and weight on a full Fourier grid, with trilinear insertion."""
 
@@ -136,10 +142,17 @@ class Cube:
             np.add.at(self.data, (z, y, x), share * data.ravel()[used])
             np.add.at(self.weight, (z, y, x), share * weight.ravel()[used])
 
-    def map(self, box: int) -> Array:
-        """Data over weight, transformed, cut to the box, and freed from the kernel's sinc^2."""
-        known = self.weight > 1e-6 * self.weight.max()
-        spectrum = np.where(known, self.data / np.where(known, self.weight, 1), 0)
+    def map(self, box: int, regularisation: float = 0.0) -> Array:
+        """Data over weight, transformed, cut to the box, and freed from the kernel's sinc^2.
+
+        regularisation: what is added to weights, in parts of the mean of their shell; some is needed where data
+        are few and noisy.
+        """
+        shell = shells(self.size)
+        mean = np.bincount(shell.ravel(), self.weight.ravel()) / np.bincount(shell.ravel())
+        weight = self.weight + regularisation * mean[shell]
+        known = weight > 1e-6 * weight.max()
+        spectrum = np.where(known, self.data / np.where(known, weight, 1), 0)
         whole = np.fft.fftshift(np.fft.ifftn(spectrum).real)
         axis = np.arange(self.size) - self.size // 2
         kernel = np.sinc(axis / self.size) ** 2
@@ -153,8 +166,7 @@ def fsc(one: Array, other: Array) -> Array:
     box = len(one)
     a, b = np.fft.fftn(one), np.fft.fftn(other)
     sums = np.zeros((3, box // 2))
-    axis = np.array(indices(box))
-    shell = np.rint(np.sqrt(axis[:, None, None] ** 2 + axis[None, :, None] ** 2 + axis**2)).astype(int)
+    shell = shells(box)
     for number, product in enumerate((a * b.conj(), a * a.conj(), b * b.conj())):
         sums[number] = np.bincount(shell.ravel(), product.real.ravel(), minlength=box)[: box // 2]
     return sums[0] / np.sqrt(sums[1] * sums[2])
