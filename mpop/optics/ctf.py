@@ -85,11 +85,24 @@ def ctf_images(
     return np.sin(out, out=out)
 
 
-def crop_wrapped(images: NDArray, size: int) -> NDArray:
-    """The central (size, size) of images (n, L, L) whose origin is at index 0; size even, at most L."""
-    half = size // 2
-    rows = np.concatenate([images[:, :half], images[:, -half:]], axis=1)
-    return np.concatenate([rows[:, :, :half], rows[:, :, -half:]], axis=2)
+def cropped_inverse(spectra: NDArray, size: int, threads: int = 1, centred: bool = False) -> NDArray[np.floating]:
+    """The middle (n, size, size) of the inverse transforms of spectra (n, L, L // 2 + 1); L and size even.
+
+    centred: the middle is at index L // 2 and stays the middle; else it is at index 0, and the corners are cut out.
+    Rows that are cut away are not transformed.
+    """
+    large, half = spectra.shape[1], size // 2
+
+    def crop(values: NDArray, axis: int) -> NDArray:
+        values = np.moveaxis(values, axis, 0)
+        if centred:
+            part = values[large // 2 - half : large // 2 + half]
+        else:
+            part = np.concatenate([values[:half], values[large - half :]])
+        return np.moveaxis(part, 0, axis)
+
+    rows = crop(np.asarray(scipy.fft.ifft(spectra, axis=1, workers=threads, overwrite_x=True)), 1)
+    return crop(np.asarray(scipy.fft.irfft(rows, n=large, axis=2, workers=threads)), 2)
 
 
 def band_limited_ctf2(ctf: NDArray[np.floating], size: int, threads: int = 1) -> NDArray[np.floating]:
@@ -98,10 +111,8 @@ def band_limited_ctf2(ctf: NDArray[np.floating], size: int, threads: int = 1) ->
     ctf: (n, L, L // 2 + 1). Returns (n, size, size // 2 + 1), what of CTF^2 fits the smaller window. Without
     this the weight would still oscillate where the data no longer can.
     """
-    large = ctf.shape[1]
     squared = np.square(ctf)
-    if size == large:
+    if size == ctf.shape[1]:
         return squared
-    point = np.asarray(scipy.fft.irfft2(squared, s=(large, large), workers=threads))
-    cropped = crop_wrapped(point, size)
+    cropped = cropped_inverse(squared, size, threads)
     return np.ascontiguousarray(np.real(np.asarray(scipy.fft.rfft2(cropped, workers=threads))))

@@ -9,13 +9,18 @@ M's pre-multiplied image and its weight. The product with the CTF is taken in a 
 delocalised signal (`ctf_size`) and only then cut to the window of the particle (`size`); CTF^2 goes the same
 way, so that both are band-limited alike (M, "CTF pre-multiplication").
 
+Dirt is filled first (`mpop.refinement.dirt`), then the image is scaled to noise of power 1 per A^2
+(`mpop.refinement.noise`), so that its gain does not matter: sums over images weigh each by its noise. A particle that
+lies partly beyond the border, or under dirt, is weighted by the part of its disc that was measured: P lacks the rest,
+and Q times that part is what P holds.
+
 Tilt images are read one at a time: memory does not grow with the length of the series.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 import numpy as np
@@ -23,12 +28,16 @@ import scipy.fft
 from numpy.typing import NDArray
 
 from mpop.geometry.frequencies import wrapped_indices
-from mpop.optics.ctf import band_limited_ctf2, crop_wrapped, ctf_images
+from mpop.optics.ctf import band_limited_ctf2, cropped_inverse, ctf_images
 from mpop.optics.weights import exposure_weights
 from mpop.records.tilt_series import TiltSeriesModel
-from mpop.refinement.noise import NoiseSpectrum, noise_spectrum
+from mpop.refinement.dirt import Erased, Exposure, clean
+from mpop.refinement.noise import NoiseSpectrum, noise_spectrum, unit_factor
 
 BATCH_BYTES = 64 * 2**20
+"""Of windows whose images are given away together."""
+CHUNK_BYTES = 4 * 2**20
+"""Of windows that are worked on at a time: they stay in the cache of a core."""
 
 TiltLoader = Callable[[int], NDArray[np.float32]]
 """Gives the raw image (y, x) of a tilt, protein dark; of a stack, the image at a place in it, protein bright."""
@@ -48,6 +57,7 @@ class ExtractionRequest:
     defocus_delta_um: NDArray[np.float64]
     defocus_angle_deg: NDArray[np.float64]
     phase_shift_pi: NDArray[np.float64]
+    diameter_A: float
     ctf_size: int
     size: int
     image: NDArray[np.int64] | None = None
@@ -69,44 +79,122 @@ class TiltBatch:
     power: NDArray[np.float32]
 
 
+@dataclass
+class Ledger:
+    """What happened to the images of a series on the way; filled while they are extracted."""
+
+    erased: Erased = field(default_factory=Erased)
+
+
 def extract(
     load_tilt: TiltLoader,
     model: TiltSeriesModel,
     pixel_size_A: float,
     requests: list[ExtractionRequest],
     threads: int,
+    ledger: Ledger | None = None,
 ) -> Iterator[TiltBatch]:
     """Yield P and Q of every particle whose centre lies inside a used tilt, tilt by tilt."""
-    weights = [_tilt_weights(model, request.ctf_size, pixel_size_A) for request in requests]
-    small_weights = [_tilt_weights(model, request.size, pixel_size_A) for request in requests]
+    border = max((request.ctf_size // 2 for request in requests), default=0)
     for tilt in np.flatnonzero(model.use).tolist():
-        raw = load_tilt(tilt)
-        image = np.float32(raw.mean(dtype=np.float64)) - raw  # protein bright
-        noise = noise_spectrum(image)
+        found = clean(load_tilt(tilt), pixel_size_A, _exposure(model, requests, tilt))
+        if ledger is not None:
+            ledger.erased += found.erased
+        measured = found.image if found.present is None else found.image[found.present]
+        image = np.float32(measured.mean(dtype=np.float64)) - found.image  # protein bright
+        noise = noise_spectrum(image, found.present)
+        factor = unit_factor(noise, pixel_size_A)
+        noise, padded = noise.scaled(factor), np.pad(image * np.float32(factor), border)
         for number, request in enumerate(requests):
             origin = np.rint(request.position_A[:, tilt] / pixel_size_A).astype(np.int64)
-            inside = np.flatnonzero(((origin >= 0) & (origin < image.shape[::-1])).all(axis=1))
-            padded = np.pad(image, request.ctf_size // 2)
-            step = max(1, BATCH_BYTES // (4 * request.ctf_size**2))
-            for start in range(0, len(inside), step):
-                particle = inside[start : start + step]
-                data, power = premultiply(
-                    cut(padded, origin[particle], request.ctf_size),
-                    _ctf(model, request, particle, tilt, pixel_size_A),
-                    noise,
-                    (weights[number][tilt], small_weights[number][tilt]),
-                    request.size,
-                    threads,
-                )
+            seen = measured_part(image.shape, found.present, origin, request.diameter_A / pixel_size_A)
+            used = np.flatnonzero(seen)
+            multipliers = _multipliers(model, tilt, noise, request, pixel_size_A)
+            for particle in batches(used, request, BATCH_BYTES):
+                parts = [
+                    premultiply(
+                        cut(padded, origin[chunk] + border, request.ctf_size),
+                        _ctf(model, request, chunk, tilt, pixel_size_A),
+                        multipliers,
+                        request.size,
+                        threads,
+                    )
+                    for chunk in batches(particle, request, CHUNK_BYTES)
+                ]
+                data, power = (np.concatenate(part) for part in zip(*parts, strict=True))
+                power *= seen[particle, None, None]
                 yield TiltBatch(number, tilt, particle, origin[particle], data, power)
 
 
-def _tilt_weights(model: TiltSeriesModel, size: int, pixel_size_A: float) -> NDArray[np.float32]:
-    """(n, size, size // 2 + 1) amplitude E of each tilt."""
-    rings = np.arange(size) / (size * pixel_size_A)
-    radial = exposure_weights(model, rings)
-    at = frequency(size) / pixel_size_A
-    return np.stack([np.interp(at, rings, row) for row in radial]).astype(np.float32)
+def batches(
+    particles: NDArray[np.int64], request: ExtractionRequest, size_bytes: int
+) -> Iterator[NDArray[np.int64]]:
+    """So many particles at a time that their windows are not larger than this."""
+    step = max(1, size_bytes // (4 * request.ctf_size**2))
+    for start in range(0, len(particles), step):
+        yield particles[start : start + step]
+
+
+def _exposure(model: TiltSeriesModel, requests: list[ExtractionRequest], tilt: int) -> Exposure:
+    """How a tilt was taken, as far as it matters to dirt."""
+    steps = np.diff(np.sort(model.exposure))
+    defocus = [np.abs(request.defocus_um[:, tilt]).max(initial=0.0) for request in requests]
+    phase = [np.abs(request.phase_shift_pi[:, tilt]).max(initial=0.0) for request in requests]
+    return Exposure(
+        float(np.median(steps)) if len(steps) else 0.0,
+        float(max(defocus, default=0.0)),
+        float(max(phase, default=0.0)),
+        model.ctf.voltage_kV,
+    )
+
+
+def measured_part(
+    shape: tuple[int, ...],
+    present: NDArray[np.bool_] | None,
+    origin: NDArray[np.int64],
+    diameter_px: float,
+) -> NDArray[np.float32]:
+    """(p,) the part of a disc around each origin (x, y) that lies in an image of a shape (y, x) and was measured;
+    0 where the origin is outside of it. present: which pixels were measured, None: all."""
+    inside = ((origin >= 0) & (origin < shape[::-1])).all(axis=1)
+    part = np.where(inside, np.float32(1), np.float32(0))
+    reach = int(np.ceil(diameter_px / 2))
+    whole = ((origin >= reach) & (origin < np.array(shape[::-1]) - reach)).all(axis=1)
+    partly = np.flatnonzero(inside & ~whole if present is None else inside)
+    if len(partly) == 0:
+        return part
+    padded = np.pad(np.ones(shape, bool) if present is None else present, reach)
+    axis = np.square(np.arange(-reach, reach + 1))
+    disc = axis[:, None] + axis <= (diameter_px / 2) ** 2
+    for one in partly.tolist():
+        x, y = origin[one].tolist()
+        part[one] = padded[y : y + 2 * reach + 1, x : x + 2 * reach + 1][disc].mean()
+    return part
+
+
+def _multipliers(
+    model: TiltSeriesModel, tilt: int, noise: NoiseSpectrum, request: ExtractionRequest, pixel_size_A: float
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """What `premultiply` needs, with the amplitude E of a tilt."""
+    amplitudes = []
+    for size in (request.ctf_size, request.size):
+        rings = np.arange(size) / (size * pixel_size_A)
+        amplitudes.append(np.interp(frequency(size) / pixel_size_A, rings, exposure_weights(model, rings)[tilt]))
+    return multipliers(noise, request, (amplitudes[0], amplitudes[1]))
+
+
+def multipliers(
+    noise: NoiseSpectrum,
+    request: ExtractionRequest,
+    amplitudes: tuple[NDArray[np.float64] | float, NDArray[np.float64] | float] = (1.0, 1.0),
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """E / sigma^2 in the large window and E^2 / sigma^2 in the small one, in rfft2 layout, by which CTF X and CTF^2
+    are multiplied. amplitudes: E in both."""
+    large, small = (noise.at(frequency(size)) for size in (request.ctf_size, request.size))
+    return (
+        (amplitudes[0] / large).astype(np.float32),
+        (np.square(amplitudes[1]) / (small * request.size**2)).astype(np.float32),
+    )
 
 
 @lru_cache(maxsize=16)
@@ -116,11 +204,11 @@ def frequency(size: int) -> NDArray[np.float64]:
 
 
 def cut(padded: NDArray[np.float32], origin: NDArray[np.int64], size: int) -> NDArray[np.float32]:
-    """(m, size, size) windows with the origin pixel moved to index 0, from an image padded by size // 2."""
-    place = wrapped_indices(size) + size // 2
-    rows = origin[:, 1, None] + place
-    columns = origin[:, 0, None] + place
-    return padded[rows[:, :, None], columns[:, None, :]]
+    """(m, size, size) windows of an image with the origin pixels (x, y) at index size // 2. They lie in the image."""
+    windows = np.empty((len(origin), size, size), np.float32)
+    for window, (x, y) in zip(windows, (origin - size // 2).tolist(), strict=True):
+        window[...] = padded[y : y + size, x : x + size]
+    return windows
 
 
 def _ctf(
@@ -144,20 +232,27 @@ def _ctf(
 def premultiply(
     windows: NDArray[np.float32],
     ctf: NDArray[np.float32],
-    noise: NoiseSpectrum,
-    weights: tuple[NDArray[np.float32], NDArray[np.float32]],
+    multipliers: tuple[NDArray[np.float32], NDArray[np.float32]],
     size: int,
     threads: int,
 ) -> tuple[NDArray[np.complex64], NDArray[np.float32]]:
-    """P and Q (m, size, size // 2 + 1) of windows (m, L, L) with their CTFs (m, L, L // 2 + 1).
+    """P and Q (m, size, size // 2 + 1) of windows (m, L, L), origin at L // 2, with their CTFs (m, L, L // 2 + 1).
 
-    weights: amplitudes E in the layouts of both windows.
+    Phases of P are zero at the origin. multipliers: of this noise, see `multipliers`.
     """
-    large = windows.shape[-1]
     spectrum = np.asarray(scipy.fft.rfft2(windows, workers=threads))
-    spectrum *= ctf * (weights[0] / noise.at(frequency(large))).astype(np.float32)
-    matched = crop_wrapped(np.asarray(scipy.fft.irfft2(spectrum, workers=threads)), size)
-    data = np.asarray(scipy.fft.rfft2(matched, workers=threads), dtype=np.complex64) / np.float32(size**2)
-    radial = np.square(weights[1]) / (noise.at(frequency(size)) * size**2)
-    power = band_limited_ctf2(ctf, size, threads) * radial.astype(np.float32)
-    return data, np.maximum(power, 0.0).astype(np.float32, copy=False)
+    spectrum *= ctf
+    spectrum *= multipliers[0]
+    matched = cropped_inverse(spectrum, size, threads, centred=True)
+    data = np.asarray(scipy.fft.rfft2(matched, workers=threads), dtype=np.complex64)
+    data *= _to_origin(size)
+    power = band_limited_ctf2(ctf, size, threads)
+    power *= multipliers[1]
+    return data, np.maximum(power, 0.0, out=power)
+
+
+@lru_cache(maxsize=16)
+def _to_origin(size: int) -> NDArray[np.float32]:
+    """(size, size // 2 + 1) phases that move the centre pixel, size // 2 of an even size, to index 0, over size^2."""
+    odd = np.add.outer(np.arange(size), np.arange(size // 2 + 1)) % 2
+    return ((1.0 - 2.0 * odd) / size**2).astype(np.float32)

@@ -1,7 +1,9 @@
-"""Noise power of a tilt image, by which scores and reconstructions are weighted.
+"""Noise power of an image, by which scores and reconstructions are weighted and images are scaled.
 
-sigma^2(|k|) is the expected |F(k)|^2 of a pixel-sized piece of noise, averaged over overlapping windowed
-patches and over rings (Welch's method). Particles are a per cent of the power and are left in.
+sigma^2(|k|) is the expected |F(k)|^2 of a pixel-sized piece of noise, averaged over windowed patches and over rings
+(Welch's method). Particles are a per cent of the power and are left in. Pixels that were filled hold no noise: the
+power of a patch is that of its other pixels, and a patch of fewer than half is left out, as is one that is
+far louder or quieter than most.
 """
 
 from __future__ import annotations
@@ -16,6 +18,10 @@ from mpop.errors import InputError
 from mpop.geometry.frequencies import wrapped_indices
 
 PATCH = 256
+PATCHES = 8
+"""At most so many along each axis, evenly spread; they overlap by half at most."""
+OUTLYING = 4.0
+"""Patches of more than so many times the power of the middle one, or of as much less, are no ice."""
 
 
 @dataclass(frozen=True)
@@ -30,25 +36,66 @@ class NoiseSpectrum:
         """Power at any frequency (cycles per pixel), linear between rings."""
         return np.interp(frequency, self.frequency, self.power)
 
+    @property
+    def level(self) -> float:
+        """The power that half of all components exceed: that of the detector's noise, however loud the ice or the
+        background is in the few components of low frequency."""
+        order = np.argsort(self.power)
+        components = np.cumsum(np.arange(len(self.power))[order])  # a ring has as many as its radius says
+        return float(self.power[order][np.searchsorted(components, components[-1] / 2)])
 
-def noise_spectrum(image: NDArray[np.float32]) -> NoiseSpectrum:
-    """The noise power of an image (y, x)."""
+    def scaled(self, factor: float) -> NoiseSpectrum:
+        """That of the same image times a factor."""
+        return NoiseSpectrum(self.frequency, self.power * factor**2)
+
+
+def unit_factor(noise: NoiseSpectrum, pixel_size_A: float) -> float:
+    """By what an image is multiplied so that its noise has power 1 per A^2: the sum of the image over an area then
+    has noise of the variance that the area has in A^2, whatever the gain and the pixel size."""
+    return pixel_size_A / float(np.sqrt(noise.level))
+
+
+def noise_spectrum(image: NDArray[np.float32], present: NDArray[np.bool_] | None = None) -> NoiseSpectrum:
+    """The noise power of an image (y, x). present: which of its pixels were measured; None: all.
+
+    Raises InputError for an image without noise, or without enough pixels.
+    """
     size = min(PATCH, *image.shape) // 2 * 2
     window = np.hanning(size).astype(np.float32)
     window = np.outer(window, window)
-    step = size // 2
-    corners = [
-        (y, x)
-        for y in range(0, image.shape[0] - size + 1, step)
-        for x in range(0, image.shape[1] - size + 1, step)
-    ]
+    weight = np.square(window)
+    whole = float(weight.sum(dtype=np.float64))
+    spectra, parts = [], []
+    for y in _starts(image.shape[0], size):
+        for x in _starts(image.shape[1], size):
+            patch = image[y : y + size, x : x + size]
+            seen = whole
+            if present is not None:
+                here = present[y : y + size, x : x + size]
+                seen = float((weight * here).sum(dtype=np.float64))
+                if seen < whole / 2:
+                    continue
+                patch = np.where(here, patch - patch[here].mean(), np.float32(0))
+            else:
+                patch = patch - patch.mean()
+            spectrum = np.asarray(scipy.fft.rfft2(patch * window))
+            spectra.append(np.square(np.abs(spectrum)))
+            parts.append(seen)
+    if not spectra:
+        raise InputError("hardly any pixel of the image was measured: the rest is blank or dirt")
+    loudness = np.array([spectrum.mean() / seen for spectrum, seen in zip(spectra, parts, strict=True)])
+    middle = np.median(loudness)
+    usual = np.flatnonzero((loudness <= OUTLYING * middle) & (loudness >= middle / OUTLYING))
     total = np.zeros((size, size // 2 + 1))
-    for y, x in corners:
-        patch = image[y : y + size, x : x + size]
-        spectrum = np.asarray(scipy.fft.rfft2((patch - patch.mean()) * window))
-        total += np.square(np.abs(spectrum))
-    total /= len(corners) * np.square(window, dtype=np.float64).sum()
-    return ring_means(total)
+    for number in usual:
+        total += spectra[number]
+    return ring_means(total / sum(parts[number] for number in usual))
+
+
+def _starts(length: int, size: int) -> list[int]:
+    """Where patches begin along an axis."""
+    count = min(PATCHES, (length - size) // (size // 2) + 1)
+    return np.linspace(0, length - size, count).astype(int).tolist()
 
 
 def ring_means(total: NDArray[np.float64]) -> NoiseSpectrum:

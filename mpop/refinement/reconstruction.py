@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from mpop.projection.disc import HalfDisc
 from mpop.projection.insertion import FourierSums, insert
 from mpop.records.stack import SeriesModel
-from mpop.refinement.extraction import TiltLoader
+from mpop.refinement.extraction import Ledger, TiltLoader
 from mpop.refinement.stack_images import extract_images
 from mpop.refinement.views import ParticleView
 
@@ -44,8 +44,10 @@ def add_series(
     halves: list[NDArray[np.uint8]],
     pixel_size_A: float,
     threads: int,
-) -> None:
-    """Add all images of one series; targets, views and halves (p,) go together, one per species."""
+) -> Ledger:
+    """Add all images of one series; targets, views and halves (p,) go together, one per species. What happened to the
+    images comes back."""
+    ledger = Ledger()
     requests, discs = [], []
     for target, view in zip(targets, views, strict=True):
         size = 2 * round(target.box * target.pixel_size_A / pixel_size_A / 2)
@@ -55,7 +57,7 @@ def add_series(
         scale = target.box * target.pixel_size_A / (size * pixel_size_A)
         stretch = scale * float(np.linalg.norm(model.magnification, 2))
         discs.append(HalfDisc.make(size, min(size / 2 - 1.5, (target.box / 2 - 1.5) / stretch), r_min=0.0))
-    for batch in extract_images(load_tilt, model, pixel_size_A, requests, threads):
+    for batch in extract_images(load_tilt, model, pixel_size_A, requests, threads, ledger):
         target, view = targets[batch.request], views[batch.request]
         size = requests[batch.request].size
         at = view.position_A[batch.particle, batch.tilt] / pixel_size_A
@@ -68,6 +70,7 @@ def add_series(
             chosen = half == number
             if chosen.any():
                 insert(sums, disc, disc.pack(data[chosen]), disc.pack(batch.power[chosen]), rows[chosen])
+    return ledger
 
 
 def _phases(shift_px: NDArray[np.float64], size: int) -> NDArray[np.complex64]:

@@ -91,6 +91,7 @@ class ParticleView:
             self.defocus_delta_um,
             self.defocus_angle_deg,
             self.phase_shift_pi,
+            diameter_A,
             max(ctf_size, size),
             size,
             self.image,

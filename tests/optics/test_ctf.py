@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mpop.errors import InputError
-from mpop.optics.ctf import band_limited_ctf2, crop_wrapped, ctf_images, electron_wavelength_A
+from mpop.optics.ctf import band_limited_ctf2, cropped_inverse, ctf_images, electron_wavelength_A
 from mpop.records.tilt_series import CTFModel
 
 
@@ -111,10 +111,16 @@ def test_aberrations_beyond_are_refused(field: str) -> None:
     assert one_ctf(CTFModel(**{field: (0.0, 0.0)}), 32, 1.5, 2.0).shape == (32, 17)
 
 
-def test_crop_keeps_what_is_next_to_the_origin() -> None:
-    images = np.arange(64.0).reshape(1, 8, 8)
-    cropped = np.fft.fftshift(crop_wrapped(images, 4)[0])
-    np.testing.assert_array_equal(cropped, np.fft.fftshift(images[0])[2:6, 2:6])
+@pytest.mark.parametrize(("large", "size"), [(8, 4), (30, 10), (30, 12), (18, 18), (50, 48)])
+def test_a_cropped_inverse_is_the_middle_of_the_whole_one(large: int, size: int) -> None:
+    images = np.random.default_rng(1).normal(size=(3, large, large))
+    start = large // 2 - size // 2
+    middle = np.s_[:, start : start + size, start : start + size]
+    centred = cropped_inverse(np.fft.rfft2(images), size, centred=True)
+    np.testing.assert_allclose(centred, images[middle], atol=1e-12)
+    wrapped = cropped_inverse(np.fft.rfft2(images), size)
+    shifted = np.fft.fftshift(images, axes=(1, 2))[middle]
+    np.testing.assert_allclose(np.fft.fftshift(wrapped, axes=(1, 2)), shifted, atol=1e-12)
 
 
 def test_squared_ctf_at_its_own_size_is_the_square() -> None:

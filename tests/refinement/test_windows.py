@@ -16,8 +16,8 @@ ORIGINS = [(0, 0), (220, 200), (449, 420), (7, 419)]
 
 @pytest.mark.parametrize("size", range(1, 601))
 def test_every_pixel_of_a_window_is_its_own(size: int) -> None:
-    windows = cut(np.pad(IMAGE, size // 2), np.array(ORIGINS), size)
-    from_origin = [place if 2 * place < size else place - size for place in range(size)]
+    windows = cut(np.pad(IMAGE, size // 2), np.array(ORIGINS) + size // 2, size)
+    from_origin = [place - size // 2 for place in range(size)]
     for (x, y), window in zip(ORIGINS, windows, strict=True):
         rows, columns = ([AROUND + centre + step for step in from_origin] for centre in (y, x))
         assert np.array_equal(window, SURROUNDED[rows][:, columns])
