@@ -23,10 +23,14 @@ from mpop.projection.insertion import FourierSums
 from mpop.records.models import ItemRecord, SpeciesHead, SpeciesRecord
 from mpop.records.stack import SeriesModel, StackModel
 from mpop.records.tilt_series import ParticleSet, TiltSeriesModel
+from mpop.refinement.dirt import Erased
 from mpop.refinement.reconstruction import SpeciesTarget, add_series
 from mpop.refinement.views import ParticleView
 from mpop_store import version_of
 
+SUMS_UNITS = "noise per A^2"
+"""Of stored Fourier sums (docs/format.md); part of their key, so that sums in other units are never added to them.
+Those of the first versions, in the units of each image, have none in theirs."""
 FSC_COLUMNS = ("frequency", "corrected", "unmasked", "masked", "randomised")
 
 
@@ -64,11 +68,16 @@ class SeriesState:
 
 @dataclass
 class RebuiltSpecies:
-    """New maps of a species: the group that holds them, the FSC, and the derived sums by source id."""
+    """New maps of a species: the group that holds them, the FSC, and the derived sums by source id.
+
+    erased: the dirt found in the images of each item that was read; those of sources whose sums were kept were
+    not.
+    """
 
     maps_object: str
     report: FSCReport
     sums: dict[str, dict[str, str]]
+    erased: dict[str, Erased]
 
 
 def rebuild(
@@ -81,6 +90,7 @@ def rebuild(
     """Half-maps of every species from all series in `states`, by species id."""
     totals = {one.id: empty_target(one) for one in species}
     sums: dict[str, dict[str, dict[str, str]]] = {one.id: {} for one in species}
+    erased: dict[str, dict[str, Erased]] = {one.id: {} for one in species}
     for source in sorted({state.item.source for state in states}):
         members = [state for state in states if state.item.source == source]
         to_sum: dict[str, SpeciesTarget] = {}
@@ -96,7 +106,7 @@ def rebuild(
                 _add(totals[one.id], kept)
         for number, state in enumerate(members if to_sum else (), start=1):
             held = [identity for identity in to_sum if identity in state.particles]
-            add_series(
+            ledger = add_series(
                 [to_sum[identity] for identity in held],
                 population.image_loader(state.item, state.model),
                 state.model,
@@ -105,13 +115,19 @@ def rebuild(
                 state.pixel_size_A,
                 threads,
             )
+            for identity in held:
+                erased[identity][state.item.id] = ledger.erased
             progress("reconstruct", number, len(members))
         for one in species:
             if one.id in to_sum:
                 group = population.write_group(sums_as_arrays(to_sum[one.id].halves))
                 sums[one.id][source] = {"key": state_key(one, members), "group": group}
                 _add(totals[one.id], to_sum[one.id].halves)
-    return {one.id: _finish(population, one, totals[one.id], sums[one.id]) for one in species}
+    divided = {one.id: divide(one, totals[one.id].halves, population.maps(one)["mask"]) for one in species}
+    return {
+        identity: RebuiltSpecies(population.write_group(maps), report, sums[identity], erased[identity])
+        for identity, (maps, report) in divided.items()
+    }
 
 
 def empty_target(species: SpeciesHead) -> SpeciesTarget:
@@ -143,6 +159,7 @@ def sums_key(species: SpeciesHead, contributions: Mapping[str, tuple[str, str]])
             "box": species.box,
             "pixel_size_A": species.pixel_size_A,
             "diameter_A": species.diameter_A,
+            "units": SUMS_UNITS,
             "items": {item: list(objects) for item, objects in contributions.items()},
         }
     )
@@ -167,21 +184,27 @@ def stored_sums(
     return FourierSums(np.array(arrays["half1"])), FourierSums(np.array(arrays["half2"]))
 
 
-def _finish(
-    population: Population, species: SpeciesRecord, total: SpeciesTarget, sums: dict[str, dict[str, str]]
-) -> RebuiltSpecies:
-    maps, report = divide(species, total.halves, population.maps(species)["mask"])
-    return RebuiltSpecies(population.write_group(maps), report, sums)
-
-
 def divide(
     species: SpeciesHead, halves: tuple[FourierSums, FourierSums], mask: np.ndarray
 ) -> tuple[dict[str, np.ndarray], FSCReport]:
-    """The arrays of a species' maps, from the Fourier sums of all its particles, and how the halves agree."""
+    """The arrays of a species' maps, from the Fourier sums of all its particles, and how the halves agree.
+
+    Raises RefinementError for half-maps that are empty, or hold NaN or infinity.
+    """
     matrices = symmetry_matrices(species.symmetry)
+    for number, half in enumerate(halves, start=1):
+        if not half.values[..., 2].any():
+            raise RefinementError(
+                f"species {species.name}: its half-map {number} is empty: no image of a particle of this half has "
+                "any weight. Look whether its particles lie inside their images, whether both halves have some, "
+                "and which tilts and weights its series use"
+            )
     half1, half2 = (reconstruct(half, species.box, matrices) for half in halves)
-    if not (np.isfinite(half1).all() and np.isfinite(half2).all()):
-        raise RefinementError(f"species {species.name}: its half-maps hold NaN or infinity")
+    for number, volume in enumerate((half1, half2), start=1):
+        if not np.isfinite(volume).all():
+            raise RefinementError(f"species {species.name}: its half-map {number} holds NaN or infinity")
+        if not volume.any():
+            raise RefinementError(f"species {species.name}: its half-map {number} is zero: so are its images")
     report = fsc_report(half1, half2, mask, species.pixel_size_A)
     return {"half1": half1, "half2": half2, "mask": mask, **filtered_and_fsc(half1, half2, report)}, report
 

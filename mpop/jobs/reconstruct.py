@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mpop.jobs.environment import peak_GiB, software_versions
+from mpop.jobs.erased import erased_lines, with_erased
 from mpop.jobs.halfmaps import RebuiltSpecies, SeriesState, rebuild
 from mpop.jobs.leasing import leased
 from mpop.jobs.progress import Progress, silent
@@ -50,12 +51,13 @@ def reconstruct_species(
         peak_GiB=round(peak_GiB(), 3),
         resolution_before_A={one.name: one.resolution_A for one in chosen.species},
         resolution_after_A={one.name: rebuilt[one.id].report.resolution_A for one in chosen.species},
+        series=with_erased([], chosen.items, rebuilt),
     )
     job = versioned(job.model_copy(update={"id": job_id(job)}))
     versions = {item.id: item.version for item in chosen.items}
     records = [new_species(one, rebuilt[one.id], one.particles, versions, job.id) for one in chosen.species]
     changes = [f"{one.name}: {in_angstrom(one.resolution_A)}" for one in records]
-    message = "Reconstruct\n\n" + "\n".join(changes)
+    message = "\n".join(["Reconstruct", "", *changes, *erased_lines(job)])
     commit = population.commit_records([*records, job], message, since=chosen.head)
     return ReconstructResult(commit, job, records)
 

@@ -19,6 +19,7 @@ import numpy as np
 
 from mpop.errors import InputError, RefinementError
 from mpop.jobs.environment import peak_GiB
+from mpop.jobs.erased import with_erased
 from mpop.jobs.half_map_weights import UNUSABLE, half_map_weights
 from mpop.jobs.halfmaps import SeriesState, rebuild
 from mpop.jobs.leasing import leased
@@ -147,6 +148,7 @@ def refine(
                 "wall_s": round(time.perf_counter() - started, 3),
                 "peak_GiB": round(peak_GiB(), 3),
                 "resolution_after_A": {s.name: rebuilt[s.id].report.resolution_A for s in chosen.species},
+                "series": with_erased(job.series, chosen.items, rebuilt),
             }
         )
         job = versioned(job)
@@ -270,6 +272,12 @@ def _refine_all(
     if not done.scores:
         reasons = "; ".join(f"{failure.name}: {failure.reason}" for failure in done.failed)
         raise RefinementError(f"no series could be refined ({reasons})")
+    if all(np.isnan(score.before).all() for score in done.scores.values()):
+        raise RefinementError(
+            f"none of {len(done.scores)} series shows a signal of any species above noise, so nothing was "
+            "refined. Look whether particles lie where the images show them, and at contrast, pixel sizes, "
+            "defocus and weights"
+        )
     return done
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from mpop.jobs.environment import software_versions
+from mpop.jobs.erased import erased_lines
 from mpop.jobs.reconstruct import input_versions
 from mpop.jobs.recording import in_angstrom, job_id
 from mpop.jobs.refine_stack import Spreads
@@ -100,6 +101,7 @@ def message(iteration: int, iterations: int, job: JobRecord) -> str:
     for name, after in job.resolution_after_A.items():
         lines.append(f"{name}: {in_angstrom(job.resolution_before_A[name])} -> {in_angstrom(after)}")
     lines += pose_error_lines(job)
+    lines += erased_lines(job)
     lines += [f"failed: {failure.name}: {failure.reason}" for failure in job.failed]
     lines += [f"warning: {warning}" for warning in job.warnings]
     return "\n".join(lines)

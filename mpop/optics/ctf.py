@@ -88,8 +88,8 @@ def ctf_images(
 def cropped_inverse(spectra: NDArray, size: int, threads: int = 1, centred: bool = False) -> NDArray[np.floating]:
     """The middle (n, size, size) of the inverse transforms of spectra (n, L, L // 2 + 1); L and size even.
 
-    centred: the middle is at index L // 2 and stays the middle; else it is at index 0, and the corners are cut out.
-    Rows that are cut away are not transformed.
+    centred: the middle is at index L // 2 and stays the middle; else it is at index 0, and the corners are cut
+    out. Rows that are cut away are not transformed.
     """
     large, half = spectra.shape[1], size // 2
 

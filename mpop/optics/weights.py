@@ -6,7 +6,8 @@ is what M multiplies; the half image more that the signal has seen on average is
 
 When the series has weights of its own, fitted by Warp or M, they take the place of both: B = min(GridDoseBfacs,
 -3 exposure) and amplitude GridDoseWeights, with M's rule that a fitted B may damp more than 3 A^2 per e/A^2,
-never less. Weights by location in the field and anisotropic B-factors are not applied.
+never less. A grid of one node is no fit, whatever its value: Warp writes such grids with 1, 0 or anything for
+"nothing fitted", and ignores them. Weights by location in the field and anisotropic B-factors are not applied.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ LEAST_B_PER_EXPOSURE_A2 = -3.0
 Array = NDArray[np.float64]
 
 
-def _is_default(grid: SplineGrid, value: float) -> bool:
-    return grid.values.size == 1 and float(grid.values.flat[0]) == value
+def _is_fitted(grid: SplineGrid) -> bool:
+    return grid.values.size > 1
 
 
 def _per_tilt(grid: SplineGrid, n_tilts: int) -> Array:
@@ -34,21 +35,21 @@ def _per_tilt(grid: SplineGrid, n_tilts: int) -> Array:
 
 def tilt_bfactors_A2(model: TiltSeriesModel) -> Array:
     """(n,) B of each tilt, negative = damping, the series' own B-factor included."""
-    if _is_default(model.grid_dose_bfacs, 0.0):
-        bfactors = B_PER_EXPOSURE_A2 * model.exposure
-    else:
+    if _is_fitted(model.grid_dose_bfacs):
         fitted = _per_tilt(model.grid_dose_bfacs, model.n_tilts)
         bfactors = np.minimum(fitted, LEAST_B_PER_EXPOSURE_A2 * model.exposure)
+    else:
+        bfactors = B_PER_EXPOSURE_A2 * model.exposure
     return bfactors + model.bfactor_A2
 
 
 def tilt_amplitudes(model: TiltSeriesModel) -> Array:
     """(n,) amplitude of each tilt, the series' own weight included."""
-    if _is_default(model.grid_dose_weights, 1.0):
+    if _is_fitted(model.grid_dose_weights):
+        amplitudes = _per_tilt(model.grid_dose_weights, model.n_tilts)
+    else:
         tilt = np.deg2rad(model.angles_deg + model.level_angle_y_deg)
         amplitudes = np.cos(tilt) * np.cos(np.deg2rad(model.level_angle_x_deg))
-    else:
-        amplitudes = _per_tilt(model.grid_dose_weights, model.n_tilts)
     return np.clip(amplitudes, 0.0, None) * model.weight
 
 

@@ -170,7 +170,8 @@ class JobRecord(Record):
     resolution_before_A: dict[str, float | None] = Field(default_factory=dict)
     resolution_after_A: dict[str, float | None] = Field(default_factory=dict)
     series: list[dict[str, Any]] = Field(default_factory=list)
-    """Per series: item, name, score before and after, evaluations, seconds."""
+    """Per series: item, name, score before and after, evaluations, seconds; `erased`: hot pixels, and the parts of
+    the area that were blank or beads."""
     failed: list[FailedSeries] = Field(default_factory=list)
     warnings: list[str] = Field(default_factory=list)
     result: dict[str, Any] = Field(default_factory=dict)

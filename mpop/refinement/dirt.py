@@ -1,18 +1,20 @@
-"""Dirt of tilt images: what is no ice and no particle, found and filled before noise is measured and particles are cut.
+"""Dirt of tilt images: what is no ice and no particle, found and filled before noise is measured and particles are
+cut.
 
 Three kinds, each known by what protein cannot be:
 
 * *hot and dead pixels*: one or a few pixels that lie far from the median of those around them, further than noise
   reaches. A particle is smooth at this scale.
-* *blank* pixels: rows, columns and blocks of one constant value, as shifted or turned images have at their borders.
-* *beads* and other heavy things: regions as dark as gold. A bead of 8 to 12 nm takes 40 to 60 % of the electrons out of
-  the image, a protein complex some per cent, a carbon film 10 to 20 %. Contrast is measured against the level of the ice
-  around, in parts of it; where an image has lost its level (its mean is 0) that is told from the exposure, since N
-  electrons have noise sqrt(N). Without either, and with a phase plate, whose contrast of protein is as strong, beads
-  are not looked for.
+* *blank* pixels: rows, columns and blocks of one constant value, as shifted or turned images have at their
+  borders.
+* *beads* and other heavy things: regions as dark as gold. A bead of 8 to 12 nm takes 40 to 60 % of the electrons
+  out of the image, a protein complex some per cent, a carbon film 10 to 20 %. Contrast is measured against the
+  level of the ice around, in parts of it; where an image has lost its level (its mean is 0) that is told from the
+  exposure, since N electrons have noise sqrt(N). Without either, and with a phase plate, whose contrast of protein
+  is as strong, beads are not looked for.
 
-What is found is filled with the level around it. Noise in its place would say no more and add its variance: a filled
-pixel adds nothing to P, and `mpop.refinement.extraction` takes it out of Q.
+What is found is filled with the level around it. Noise in its place would say no more and add its variance: a
+filled pixel adds nothing to P, and `mpop.refinement.extraction` takes it out of Q.
 """
 
 from __future__ import annotations
@@ -33,8 +35,8 @@ Mask = NDArray[np.bool_]
 SPIKE = 8.0
 """Standard deviations of noise from the pixels around."""
 SPIKE_TAIL = 3.1
-"""And so many times as far as 99 % of all pixels: the same number for noise, and far more for images without noise,
-whose particles are sharp."""
+"""And so many times as far as 99 % of all pixels: the same number for noise, and far more for images without
+noise, whose particles are sharp."""
 SPIKE_SAMPLE = 4000
 AROUND = np.array([(y, x) for y in range(-2, 3) for x in range(-2, 3) if y or x])
 BLANK_BLOCK = 8
@@ -97,8 +99,8 @@ class CleanImage:
 
 
 def clean(image: Image, pixel_size_A: float, exposure: Exposure) -> CleanImage:
-    """Find and fill the dirt of a raw tilt image, protein dark. The image given is left as it is; the same array comes
-    back when there is no dirt."""
+    """Find and fill the dirt of a raw tilt image, protein dark. The image given is left as it is; the same array
+    comes back when there is no dirt."""
     blank = _blank(image)
     filled, hot = without_spikes(image, blank)
     level, beads = _beads(filled, blank, pixel_size_A, exposure)
@@ -149,7 +151,8 @@ def _constant(parts: NDArray) -> Mask:
 
 
 def without_spikes(image: Image, blank: Mask | None = None) -> tuple[Image, tuple[NDArray[np.int64], ...] | None]:
-    """The image with its hot and dead pixels set to the median of those around, and where they are (None: nowhere)."""
+    """The image with its hot and dead pixels set to the median of those around, and where they are (None:
+    nowhere)."""
     reach = _spike_reach(image, blank)
     if reach == 0.0:
         return image, None
@@ -235,7 +238,8 @@ def _beads(image: Image, blank: Mask | None, pixel_size_A: float, exposure: Expo
     level = _level(cells, cell * pixel_size_A)
     whole = _Level(level.medians, (level.size[0] * cell, level.size[1] * cell))
     mask = np.zeros(image.shape, bool)
-    ice = level.at(*np.indices(cells.shape))
+    rows, columns = np.mgrid[: cells.shape[0], : cells.shape[1]]
+    ice = level.at(rows, columns)
     full = _full_contrast(cells, ice, cell * pixel_size_A, exposure)
     if full is None:
         return whole, mask
@@ -257,7 +261,8 @@ def _beads(image: Image, blank: Mask | None, pixel_size_A: float, exposure: Expo
 
 
 def _binned(image: Image, blank: Mask | None, cell: int) -> NDArray[np.float64]:
-    """Means over cells; the last ones, of less than a whole cell, are filled up with the border. NaN: all blank."""
+    """Means over cells; the last ones, of less than a whole cell, are filled up with the border. NaN: all
+    blank."""
     pad = [(0, -length % cell) for length in image.shape]
 
     def sums(values: NDArray) -> NDArray[np.float64]:

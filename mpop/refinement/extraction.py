@@ -10,9 +10,9 @@ delocalised signal (`ctf_size`) and only then cut to the window of the particle 
 way, so that both are band-limited alike (M, "CTF pre-multiplication").
 
 Dirt is filled first (`mpop.refinement.dirt`), then the image is scaled to noise of power 1 per A^2
-(`mpop.refinement.noise`), so that its gain does not matter: sums over images weigh each by its noise. A particle that
-lies partly beyond the border, or under dirt, is weighted by the part of its disc that was measured: P lacks the rest,
-and Q times that part is what P holds.
+(`mpop.refinement.noise`), so that its gain does not matter: sums over images weigh each by its noise. A particle
+that lies partly beyond the border, or under dirt, is weighted by the part of its disc that was measured: P lacks
+the rest, and Q times that part is what P holds.
 
 Tilt images are read one at a time: memory does not grow with the length of the series.
 """
@@ -188,8 +188,8 @@ def multipliers(
     request: ExtractionRequest,
     amplitudes: tuple[NDArray[np.float64] | float, NDArray[np.float64] | float] = (1.0, 1.0),
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """E / sigma^2 in the large window and E^2 / sigma^2 in the small one, in rfft2 layout, by which CTF X and CTF^2
-    are multiplied. amplitudes: E in both."""
+    """E / sigma^2 in the large window and E^2 / sigma^2 in the small one, in rfft2 layout, by which CTF X and
+    CTF^2 are multiplied. amplitudes: E in both."""
     large, small = (noise.at(frequency(size)) for size in (request.ctf_size, request.size))
     return (
         (amplitudes[0] / large).astype(np.float32),
@@ -204,7 +204,8 @@ def frequency(size: int) -> NDArray[np.float64]:
 
 
 def cut(padded: NDArray[np.float32], origin: NDArray[np.int64], size: int) -> NDArray[np.float32]:
-    """(m, size, size) windows of an image with the origin pixels (x, y) at index size // 2. They lie in the image."""
+    """(m, size, size) windows of an image with the origin pixels (x, y) at index size // 2. They lie in the
+    image."""
     windows = np.empty((len(origin), size, size), np.float32)
     for window, (x, y) in zip(windows, (origin - size // 2).tolist(), strict=True):
         window[...] = padded[y : y + size, x : x + size]
@@ -253,6 +254,7 @@ def premultiply(
 
 @lru_cache(maxsize=16)
 def _to_origin(size: int) -> NDArray[np.float32]:
-    """(size, size // 2 + 1) phases that move the centre pixel, size // 2 of an even size, to index 0, over size^2."""
+    """(size, size // 2 + 1) phases that move the centre pixel, size // 2 of an even size, to index 0, over
+    size^2."""
     odd = np.add.outer(np.arange(size), np.arange(size // 2 + 1)) % 2
     return ((1.0 - 2.0 * odd) / size**2).astype(np.float32)

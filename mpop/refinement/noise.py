@@ -1,9 +1,9 @@
 """Noise power of an image, by which scores and reconstructions are weighted and images are scaled.
 
-sigma^2(|k|) is the expected |F(k)|^2 of a pixel-sized piece of noise, averaged over windowed patches and over rings
-(Welch's method). Particles are a per cent of the power and are left in. Pixels that were filled hold no noise: the
-power of a patch is that of its other pixels, and a patch of fewer than half is left out, as is one that is
-far louder or quieter than most.
+sigma^2(|k|) is the expected |F(k)|^2 of a pixel-sized piece of noise, averaged over windowed patches and over
+rings (Welch's method). Particles are a per cent of the power and are left in. Pixels that were filled hold no
+noise: the power of a patch is that of its other pixels, and a patch of fewer than half is left out, as is one that
+is far louder or quieter than most.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from mpop.geometry.frequencies import wrapped_indices
 PATCH = 256
 PATCHES = 8
 """At most so many along each axis, evenly spread; they overlap by half at most."""
+LEAST_SEEN = 0.1
+"""Of a patch that is used at all, if there is none of which half was measured."""
 OUTLYING = 4.0
 """Patches of more than so many times the power of the middle one, or of as much less, are no ice."""
 
@@ -70,26 +72,28 @@ def noise_spectrum(image: NDArray[np.float32], present: NDArray[np.bool_] | None
         for x in _starts(image.shape[1], size):
             patch = image[y : y + size, x : x + size]
             seen = whole
-            if present is not None:
+            if present is None:
+                patch = patch - patch.mean()
+            else:
                 here = present[y : y + size, x : x + size]
                 seen = float((weight * here).sum(dtype=np.float64))
-                if seen < whole / 2:
+                if seen < LEAST_SEEN * whole:
                     continue
                 patch = np.where(here, patch - patch[here].mean(), np.float32(0))
-            else:
-                patch = patch - patch.mean()
             spectrum = np.asarray(scipy.fft.rfft2(patch * window))
             spectra.append(np.square(np.abs(spectrum)))
             parts.append(seen)
     if not spectra:
         raise InputError("hardly any pixel of the image was measured: the rest is blank or dirt")
-    loudness = np.array([spectrum.mean() / seen for spectrum, seen in zip(spectra, parts, strict=True)])
-    middle = np.median(loudness)
-    usual = np.flatnonzero((loudness <= OUTLYING * middle) & (loudness >= middle / OUTLYING))
+    power = np.array([spectrum.mean() / seen for spectrum, seen in zip(spectra, parts, strict=True)])
+    seen = np.array(parts)
+    usual = seen >= min(whole / 2, seen.max())
+    middle = np.median(power[usual])
+    usual &= (power <= OUTLYING * middle) & (power >= middle / OUTLYING)
     total = np.zeros((size, size // 2 + 1))
-    for number in usual:
+    for number in np.flatnonzero(usual):
         total += spectra[number]
-    return ring_means(total / sum(parts[number] for number in usual))
+    return ring_means(total / seen[usual].sum())
 
 
 def _starts(length: int, size: int) -> list[int]:

@@ -45,8 +45,8 @@ def add_series(
     pixel_size_A: float,
     threads: int,
 ) -> Ledger:
-    """Add all images of one series; targets, views and halves (p,) go together, one per species. What happened to the
-    images comes back."""
+    """Add all images of one series; targets, views and halves (p,) go together, one per species. What happened to
+    the images comes back."""
     ledger = Ledger()
     requests, discs = [], []
     for target, view in zip(targets, views, strict=True):

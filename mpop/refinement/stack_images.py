@@ -113,8 +113,8 @@ def stack_noise(load: TiltLoader, model: StackModel) -> StackNoise:
 
 
 def levelled(image: NDArray[np.float32]) -> tuple[NDArray[np.float32], float, int]:
-    """An image (y, x) with its hot pixels filled and its rim at mean 0 and variance 1; the standard deviation that its
-    rim had, 0 where it is constant and the image says nothing; and the number of hot pixels."""
+    """An image (y, x) with its hot pixels filled and its rim at mean 0 and variance 1; the standard deviation that
+    its rim had, 0 where it is constant and the image says nothing; and the number of hot pixels."""
     hot = 0
     level, deviation = float(image.mean(dtype=np.float64)), float(image.std(dtype=np.float64))
     if max(float(image.max()) - level, level - float(image.min())) > SUSPECT * deviation:
@@ -146,8 +146,8 @@ def _windows(
     origin: NDArray[np.int64],
     ledger: Ledger | None,
 ) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-    """(m, ctf_size, ctf_size) levelled images with the origin pixel in the middle, and (m,) the deviations that they
-    had."""
+    """(m, ctf_size, ctf_size) levelled images with the origin pixel in the middle, and (m,) the deviations that
+    they had."""
     assert request.image is not None
     windows = np.empty((len(particle), request.ctf_size, request.ctf_size), np.float32)
     scales = np.empty(len(particle))

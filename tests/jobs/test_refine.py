@@ -244,11 +244,16 @@ def noise_population(tmp_path_factory: pytest.TempPathFactory) -> Population:
     return population
 
 
+def test_nothing_is_committed_where_no_series_shows_a_species(noise_population: Population) -> None:
+    imported = noise_population.repository.head
+    with pytest.raises(RefinementError, match="none of 1 series shows a signal of any species"):
+        refine(noise_population, QUICK, threads=2)
+    assert noise_population.repository.head == imported
+
+
 def test_noise_gives_no_resolution(noise_population: Population) -> None:
     """References from elsewhere must not appear in half-maps of pure noise."""
-    result = refine(noise_population, QUICK, threads=2)
-    assert len(result.jobs[0].warnings) == 2
-    assert all("no signal" in warning for warning in result.jobs[0].warnings)
+    result = reconstruct_species(noise_population, threads=2)
     for one in result.species:
         assert one.resolution_A is None or one.resolution_A > 40
         fsc = noise_population.maps(one)["fsc"]

@@ -56,8 +56,11 @@ def test_fitted_weights_replace_the_cosine() -> None:
     np.testing.assert_allclose(tilt_amplitudes(fitted), [0.2, 1.0, 0.7])
 
 
-def test_a_fitted_grid_of_one_node_holds_for_every_tilt() -> None:
-    np.testing.assert_allclose(tilt_amplitudes(replace(MODEL, grid_dose_weights=per_tilt(0.8))), 0.8)
+@pytest.mark.parametrize("value", [-7.0, 0.0, 0.8, 1.0])
+def test_a_grid_of_one_node_is_no_fit_whatever_its_value(value: float) -> None:
+    model = replace(MODEL, grid_dose_weights=per_tilt(value), grid_dose_bfacs=per_tilt(value))
+    np.testing.assert_array_equal(tilt_amplitudes(model), tilt_amplitudes(MODEL))
+    np.testing.assert_array_equal(tilt_bfactors_A2(model), tilt_bfactors_A2(MODEL))
 
 
 def test_the_series_own_weight_and_bfactor_apply_to_all() -> None:

@@ -1,5 +1,5 @@
-"""Gold beads in electron images, as waves: a bead takes electrons away and turns the phase of the others far beyond what
-is weak, and defocus spreads its border into fringes."""
+"""Gold beads in electron images, as waves: a bead takes electrons away and turns the phase of the others far
+beyond what is weak, and defocus spreads its border into fringes."""
 
 from __future__ import annotations
 
