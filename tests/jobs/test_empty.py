@@ -1,0 +1,80 @@
+"""Empty is not success: nothing without weight, zero or NaN is committed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mpop.errors import InputError, RefinementError
+from mpop.formats.images import write_map
+from mpop.jobs.halfmaps import divide
+from mpop.jobs.importing.species import add_species
+from mpop.jobs.reconstruct import reconstruct_species
+from mpop.population import Population
+from mpop.projection.insertion import FourierSums
+
+
+def with_particles(population: Population, change) -> None:
+    """Commit all particles changed."""
+    records = []
+    for one in population.species().values():
+        particles = {
+            item: population.write_particles(change(population.particles(one, item))) for item in one.particles
+        }
+        records.append(one.model_copy(update={"particles": particles}))
+    population.stage(records)
+    population.commit("Change particles")
+
+
+def test_half_maps_without_particles_are_not_committed(tiny_world) -> None:
+    population = tiny_world.population
+    with_particles(population, lambda part: replace(part, half=np.ones_like(part.half)))
+    before = population.repository.head
+    with pytest.raises(RefinementError, match="half-map 2 is empty: no image of a particle of this half"):
+        reconstruct_species(population)
+    assert population.repository.head == before
+
+
+def test_particles_beside_their_images_make_no_map(tiny_world) -> None:
+    population = tiny_world.population
+    with_particles(population, lambda part: replace(part, position_A=part.position_A + 1e5))
+    with pytest.raises(RefinementError, match="half-map 1 is empty"):
+        reconstruct_species(population)
+
+
+@pytest.mark.parametrize(("value", "said"), [(np.nan, "holds NaN or infinity"), (0.0, "is zero")])
+def test_sums_of_nothing_give_no_maps(shared_tiny_world, value: float, said: str) -> None:
+    population = shared_tiny_world.population
+    species = next(iter(population.species().values()))
+    sums = [FourierSums.zeros(species.box) for _ in range(2)]
+    for half in sums:
+        half.values[..., 2] = 1.0
+        half.values[..., :2] = value
+    with pytest.raises(RefinementError, match=said):
+        divide(species, (sums[0], sums[1]), population.maps(species)["mask"])
+
+
+def test_empty_half_maps_are_not_imported(tiny_world, tmp_path: Path) -> None:
+    population = tiny_world.population
+    species = next(iter(population.species().values()))
+    write_map(tmp_path / "zero.mrc", np.zeros((species.box,) * 3, np.float32), species.pixel_size_A)
+    stem = tiny_world.data / "species" / species.name
+    with pytest.raises(InputError, match="zero"):
+        add_species(
+            population,
+            "another",
+            tmp_path / "zero.mrc",
+            f"{stem}_half2.mrc",
+            f"{stem}_mask.mrc",
+            f"{stem}_particles.star",
+            species.diameter_A,
+        )
+
+
+def test_a_record_says_what_was_erased_of_each_series(tiny_world) -> None:
+    result = reconstruct_species(tiny_world.population)
+    assert [row["name"] for row in result.job.series] == ["TS_01", "TS_02"]
+    assert all(row["erased"] == {"hot_pixels": 0, "blank": 0, "beads": 0} for row in result.job.series)
