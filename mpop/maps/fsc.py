@@ -176,6 +176,26 @@ def fsc_report(
     return FSCReport(unmasked, masked, randomised, corrected, resolution, start)
 
 
+def up_to(report: FSCReport, last_shell: int) -> FSCReport:
+    """The same with an FSC of 0 beyond the last shell that was measured.
+
+    A mask smears signal into the shells beyond, of both half-maps alike. Without this a map with smaller pixels
+    than its images have reads as resolved to its own Nyquist frequency.
+    """
+
+    def cut(curve: FSCCurve) -> FSCCurve:
+        measured = np.arange(len(curve.correlation)) <= last_shell
+        return FSCCurve(curve.frequency, np.where(measured, curve.correlation, 0.0))
+
+    frequency = report.corrected.frequency
+    finest = float(frequency[min(last_shell, len(frequency) - 1)])
+    resolution = report.resolution_A
+    if resolution is not None:
+        resolution = max(resolution, 1 / finest) if finest else None
+    curves = (report.unmasked, report.masked, report.phase_randomised, report.corrected)
+    return FSCReport(*(cut(curve) for curve in curves), resolution, report.randomised_from)
+
+
 def randomising_shell(unmasked: FSCCurve) -> int:
     """The shell from which on phases are randomised; the last one where the FSC never falls that far."""
     below = np.flatnonzero(unmasked.correlation[1:] < RANDOMISE_BELOW) + 1

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 from true_maps import true_maps
 
+from mpop.maps.fsc import fsc_report, up_to
+from mpop.projection.disc import HalfDisc
+from mpop.projection.insertion import FourierSums, insert
 from mpop.refinement.extraction import measured_part
 
 
@@ -42,3 +46,37 @@ def test_amplitudes_are_right_where_particles_were_seen_in_part(shared_tiny_worl
         mask = population.maps(one)["mask"]
         expected, found = (np.mean(maps[one.name], axis=0) * mask for maps in (whole, part))
         assert (expected * found).sum() / np.square(expected).sum() == pytest.approx(1.0, abs=0.05)
+
+
+def test_maps_finer_than_their_images_are_resolved_to_what_images_show() -> None:
+    """Half-maps with pixels of 2.1 A from images that end at 6.1 A: a mask smears signal beyond, alike in both."""
+    box, pixel_A, ends_A, rng = 72, 2.1, 6.1, np.random.default_rng(1)
+    axis = (np.arange(box) - box // 2) * pixel_A
+    radius = np.sqrt(axis[:, None, None] ** 2 + axis[:, None] ** 2 + axis**2)
+    mask = np.clip((50 - radius) / 10, 0, 1).astype(np.float32)
+    place = np.fft.fftfreq(box, pixel_A)
+    measured = np.sqrt(place[:, None, None] ** 2 + place[:, None] ** 2 + place**2) < 1 / ends_A
+    density = rng.normal(size=mask.shape) * (radius < 40)
+    half1, half2 = (
+        np.fft.ifftn(np.fft.fftn(density + rng.normal(0, 0.3, mask.shape)) * measured).real.astype(np.float32)
+        for _ in range(2)
+    )
+    report = fsc_report(half1, half2, mask, pixel_A)
+    assert report.resolution_A == pytest.approx(2 * pixel_A)
+    last = int(box * pixel_A / ends_A)
+    honest = up_to(report, last)
+    assert honest.resolution_A == pytest.approx(box * pixel_A / last)
+    assert not honest.corrected.correlation[last + 1 :].any()
+    np.testing.assert_array_equal(
+        honest.corrected.correlation[: last + 1], report.corrected.correlation[: last + 1]
+    )
+
+
+def test_sums_know_how_far_they_were_measured() -> None:
+    sums = FourierSums.zeros(40)
+    assert sums.last_shell() == 0
+    disc = HalfDisc.make(40, 12.0, r_min=0.0)
+    turn = Rotation.random(20, rng=np.random.default_rng(3)).as_matrix()[:, :2]
+    ones = np.ones((20, len(disc)), np.float32)
+    insert(sums, disc, ones.astype(np.complex64), ones, turn)
+    assert sums.last_shell() == 12
