@@ -33,7 +33,7 @@ from mpop.jobs.truth import (
     true_view,
 )
 from mpop.maps.filters import multiply_radially, resize
-from mpop.maps.fsc import FSCCurve, FSCReport, fsc, fsc_report, fsc_weights
+from mpop.maps.fsc import FSCCurve, FSCReport, fsc, fsc_report, fsc_weights, up_to
 from mpop.maps.reconstruction import reconstruct
 from mpop.population import Population
 from mpop.records.models import SpeciesRecord
@@ -105,7 +105,9 @@ def evaluate(
     species = sorted(population.species(after).values(), key=lambda one: one.name)
     states = {revision: _load(population, revision) for revision in (before, after)}
     planted = read_truth(truth, [state.item.name for state in states[after]])
-    floor, ceiling = _floor_and_ceiling(population, species, states[before], planted, threads, progress)
+    floor, ceiling, last_shell = _floor_and_ceiling(
+        population, species, states[before], planted, threads, progress
+    )
     evaluated = []
     for one in species:
         maps = population.maps(one)
@@ -116,7 +118,9 @@ def evaluate(
         )
         held = [state.particles[one.id] for state in states[after] if one.id in state.particles]
         angles_deg = np.concatenate([particles.angles_deg[:, 0] for particles in held])
-        evaluated.append(_evaluate_species(one, halves, true_map, maps["mask"], errors, angles_deg))
+        evaluated.append(
+            _evaluate_species(one, halves, last_shell[one.id], true_map, maps["mask"], errors, angles_deg)
+        )
     warps = [evaluate_warp(state, planted[state.item.name]) for state in states[after]]
     return Evaluation(evaluated, warps)
 
@@ -136,8 +140,9 @@ def _floor_and_ceiling(
     planted: dict[str, Planted],
     threads: int,
     progress: Progress,
-) -> list[dict[str, HalfMaps]]:
-    """Half-maps by species id from nominal, and from true parameters; nothing is stored."""
+) -> tuple[dict[str, HalfMaps], dict[str, HalfMaps], dict[str, int]]:
+    """By species id: half-maps from nominal, and from true parameters, and the last shell that images reach.
+    Nothing is stored."""
     floor, ceiling = (
         {one.id: SpeciesTarget.empty(one.box, one.pixel_size_A, one.diameter_A) for one in species}
         for _ in range(2)
@@ -156,7 +161,11 @@ def _floor_and_ceiling(
             threads,
         )
         progress("floor and ceiling", number, len(states))
-    return [{one.id: _divide(kind[one.id], one) for one in species} for kind in (floor, ceiling)]
+    return (
+        {one.id: _divide(floor[one.id], one) for one in species},
+        {one.id: _divide(ceiling[one.id], one) for one in species},
+        {one.id: min(half.last_shell() for half in ceiling[one.id].halves) for one in species},
+    )
 
 
 def _divide(target: SpeciesTarget, species: SpeciesRecord) -> HalfMaps:
@@ -168,6 +177,7 @@ def _divide(target: SpeciesTarget, species: SpeciesRecord) -> HalfMaps:
 def _evaluate_species(
     species: SpeciesRecord,
     halves: Stages[HalfMaps],
+    last_shell: int,
     truth: NDArray[np.float32],
     mask: NDArray[np.float32],
     errors: Stages[PoseError],
@@ -175,7 +185,7 @@ def _evaluate_species(
 ) -> SpeciesEvaluation:
     pixel = species.pixel_size_A
 
-    reports = halves.map(lambda pair: fsc_report(pair[0], pair[1], mask, pixel))
+    reports = halves.map(lambda pair: up_to(fsc_report(pair[0], pair[1], mask, pixel), last_shell))
     means = halves.map(lambda pair: np.float32(0.5) * (pair[0] + pair[1]))
     curves = means.map(lambda mean: fsc(mean * mask, truth * mask, pixel))
     limit_A = min(reports.ceiling.resolution_A or 2 * pixel, LOW_RESOLUTION_A / 2)
