@@ -41,6 +41,7 @@ def request(ctf_size: int, size: int, at: tuple[int, int], image: NDArray[np.int
         one * OPTICS.difference_A / 1e4,
         one * OPTICS.angle_deg,
         one * OPTICS.phase_rad / np.pi,
+        16 * PIXEL_A,
         ctf_size,
         size,
         image,
@@ -133,10 +134,11 @@ def test_images_of_stacks(edge: int) -> None:
     batch = extracted(image, stack(edge), request(ctf_size, size, (centre, centre), np.zeros(1, np.int64)))
     rim = soft_rim(edge).astype(np.float64)
     level = (rim * image).sum() / rim.sum()
+    deviation = np.sqrt((rim * (image - level) ** 2).sum() / rim.sum())
     ctf = OPTICS.ctf(ctf_size, PIXEL_A) * envelope(ctf_size, B_A2, SCALE)
-    spectrum = stack_noise(lambda number: image, stack(edge))
+    spectrum = stack_noise(lambda number: image, stack(edge)).spectrum
     noise = [spectrum.at(np.hypot(*plain_numpy.frequencies(length, 1.0))) for length in (ctf_size, size)]
-    around = plain_numpy.window(image - level, centre, centre, ctf_size)
+    around = plain_numpy.window((image - level) / deviation, centre, centre, ctf_size)
     ones = np.ones((ctf_size, ctf_size)), np.ones((size, size))
     assert_alike(batch, *plain_numpy.premultiplied(around, ctf, ones[0], noise[0], size, ones[1], noise[1]))
 

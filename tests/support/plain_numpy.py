@@ -30,15 +30,18 @@ def window(image: NDArray[np.floating], x: int, y: int, size: int) -> Array:
 
 
 def noise_power(image: NDArray[np.floating], patch: int = 256) -> tuple[Array, Array]:
-    """Frequencies in cycles per pixel and noise power per pixel: Welch's method, Hann windows half over.
+    """Frequencies in cycles per pixel and noise power per pixel: Welch's method, Hann windows evenly spread.
 
     The power at 0, where a mean was taken away, is that next to it.
     """
     taper = np.outer(np.hanning(patch), np.hanning(patch))
     power = np.zeros((patch, patch))
     count = 0
-    for y in range(0, image.shape[0] - patch + 1, patch // 2):
-        for x in range(0, image.shape[1] - patch + 1, patch // 2):
+    rows, columns = (
+        [int(at) for at in np.linspace(0, edge - patch, 1 + 2 * (edge - patch) // patch)] for edge in image.shape
+    )
+    for y in rows:
+        for x in columns:
             part = image[y : y + patch, x : x + patch].astype(np.float64)
             power += np.abs(np.fft.fft2((part - part.mean()) * taper)) ** 2
             count += 1
