@@ -31,7 +31,9 @@ def with_particles(population: Population, change) -> None:
 
 def test_half_maps_without_particles_are_not_committed(tiny_world) -> None:
     population = tiny_world.population
-    with_particles(population, lambda part: replace(part, half=np.ones_like(part.half)))
+    with_particles(
+        population, lambda part: replace(part, position_A=part.position_A + 1e5 * (part.half == 2)[:, None, None])
+    )
     before = population.repository.head
     with pytest.raises(RefinementError, match="half-map 2 is empty: no image of a particle of this half"):
         reconstruct_species(population)

@@ -15,7 +15,7 @@ from mpop.refinement.stack_images import levelled
 Image = NDArray[np.float32]
 ELECTRONS_PER_A2 = 3.0
 THROUGH_ICE = 0.6
-FIELD_A = 1600.0
+FIELD_A = 1280.0
 
 
 def counts(expected: np.ndarray, pixel_A: float, seed: int = 1) -> Image:
@@ -33,22 +33,21 @@ def erased(image: Image, pixel_A: float, exposure: Exposure) -> NDArray[np.bool_
     return np.zeros(image.shape, bool) if found.present is None else ~found.present
 
 
-@pytest.mark.parametrize("level", ["counts", "mean 0"])
 @pytest.mark.parametrize("defocus_um", [1.5, 3.0, 5.0])
 @pytest.mark.parametrize(("diameter_A", "part"), [(80.0, 0.03), (100.0, 0.10), (120.0, 0.03)])
 @pytest.mark.parametrize("pixel_A", [2.0, 4.0, 8.0])
-def test_beads_are_found_with_their_fringes(pixel_A, diameter_A, part, defocus_um, level) -> None:
+def test_beads_are_found_with_their_fringes(pixel_A, diameter_A, part, defocus_um) -> None:
     size = round(FIELD_A / pixel_A)
     places = scatter_beads(FIELD_A, diameter_A, part, np.random.default_rng(2))
     image = counts(transmission(places, diameter_A, size, pixel_A, defocus_um), pixel_A)
-    if level == "mean 0":
-        image -= image.mean()
     gold = thickness(places, diameter_A, size, pixel_A) > 0
-    mask = erased(image, pixel_A, taken(defocus_um))
-    assert mask[gold].mean() > 0.95
     away_A = distance_transform_edt(~gold) * pixel_A
     fresnel_A = np.sqrt(0.0197 * defocus_um * 1e4)
-    assert (mask & (away_A > 2 * fresnel_A + 30)).mean() < 0.001
+    # with the level of the ice; and by the exposure, as if the ice took no electrons away, which sees beads paler
+    for shown, found in ((image, 0.95), (image - image.mean(), 0.75)):
+        mask = erased(shown, pixel_A, taken(defocus_um))
+        assert mask[gold].mean() > found
+        assert (mask & (away_A > 2 * fresnel_A + 30)).mean() < 0.001
 
 
 def test_nothing_is_erased_of_a_clean_image(shared_tiny_world) -> None:
@@ -69,7 +68,7 @@ def test_nothing_is_erased_of_a_clean_image(shared_tiny_world) -> None:
 
 def test_beads_are_not_looked_for_where_protein_may_be_as_dark() -> None:
     places = scatter_beads(FIELD_A, 100.0, 0.03, np.random.default_rng(2))
-    image = counts(transmission(places, 100.0, 400, 4.0, 3.0), 4.0)
+    image = counts(transmission(places, 100.0, 320, 4.0, 3.0), 4.0)
     assert erased(image, 4.0, taken()).any()
     assert not erased(image, 4.0, taken(phase_shift_pi=0.5)).any()
     assert not erased(image - image.mean(), 4.0, taken(electrons=0.0)).any()
