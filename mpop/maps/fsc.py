@@ -187,13 +187,11 @@ def up_to(report: FSCReport, last_shell: int) -> FSCReport:
         measured = np.arange(len(curve.correlation)) <= last_shell
         return FSCCurve(curve.frequency, np.where(measured, curve.correlation, 0.0))
 
-    frequency = report.corrected.frequency
-    finest = float(frequency[min(last_shell, len(frequency) - 1)])
-    resolution = report.resolution_A
-    if resolution is not None:
-        resolution = max(resolution, 1 / finest) if finest else None
-    curves = (report.unmasked, report.masked, report.phase_randomised, report.corrected)
-    return FSCReport(*(cut(curve) for curve in curves), resolution, report.randomised_from)
+    unmasked, masked, randomised, corrected = (
+        cut(curve) for curve in (report.unmasked, report.masked, report.phase_randomised, report.corrected)
+    )
+    resolution = None if report.resolution_A is None else corrected.resolution(THRESHOLD)
+    return FSCReport(unmasked, masked, randomised, corrected, resolution, report.randomised_from)
 
 
 def randomising_shell(unmasked: FSCCurve) -> int:

@@ -65,7 +65,8 @@ def test_maps_finer_than_their_images_are_resolved_to_what_images_show() -> None
     assert report.resolution_A == pytest.approx(2 * pixel_A)
     last = int(box * pixel_A / ends_A)
     honest = up_to(report, last)
-    assert honest.resolution_A == pytest.approx(box * pixel_A / last)
+    assert honest.resolution_A is not None
+    assert box * pixel_A / (last + 1) < honest.resolution_A <= box * pixel_A / last
     assert not honest.corrected.correlation[last + 1 :].any()
     np.testing.assert_array_equal(
         honest.corrected.correlation[: last + 1], report.corrected.correlation[: last + 1]
