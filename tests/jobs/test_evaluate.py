@@ -55,7 +55,7 @@ def halves(truth: np.ndarray, blur_A: float, seed: int) -> HalfMaps:
 def evaluated(truth: np.ndarray, mask: np.ndarray, after: HalfMaps) -> SpeciesEvaluation:
     """Against a floor blurred by 5 A and a ceiling blurred by nothing."""
     stages = Stages(halves(truth, 5.0, 1), after, halves(truth, 0.0, 2))
-    return _evaluate_species(SPECIES, stages, truth, mask, ERRORS, NO_ANGLES)
+    return _evaluate_species(SPECIES, stages, len(truth) // 2, truth, mask, ERRORS, NO_ANGLES)
 
 
 def test_parameters_left_alone_close_nothing(truth: np.ndarray, mask: np.ndarray) -> None:
