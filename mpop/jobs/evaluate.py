@@ -34,7 +34,7 @@ from mpop.jobs.truth import (
 )
 from mpop.maps.filters import multiply_radially, resize
 from mpop.maps.fsc import FSCCurve, FSCReport, fsc, fsc_report, fsc_weights, up_to
-from mpop.maps.reconstruction import reconstruct
+from mpop.maps.reconstruction import last_shell, reconstruct
 from mpop.population import Population
 from mpop.records.models import SpeciesRecord
 from mpop.refinement.reconstruction import SpeciesTarget, add_series
@@ -164,7 +164,7 @@ def _floor_and_ceiling(
     return (
         {one.id: _divide(floor[one.id], one) for one in species},
         {one.id: _divide(ceiling[one.id], one) for one in species},
-        {one.id: min(half.last_shell() for half in ceiling[one.id].halves) for one in species},
+        {one.id: min(last_shell(half) for half in ceiling[one.id].halves) for one in species},
     )
 
 

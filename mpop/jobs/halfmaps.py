@@ -17,7 +17,7 @@ from mpop.geometry.symmetry import symmetry_matrices
 from mpop.jobs.progress import Progress
 from mpop.maps.filters import multiply_radially
 from mpop.maps.fsc import FSCReport, fsc_report, fsc_weights, up_to
-from mpop.maps.reconstruction import reconstruct
+from mpop.maps.reconstruction import last_shell, reconstruct
 from mpop.population import Population
 from mpop.projection.insertion import FourierSums
 from mpop.records.models import ItemRecord, SpeciesHead, SpeciesRecord
@@ -206,7 +206,7 @@ def divide(
         if not volume.any():
             raise RefinementError(f"species {species.name}: its half-map {number} is zero: so are its images")
     report = fsc_report(half1, half2, mask, species.pixel_size_A)
-    report = up_to(report, min(half.last_shell() for half in halves))
+    report = up_to(report, min(last_shell(half) for half in halves))
     return {"half1": half1, "half2": half2, "mask": mask, **filtered_and_fsc(half1, half2, report)}, report
 
 

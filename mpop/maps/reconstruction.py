@@ -23,6 +23,9 @@ WEIGHT_FLOOR = 1e-3
 """Densities below this part of their shell's mean count as this part: where hardly anything was measured, noise
 must not be blown up."""
 
+COMPLETE = 0.5
+"""A shell beyond all that hold so much of the weight around them is not one that images reach."""
+
 BLOCK_ROWS = 16
 """Rows divided and transformed at a time."""
 
@@ -88,24 +91,40 @@ def reconstruct(sums: FourierSums, box: int, matrices: NDArray[np.float64] | Non
     """The map (z, y, x) of summed slices, in the units of the images.
 
     box: edge of the map; where it is smaller than the sums the centre is cut out. matrices: symmetry, see
-    `symmetrise`. The outermost two shells of the sums are left out: they lack neighbours. Trilinear insertion
-    multiplies the map by sinc^2 along each axis, which is divided out.
+    `symmetrise`. The outermost two shells of the sums are left out: they lack neighbours. So are shells beyond
+    `last_shell`, which hold nothing but what insertion spreads: divided by their little weight it would be louder
+    than all others. Trilinear insertion multiplies the map by sinc^2 along each axis, which is divided out.
     """
     identity = np.eye(3)[None]
     values = symmetrise(sums, identity if matrices is None else matrices).values
     plane = _hermitian_plane(values)
     size = sums.size
-    shells = np.zeros((size, size // 2, 3))
-    _shell_totals(values, plane, shells)
-    weight, density, count = shells.sum(axis=0).T
-    scale = np.divide(weight, density, out=np.zeros_like(weight), where=density > 0)
-    floor = WEIGHT_FLOOR * weight / np.maximum(count, 1)
+    scale, floor, last = _by_shell(values, plane)
+    scale[last + 1 :] = floor[last + 1 :] = 0.0
     volume = _inverse_centre(values, plane, np.stack([scale, floor], axis=1).astype(np.float32), box)
     start = size // 2 - box // 2
     correction = gridding_correction(size)[start : start + box].astype(np.float32)
     for axis in range(3):
         volume /= np.expand_dims(correction, tuple({0, 1, 2} - {axis}))
     return volume
+
+
+def last_shell(sums: FourierSums) -> int:
+    """The last shell that images reach, in voxels of the sums; 0 where nothing was inserted."""
+    return _by_shell(sums.values, _hermitian_plane(sums.values))[2]
+
+
+def _by_shell(
+    values: NDArray[np.float32], plane: NDArray[np.float32]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], int]:
+    """By shell, what density is multiplied by, and the least divisor; and the last shell that images reach."""
+    size = len(values)
+    shells = np.zeros((size, size // 2, 3))
+    _shell_totals(values, plane, shells)
+    weight, density, count = shells.sum(axis=0).T
+    scale = np.divide(weight, density, out=np.zeros_like(weight), where=density > 0)
+    reached = np.flatnonzero(scale >= COMPLETE)
+    return scale, WEIGHT_FLOOR * weight / np.maximum(count, 1), int(reached[-1]) if len(reached) else 0
 
 
 def coefficient_weights(sums: FourierSums, matrices: NDArray[np.float64] | None = None) -> NDArray[np.float32]:

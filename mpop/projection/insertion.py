@@ -43,14 +43,6 @@ class FourierSums:
         """Voxels along one edge."""
         return self.values.shape[0]
 
-    def last_shell(self) -> int:
-        """The last shell in which anything was inserted, less the voxel by which insertion spreads; 0 for none."""
-        away2 = np.square(np.arange(self.size) - self.size // 2)
-        plane2 = away2[:, None] + np.square(np.arange(self.values.shape[2]))
-        weighted = (np.where(plane[..., 2] > 0, plane2, -1).max() for plane in self.values)
-        farthest2 = max((r2 + z2 for r2, z2 in zip(weighted, away2, strict=True) if r2 >= 0), default=0)
-        return max(int(np.sqrt(farthest2)) - 1, 0)
-
     def add(self, other: FourierSums) -> None:
         """Add sums of the same size: other series, other sources, other labs."""
         self.values[...] += other.values

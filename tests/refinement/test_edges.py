@@ -8,8 +8,10 @@ from scipy.spatial.transform import Rotation
 from true_maps import true_maps
 
 from mpop.maps.fsc import fsc_report, up_to
+from mpop.maps.reconstruction import last_shell, reconstruct
 from mpop.projection.disc import HalfDisc
 from mpop.projection.insertion import FourierSums, insert
+from mpop.projection.reference import gridding_correction
 from mpop.refinement.extraction import measured_part
 
 
@@ -73,11 +75,26 @@ def test_maps_finer_than_their_images_are_resolved_to_what_images_show() -> None
     )
 
 
-def test_sums_know_how_far_they_were_measured() -> None:
-    sums = FourierSums.zeros(40)
-    assert sums.last_shell() == 0
-    disc = HalfDisc.make(40, 12.0, r_min=0.0)
-    turn = Rotation.random(20, rng=np.random.default_rng(3)).as_matrix()[:, :2]
-    ones = np.ones((20, len(disc)), np.float32)
-    insert(sums, disc, ones.astype(np.complex64), ones, turn)
-    assert sums.last_shell() == 12
+@pytest.mark.parametrize("stretch", [0.97, 0.993, 1.0, 1.013, 1.05])
+def test_shells_beyond_what_images_reach_are_empty_and_not_loud(stretch: float) -> None:
+    """Of noise of power 1, each shell has about as much; those that insertion alone reaches were far louder."""
+    disc, rng = HalfDisc.make(40, 14.5, r_min=0.0), np.random.default_rng(3)
+    turn = Rotation.random(300, rng=rng).as_matrix()[:, :2] * stretch
+    noise = rng.normal(size=(2, 300, len(disc)))
+    sums = FourierSums.zeros(64)
+    insert(sums, disc, (noise[0] + 1j * noise[1]).astype(np.complex64), np.ones(noise.shape[1:], np.float32), turn)
+    reached = 14.5 * stretch
+    assert reached - 1 < last_shell(sums) <= reached + 0.5
+    spectrum = np.abs(np.fft.fftshift(np.fft.fftn(reconstruct(sums, 64) * gridding(64)))) ** 2
+    axis = np.square(np.arange(64) - 32)
+    shell = np.rint(np.sqrt(axis[:, None, None] + axis[:, None] + axis)).astype(int).ravel()
+    power = np.bincount(shell, spectrum.ravel()) / np.bincount(shell)
+    inner = power[8:12].mean()
+    assert power[12 : last_shell(sums) + 1].max() < 4 * inner
+    assert power[last_shell(sums) + 1 :].max() < 1e-6 * inner
+
+
+def gridding(size: int) -> np.ndarray:
+    """What reconstruction divides by."""
+    one = gridding_correction(size)
+    return one[:, None, None] * one[:, None] * one
