@@ -75,7 +75,8 @@ def test_half_the_error_closes_a_part(truth: np.ndarray, mask: np.ndarray) -> No
 
 def test_without_a_gap_nothing_can_be_closed(truth: np.ndarray, mask: np.ndarray) -> None:
     same = halves(truth, 0.0, 4)
-    assert _evaluate_species(SPECIES, Stages(same, same, same), truth, mask, ERRORS, NO_ANGLES).gap_closed is None
+    evaluated = _evaluate_species(SPECIES, Stages(same, same, same), BOX // 2, truth, mask, ERRORS, NO_ANGLES)
+    assert evaluated.gap_closed is None
 
 
 def test_area_is_the_mean_from_40_A_to_the_limit() -> None:
