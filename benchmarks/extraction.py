@@ -29,7 +29,7 @@ def world(size: int, particles: int, tilts: int) -> tuple[TiltSeriesModel, list[
     extent = size * PIXEL_A
     model = TiltSeriesModel(
         angles_deg=np.linspace(-30, 30, tilts),
-        exposure=np.arange(tilts) * 3.0,
+        exposure=np.arange(tilts, dtype=np.float64) * 3.0,
         use=np.ones(tilts, bool),
         axis_angle_deg=np.full(tilts, -84.0),
         axis_offset_x_A=np.zeros(tilts),
