@@ -29,6 +29,18 @@ def window(image: NDArray[np.floating], x: int, y: int, size: int) -> Array:
     return surrounded[rows][:, columns].astype(np.float64)
 
 
+def part_of_disc(shape: tuple[int, ...], x: int, y: int, radius: float) -> float:
+    """How much of a disc around x, y lies in an image of a shape (y, x)."""
+    reach = int(np.ceil(radius))
+    inside = whole = 0
+    for down in range(-reach, reach + 1):
+        for right in range(-reach, reach + 1):
+            if down**2 + right**2 <= radius**2:
+                whole += 1
+                inside += 0 <= y + down < shape[0] and 0 <= x + right < shape[1]
+    return inside / whole
+
+
 def noise_power(image: NDArray[np.floating], patch: int = 256) -> tuple[Array, Array]:
     """Frequencies in cycles per pixel and noise power per pixel: Welch's method, Hann windows evenly spread.
 
@@ -145,17 +157,23 @@ class Cube:
             np.add.at(self.data, (z, y, x), share * data.ravel()[used])
             np.add.at(self.weight, (z, y, x), share * weight.ravel()[used])
 
-    def map(self, box: int, regularisation: float = 0.0) -> Array:
-        """Data over weight, transformed, cut to the box, and freed from the kernel's sinc^2.
+    def map(self, box: int) -> Array:
+        """Data over the density of weight, transformed, cut to the box, and freed from the kernel's sinc^2.
 
-        regularisation: what is added to weights, in parts of the mean of their shell; some is needed where data
-        are few and noisy.
+        The density is the mean of weight over neighbours by (1, 2, 1) / 4 along each axis, times the factor by
+        which that of its shell adds up to the shell's weight.
         """
-        shell = shells(self.size)
-        mean = np.bincount(shell.ravel(), self.weight.ravel()) / np.bincount(shell.ravel())
-        weight = self.weight + regularisation * mean[shell]
-        known = weight > 1e-6 * weight.max()
-        spectrum = np.where(known, self.data / np.where(known, weight, 1), 0)
+        density = self.weight
+        for axis in range(3):
+            density = (np.roll(density, 1, axis) + 2 * density + np.roll(density, -1, axis)) / 4
+        shell = shells(self.size).ravel()
+        weights, densities, counts = (
+            np.bincount(shell, values) for values in (self.weight.ravel(), density.ravel(), np.ones(len(shell)))
+        )
+        scale = np.divide(weights, densities, out=np.zeros_like(weights), where=densities > 0)
+        floor = 1e-3 * weights / counts
+        divisor = np.maximum(density.ravel() * scale[shell], floor[shell]).reshape(density.shape)
+        spectrum = np.where(divisor > 0, self.data / np.where(divisor > 0, divisor, 1), 0)
         whole = np.fft.fftshift(np.fft.ifftn(spectrum).real)
         axis = np.arange(self.size) - self.size // 2
         kernel = np.sinc(axis / self.size) ** 2
