@@ -18,7 +18,7 @@ import signal
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -31,6 +31,7 @@ from mpop_store.errors import MpopError
 from mpop_store.terminal import show
 
 if TYPE_CHECKING:
+    from mpop.doubts import Doubt
     from mpop.population import Population
 
 INTERRUPTED = 130
@@ -102,6 +103,12 @@ def warn(message: str) -> None:
     show(f"mpop: warning: {' '.join(message.split())}", sys.stderr)
 
 
+def warn_of(doubts: Iterable[Doubt]) -> None:
+    """One line on stderr for each; a command has them under `doubts` in its JSON, too."""
+    for doubt in doubts:
+        warn(str(doubt))
+
+
 class _OneLine(logging.Handler):
     """What a library or a policy logs, on stderr."""
 
@@ -130,7 +137,7 @@ def _run(app: Callable[[], Any]) -> NoReturn:
         code = app()
         sys.stdout.flush()
     except MpopError as error:
-        _fail(str(error), error.exit_code)
+        _fail(str(error), error.exit_code, getattr(error, "doubts", ()))
     except USAGE_ERROR as error:
         _wrong_usage(error)
     except KeyboardInterrupt:
@@ -198,10 +205,12 @@ def _os_error(error: OSError) -> str:
     return f"{where}{error.strerror or error}{hint}"
 
 
-def _fail(message: str, code: int) -> NoReturn:
+def _fail(message: str, code: int, doubts: Sequence[Doubt] = ()) -> NoReturn:
+    """End with one line. doubts: because of which the command stopped."""
     line = " ".join(message.split())
     if options.json or "--json" in sys.argv:  # a wrong command line ends before the options are read
-        show(_as_json({"schema": "mpop.error/v1", "error": line, "exit_code": code}))
+        why = {"doubts": _plain(list(doubts))} if doubts else {}
+        show(_as_json({"schema": "mpop.error/v1", "error": line, "exit_code": code, **why}))
     show(f"mpop: error: {line}", sys.stderr)
     sys.exit(code)
 
