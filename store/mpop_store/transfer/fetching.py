@@ -148,7 +148,7 @@ def _note_what_is_left(
     lost when it is missing. The first time, of a clone by an older mpop too, all commits are looked at."""
     held = HeldPromises(history.private)
     is_first = not held.has_seen(place)
-    if plan.again or is_first:
+    if (plan.again or is_first) and history.refs.all():  # else all there are is new
         commits = new_commits(waiting.variables, tips, ())
     changes = [change for commit in commits for change in commit.changes]
     named = named_in(waiting.history, changes, everything(history.references_of))
