@@ -67,8 +67,7 @@ def parse_json(text: bytes | str, unique_keys: bool = False) -> Any:
     if len(brackets) > 2 * MAX_CONTAINERS:
         raise ValueError("JSON of too many parts")
     try:
-        hook = _unique if unique_keys else None
-        value = json.loads(data.decode(), parse_constant=_refuse, object_pairs_hook=hook)
+        value = (UNIQUE if unique_keys else DECODER).decode(data.decode())
     except RecursionError as error:
         raise ValueError("JSON that nests too deep") from error
     if b"\\u" in data:
@@ -91,6 +90,10 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(values) != len(pairs):
         raise ValueError("JSON that has a key twice")
     return values
+
+
+DECODER = json.JSONDecoder(parse_constant=_refuse)
+UNIQUE = json.JSONDecoder(parse_constant=_refuse, object_pairs_hook=_unique)
 
 
 def _check_characters(value: Any) -> None:

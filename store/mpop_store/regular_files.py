@@ -11,8 +11,13 @@ from typing import BinaryIO
 from mpop_store.errors import DamagedObjectError
 
 
-def open_regular(path: Path) -> BinaryIO:
-    """Open a file to read.
+def open_regular(path: str | Path) -> BinaryIO:
+    """Open a file to read. Raises as `open_handle` does."""
+    return os.fdopen(open_handle(path)[0], "rb")
+
+
+def open_handle(path: str | Path) -> tuple[int, int]:
+    """Open a file to read: its descriptor, and its size in bytes.
 
     Raises OSError, and DamagedObjectError for a link, a pipe or whatever else a stranger may have put there.
     """
@@ -22,10 +27,11 @@ def open_regular(path: Path) -> BinaryIO:
         if error.errno in (errno.ELOOP, errno.ENXIO):
             raise DamagedObjectError(f"{path} is not a regular file") from error
         raise
-    if not stat.S_ISREG(os.fstat(handle).st_mode):
+    about = os.fstat(handle)
+    if not stat.S_ISREG(about.st_mode):
         os.close(handle)
         raise DamagedObjectError(f"{path} is not a regular file")
-    return os.fdopen(handle, "rb")
+    return handle, about.st_size
 
 
 def require_file(path: Path) -> None:

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import base64
 import binascii
-import re
 from typing import TYPE_CHECKING, Any
 
 from mpop_store.errors import DamagedObjectError, TooLargeError
 from mpop_store.hashing import canonical_json, parse_json
+from mpop_store.objects.loose import NAME
 
 if TYPE_CHECKING:
     from mpop_store.objects.store import ObjectStore
@@ -59,18 +59,16 @@ def read_manifest(objects: ObjectStore, name: str) -> Entries:
 
 
 def _are_entries(entries: Any) -> bool:
-    return isinstance(entries, dict) and all(
-        isinstance(entry, dict)
-        and (
-            isinstance(entry.get("inline"), str)
-            or (
-                isinstance(entry.get("object"), str)
-                and re.fullmatch("[0-9a-f]{64}", entry["object"]) is not None
-                and type(entry.get("size")) is int
-            )
-        )
-        for entry in entries.values()
-    )
+    return isinstance(entries, dict) and all(map(_is_entry, entries.values()))
+
+
+def _is_entry(entry: Any) -> bool:
+    if not isinstance(entry, dict):
+        return False
+    if isinstance(entry.get("inline"), str):
+        return True
+    name = entry.get("object")
+    return isinstance(name, str) and NAME.fullmatch(name) is not None and type(entry.get("size")) is int
 
 
 def group_objects(objects: ObjectStore, name: str) -> list[str]:

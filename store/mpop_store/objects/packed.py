@@ -16,7 +16,7 @@ from mpop_store.errors import DamagedObjectError, StoreError
 from mpop_store.objects.loose import ABANDONED_AFTER_S, remove_leftovers
 from mpop_store.objects.pack_index import EMPTY, PackIndex, list_packs, read_index, update, write_index
 from mpop_store.objects.packs import raw_name, read_table, recover_table
-from mpop_store.regular_files import open_regular
+from mpop_store.regular_files import open_handle
 
 INDEX = "index"
 RACY_S = 2.0
@@ -33,6 +33,7 @@ class PackedObjects:
 
     def __init__(self, folder: Path, keep_index: bool = True) -> None:
         self.folder = folder
+        self._folder = str(folder)
         self._keep_index = keep_index
         self._index: PackIndex | None = None
         self._listed_at = NEVER
@@ -81,7 +82,11 @@ class PackedObjects:
     def find(self, name: str) -> Path | None:
         """The pack that holds an object, as far as is known without looking at the folder again."""
         found = self.index.find(name)
-        return None if found is None else self.folder / found[0]
+        return None if found is None else Path(self._file(found[0]))
+
+    def _file(self, pack: str) -> str:
+        """Where a pack lies, as text: making a Path takes longer than reading a small object."""
+        return f"{self._folder}/{pack}"
 
     def read(self, name: str) -> bytes | None:
         """The file of an object, None if no pack has it."""
@@ -90,7 +95,7 @@ class PackedObjects:
             if found is not None:
                 pack, offset, length = found
                 try:
-                    return read_range(self.folder / pack, offset, length)
+                    return read_range(self._file(pack), offset, length)
                 except FileNotFoundError:
                     self._listed_at = NEVER  # whatever the folder's time says: network file systems remember it
             if not self.refresh():
@@ -104,11 +109,11 @@ class PackedObjects:
 
     def freshen(self, name: str) -> bool:
         """Mark the pack of an object as used now, so that it does not count as garbage; whether that was done."""
-        pack = self.find(name)
-        if pack is None:
+        found = self.index.find(name)
+        if found is None:
             return False
         try:
-            os.utime(pack)
+            os.utime(self._file(found[0]))
         except OSError:  # replaced by another, or another user's
             return False
         return True
@@ -162,12 +167,14 @@ class PackedObjects:
         remove_leftovers(self.folder, f"{TEMPORARY}*", older_than_s)
 
 
-def read_range(path: Path, offset: int, length: int) -> bytes:
+def read_range(path: str | Path, offset: int, length: int) -> bytes:
     """Part of a pack; shorter where the file ends. Raises FileNotFoundError or StoreError."""
     try:
-        with open_regular(path) as file:
-            size = os.fstat(file.fileno()).st_size
-            return b"" if offset >= size else os.pread(file.fileno(), min(length, size - offset), offset)
+        handle, size = open_handle(path)
+        try:
+            return b"" if offset >= size else os.pread(handle, min(length, size - offset), offset)
+        finally:
+            os.close(handle)
     except FileNotFoundError:
         raise
     except OSError as error:

@@ -36,6 +36,8 @@ def lacking(history: History, remote: Remote, named: Named) -> list[str]:
 
 def is_whole(objects: ObjectStore, group: str) -> bool:
     """Whether a group is here, with all that it consists of."""
+    if not objects.has(group):
+        return False
     try:
         return all(objects.has(part) for part in group_parts(objects.offline(), group))
     except (MissingObjectError, DamagedObjectError):
