@@ -166,4 +166,4 @@ class ConnectedRemote(Remote):
 
 def _at_once(proof: Proof) -> int:
     """How many objects are asked about in one request."""
-    return READ_AT_ONCE if proof is Proof.SOUND else MAX_NAMES
+    return READ_AT_ONCE if proof in (Proof.SOUND, Proof.WHOLE) else MAX_NAMES

@@ -17,6 +17,7 @@ from mpop_store.objects.promises import Place
 from mpop_store.transfer.accepting import Check
 from mpop_store.transfer.addresses import DirectoryAddress, check_remote_name, parse_address
 from mpop_store.transfer.directory import DirectoryRemote
+from mpop_store.transfer.patience import Patience
 from mpop_store.transfer.remote import Remote
 from mpop_store.transfer.ssh import SshRemote
 from mpop_store.transfer.walking import NewCommit
@@ -174,8 +175,7 @@ class Remotes:
 
     def connect(self, settings: RemoteSettings, rules: Rules | None = None) -> Remote:
         """Reach a remote. rules: what must hold for what is pushed into a folder; None: it is only read."""
-        ssh = next(iter([*self._merged.get_multivar("core.sshcommand")][::-1]), None)  # the last one counts
-        return open_remote(settings, self._base, rules, ssh)
+        return open_remote(settings, self._base, rules, self._merged)
 
 
 def place_of(settings: RemoteSettings, remote: Remote) -> Place:
@@ -183,12 +183,13 @@ def place_of(settings: RemoteSettings, remote: Remote) -> Place:
     return Place(remote.describe().store or "", settings.name, remote.address)
 
 
-def open_remote(settings: RemoteSettings, base: Path, rules: Rules | None, ssh: str | None = None) -> Remote:
-    """Reach a population. base: what a relative path counts from; ssh: a command in place of `ssh`."""
+def open_remote(settings: RemoteSettings, base: Path, rules: Rules | None, config: pygit2.Config) -> Remote:
+    """Reach a population. base: what a relative path counts from; config: with what user and machine add."""
     address = parse_address(settings.address, base)
     if isinstance(address, DirectoryAddress):
         return open_directory(address.path, rules)
-    return SshRemote(address, settings.far_mpop, ssh)
+    ssh = next(iter([*config.get_multivar("core.sshcommand")][::-1]), None)  # the last one counts
+    return SshRemote(address, settings.far_mpop, ssh, Patience.of(config))
 
 
 def open_directory(path: Path, rules: Rules | None) -> DirectoryRemote:

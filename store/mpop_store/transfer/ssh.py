@@ -18,7 +18,7 @@ from mpop_store.errors import StoreError
 from mpop_store.terminal import show
 from mpop_store.transfer.addresses import SshAddress
 from mpop_store.transfer.connected import ConnectedRemote
-from mpop_store.transfer.patience import THINKING_S, PatientReader
+from mpop_store.transfer.patience import THINKING_S, Asking, Patience, PatientReader
 from mpop_store.transfer.remote import Push
 from mpop_store.transfer.wire import Channel, ConnectionCutError, ProtocolError
 
@@ -33,7 +33,7 @@ LONGEST_LINE = 4096
 class SshRemote(ConnectedRemote):
     """A population behind ssh. far_mpop: the command there; ssh: a shell command to use in place of `ssh`."""
 
-    def __init__(self, address: SshAddress, far_mpop: str = "mpop", ssh: str | None = None) -> None:
+    def __init__(self, address: SshAddress, far_mpop: str, ssh: str | None, patience: Patience) -> None:
         command = ssh_command(address, far_mpop, ssh)
         try:
             self._process = subprocess.Popen(
@@ -43,9 +43,9 @@ class SshRemote(ConnectedRemote):
             raise StoreError(f"cannot run {command[0]}: {error.strerror or error}") from error
         self._said = Thread(target=_pass_on, args=(self._process.stderr,), daemon=True)
         self._said.start()
-        self._reader = PatientReader(cast(io.FileIO, self._process.stdout))
+        self._reader = PatientReader(cast(io.FileIO, self._process.stdout), patience)
         reader = io.BufferedReader(self._reader, BUFFER)
-        writer = io.BufferedWriter(cast(io.FileIO, self._process.stdin), BUFFER)
+        writer = Asking(cast(io.FileIO, self._process.stdin), BUFFER, self._reader)
         channel = Channel(reader, writer, str(address))
         try:
             super().__init__(channel, str(address))

@@ -76,8 +76,8 @@ class Channel:
             data = self._reader.read(count)
         except TimeoutError as error:
             raise ConnectionCutError(
-                f"{self.peer} sends next to nothing for long and is given up; run the command again, "
-                "what has arrived is kept"
+                f"{self.peer} sends too slowly for long and is given up; run the command again, what has arrived "
+                "is kept (`git config mpop.lowSpeedLimit` and `mpop.lowSpeedTime` say how slow it may be)"
             ) from error
         except (OSError, ValueError) as error:
             raise self._cut() from error

@@ -20,7 +20,7 @@ from exchange_world import CURRENT, allow, assert_complete, connected, directory
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mpop_store import DamagedObjectError, MpopError, StateError
+from mpop_store import DamagedObjectError, InputError, MpopError, StateError
 from mpop_store.git.repository import Repository
 from mpop_store.hashing import canonical_json
 from mpop_store.objects.encoding import encode
@@ -29,7 +29,7 @@ from mpop_store.transfer.connected import ConnectedRemote
 from mpop_store.transfer.directory import DirectoryRemote
 from mpop_store.transfer.fetching import fetch
 from mpop_store.transfer.git_packs import make_pack
-from mpop_store.transfer.patience import PatientReader
+from mpop_store.transfer.patience import Asking, Patience, PatientReader
 from mpop_store.transfer.pushing import push
 from mpop_store.transfer.remote import HistoryPack, HistoryRequest, Proof, Push
 from mpop_store.transfer.serving import ANSWERS, PROTOCOL, serve
@@ -427,7 +427,7 @@ class Trickling(Thread):
 
 @pytest.mark.parametrize("every_s", [None, 0.01], ids=["silent", "trickling"])
 @pytest.mark.parametrize("what", ["message", "pack", "objects"])
-def test_a_server_that_sends_next_to_nothing_is_given_up(every_s: float | None, what: str) -> None:
+def test_a_server_that_sends_too_slowly_is_given_up(every_s: float | None, what: str) -> None:
     hello = framed({"mpop": PROTOCOL, "bare": True, "branch": MAIN})
     said = {
         "message": struct.pack("<cI", b"J", 2**19),
@@ -436,7 +436,7 @@ def test_a_server_that_sends_next_to_nothing_is_given_up(every_s: float | None, 
     }[what]
     server = Trickling(hello + said, every_s)
     server.start()
-    reader = io.BufferedReader(PatientReader(server.pipe, quiet_s=0.5, least=1000))
+    reader = io.BufferedReader(PatientReader(server.pipe, Patience(limit=2000, time_s=0.5)))
     remote = ConnectedRemote(Channel(reader, io.BytesIO(), "the server"), "the server")
     ask = {
         "message": remote.refs,
@@ -444,7 +444,7 @@ def test_a_server_that_sends_next_to_nothing_is_given_up(every_s: float | None, 
         "objects": lambda: list(remote.objects(["0" * 64]).objects),
     }[what]
     started = time.monotonic()
-    with pytest.raises(ConnectionCutError, match="next to nothing for long and is given up"):
+    with pytest.raises(ConnectionCutError, match="too slowly for long and is given up"):
         ask()
     assert time.monotonic() - started < 10
     server.enough.set()
@@ -453,11 +453,64 @@ def test_a_server_that_sends_next_to_nothing_is_given_up(every_s: float | None, 
 def test_a_server_that_is_slow_but_at_work_is_waited_for() -> None:
     server = Trickling(b"", 0.0005)
     server.start()
-    reader = PatientReader(server.pipe, quiet_s=0.5, least=100)
+    reader = PatientReader(server.pipe, Patience(limit=200, time_s=0.5))
     arrived = 0
     while arrived < 1500:
         arrived += reader.readinto(memoryview(bytearray(10))) or 0
     server.enough.set()
+
+
+def test_a_pack_that_trickles_is_given_up_though_something_always_comes() -> None:
+    server = Trickling(b"", 0.001)  # at most 1 kB/s, and never silent
+    server.start()
+    reader = PatientReader(server.pipe, Patience(limit=20_000, time_s=0.3))
+    arrived, started = 0, time.monotonic()
+    with pytest.raises(TimeoutError):
+        while time.monotonic() - started < 10:
+            arrived += reader.readinto(memoryview(bytearray(10))) or 0
+    assert 0 < arrived < 20_000 * 0.3
+    server.enough.set()
+
+
+def test_each_question_gives_a_server_its_time_anew() -> None:
+    (answers, answering), (questions, asking) = os.pipe(), os.pipe()
+
+    def answer() -> None:
+        for _ in range(4):
+            os.read(questions, 1)
+            time.sleep(0.4)
+            os.write(answering, b"y")
+
+    far = Thread(target=answer)
+    far.start()
+    reader = PatientReader(io.FileIO(answers), Patience(limit=1000, time_s=1.0))
+    writer = Asking(io.FileIO(asking, "w"), 100, reader)
+    for _ in range(4):  # 1.6 s of waiting in all
+        writer.write(b"?")
+        writer.flush()
+        assert reader.read(1) == b"y"
+    far.join()
+    reader.close()
+    writer.close()
+    os.close(questions)
+    os.close(answering)
+
+
+@pytest.mark.parametrize(
+    ("limit", "seconds", "wrong"),
+    [("0", "30", None), ("1024", "0", "lowSpeedTime.*1 second"), ("1k", "30", "lowSpeedLimit.*whole number")],
+)
+def test_how_slow_a_server_may_be_is_configured_as_in_git(
+    here: Repository, limit: str, seconds: str, wrong: str | None
+) -> None:
+    assert Patience.of(here.config) == Patience()
+    git(here, "config", "mpop.lowSpeedLimit", limit)
+    git(here, "config", "mpop.lowSpeedTime", seconds)
+    if wrong is None:
+        assert Patience.of(here.config) == Patience(float(limit), float(seconds))
+        return
+    with pytest.raises(InputError, match=wrong):
+        Patience.of(here.config)
 
 
 def test_a_population_that_may_only_be_read(here: Repository, there: Repository) -> None:
