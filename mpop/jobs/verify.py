@@ -15,7 +15,7 @@ from mpop.jobs.progress import Progress, silent
 from mpop.jobs.record_graph import RecordGraph, RecordReader, Target, edges
 from mpop.population import Population
 from mpop_store import MpopError, ObjectStore
-from mpop_store.git.refs import HEAD
+from mpop_store.git.refs import HEAD, about_no_text
 from mpop_store.git.repository import Repository
 from mpop_store.git.signing import unsigned
 from mpop_store.objects.packs import read_table
@@ -122,6 +122,7 @@ def _verify(
         Problem("git", name, f"Git: {name} is damaged or missing", needed_by)
         for name, needed_by in git.broken.items()
     ]
+    problems += [Problem("reference", repr(name), about_no_text(name)) for name in git.no_text]
     problems += [
         Problem("record", version.path, message, [version.commit[:10]] if version.commit else [])
         for version, message in graph.unreadable

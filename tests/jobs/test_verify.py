@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from commands import run
 from example_population import make_population, refine
 
 from mpop.jobs.verify import Problem, verify
@@ -145,6 +146,21 @@ def test_damage_in_git_is_found_with_damage_in_the_store(population: Population)
     found = problems(population)
     assert f"species/{'a' * 16}.json in commit {head[:10]}" in found[oid].dependents
     assert sorted(line.split(",")[0] for line in found[name].dependents) == ["item TS_1", "item TS_2"]
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_reference_whose_name_is_no_text_is_found_and_refused_alike(
+    population: Population, packed: bool
+) -> None:
+    subprocess.run([b"git", b"-C", bytes(population.root), b"branch", b"odd-\xff"], check=True)
+    if packed:
+        subprocess.run(["git", "-C", str(population.root), "pack-refs", "--all"], check=True)
+    words = r"no text in UTF-8, 'refs/heads/odd-\udcff'; rename or delete it with plain Git"
+    done = run("-C", str(population.root), "verify")
+    assert done.code == 5 and words in done.out and "1 problems" in done.out, done
+    for command in (["branch"], ["gc"]):
+        refused = run("-C", str(population.root), *command)
+        assert refused.code not in (0, 70) and words in refused.err, refused
 
 
 def test_a_damaged_population_record_does_not_keep_verify_from_running(population: Population) -> None:

@@ -12,7 +12,7 @@ import pygit2
 
 from mpop_store.errors import DamagedObjectError
 from mpop_store.git.git_objects import UNREADABLE, GitObjects, loose_object_is_intact
-from mpop_store.git.refs import loose_names
+from mpop_store.git.refs import is_text, loose_names
 
 CHECKSUMMED = ("pack/*.pack", "pack/*.idx", "pack/*.rev")
 """Files of Git, in `.git/objects`, that end in the SHA-1 of all that comes before."""
@@ -29,12 +29,14 @@ class Survey:
         state does.
     broken: name of a damaged or missing Git object or file -> what needs it, in words.
     files: files of Git objects looked at, loose ones and packs.
+    no_text: names of references that are no text in UTF-8; what they lead to was not looked at.
     """
 
     commits: list[str] = field(default_factory=list)
     records: dict[tuple[str, str], str | None] = field(default_factory=dict)
     broken: dict[str, list[str]] = field(default_factory=dict)
     files: int = 0
+    no_text: list[str] = field(default_factory=list)
 
 
 def survey(git: pygit2.Repository, staged: Mapping[str, str]) -> Survey:
@@ -101,6 +103,9 @@ def _tips(git: pygit2.Repository, objects: GitObjects, found: Survey) -> list[tu
     """Commits that references point to, with what needs them."""
     tips: list[tuple[str, str]] = []
     for name in _reference_names(git, found):
+        if not is_text(name):
+            found.no_text.append(name)
+            continue
         try:
             tips.append((_peeled(git, objects, str(git.references[name].resolve().target)), name))
         except UNREADABLE:

@@ -77,14 +77,15 @@ class Refs:
 
     def _names(self) -> set[str]:
         """Names of all references, those too that libgit2 passes over since their files are damaged."""
-        loose = set(loose_names(Path(self._git.path)))
+        names = set(loose_names(Path(self._git.path)))
         try:
-            packed = set(self._git.references)
+            names |= set(self._git.references)
         except UNREADABLE as error:
             raise DamagedObjectError(f"the list of references is damaged: {error}") from error
-        for name in packed - loose:
-            _require_text(name)
-        return loose | packed
+        for name in names:
+            if not is_text(name):
+                raise StateError(about_no_text(name))
+        return names
 
     @property
     def branch(self) -> str | None:
@@ -255,10 +256,9 @@ class Refs:
 
 
 def loose_names(git_directory: Path, folder: str = "refs") -> Iterator[str]:
-    """Names of the references that have files of their own, sound or not.
+    """Names of the references that have files of their own, sound or not, and text or not.
 
-    Raises DamagedObjectError for a named pipe, which never ends for who reads it, and its kin, and StateError for
-    a name that is no text.
+    Raises DamagedObjectError for a named pipe, which never ends for who reads it, and its kin.
     """
     for entry in os.scandir(git_directory / folder):
         name = f"{folder}/{entry.name}"
@@ -266,20 +266,22 @@ def loose_names(git_directory: Path, folder: str = "refs") -> Iterator[str]:
             yield from loose_names(git_directory, name)
         elif not (entry.is_file() or entry.is_symlink()):
             raise DamagedObjectError(f"{entry.path} is no file; remove it, and run `mpop verify`")
-        else:
-            _require_text(name)
-            if _is_readable(name):
-                yield name
+        elif not is_text(name) or _is_readable(name):
+            yield name
 
 
-def _require_text(name: str) -> None:
-    """Raise StateError for the name of a reference that could not be written into a record, or be asked for."""
+def is_text(name: str) -> bool:
+    """Whether the name of a reference can be written into a record, or be asked for."""
     try:
         name.encode()
-    except UnicodeEncodeError as error:
-        raise StateError(
-            f"a reference has a name that is no text in UTF-8, {name!r}; rename or delete it with plain Git"
-        ) from error
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def about_no_text(name: str) -> str:
+    """What to do about a reference whose name is no text."""
+    return f"a reference has a name that is no text in UTF-8, {name!r}; rename or delete it with plain Git"
 
 
 def _damage(file: Path, what: str) -> StoreError:
