@@ -40,6 +40,7 @@ USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[2]
 """click's base class of errors in a command line; typer brings its own copy of click and does not name it."""
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+ForceOption = Annotated[bool, typer.Option("--force", help="Go on in spite of what was doubted.")]
 
 
 @dataclass

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from mpop.cli import context
-from mpop.cli.context import JsonOption, angstrom, emit
+from mpop.cli.context import ForceOption, JsonOption, angstrom, emit
 from mpop.words import counted_items
 
 
@@ -41,6 +41,7 @@ def add(
         str | None,
         typer.Option(help="The source that the particles are from, where sources share names of series."),
     ] = None,
+    force: ForceOption = False,
     json: JsonOption = False,
 ) -> None:
     """Import a species: half-maps, mask and particles."""
@@ -59,6 +60,7 @@ def add(
         angpix_shifts=angpix_shifts,
         ignore_unmatched=ignore_unmatched,
         source=source,
+        force=force,
     )
     for warning in added.warnings:
         context.warn(warning)
@@ -69,7 +71,7 @@ def add(
         f"Added species {one.name}: {one.n_particles} particles in {what}, "
         f"{one.symmetry}, half-maps agree to {angstrom(one.resolution_A)}"
     )
-    emit("species", {"species": one, "warnings": added.warnings}, text)
+    emit("species", {"species": one, "warnings": added.warnings, "doubts": added.doubts}, text)
 
 
 def list_species(json: JsonOption = False) -> None:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -24,6 +24,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
+from mpop.doubts import Doubt
 from mpop.errors import InputError
 from mpop.formats.star import read_star, write_star
 from mpop.formats.table_reader import TableReader
@@ -53,7 +54,7 @@ class ParticleTable:
     """p particles. series (p,) bare names; position_A (p, T, 3); angles_deg (p, T, 3), T of its own.
 
     centred: positions count from the centre of the volume. half (p,) 1 or 2, None when the table does not say.
-    row (p,) 1-based row in the file, for messages. extra: columns kept for export.
+    row (p,) 1-based row in the file, for messages. extra: columns kept for export. doubts: about what was read.
     """
 
     path: Path
@@ -64,6 +65,7 @@ class ParticleTable:
     half: NDArray[np.uint8] | None
     row: NDArray[np.int64]
     extra: dict[str, list[str | float | int]]
+    doubts: list[Doubt] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.series)
@@ -124,7 +126,9 @@ class _Reader(TableReader):
     def _table(self, series: list[str], position: Array, angles: Array, centred: bool, half: str) -> ParticleTable:
         extra = self.kept(KEPT_EXTRAS)
         rows = np.arange(1, len(self.table) + 1)
-        return ParticleTable(self.path, series, position, angles, centred, self.half(half), rows, extra)
+        return ParticleTable(
+            self.path, series, position, angles, centred, self.half(half), rows, extra, self.doubts
+        )
 
     def m(self) -> ParticleTable:
         """M's own table, with trajectories."""
@@ -142,18 +146,16 @@ class _Reader(TableReader):
 
     def relion(self, angpix_coords: float | None, angpix_shifts: float | None) -> ParticleTable:
         """RELION 3.1 and 5."""
-        centred = [f"rlnCenteredCoordinate{a}Angst" for a in "XYZ"]
-        is_centred = self.has(*centred)
-        if is_centred:
-            position = self.numbers(centred)
-        else:
+        position = self.whole([f"rlnCenteredCoordinate{a}Angst" for a in "XYZ"])
+        is_centred = position is not None
+        if position is None:
             pixels = self.numbers([f"rlnCoordinate{a}" for a in "XYZ"])
             position = pixels * self._coordinate_pixel(angpix_coords)[:, None]
         origin = self._origin(angpix_shifts)
         angles = self.numbers(["rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi"])
-        sub = [f"rlnTomoSubtomogram{a}" for a in ("Rot", "Tilt", "Psi")]
-        if self.has(*sub):
-            box = _relion_rotation(self.numbers(sub))
+        turned = self.whole([f"rlnTomoSubtomogram{a}" for a in ("Rot", "Tilt", "Psi")])
+        if turned is not None:
+            box = _relion_rotation(turned)
             origin = box.apply(origin)
             angles = _relion_angles(box * _relion_rotation(angles))
         position = position - origin
@@ -180,15 +182,12 @@ class _Reader(TableReader):
 
     def _origin(self, angpix_shifts: float | None) -> Array:
         """(p, 3) shift that is still to be subtracted, A."""
-        angst = [f"rlnOrigin{a}Angst" for a in "XYZ"]
-        pixels = [f"rlnOrigin{a}" for a in "XYZ"]
-        if self.has(*angst):
-            return self.numbers(angst)
-        if not self.has(*pixels):
+        in_angstrom = self.shift([f"rlnOrigin{a}Angst" for a in "XYZ"])
+        if in_angstrom is not None:
+            return in_angstrom
+        shift = self.shift([f"rlnOrigin{a}" for a in "XYZ"])
+        if shift is None or not shift.any():
             return np.zeros((len(self.table), 3))
-        shift = self.numbers(pixels)
-        if not shift.any():
-            return shift
         size = self.of_optics("rlnImagePixelSize")
         if angpix_shifts is not None:
             size = np.full(len(self.table), angpix_shifts)

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from mpop.doubts import Doubt
 from mpop.errors import InputError
 from mpop_hooks.columns import problem_with_columns
 
@@ -16,10 +17,11 @@ Array = NDArray[np.float64]
 
 
 class TableReader:
-    """A block of p rows. optics: the block of optics groups, if the file has one."""
+    """A block of p rows. optics: the block of optics groups, if the file has one. doubts: found so far."""
 
     def __init__(self, path: Path, block: str, table: pd.DataFrame, optics: pd.DataFrame | None = None) -> None:
         self.path, self.block, self.table, self.optics = path, block, table, optics
+        self.doubts: list[Doubt] = []
 
     def has(self, *columns: str) -> bool:
         """Whether the block has all of these columns."""
@@ -39,6 +41,37 @@ class TableReader:
             column = columns[int(bad[0, 1])]
             raise InputError(f"{self.path}: _{column} is not a number in rows {rows}")
         return numbers
+
+    def whole(self, columns: Sequence[str]) -> Array | None:
+        """(p, c) numbers of columns that mean nothing without each other; None when the block has none of them.
+
+        Raises InputError when it has some of them.
+        """
+        return self.numbers(columns) if any(self.has(column) for column in columns) else None
+
+    def shift(self, columns: Sequence[str]) -> Array | None:
+        """(p, c) components of a shift; None when the block has none of them.
+
+        Those that are missing are 0: doubtful, unless no particle is shifted.
+        """
+        given = [column for column in columns if self.has(column)]
+        if not given:
+            return None
+        shift = np.zeros((len(self.table), len(columns)))
+        shift[:, [columns.index(column) for column in given]] = self.numbers(given)
+        missing = [column for column in columns if column not in given]
+        if missing and shift.any():
+            has, lacks = (", ".join(f"_{column}" for column in some) for some in (given, missing))
+            self.doubts.append(
+                Doubt(
+                    "partial-columns",
+                    f"{self.path}: block data_{self.block}",
+                    f"it has {has}",
+                    f"not {lacks}",
+                    "the missing part of the shift is taken as 0",
+                )
+            )
+        return shift
 
     def kept(self, columns: Sequence[str]) -> dict[str, list[str | float | int]]:
         """Those of some columns that the block has, to be kept for export, each (p,) long."""

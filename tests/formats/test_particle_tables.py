@@ -113,6 +113,27 @@ def test_origins_are_subtracted(tmp_path: Path) -> None:
     np.testing.assert_allclose(table(tmp_path, nothing, angpix_coords=2.0).position_A[:, 0], IN_ANGSTROM * 2)
 
 
+@pytest.mark.parametrize("axes", ["X", "XY", "Z"])
+@pytest.mark.parametrize("unit", ["Angst", ""])
+def test_an_origin_that_lacks_an_axis_is_used_and_doubted(tmp_path: Path, axes: str, unit: str) -> None:
+    """The shift along the axes that are there counts; once none of it did."""
+    origin = {f"rlnOrigin{axis}{unit}": [30.0, -20.0] for axis in axes}
+    options = {} if unit else {"angpix_shifts": 2.0}
+    read = table(tmp_path, BASIC | origin, angpix_coords=1.0, **options)
+    expected = np.outer([30.0, -20.0], [axis in axes for axis in "XYZ"]) * (1.0 if unit else 2.0)
+    np.testing.assert_allclose(IN_ANGSTROM - read.position_A[:, 0], expected)
+    (doubt,) = read.doubts
+    assert (doubt.kind, doubt.grave) == ("partial-columns", False)
+    missing = ", ".join(f"_rlnOrigin{axis}{unit}" for axis in "XYZ" if axis not in axes)
+    assert f"but not {missing}; the missing part of the shift is taken as 0" in str(doubt)
+
+
+def test_an_origin_that_is_whole_or_zero_is_not_doubted(tmp_path: Path) -> None:
+    whole = {f"rlnOrigin{axis}Angst": [30.0, -20.0] for axis in "XYZ"}
+    for origin in (whole, {"rlnOriginXAngst": [0.0, 0.0]}, {}):
+        assert table(tmp_path, BASIC | origin, angpix_coords=1.0).doubts == []
+
+
 angles = st.tuples(st.floats(-180, 180), st.floats(0, 180), st.floats(-180, 180))
 
 
@@ -240,6 +261,15 @@ def without(column: str) -> dict[str, list]:
     [
         (without("rlnCoordinateZ"), "block data_particles has no column _rlnCoordinateZ"),
         (without("rlnAngleTilt"), "block data_particles has no column _rlnAngleTilt"),
+        (without("rlnAnglePsi"), "block data_particles has no column _rlnAnglePsi"),
+        (
+            BASIC | {"rlnTomoSubtomogramRot": [1.0, 2.0]},
+            "has no column _rlnTomoSubtomogramTilt, _rlnTomoSubtomogramPsi",
+        ),
+        (
+            BASIC | {f"rlnCenteredCoordinate{axis}Angst": [1.0, 2.0] for axis in "XY"},
+            "has no column _rlnCenteredCoordinateZAngst",
+        ),
         (without("rlnTomoName"), "has no column _rlnTomoName or _rlnMicrographName; which series is a row from"),
         (BASIC | {"rlnAnglePsi": ["nan", 1.0]}, "_rlnAnglePsi is not a number in rows 1$"),
         (BASIC | {"rlnCoordinateY": [1.0, "inf"]}, "_rlnCoordinateY is not a number in rows 2$"),

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mpop.doubts import Doubt, settle
 from mpop.errors import InputError, StateError
 from mpop.formats.particle_tables import ParticleTable, read_particles, series_name
 from mpop.formats.stack_tables import stack_table_if_one
@@ -35,10 +36,11 @@ OUTSIDE_MARGIN = 0.05
 
 @dataclass(frozen=True)
 class AddedSpecies:
-    """The staged record, and what the user should know about the import."""
+    """The staged record, and what the user should know about the import. warnings: the doubts among them."""
 
     record: SpeciesRecord
     warnings: list[str]
+    doubts: list[Doubt]
 
 
 @leased("species add")
@@ -56,10 +58,12 @@ def add_species(
     angpix_shifts: float | None = None,
     ignore_unmatched: bool = False,
     source: str | None = None,
+    force: bool = False,
 ) -> AddedSpecies:
     """Import a species and stage it. Raises InputError with every kind of mismatch; then nothing is staged.
 
     source: the name or id of the source whose series the table means; needed where sources share names of series.
+    force: go on in spite of grave doubts.
     """
     require_name("species", name)
     if any(species.name == name for species in population.species_heads().values()):
@@ -84,6 +88,7 @@ def add_species(
     box = 2 * round(diameter_A / pixel)
     volumes = {"half1": given.half1, "half2": given.half2, "mask": given.required_mask()}
     maps = {key: resize(volume, box) for key, volume in volumes.items()}
+    doubts: list[Doubt] = []
     images = stack_table_if_one(particles, angpix_shifts)
     if images is not None:
         found = match_stack_particles(population, images, items, ignore_unmatched)
@@ -93,6 +98,8 @@ def add_species(
         matched, warnings = _match(table, items, ignore_unmatched)
         sets, more = _particle_sets(population, table, matched)
         warnings += more
+        doubts += table.doubts
+    settle(doubts, force)
     report = fsc_report(maps["half1"], maps["half2"], maps["mask"], pixel)
     group = population.write_group({**maps, **filtered_and_fsc(maps["half1"], maps["half2"], report)})
     objects = {item: population.write_particles(part) for item, part in sets.items()}
@@ -112,7 +119,7 @@ def add_species(
     if record.id in population.species_heads():
         raise StateError(f"the same maps and particles are in this population already (id {record.id})")
     population.stage([record])
-    return AddedSpecies(population.one_species(record.id), warnings)
+    return AddedSpecies(population.one_species(record.id), [*warnings, *map(str, doubts)], doubts)
 
 
 def _must_be_positive(option: str, value: float | None) -> None:

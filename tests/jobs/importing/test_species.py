@@ -107,6 +107,13 @@ def test_half_sets_alternate_when_the_table_has_none_and_it_is_said(
     assert population.particles(added.record, population.item("TS_01").id).half.tolist() == [1, 2, 1, 2]
 
 
+def test_what_is_doubted_is_kept_for_text_and_scripts(population: Population, warp_files: WarpFiles) -> None:
+    warp_files.write_particles(rlnOriginXAngst=[3.0] * 6, rlnOriginYAngst=[0.0] * 6)
+    added = add(population, warp_files)
+    assert [doubt.kind for doubt in added.doubts] == ["partial-columns"]
+    assert added.warnings == [str(added.doubts[0])]
+
+
 def test_ms_own_table_with_trajectories(population: Population, warp_files: WarpFiles) -> None:
     rng = np.random.default_rng(3)
     position, angles = rng.uniform(20, 180, (2, 3, 3)).round(4), rng.uniform(0, 180, (2, 2, 3)).round(4)
