@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from mpop.errors import InputError, NotFoundError, StateError
 from mpop.formats.images import open_stack, read_image
+from mpop.raw_places import RawPlaces
 from mpop.records.arrays import (
     maps_of_species,
     model_from_arrays,
@@ -119,6 +120,7 @@ class Population:
         self.repository = repository
         self.objects = repository.objects
         self.files = FileCache(repository.private / "file-hashes")
+        self.places = RawPlaces(repository.private / "raw-places.json")
         self._checked_files: set[Path] = set()
 
     @classmethod
@@ -355,7 +357,12 @@ class Population:
         return open_groups(self.objects, mounts)
 
     def raw_path(self, raw: RawImage) -> Path:
-        """Absolute path of a linked raw image."""
+        """Absolute path of a linked raw image: where it was found last, or else where its record says."""
+        found = self.places.of(raw.hash)
+        return found if found is not None and found.is_file() else self.recorded_path(raw)
+
+    def recorded_path(self, raw: RawImage) -> Path:
+        """Absolute path of a linked raw image by its record."""
         return Path(os.path.normpath(self.root.resolve() / raw.path))
 
     def image_loader(self, item: ItemRecord, model: SeriesModel) -> Callable[[int], NDArray[np.float32]]:
@@ -387,7 +394,10 @@ class Population:
         """Where a linked raw image is, after a look whether it is still the same."""
         path = self.raw_path(raw)
         if not path.is_file():
-            raise InputError(f"{name}: {path} is gone; bring it back or add the source again")
+            raise InputError(
+                f"{name}: {path} is gone; bring it back, or say where its folder is now: "
+                f"`mpop source relocate {path.parent} NEW`"
+            )
         if path not in self._checked_files:
             if path.stat().st_size != raw.size or self.files.hash(path) != raw.hash:
                 raise InputError(f"{name}: {path} has changed since it was imported")

@@ -31,6 +31,7 @@ EXEMPT = {
     "mpop/population.py": ["self.root.resolve() / raw.path"],  # raw images lie elsewhere; compared with their hash
     "mpop/cli/context.py": ["options.directory / path"],  # what the user wrote
     "mpop/exchange/cloning.py": ["base / (folder or _folder_of(kept))"],  # what the user wrote
+    "mpop/jobs/relocating.py": ["Path(folder) / name"],  # what lies in the user's folder; compared with its hash
     "hooks/mpop_hooks/executables.py": ["proposal.folder / proposal.event"],  # one of three words
     # the user's own project, whose files name each other with folders; they are only read
     "mpop/jobs/importing/source.py": [

@@ -1,4 +1,4 @@
-"""`mpop source add`, `list`, `remove`."""
+"""`mpop source add`, `list`, `relocate`, `remove`."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ def register(app: typer.Typer) -> None:
     )
     nouns.command("add")(add)
     nouns.command("list")(list_sources)
+    nouns.command("relocate")(relocate)
     nouns.command("remove")(remove)
     app.add_typer(nouns, name="source")
 
@@ -124,6 +125,26 @@ def list_sources(json: JsonOption = False) -> None:
         for source in sources
     ]
     emit("sources", {"sources": sources}, "\n".join(lines) or "no sources yet")
+
+
+def relocate(
+    old: Annotated[Path, typer.Argument(help="Folder, or file, where raw data should be.")],
+    new: Annotated[Path, typer.Argument(help="Folder, or file, where they are now.")],
+    json: JsonOption = False,
+) -> None:
+    """Find raw data that moved, by their content. It is remembered on this machine; nothing is to commit."""
+    from mpop.jobs.relocating import relocate
+
+    context.options.json |= json
+    here = context.population()
+    with context.progress_bars() as progress:
+        done = relocate(here, context.relative(old), context.relative(new), progress)
+    if done.missing:
+        context.warn(
+            f"{counted(len(done.missing), 'raw file')} of {old} not in {new}, the first is {done.missing[0]}"
+        )
+    text = f"Found {counted(done.found, 'raw file')} in {new}; there is nothing to commit"
+    emit("relocated", {"old": old, "new": new, "found": done.found, "missing": done.missing}, text)
 
 
 def remove(name: Annotated[str, typer.Argument(help="Name or id.")], json: JsonOption = False) -> None:

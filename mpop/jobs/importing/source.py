@@ -21,9 +21,11 @@ from mpop.formats.warp_settings import read_settings
 from mpop.formats.warp_xml import read_tilt_series
 from mpop.jobs.leasing import leased
 from mpop.jobs.progress import Progress, silent
+from mpop.jobs.relocating import learn_places
 from mpop.population import Population
 from mpop.records.models import ItemRecord, RawImage, SourceRecord
 from mpop.records.tilt_series import TiltSeriesModel
+from mpop.words import counted
 from mpop_hooks.names import require_name
 from mpop_store import canonical_json, hash_bytes
 from mpop_store.filecache import FileState
@@ -176,15 +178,21 @@ def refuse_name(population: Population, name: str) -> None:
 
 
 def refuse_known(population: Population, items: Sequence[ItemRecord]) -> None:
-    """Raise StateError when the raw images of an item are in the population already."""
+    """Raise StateError when the raw images of an item are in the population already.
+
+    Those that are gone from where they should be are found again by that.
+    """
     known = population.items()
     names = {item.id: item.name for item in items}
     if len(names) != len(items):
         twice = [item.name for item in items if names[item.id] != item.name]
         raise InputError(f"series {', '.join(twice)}: the same tilt images as another series of this project")
-    again = [item.name for item in items if item.id in known]
+    again = [item for item in items if item.id in known]
     if again:
-        raise StateError(f"the raw images of {', '.join(again[:5])} are in this population already")
+        text = f"the raw images of {', '.join(item.name for item in again[:5])} are in this population already"
+        if moved := learn_places(population, [known[item.id] for item in again], again):
+            text += f"; {counted(moved, 'file')} that had moved will be read from where this import found them"
+        raise StateError(text)
 
 
 def _image_paths(series: Tomostar, path: Path) -> list[Path]:
