@@ -22,7 +22,7 @@ one line on stderr.
 | exit code | meaning |
 |---|---|
 | 0 | done |
-| 1 | a failure of mpop itself |
+| 1 | a failure of mpop itself, or out of memory |
 | 2 | bad input or bad usage |
 | 3 | not found |
 | 4 | the population is not in a state for this |

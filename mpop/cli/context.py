@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from mpop.cli.memory import out_of_memory
 from mpop.cli.progress import progress_bars as progress_bars
 from mpop_store.errors import MpopError
 from mpop_store.terminal import show
@@ -135,7 +136,7 @@ def run(app: Callable[[], Any]) -> NoReturn:
 
 def _run(app: Callable[[], Any]) -> NoReturn:
     try:
-        code = app()
+        code = _in_memory(app)
         sys.stdout.flush()
     except MpopError as error:
         _fail(str(error), error.exit_code, getattr(error, "doubts", ()))
@@ -149,8 +150,6 @@ def _run(app: Callable[[], Any]) -> NoReturn:
         _fail(_os_error(error), 5)
     except UnicodeEncodeError as error:  # so Python keeps bytes of the command line that are no text
         _fail(f"{error.object[:80]!r} is not text in UTF-8; write it in UTF-8", 2)
-    except MemoryError:
-        _fail("out of memory", 1)
     except Exception as error:
         if options.interrupted:  # libraries of C make other errors of Ctrl-C while they are imported
             _fail(_interrupted(), INTERRUPTED)
@@ -158,6 +157,16 @@ def _run(app: Callable[[], Any]) -> NoReturn:
     if code == INTERRUPTED:  # typer makes this of Ctrl-C
         _fail(_interrupted(), INTERRUPTED)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _in_memory(app: Callable[[], Any]) -> Any:
+    """What the application returns. A want of memory ends the call, whatever a library or a reader makes of it."""
+    try:
+        return app()
+    except Exception as error:
+        if line := out_of_memory(error):
+            _fail(line, 1)
+        raise
 
 
 def _interrupted() -> str:

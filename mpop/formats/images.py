@@ -78,20 +78,27 @@ def open_stack(path: str | Path) -> tuple[NDArray, float | None]:
     path = Path(path)
     require_file(path)
     try:
-        with mrcfile.open(path, header_only=True) as mrc:
-            header = mrc.header
-        assert header is not None
+        header = _refuse_cut_short(path, path.stat().st_size)
         dtype, shape = data_dtype_from_header(header), data_shape_from_header(header)
-        start = header.nbytes + int(header.nsymbt)
         if dtype.kind == "c" or len(shape) not in (2, 3):
             raise ValueError("not a stack of real images")
-        wanted, there = start + dtype.itemsize * math.prod(shape), path.stat().st_size
-        if there < wanted:
-            raise ValueError(f"{there} bytes long, its header promises {wanted}")
+        start = header.nbytes + int(header.nsymbt)
         data = np.memmap(path, dtype, "r", start, (1, *shape) if len(shape) == 2 else shape)
     except (ValueError, OverflowError) as error:
         raise InputError(f"{path}: not a readable MRC stack ({_one_line(error)})") from error
     return data, _voxel_size(float(header.cella.x), int(header.mx))
+
+
+def _refuse_cut_short(path: Path, there: int) -> np.recarray:
+    """The header of an MRC file. Raises ValueError when it promises more than the bytes that are there."""
+    with mrcfile.open(path, header_only=True) as mrc:
+        header = mrc.header
+    assert header is not None
+    dtype, shape = data_dtype_from_header(header), data_shape_from_header(header)
+    wanted = header.nbytes + int(header.nsymbt) + dtype.itemsize * math.prod(shape)
+    if there < wanted:
+        raise ValueError(f"{there} bytes long, its header promises {wanted}")
+    return header
 
 
 def write_map(path: str | Path, volume: NDArray[np.floating], pixel_size_A: float) -> None:
@@ -137,7 +144,11 @@ def _decode_mrc(content: BinaryIO, path: Path) -> tuple[NDArray, np.recarray]:
     try:
         # closing the stream first keeps the interpreter from writing back into it
         with content as stream:
-            mrc = MrcInterpreter(stream)
+            try:
+                mrc = MrcInterpreter(stream)
+            except MemoryError:
+                _refuse_cut_short(path, stream.seek(0, io.SEEK_END))  # a damaged header may promise any size
+                raise
         header, data = mrc.header, mrc.data
         if data is None or header is None:
             raise ValueError("no data")
@@ -145,7 +156,7 @@ def _decode_mrc(content: BinaryIO, path: Path) -> tuple[NDArray, np.recarray]:
         if order not in ((1, 2, 3), (0, 0, 0)):
             raise ValueError(f"axis order {order}, expected 1, 2, 3")
         return data, header
-    except (ValueError, OverflowError, MemoryError) as error:
+    except (ValueError, OverflowError) as error:
         raise InputError(f"{path}: not a readable MRC file ({_one_line(error)})") from error
 
 
