@@ -232,7 +232,7 @@ def remote_remove(
     Remotes(repository).remove(name)
     elsewhere = Elsewhere(repository)
     for held in elsewhere.forgotten:
-        if held.place.remote == name and elsewhere.only_at(held):
+        if held.place.remote == name and any(elsewhere.only_at(held)):
             context.warn(f"what was left at {held.place.address} counts as lost until that is a remote again")
     emit("remote.remove", {"name": name}, f"removed remote {name}")
 

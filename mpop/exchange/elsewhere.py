@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from mpop.errors import MpopError
@@ -48,14 +49,15 @@ class Elsewhere:
         wanted = NameSet(names)
         return {name for held in self.known for name in (wanted & (held.objects | held.groups)).hex()}
 
-    def only_at(self, held: Held) -> bool:
-        """Whether a store that is no remote any more has what is neither here nor at a remote."""
+    def only_at(self, held: Held) -> tuple[list[str], list[str]]:
+        """The objects and the groups that a store has that is no remote any more, and that are neither here nor,
+        as far as was noted, at a remote."""
         objects, groups = (names.hex() for names in (held.objects, held.groups))
         there = self.among([*objects, *groups])
         store = self._objects
-        return not (
-            all(name in there or store.has(name) for name in objects)
-            and all(name in there or is_whole(store, name) for name in groups)
+        return (
+            [name for name in objects if not (name in there or store.has(name))],
+            [name for name in groups if not (name in there or is_whole(store, name))],
         )
 
     def about_missing(self, name: str) -> str:
@@ -104,14 +106,16 @@ class RemoteReport:
 
 def verify_elsewhere(repository: Repository, sample: float, seed: int) -> RemoteReport:
     """Have every store that has something for us read and hash it now, or a sample, and renew its promise."""
-    remotes, elsewhere = Remotes(repository), Elsewhere(repository)
+    remotes = Remotes(repository)
+    _find_what_was_forgotten(repository)
+    elsewhere = Elsewhere(repository)
     asked: int = 0
     gone: list[tuple[str, str]] = []
     unreachable = [
         f"{held.place.address}, which has {len(held.objects) + len(held.groups)} objects and groups for us, is no "
         f"remote any more; `mpop remote add NAME {held.place.address}`"
         for held in elsewhere.forgotten
-        if elsewhere.only_at(held)
+        if any(elsewhere.only_at(held))
     ]
     ways = [(held, remotes.way_to(held.place)) for held in elsewhere.known]
     for held, settings in ways:
@@ -129,6 +133,27 @@ def verify_elsewhere(repository: Repository, sample: float, seed: int) -> Remote
         asked += answer.names
         gone += [(settings.name, name) for name in answer.gone]
     return RemoteReport(asked, gone, unreachable)
+
+
+def _find_what_was_forgotten(repository: Repository) -> None:
+    """Note what a store has for us that is no remote any more, if a remote that was fetched from has all of it: of
+    that it was noted which groups it has, while what was dropped was promised object by object.
+
+    Part of it would not do: with the manifest of a group noted, and a part not, verify would miss nothing.
+    """
+    remotes, elsewhere = Remotes(repository), Elsewhere(repository)
+    lacking = [pair for held in elsewhere.forgotten if any(pair := elsewhere.only_at(held))]
+    ways = [way for held in elsewhere.known if (way := remotes.way_to(held.place)) is not None]
+    for settings in dict.fromkeys(ways) if lacking else ():
+        with suppress(MpopError), remotes.connect(settings) as remote:  # who cannot be reached is reported later
+            for objects, groups in lacking:
+                there = remote.have(objects) if objects else []
+                whole = remote.have(groups, Proof.COMPLETE) if groups else []
+                if all(there) and all(whole):
+                    place = place_of(settings, remote)
+                    with repository.locked():
+                        own = repository.identity.settle()
+                        HeldPromises(repository.private).add_seen(place, own, groups, objects)
 
 
 def renew_all(repository: Repository, remote: Remote, place: Place, promises: Sequence[Held]) -> None:

@@ -401,6 +401,21 @@ def test_what_a_restored_backup_has_not_is_lost(near: Population, shared: Reposi
     assert {problem.name for problem in report.problems} == {group} and report.elsewhere == before - 1
 
 
+def test_a_copy_that_lacks_a_part_does_not_stand_in_for_what_was_forgotten(
+    near: Population, shared: Repository, tmp_path: Path
+) -> None:
+    root, part = str(near.root), group_objects(near.objects, near.one_species("ribosome").maps_object)[1]
+    drop(near)
+    shutil.copytree(shared.root, tmp_path / "copy")
+    remove(Repository.open(tmp_path / "copy"), part)
+    mpop("-C", root, "remote", "remove", "origin")
+    mpop("-C", root, "remote", "add", "copy", str(tmp_path / "copy"))
+    mpop("-C", root, "fetch", "--no-data")
+    said = mpop("-C", root, "verify", "--remote", code=5)
+    assert f"mpop remote add NAME {shared.root}" in said
+    mpop("-C", root, "verify", code=5)
+
+
 @pytest.mark.parametrize("how", ["dropped", "lazy"])
 def test_a_remote_may_be_given_up_for_a_copy_of_it(
     near: Population, shared: Repository, tmp_path: Path, how: str
@@ -419,8 +434,7 @@ def test_a_remote_may_be_given_up_for_a_copy_of_it(
     mpop("-C", root, "verify", "--remote", code=5)
     mpop("-C", root, "fetch", "--no-data")
     assert verify(again(near)).ok
-    if how == "lazy":  # the copy has the same groups for us
-        assert as_json("-C", root, "verify", "--remote")["asked"] > 0
+    assert as_json("-C", root, "verify", "--remote")["asked"] > 0  # the copy has the same for us
     mpop("-C", root, "fetch", "--all-data")
     assert verify(again(near)).ok and as_json("-C", root, "verify", "--remote")["unreachable"] == []
     assert run("-C", root, "remote", "remove", "copy").err == ""  # all is here
