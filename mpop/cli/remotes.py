@@ -76,6 +76,7 @@ def clone(
     data = _data(no_data, current_data, False, species)
     with transfer_bar() as progress:
         made = run(address, directory, context.options.directory, data, depth, bare, far_mpop, progress)
+    _warn_of_lacking("origin", made.fetched)
     received = _received(made.fetched)
     text = f"Cloned {address} into {made.root}, on branch {made.branch}: {received}"
     emit("clone", {"root": made.root, "branch": made.branch, **_fetched(made.fetched)}, text)
@@ -300,6 +301,7 @@ def _fetch(repository: Repository, settings: RemoteSettings, data: Data | None, 
 
     with transfer_bar() as progress:
         fetched = fetch_from(repository, settings, data, depth, progress)
+    _warn_of_lacking(settings.name, fetched)
     requests = {ref: oid for ref, oid in fetched.diverged.items() if ref.startswith(REQUESTS)}
     if requests:
         from mpop.requests.chains import Requests
@@ -307,6 +309,15 @@ def _fetch(repository: Repository, settings: RemoteSettings, data: Data | None, 
         for ref, oid in requests.items():
             Requests(repository).unite(ref.removeprefix(REQUESTS), oid)
     return fetched
+
+
+def _warn_of_lacking(remote: str, fetched: Fetched) -> None:
+    if lacking := fetched.lacking:
+        some = ", ".join(lacking[:3]) + (", ..." if len(lacking) > 3 else "")
+        context.warn(
+            f"{remote} lacks {len(lacking)} of the objects and groups that its history names, or parts of them: "
+            f"{some}; `mpop verify` there says what needs them"
+        )
 
 
 def _fetched(fetched: Fetched) -> dict[str, object]:

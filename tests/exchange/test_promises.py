@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -363,6 +364,24 @@ def test_what_was_left_where_it_is_not_is_lost(near: Population, shared: Reposit
     remove(shared, parts[0])
     clone(str(shared.root), tmp_path / "lazy", data=Data("none"))
     assert lost(Population.open(tmp_path / "lazy")) == {manifest}
+
+
+@pytest.mark.parametrize("command", ["clone", "fetch"])
+def test_what_is_left_where_it_is_not_is_said_at_once(
+    original: Population, shared: Repository, address_of: AddressOf, tmp_path: Path, command: str
+) -> None:
+    group = group_of(original, "TS_1")
+    words = ["clone", "--no-data", "--far-mpop", FAR_MPOP, address_of(shared.root), str(tmp_path / "lazy")]
+    assert run(*words).err == ""
+    remove(shared, group)
+    if command == "fetch":
+        words = ["-C", str(tmp_path / "lazy"), "fetch", "--no-data"]
+    else:
+        shutil.rmtree(tmp_path / "lazy")
+    done = run(*words, "--json")
+    assert done.code == 0 and json.loads(done.out)["lacking"] == [group]
+    assert f"lacks 1 of the objects and groups that its history names, or parts of them: {group}" in done.err
+    assert len(done.err.splitlines()) == 1 and "`mpop verify` there" in done.err
 
 
 def test_what_a_removed_remote_has_is_lost_until_it_is_back(near: Population, shared: Repository) -> None:

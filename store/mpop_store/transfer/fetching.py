@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import compress
 
 from mpop_store.errors import StateError
 from mpop_store.git.history import History
@@ -40,12 +41,14 @@ class Plan:
 @dataclass(frozen=True)
 class Fetched:
     """What a fetch did. moves: references here; bytes: of objects. diverged: merge requests and tags that differ
-    on the two sides and were left alone, with what they are there; the commits are here now."""
+    on the two sides and were left alone, with what they are there; the commits are here now. lacking: objects and
+    groups that new commits name, that are not here, and that the remote has not, or not whole."""
 
     moves: Moves = field(default_factory=dict)
     commits: int = 0
     bytes: int = 0
     diverged: Mapping[str, str] = field(default_factory=dict)
+    lacking: Sequence[str] = ()
 
 
 def fetch(
@@ -74,9 +77,10 @@ def fetch(
         if plan.select is not None:
             named = _wanted(waiting, targets, commits, plan, plan.select)
             received = bring_named(history.objects, remote, named, progress)
+        lacking: list[str] = []
         if not plan.older:
             place = Place(remote.describe().store or "", name, remote.address)
-            _note_what_is_left(history, remote, waiting, place, targets.values(), commits, plan, named)
+            lacking = _note_what_is_left(history, remote, waiting, place, targets.values(), commits, plan, named)
         with history.locked():
             before = [] if plan.depth is not None else list(history.refs.all().values())
             moves, diverged = _moves(history, waiting, targets, name, plan)
@@ -85,7 +89,7 @@ def fetch(
                 history.refs.update(moves, f"fetch {name}")
         if history.vetting is not None:
             history.vetting.received(theirs.values(), before)
-    return Fetched(moves, len(commits), received, diverged)
+    return Fetched(moves, len(commits), received, diverged, lacking)
 
 
 def local_name(ref: str, remote: str) -> str:
@@ -143,9 +147,11 @@ def _note_what_is_left(
     commits: Sequence[NewCommit],
     plan: Plan,
     brought: Named,
-) -> None:
+) -> list[str]:
     """Note, durable, what new commits name and a remote has, and that was not brought on purpose: only that is not
-    lost when it is missing. The first time, of a clone by an older mpop too, all commits are looked at."""
+    lost when it is missing. The first time, of a clone by an older mpop too, all commits are looked at.
+
+    Returns what the remote has not."""
     held = HeldPromises(history.private)
     is_first = not held.has_seen(place)
     if (plan.again or is_first) and history.refs.all():  # else all there are is new
@@ -156,16 +162,17 @@ def _note_what_is_left(
     groups = [one for one in named.groups if one not in brought.groups and not is_whole(store, one)]
     files = [one for one in named.files if one not in brought.files and not store.has(one)]
     if not (groups or files or is_first):
-        return
+        return []
     whole = remote.have(groups, Proof.COMPLETE) if groups else []
     there = remote.have(files) if files else []
     with history.locked():
         held.add_seen(
             place,
             history.identity.settle(),
-            [one for one, known in zip(groups, whole, strict=True) if known],
-            [one for one, known in zip(files, there, strict=True) if known],
+            compress(groups, whole),
+            compress(files, there),
         )
+    return [one for one, known in zip([*groups, *files], [*whole, *there], strict=True) if not known]
 
 
 def _moves(
