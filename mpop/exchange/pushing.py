@@ -38,9 +38,10 @@ def push_to(
     wanted = {} if options.requests_only else _wanted_branch(repository, options)
     expected = _expected(repository, settings, wanted, options)
     with Remotes(repository).connect(settings, RULES) as remote:
+        theirs = remote.refs()
         if not options.delete:
-            wanted |= _extras(repository, remote.refs(), [oid for oid in wanted.values() if oid])
-        pushed = push(repository, remote, wanted, options.force or options.delete, expected, progress)
+            wanted |= _extras(repository, theirs, [oid for oid in wanted.values() if oid])
+        pushed = push(repository, remote, wanted, options.force or options.delete, expected, progress, theirs)
     moves = {
         local: (was, oid)
         for ref, oid in wanted.items()

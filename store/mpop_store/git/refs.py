@@ -115,7 +115,8 @@ class Refs:
             found = self._git.references.get(name)
             if found is None or _leads_nowhere(self._git, found):
                 return None
-            return str(found.resolve().target)
+            direct = found.target  # of one that leads to another: that one's name
+            return str(found.resolve().target if isinstance(direct, str) else direct)
         except UNREADABLE as error:
             raise _damage(Path(self._git.path) / name, name) from error
 
@@ -272,6 +273,8 @@ def loose_names(git_directory: Path, folder: str = "refs") -> Iterator[str]:
 
 def is_text(name: str) -> bool:
     """Whether the name of a reference can be written into a record, or be asked for."""
+    if name.isascii():  # as nearly all are, of thousands
+        return True
     try:
         name.encode()
     except UnicodeEncodeError:

@@ -33,13 +33,15 @@ def push(
     force: bool = False,
     expected: Mapping[str, str | None] | None = None,
     progress: Progress = silent,
+    theirs: Mapping[str, str] | None = None,
 ) -> Pushed:
     """Make references of a remote what they are wanted to be (None: gone), and bring there what they need.
 
-    expected: what the references there must be now; if not given, what the remote says. Raises StateError when the
+    expected: what the references there must be now; if not given, what the remote says. theirs: what it said just
+    now, if it was asked. Raises StateError when the
     remote refuses, or when commits there would be lost and `force` is not given.
     """
-    theirs = remote.refs()
+    theirs = remote.refs() if theirs is None else theirs
     moves = {name: (theirs.get(name), new) for name, new in wanted.items() if theirs.get(name) != new}
     _refuse_the_unexpected(moves, expected or {}, remote.address)
     if not moves:
