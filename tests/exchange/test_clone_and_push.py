@@ -24,6 +24,7 @@ from mpop.population import Population
 from mpop_hooks.objects_complete import references_of
 from mpop_store.arrays.groups import group_objects
 from mpop_store.git.repository import Repository
+from mpop_store.transfer.directory import DirectoryRemote
 from mpop_store.transfer.remotes import Remotes
 
 AddressOf = Callable[[Path], str]
@@ -184,6 +185,24 @@ def test_two_labs_pull_and_push(
     assert original.items() == lab_b.items()
     for one in (original, lab_b, Population(shared)):
         assert verify(one).ok
+
+
+def test_a_push_asks_once_which_references_there_are(
+    original: Population, shared: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clone(str(shared.root), tmp_path / "clone")
+    here = Population.open(tmp_path / "clone")
+    edit(here, "TS_2", 3.0)
+    asked: list[str] = []
+    listed = DirectoryRemote.refs
+
+    def refs(remote: DirectoryRemote) -> dict[str, str]:
+        asked.append(remote.address)
+        return listed(remote)
+
+    monkeypatch.setattr(DirectoryRemote, "refs", refs)
+    assert push_origin(here).commits == 1
+    assert asked == [str(shared.root)]
 
 
 def test_policies_refuse_a_push_with_the_same_words_everywhere(
