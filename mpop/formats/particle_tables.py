@@ -26,8 +26,8 @@ from scipy.spatial.transform import Rotation
 
 from mpop.doubts import Doubt
 from mpop.errors import InputError
-from mpop.formats.star import read_star, write_star
-from mpop.formats.table_reader import TableReader
+from mpop.formats.star import Blocks, read_star, write_star
+from mpop.formats.table_reader import TableReader, block_with
 
 Array = NDArray[np.float64]
 
@@ -102,13 +102,12 @@ def read_particles(
     return reader.relion(angpix_coords, angpix_shifts)
 
 
-def _particle_block(path: Path, blocks: dict[str, pd.DataFrame]) -> tuple[str, pd.DataFrame]:
-    if "particles" in blocks:
-        return "particles", blocks["particles"]
-    for name, table in blocks.items():
-        if any(c.startswith(("rlnCoordinate", "rlnCentered", "wrpCoordinate")) for c in table.columns):
-            return name, table
-    raise InputError(f"{path}: no block with particle coordinates (found: {', '.join(blocks)})")
+def _particle_block(path: Path, blocks: Blocks) -> tuple[str, pd.DataFrame]:
+    marks = ("rlnCoordinate", "rlnCentered", "wrpCoordinate")
+    name = block_with(path, blocks, lambda column: column.startswith(marks))
+    if name is None:
+        raise InputError(f"{path}: no block with particle coordinates (found: {', '.join(blocks)})")
+    return name, blocks[name]
 
 
 class _Reader(TableReader):

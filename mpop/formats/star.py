@@ -1,4 +1,5 @@
-"""STAR tables through the starfile library, with errors that name file, block and column."""
+"""STAR tables: read by `mpop.formats.star_parser`, written through the starfile library; errors name file, block
+and column."""
 
 from __future__ import annotations
 
@@ -12,36 +13,33 @@ import starfile
 
 from mpop.errors import InputError, StateError
 from mpop.formats.files import replacing, require_file
+from mpop.formats.star_parser import parse_star
 from mpop_hooks.columns import COLUMN
 
 Blocks = dict[str, pd.DataFrame]
 
-TEXT_COLUMNS = [
-    "rlnImageName",
-    "rlnMicrographName",
-    "rlnTomoName",
-    "rlnTomoParticleName",
-    "wrpMovieName",
-    "wrpSourceHash",
-    "wrpSourceName",
-]
-"""Names stay as they are written: a series `00254` is not the number 254."""
-
 
 def read_star(path: Path) -> Blocks:
-    """All blocks of a STAR file as tables; a simple block becomes a table of one row."""
+    """All blocks of a STAR file as tables; a block of single values becomes a table of one row."""
     require_file(path)
     try:
-        blocks = starfile.read(path, always_dict=True, parse_as_string=TEXT_COLUMNS)
-    except Exception as error:  # starfile raises whatever its parsing stumbles over
-        raise InputError(f"{path}: not a readable STAR file ({' '.join(str(error).split())})") from error
-    tables = {
-        str(name): block if isinstance(block, pd.DataFrame) else pd.DataFrame([block])
-        for name, block in blocks.items()
-    }
+        tables = parse_star(_text(path))
+    except ValueError as error:
+        raise InputError(f"{path}: not a readable STAR file ({error})") from error
     if not tables:
         raise InputError(f"{path}: no data block; is it a STAR file?")
     return tables
+
+
+def _text(path: Path) -> str:
+    """What a file says, in UTF-8, or else in Latin-1 as older programs write it; nothing for what is no text."""
+    content = path.read_bytes()
+    if b"\0" in content:
+        return ""
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return content.decode("latin-1")
 
 
 def write_star(path: Path, blocks: Mapping[str, pd.DataFrame | Mapping[str, float | str]]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from mpop.doubts import Doubt
 from mpop.errors import InputError
-from mpop_hooks.columns import problem_with_columns
+from mpop.formats.star import Blocks
+from mpop_hooks.columns import MAX_INTEGER, problem_with_columns
 
 Array = NDArray[np.float64]
 
@@ -74,17 +75,13 @@ class TableReader:
         return shift
 
     def kept(self, columns: Sequence[str]) -> dict[str, list[str | float | int]]:
-        """Those of some columns that the block has, to be kept for export, each (p,) long."""
-        kept = {column: self.table[column].tolist() for column in columns if self.has(column)}
+        """Those of some columns that the block has, to be kept for export, each (p,) long.
+
+        Numbers that JSON does not have, as infinity, are kept as text.
+        """
+        kept = {column: _plain(self.table[column]) for column in columns if self.has(column)}
         if problem := problem_with_columns(kept, len(self.table)):
             raise InputError(f"{self.path}: block data_{self.block}: {problem}")
-        for column, values in kept.items():
-            quoted = [row for row, value in enumerate(values, start=1) if isinstance(value, str) and '"' in value]
-            if quoted:
-                raise InputError(
-                    f"{self.path}: _{column} holds a quotation mark in row {quoted[0]}, which programs read in "
-                    "different ways; take it out"
-                )
         return kept
 
     def half(self, column: str) -> NDArray[np.uint8] | None:
@@ -108,11 +105,66 @@ class TableReader:
         values = np.asarray(pd.to_numeric(self.optics[column], errors="coerce"), dtype=np.float64)
         if not np.isfinite(values).all():
             raise InputError(f"{self.path}: _{column} is not a number in data_optics")
-        if len(values) == 1:
-            return np.full(len(self.table), values[0])
-        groups = {int(g): v for g, v in zip(self.optics["rlnOpticsGroup"], values, strict=True)}
-        wanted = self.numbers(["rlnOpticsGroup"])[:, 0].astype(int)
-        unknown = sorted(set(wanted) - set(groups))
-        if unknown:
-            raise InputError(f"{self.path}: optics group {unknown[0]} is used but not in data_optics")
-        return np.array([groups[g] for g in wanted])
+        return values[self.optics_rows()]
+
+    def optics_rows(self) -> NDArray[np.intp]:
+        """(p,) row of data_optics of every particle.
+
+        Raises InputError when data_optics does not say it without contradiction.
+        """
+        assert self.optics is not None
+        group = "rlnOpticsGroup"
+        if group not in self.optics.columns or not self.has(group):
+            if len(self.optics) == 1:
+                return np.zeros(len(self.table), dtype=np.intp)
+            lacks = f"block data_{self.block}" if group in self.optics.columns else "data_optics"
+            raise InputError(f"{self.path}: {len(self.optics)} optics groups, but {lacks} has no column _{group}")
+        numbers, rows = self._optics_numbers()
+        wanted = self.numbers([group])[:, 0]
+        place = np.minimum(np.searchsorted(numbers, wanted), len(numbers) - 1)
+        unknown = np.unique(wanted[numbers[place] != wanted])
+        if len(unknown):
+            raise InputError(f"{self.path}: optics group {unknown[0]:g} is used but not in data_optics")
+        return rows[place]
+
+    def _optics_numbers(self) -> tuple[Array, NDArray[np.intp]]:
+        """(g,) numbers of the optics groups, sorted, and row of each. One that is there twice must be the same."""
+        assert self.optics is not None
+        read = np.asarray(pd.to_numeric(self.optics["rlnOpticsGroup"], errors="coerce"), dtype=np.float64)
+        if not np.isfinite(read).all():
+            raise InputError(f"{self.path}: _rlnOpticsGroup is not a number in data_optics")
+        numbers, rows, counts = np.unique(read, return_index=True, return_counts=True)
+        for number in numbers[counts > 1]:
+            for column in self.optics.columns.drop("rlnOpticsGroupName", errors="ignore"):
+                values = list(dict.fromkeys(self.optics[column].to_numpy()[read == number].tolist()))
+                if len(values) > 1:
+                    raise InputError(
+                        f"{self.path}: data_optics has group {number:g} twice, with _{column} {values[0]} and "
+                        f"{values[1]}; give each group a number of its own"
+                    )
+        return numbers, rows
+
+
+def _plain(column: pd.Series) -> list[str | float | int]:
+    """Values as they are kept: numbers of JSON, or text."""
+    values = column.tolist()
+    if pd.api.types.is_numeric_dtype(column):
+        read = np.asarray(column, dtype=np.float64)
+        wrong = np.flatnonzero(~np.isfinite(read) | (np.abs(read) > MAX_INTEGER))
+        for row in wrong.tolist():
+            values[row] = str(values[row])
+    return values
+
+
+def block_with(path: Path, blocks: Blocks, marks: Callable[[str], bool]) -> str | None:
+    """The name of the block of particles: `particles`, or the only one with columns that are marks of particles.
+
+    Raises InputError when several are.
+    """
+    if "particles" in blocks:
+        return "particles"
+    found = [name for name, table in blocks.items() if any(marks(column) for column in table.columns)]
+    if len(found) > 1:
+        names = ", ".join(f"data_{name} ({len(blocks[name])} rows)" for name in found)
+        raise InputError(f"{path}: several blocks hold particles: {names}; leave the one that is meant")
+    return found[0] if found else None

@@ -96,6 +96,35 @@ def test_every_optics_group_has_its_own_pixel_size(tmp_path: Path) -> None:
         table(tmp_path, BASIC | {"rlnOpticsGroup": [1, 7]}, optics)
 
 
+def test_optics_groups_that_contradict_themselves_are_refused(tmp_path: Path) -> None:
+    particles = BASIC | {"rlnOpticsGroup": [1, 2]}
+    same = {
+        "rlnOpticsGroup": [1, 2, 2],
+        "rlnOpticsGroupName": ["a", "b", "c"],
+        "rlnImagePixelSize": [3.0, 5.0, 5.0],
+    }
+    read = table(tmp_path, particles, same)
+    np.testing.assert_allclose(read.position_A[:, 0], IN_ANGSTROM * [[3.0], [5.0]])
+    with pytest.raises(InputError, match=r"data_optics has group 2 twice, with _rlnImagePixelSize 5\.0 and 6\.0"):
+        table(tmp_path, particles, same | {"rlnImagePixelSize": [3.0, 5.0, 6.0]})
+    with pytest.raises(InputError, match="2 optics groups, but data_optics has no column _rlnOpticsGroup"):
+        table(tmp_path, particles, {"rlnImagePixelSize": [3.0, 5.0]})
+    with pytest.raises(
+        InputError, match="2 optics groups, but block data_particles has no column _rlnOpticsGroup"
+    ):
+        table(tmp_path, BASIC, {"rlnOpticsGroup": [1, 2], "rlnImagePixelSize": [3.0, 5.0]})
+    one = {"rlnOpticsGroup": [7], "rlnImagePixelSize": [3.0]}
+    np.testing.assert_allclose(table(tmp_path, BASIC, one).position_A[:, 0], IN_ANGSTROM * 3)
+
+
+def test_two_blocks_of_particles_are_not_chosen_from(tmp_path: Path) -> None:
+    write_star(tmp_path / "two.star", {"a": pd.DataFrame(BASIC), "b": pd.DataFrame(BASIC)})
+    with pytest.raises(InputError, match=r"several blocks hold particles: data_a \(2 rows\), data_b \(2 rows\)"):
+        read_particles(tmp_path / "two.star", angpix_coords=1.0)
+    write_star(tmp_path / "two.star", {"a": pd.DataFrame(BASIC), "particles": pd.DataFrame(BASIC)})
+    assert len(read_particles(tmp_path / "two.star", angpix_coords=1.0)) == 2
+
+
 def test_origins_are_subtracted(tmp_path: Path) -> None:
     origin = {"X": [1.0, -2.0], "Y": [0.5, 0.0], "Z": [0.0, 3.0]}
     shift = np.transpose(list(origin.values()))
@@ -118,8 +147,7 @@ def test_origins_are_subtracted(tmp_path: Path) -> None:
 def test_an_origin_that_lacks_an_axis_is_used_and_doubted(tmp_path: Path, axes: str, unit: str) -> None:
     """The shift along the axes that are there counts; once none of it did."""
     origin = {f"rlnOrigin{axis}{unit}": [30.0, -20.0] for axis in axes}
-    options = {} if unit else {"angpix_shifts": 2.0}
-    read = table(tmp_path, BASIC | origin, angpix_coords=1.0, **options)
+    read = table(tmp_path, BASIC | origin, angpix_coords=1.0, angpix_shifts=2.0)
     expected = np.outer([30.0, -20.0], [axis in axes for axis in "XYZ"]) * (1.0 if unit else 2.0)
     np.testing.assert_allclose(IN_ANGSTROM - read.position_A[:, 0], expected)
     (doubt,) = read.doubts

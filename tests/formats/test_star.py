@@ -36,6 +36,98 @@ def test_names_that_look_like_numbers_stay_names(tmp_path: Path) -> None:
     assert table["rlnCoordinateX"].tolist() == [7]
 
 
+def read_text(tmp_path: Path, content: str | bytes) -> dict[str, pd.DataFrame]:
+    """The blocks of a file with this content."""
+    path = tmp_path / "text.star"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return read_star(path)
+
+
+def test_names_in_columns_of_any_program_stay_as_they_are(tmp_path: Path) -> None:
+    header = "data_\n\nloop_\n_rlnGroupName #1\n_rlnOpticsGroupName #2\n_myLabel #3\n_rlnTomoParticleId #4\n"
+    table = read_text(tmp_path, header + "007 1.10 0012 007\n010 2.00 0100 010\n")[""]
+    assert table["rlnGroupName"].tolist() == ["007", "010"]
+    assert table["rlnOpticsGroupName"].tolist() == ["1.10", "2.00"]
+    assert table["myLabel"].tolist() == ["0012", "0100"]
+    assert table["rlnTomoParticleId"].tolist() == [7, 10]  # RELION says that it is a number
+
+
+def test_a_hash_begins_a_comment_only_outside_of_values(tmp_path: Path) -> None:
+    content = "# top\ndata_x # block\n\nloop_\n_rlnMicrographName #1\n_a #2 why\n# between\n"
+    table = read_text(tmp_path, content + "grid#1_mic.mrc 1\nb#.mrc 2 # behind it\n\n#end\n")["x"]
+    assert table["rlnMicrographName"].tolist() == ["grid#1_mic.mrc", "b#.mrc"]
+    assert table["a"].tolist() == [1, 2]
+
+
+PLAIN = "data_optics\n\n_rlnVoltage 300\n\ndata_x\n\nloop_\n_rlnTomoName #1\n_a #2\nTS_1 1.5\nTS_2 2\n"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        PLAIN.replace("\n", "\r\n"),
+        PLAIN.replace("\n", "\r"),
+        "\ufeff" + PLAIN,
+        PLAIN.replace("loop_", "LOOP_ ").replace("data_", "DATA_"),
+        PLAIN + "\ndata_empty\n\n",
+        PLAIN.replace("TS_1 1.5", "  TS_1\t1.5  "),
+        PLAIN.rstrip(),
+    ],
+    ids=["crlf", "cr", "bom", "capitals", "empty block", "blanks", "no end of line"],
+)
+def test_the_form_of_a_file_does_not_matter(tmp_path: Path, content: str) -> None:
+    read = read_text(tmp_path, content)
+    assert list(read) == ["optics", "x"]
+    assert read["optics"]["rlnVoltage"].tolist() == [300]
+    assert read["x"].to_dict("list") == {"rlnTomoName": ["TS_1", "TS_2"], "a": [1.5, 2.0]}
+
+
+def test_latin_1_and_wide_blanks_are_part_of_names(tmp_path: Path) -> None:
+    content = "data_\n\nloop_\n_rlnTomoName\n_a\nMünchen 1\n".encode("latin-1")
+    assert read_text(tmp_path, content)[""]["rlnTomoName"].tolist() == ["München"]
+    content = "data_\n\nloop_\n_rlnTomoName\n_a\na\u00a0b 1\n"
+    assert read_text(tmp_path, content)[""]["rlnTomoName"].tolist() == ["a\u00a0b"]
+
+
+def test_an_empty_loop_is_a_table_without_rows(tmp_path: Path) -> None:
+    table = read_text(tmp_path, "data_x\n\nloop_\n_rlnTomoName #1\n_a #2\n\n\ndata_y\n\n_b 1\n")["x"]
+    assert (len(table), list(table.columns)) == (0, ["rlnTomoName", "a"])
+
+
+def test_a_column_twice_must_say_the_same(tmp_path: Path) -> None:
+    header = "data_optics\n\nloop_\n_rlnOpticsGroup #1\n_rlnVoltage #2\n_rlnOpticsGroup #3\n"
+    assert read_text(tmp_path, header + "1 300 1\n2 300 2\n")["optics"]["rlnOpticsGroup"].tolist() == [1, 2]
+    with pytest.raises(InputError, match="block data_optics has column _rlnOpticsGroup twice, with different"):
+        read_text(tmp_path, header + "1 300 1\n2 300 1\n")
+
+
+def test_two_blocks_of_one_name_are_refused(tmp_path: Path) -> None:
+    block = "data_particles\n\nloop_\n_a #1\n1\n2\n\n"
+    with pytest.raises(InputError, match="two blocks are called data_particles, in lines 1 and 8"):
+        read_text(tmp_path, block + block)
+    assert len(read_text(tmp_path, block + block.replace("particles", "others"))) == 2
+
+
+@given(
+    cut=st.integers(0, len(PLAIN)),
+    length=st.integers(0, 40),
+    inserted=st.binary(max_size=8) | st.sampled_from([b'"', b"'", b"#", b"\r", b"loop_\n", b"data_\n", b"_a\n"]),
+)
+def test_whatever_is_cut_out_or_put_in_is_read_or_named(
+    tmp_path_factory: pytest.TempPathFactory, cut: int, length: int, inserted: bytes
+) -> None:
+    path = tmp_path_factory.mktemp("star") / "broken.star"
+    content = PLAIN.encode()
+    path.write_bytes(content[:cut] + inserted + content[cut + length :])
+    try:
+        tables = read_star(path)
+    except InputError as error:
+        assert str(error).startswith(f"{path}: ")
+        assert "\n" not in str(error)
+    else:
+        assert all(len(set(table.columns)) == len(table.columns) for table in tables.values())
+
+
 def test_files_hold_no_time_and_are_the_same_on_every_run(tmp_path: Path) -> None:
     tables = {
         "general": pd.DataFrame({"rlnFinalResolution": [3.2]}),
@@ -61,6 +153,10 @@ def test_a_simple_block_becomes_a_table_of_one_row(test_data: Path) -> None:
         ("hello\nworld\n", "no data block; is it a STAR file"),
         ("data_\n\nloop_\n_a\n_b\n1 2 3\n4 5 6\n", "not a readable STAR file"),
         ("data_\n", "not a readable STAR file"),
+        ("data_\n\nloop_\n_a\n_b\n1 2\n4\n", r"line 7 holds 1 values, expected 2"),
+        ("data_\n\nloop_\n1 2\n", "block data_ has a loop_ without columns"),
+        ("data_\n\n1 2\n", "line 3 is neither loop_ nor a name with a value"),
+        ("data_\0\n_a 1\n", "no data block; is it a STAR file"),
     ],
 )
 def test_what_is_not_a_star_file_is_named_in_one_line(tmp_path: Path, content: str, message: str) -> None:
