@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from mpop.cli import context
-from mpop.cli.context import JsonOption, emit
+from mpop.cli.context import ForceOption, JsonOption, emit
 from mpop.words import counted
 from mpop_store.errors import InputError
 
@@ -45,6 +45,7 @@ def add(
     ] = False,
     angpix: Annotated[float | None, typer.Option(help="Pixel size of the images, A.")] = None,
     store_raw: Annotated[bool, typer.Option("--store-raw", help="Put raw images into the store.")] = False,
+    force: ForceOption = False,
     json: JsonOption = False,
 ) -> None:
     """Import a Warp tilt-series project, or a stack of extracted particles."""
@@ -52,12 +53,12 @@ def add(
     if (warp is None) == (stack is None):
         raise InputError("give --warp for tilt series, or --stack for extracted particles")
     of_warp = {"--tomostar": tomostar, "--volume": volume}
-    of_stacks = {"--images": images, "--ignore-aberrations": ignore_aberrations or None}
+    of_stacks = {"--images": images}
     misplaced = [option for option, value in (of_stacks if warp else of_warp).items() if value is not None]
     if misplaced:
         raise InputError(f"{misplaced[0]} does not go with {'--warp' if warp else '--stack'}")
     if warp is not None:
-        _add_tilt_series(name, warp, tomostar, angpix, volume, store_raw)
+        _add_tilt_series(name, warp, tomostar, angpix, volume, ignore_aberrations, store_raw, force)
     elif stack is not None:
         _add_stack(name, stack, images, angpix, ignore_aberrations, store_raw)
 
@@ -68,13 +69,15 @@ def _add_tilt_series(
     tomostar: Path | None,
     angpix: float | None,
     volume: tuple[float, float, float] | None,
+    ignore_aberrations: bool,
     store_raw: bool,
+    force: bool,
 ) -> None:
     from mpop.jobs.importing.source import add_source
 
     here = context.population()
     with context.progress_bars() as progress:
-        source = add_source(
+        added = add_source(
             here,
             name,
             context.relative(warp),
@@ -82,10 +85,15 @@ def _add_tilt_series(
             angpix,
             volume,
             store_raw,
+            ignore_aberrations,
+            force,
             progress,
         )
+    context.warn_of(added.doubts)
+    source = added.record
     text = f"Added source {source.name}: {len(source.items)} tilt series at {source.pixel_size_A:g} A/px"
-    emit("source", {"source": source}, text)
+    warnings = [str(doubt) for doubt in added.doubts]
+    emit("source", {"source": source, "warnings": warnings, "doubts": added.doubts}, text)
 
 
 def _add_stack(

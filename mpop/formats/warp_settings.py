@@ -13,7 +13,10 @@ from mpop.formats.files import replacing, require_file
 
 @dataclass(frozen=True)
 class WarpSettings:
-    """The settings that an import needs. Folders are relative to the settings file; dimensions unbinned."""
+    """The settings that an import needs. Folders are relative to the settings file; dimensions unbinned.
+
+    exposure_per_tilt: as in Warp, negative where it is that of a whole tilt, else that of one frame.
+    """
 
     pixel_size_A: float
     data_folder: str

@@ -6,8 +6,8 @@ bytes and changes only the fields whose value differs from what those bytes say,
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from lxml import etree
@@ -73,6 +73,37 @@ _KEYS = {
 EMPTY = b'<?xml version="1.0" encoding="utf-8"?>\n<TiltSeries>\n</TiltSeries>\n'
 
 
+@dataclass(frozen=True)
+class SeriesNotes:
+    """What an XML says beside the model.
+
+    movies: its <MoviePath>, empty when there is none. deselected: by hand, in Warp. pixel_size_A: of the averages,
+    by the options that the CTF was fitted with. old_magnification: the two scales and the angle (rad) that Warp 1
+    wrote as MagnificationCorrection, if they change anything; later Warp takes them for none, as the model does.
+    """
+
+    movies: list[str]
+    deselected: bool
+    pixel_size_A: float | None
+    old_magnification: tuple[float, float, float] | None
+
+
+def read_notes(content: bytes, name: str) -> SeriesNotes:
+    """See `SeriesNotes`. Raises InputError."""
+    root = _parse(content, name)
+    reader = _Reader(root, name)
+    movies = (root.findtext("MoviePath") or "").strip()
+    options = {p.get("Name"): p.get("Value", "") for p in root.findall("OptionsCTF/Param")}
+    pixel, binning = (reader.option(options, key) for key in ("PixelSize", "BinTimes"))
+    scales = reader.magnification()
+    return SeriesNotes(
+        movies=[movie.strip() for movie in movies.split("\n")] if movies else [],
+        deselected=root.get("UnselectManual", "").strip().lower() == "true",
+        pixel_size_A=pixel * 2.0 ** (binning or 0.0) if pixel else None,
+        old_magnification=(scales[0], scales[1], scales[2]) if len(scales) == 3 and scales[:2] != [1, 1] else None,
+    )
+
+
 def read_tilt_series(
     content: bytes,
     name: str,
@@ -82,7 +113,8 @@ def read_tilt_series(
     """The model that an XML file describes.
 
     content: the bytes of the file, UTF-8 or UTF-16. name: how errors call it. The dimensions are used where the
-    file has none of its own (older Warp keeps them in its settings). Raises InputError.
+    file has none of its own: older Warp keeps them in its settings, and 0 means that they are not known. Raises
+    InputError.
     """
     root = _parse(content, name)
     reader = _Reader(root, name)
@@ -102,12 +134,11 @@ def read_tilt_series(
         if attribute in root.attrib:
             values[field] = reader.number(attribute)
     values["are_angles_inverted"] = root.get("AreAnglesInverted", "False").strip().lower() == "true"
-    if "MagnificationCorrection" in root.attrib:
-        values["magnification"] = np.array(reader.numbers("MagnificationCorrection", 4)).reshape(2, 2)
-    values["image_dims_A"], values["volume_dims_A"] = image_dims_A, volume_dims_A
-    for attribute, field in _DIMENSIONS.items():
-        if root.get(attribute):
-            values[field] = tuple(reader.numbers(attribute, len(values[field])))  # pyright: ignore[reportArgumentType]
+    scales = reader.magnification()
+    if len(scales) == 4:
+        values["magnification"] = np.array(scales).reshape(2, 2)
+    values["image_dims_A"] = reader.dimensions("ImageDimensionsAngstrom", image_dims_A)
+    values["volume_dims_A"] = reader.dimensions("VolumeDimensionsAngstrom", volume_dims_A)
     values["ctf"] = reader.ctf()
     for element, field in _GRIDS.items():
         grid = reader.grid(element)
@@ -146,10 +177,22 @@ def write_tilt_series(model: TiltSeriesModel, original: bytes | None = None, nam
     return b"\xef\xbb\xbf" + text if content.startswith(b"\xef\xbb\xbf") else text
 
 
-def movie_names(content: bytes, name: str) -> list[str]:
-    """The <MoviePath> list, empty when there is none."""
-    element = _parse(content, name).find("MoviePath")
-    return str(element.text).split("\n") if element is not None and element.text else []
+def has_aberrations(model: TiltSeriesModel) -> bool:
+    """Whether its CTF has Zernike terms."""
+    return any(model.ctf.zernike_odd) or any(model.ctf.zernike_even)
+
+
+def without_aberrations(model: TiltSeriesModel) -> TiltSeriesModel:
+    """The same without Zernike terms."""
+    return replace(model, ctf=replace(model.ctf, zernike_odd=(), zernike_even=()))
+
+
+def with_aberrations_of(model: TiltSeriesModel, original: bytes, name: str) -> TiltSeriesModel:
+    """The same with the Zernike terms of the XML that it was imported from, where they were set aside."""
+    if has_aberrations(model):
+        return model
+    ctf = read_tilt_series(original, name, model.image_dims_A, model.volume_dims_A).ctf
+    return replace(model, ctf=replace(model.ctf, zernike_odd=ctf.zernike_odd, zernike_even=ctf.zernike_even))
 
 
 def _parse(content: bytes, name: str) -> etree._Element:
@@ -208,6 +251,28 @@ class _Reader:
         if len(numbers) != count:
             raise InputError(f"{self.name}: {attribute} has {len(numbers)} numbers, expected {count}")
         return numbers
+
+    def magnification(self) -> list[float]:
+        """The four numbers of a matrix, the three of Warp 1, or none."""
+        if not self.root.get("MagnificationCorrection"):
+            return []
+        numbers = self._convert(self.root.get("MagnificationCorrection", "").split(","), "MagnificationCorrection")
+        if len(numbers) not in (3, 4):
+            raise InputError(
+                f"{self.name}: MagnificationCorrection has {len(numbers)} numbers, expected the 4 of a matrix"
+            )
+        return numbers
+
+    def dimensions(self, attribute: str, otherwise: tuple[float, ...]) -> tuple[float, ...]:
+        """Lengths in A; `otherwise` where one of them is 0 or they are not there."""
+        lengths = self.numbers(attribute, len(otherwise)) if self.root.get(attribute) else [0.0]
+        if min(lengths) < 0:
+            raise InputError(f"{self.name}: {attribute} is negative")
+        return tuple(lengths) if all(lengths) else otherwise
+
+    def option(self, options: Mapping[str | None, str], key: str) -> float | None:
+        """A number among the options of a processing step."""
+        return self._convert([options[key]], f"<OptionsCTF> {key}")[0] if options.get(key) else None
 
     def ctf(self) -> CTFModel:
         texts = {p.get("Name"): p.get("Value", "") for p in self.root.findall("CTF/Param")}

@@ -16,7 +16,7 @@ from mpop.errors import InputError, StateError
 from mpop.formats.fsc_files import NO_RESOLUTION, fsc_table, write_postprocess
 from mpop.formats.images import write_map
 from mpop.formats.particle_tables import write_m_particles
-from mpop.formats.warp_xml import write_tilt_series
+from mpop.formats.warp_xml import with_aberrations_of, write_tilt_series
 from mpop.jobs.halfmaps import FSC_COLUMNS
 from mpop.population import Population
 from mpop.records.models import ItemRecord, SpeciesRecord
@@ -37,7 +37,10 @@ def export_warp(
     def write(folder: Path) -> None:
         for item in items.values():
             original = population.objects.get(item.warp_xml_object) if item.warp_xml_object else None
-            content = write_tilt_series(population.tilt_series(item), original, item.name)
+            model = population.tilt_series(item)
+            if original is not None:
+                model = with_aberrations_of(model, original, item.name)
+            content = write_tilt_series(model, original, item.name)
             inside(folder, f"{item.name}.xml").write_bytes(content)
         for one in species.values():
             _write_particles(population, one, items, inside(folder, f"{file_name(one.name)}_particles.star"))

@@ -68,7 +68,8 @@ def ctf_images(
     """
     if any(model.zernike_odd) or any(model.zernike_even):
         raise InputError(
-            "the CTF model has Zernike aberrations (beam tilt and beyond), which mpop cannot apply yet"
+            "the CTF model has Zernike aberrations (beam tilt and beyond), which mpop cannot apply yet; import "
+            "the source with --ignore-aberrations to refine without"
         )
     wavelength = electron_wavelength_A(model.voltage_kV)
     out = np.empty((len(defocus_um), size, size // 2 + 1), dtype=dtype)

@@ -15,7 +15,7 @@ from hypothesis.extra import numpy as hnp
 from lxml import etree
 
 from mpop.errors import InputError
-from mpop.formats.warp_xml import movie_names, read_tilt_series, write_tilt_series
+from mpop.formats.warp_xml import read_notes, read_tilt_series, write_tilt_series
 from mpop.records.tilt_series import CTFModel, LinearGrid4D, SplineGrid, TiltSeriesModel
 
 IMAGE, VOLUME = (4803.84, 3412.728), (3336.0, 4753.8, 834.0)
@@ -93,10 +93,10 @@ def test_every_node_of_a_real_grid_is_where_the_file_puts_it(test_data: Path) ->
 
 
 def test_movie_names_are_listed(test_data: Path) -> None:
-    names = movie_names((test_data / "warp/TS_1.xml").read_bytes(), "TS_1.xml")
+    names = read_notes((test_data / "warp/TS_1.xml").read_bytes(), "TS_1.xml").movies
     assert len(names) == 41
     assert names[0] == "../2/2Dvs3D_53-1_00041_-40.0_Jul31_11.05.12.tif"
-    assert movie_names(MINIMAL.encode(), "TS.xml") == []
+    assert read_notes(MINIMAL.encode(), "TS.xml").movies == []
 
 
 def test_an_unchanged_model_gives_the_same_bytes(real: bytes) -> None:
@@ -187,6 +187,7 @@ def test_what_a_minimal_file_leaves_out_has_defaults() -> None:
 def models(draw: st.DrawFn) -> TiltSeriesModel:
     """Models with grids of any size."""
     n = draw(st.integers(1, 4))
+    lengths = st.floats(1e-3, 1e6)  # 0 means unknown
     per_tilt = hnp.arrays(np.float64, n, elements=numbers)
     shape = st.tuples(*[st.integers(1, 3)] * 3)
     grid = shape.flatmap(lambda s: hnp.arrays(np.float64, s, elements=numbers))
@@ -200,8 +201,8 @@ def models(draw: st.DrawFn) -> TiltSeriesModel:
         axis_angle_deg=draw(per_tilt),
         axis_offset_x_A=draw(per_tilt),
         axis_offset_y_A=draw(per_tilt),
-        image_dims_A=(draw(numbers), draw(numbers)),
-        volume_dims_A=(draw(numbers), draw(numbers), draw(numbers)),
+        image_dims_A=(draw(lengths), draw(lengths)),
+        volume_dims_A=(draw(lengths), draw(lengths), draw(lengths)),
         are_angles_inverted=draw(st.booleans()),
         magnification=draw(hnp.arrays(np.float64, (2, 2), elements=numbers)),
         ctf=CTFModel(cs_mm=draw(numbers), zernike_odd=tuple(draw(st.lists(numbers, max_size=3)))),
@@ -242,7 +243,7 @@ def grid(body: str, size: str = 'Width="2" Height="1" Depth="1"') -> str:
         (MINIMAL.replace("</T", "<Dose>1\n2</Dose></T"), "3 tilts in <Angles>, but 2 values in <Dose>"),
         (MINIMAL.replace("</T", "<UseTilt>True</UseTilt></T"), "3 tilts in <Angles>, but 1 values in <UseTilt>"),
         (
-            MINIMAL.replace("<T", '<T MagnificationCorrection="1, 0, 0" ', 1).replace("T M", "TiltSeries M", 1),
+            MINIMAL.replace("<T", '<T MagnificationCorrection="1, 0" ', 1).replace("T M", "TiltSeries M", 1),
             None,
         ),
         (grid('<Node X="0" Y="0" Z="0" Value="1"/>'), "<GridMovementX> lacks 1 of 2 nodes"),

@@ -36,7 +36,16 @@ def test_a_real_series_is_imported_and_exported(
         tifffile.imwrite(folder / "tomostar" / movie, rng.integers(0, 255, (41, 58), dtype=np.uint8))
     pixel_size = 5760 * 0.834 / 58
     volume = (4000 * 0.834, 5700 * 0.834, 1000 * 0.834)
-    add_source(empty_population, "EMPIAR-10491", folder / "tomostar", folder / "tomostar", pixel_size, volume)
+    added = add_source(
+        empty_population,
+        "EMPIAR-10491",
+        folder / "tomostar",
+        folder / "tomostar",
+        pixel_size,
+        volume,
+        ignore_aberrations=True,
+    )
+    assert {doubt.kind for doubt in added.doubts} == {"exposures-differ", "pixel-size", "aberrations"}
     item = empty_population.item("TS_1")
     assert len(item.raw) == 41
     assert item.raw[0].path == "../real/warp_frameseries/2Dvs3D_53-1_00041_-40.0_Jul31_11.05.12.tif"

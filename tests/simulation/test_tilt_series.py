@@ -18,7 +18,7 @@ from mpop.errors import InputError
 from mpop.formats.images import read_image, read_map
 from mpop.formats.tomostar import read_tomostar
 from mpop.formats.warp_settings import read_settings
-from mpop.formats.warp_xml import movie_names, read_tilt_series
+from mpop.formats.warp_xml import read_notes, read_tilt_series
 from mpop.geometry.euler import euler_to_matrix
 from mpop.geometry.tilt import TiltGeometry
 from mpop.records.tilt_series import TiltSeriesModel
@@ -72,7 +72,7 @@ def test_files_are_those_of_warp(project: SimulationSummary, small: SimulationPa
         assert model.image_dims_A == (960.0, 960.0)
         assert not model.grid_movement_x.values.any() and not model.grid_angle_y.values.any()
         xml = (directory / "warp_tiltseries" / f"{series}.xml").read_bytes()
-        assert movie_names(xml, series) == table.movies
+        assert read_notes(xml, series).movies == table.movies
         for path in image_paths(directory, series):
             assert read_image(path).shape == (192, 192)
             with mrcfile.open(path, header_only=True) as mrc:

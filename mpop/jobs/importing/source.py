@@ -14,11 +14,30 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from mpop.doubts import Doubt, settle
 from mpop.errors import InputError, NotFoundError, StateError
 from mpop.formats.images import MRC_SUFFIXES, TIFF_SUFFIXES, decode_image
 from mpop.formats.tomostar import ANGLE, AXIS, DOSE, Tomostar, read_tomostar
 from mpop.formats.warp_settings import read_settings
-from mpop.formats.warp_xml import read_tilt_series
+from mpop.formats.warp_xml import (
+    SeriesNotes,
+    has_aberrations,
+    read_notes,
+    read_tilt_series,
+    without_aberrations,
+)
+from mpop.jobs.importing.warp_checks import (
+    SIZE_TOLERANCE,
+    by_movie,
+    compared_angles,
+    compared_axis,
+    compared_exposures,
+    compared_image,
+    compared_pixel,
+    compared_volume,
+    gathered,
+    questioned_exposures,
+)
 from mpop.jobs.leasing import leased
 from mpop.jobs.progress import Progress, silent
 from mpop.jobs.relocating import learn_places
@@ -31,29 +50,42 @@ from mpop_store import canonical_json, hash_bytes
 from mpop_store.filecache import FileState
 from mpop_store.paths import inside
 
-SIZE_TOLERANCE = 0.01
-"""Relative difference up to which two statements of a size agree."""
-
 
 @dataclass(frozen=True)
 class WarpProject:
-    """Where the files of a Warp tilt-series project are."""
+    """Where the files of a Warp tilt-series project are, and what holds for all of them.
+
+    volume_from: who says the size of the tomograms. exposure_per_tilt: e/A^2 by the settings, 0 if they have none.
+    """
 
     tomostars: list[Path]
     xml_folder: Path
     pixel_size_A: float
     volume_dims_A: tuple[float, float, float] | None
+    volume_from: str = "the settings say"
+    exposure_per_tilt: float = 0.0
 
 
 @dataclass(frozen=True)
 class SeriesFiles:
-    """One series of a project: its tables, and the image of every tilt."""
+    """One series of a project: its tables, and the image of every tilt, in the order of the XML."""
 
     tomostar: Tomostar
     path: Path
     """Of the tomostar."""
     images: list[Path]
     xml: bytes
+    notes: SeriesNotes
+    model: TiltSeriesModel
+    """What the XML says alone; sizes that it leaves out are 0."""
+
+
+@dataclass(frozen=True)
+class AddedSource:
+    """The staged source, and what was doubted of it."""
+
+    record: SourceRecord
+    doubts: list[Doubt]
 
 
 def locate_project(warp: Path, tomostar: Path | None, pixel_size_A: float | None) -> WarpProject:
@@ -81,7 +113,8 @@ def locate_project(warp: Path, tomostar: Path | None, pixel_size_A: float | None
     dims = np.array(found.volume_dims_px) * pixel / 2.0**found.bin_times  # the settings count unbinned pixels
     volume = None if not dims.all() else (float(dims[0]), float(dims[1]), float(dims[2]))
     xml_folder = base / (found.processing_folder or found.data_folder)
-    return WarpProject(_tomostars(folder, found.extension), xml_folder, pixel, volume)
+    per_tilt = max(-found.exposure_per_tilt, 0.0)  # what is not negative is that of a frame
+    return WarpProject(_tomostars(folder, found.extension), xml_folder, pixel, volume, exposure_per_tilt=per_tilt)
 
 
 def _tomostars(folder: Path, pattern: str) -> list[Path]:
@@ -100,16 +133,27 @@ def add_source(
     pixel_size_A: float | None = None,
     volume_dims_A: tuple[float, float, float] | None = None,
     store_raw: bool = False,
+    ignore_aberrations: bool = False,
+    force: bool = False,
     progress: Progress = silent,
-) -> SourceRecord:
-    """Import a project and stage it. Raises InputError with every kind of mismatch; then nothing is staged."""
+) -> AddedSource:
+    """Import a project and stage it. Raises InputError with every kind of mismatch; then nothing is staged.
+
+    ignore_aberrations: go on although XMLs have Zernike terms, which mpop does not model. force: go on in spite of
+    grave doubts.
+    """
     refuse_name(population, name)
     project = locate_project(Path(warp), Path(tomostar) if tomostar else None, pixel_size_A)
     if volume_dims_A is not None:
         if not min(volume_dims_A) > 0:
             raise InputError("--volume takes three lengths in A greater than 0")
-        project = replace(project, volume_dims_A=volume_dims_A)
-    series = [_series_files(path, project) for path in project.tomostars]  # before the long reading of images
+        project = replace(project, volume_dims_A=volume_dims_A, volume_from="--volume says")
+    doubts: list[Doubt] = []
+    found = [_series_files(path, project, doubts) for path in project.tomostars]
+    series = [one for one in found if one is not None]
+    if not series:
+        raise InputError("every series of this project is deselected in Warp (UnselectManual); select some there")
+    settle(gathered(doubts), force)  # before the long reading of images
     total, done = sum(len(one.images) for one in series), 0
     items: list[ItemRecord] = []
     models: list[TiltSeriesModel] = []
@@ -117,19 +161,24 @@ def add_source(
     for one in series:
         raws: list[RawImage] = []
         with ThreadPoolExecutor(2) as pool:
-            jobs = pool.map(lambda file: _read_raw(population, file, project.pixel_size_A, store_raw), one.images)
-            for file, (raw, found) in zip(one.images, jobs, strict=True):
-                shape = shape or found
-                if found != shape:
+            jobs = pool.map(lambda file: _read_raw(population, file, store_raw), one.images)
+            for file, (raw, measured, claimed) in zip(one.images, jobs, strict=True):
+                shape = shape or measured
+                if measured != shape:
                     raise InputError(
-                        f"{file}: {found[1]} x {found[0]} px, but other images are {shape[1]} x {shape[0]}"
+                        f"{file}: {measured[1]} x {measured[0]} px, but other images are {shape[1]} x {shape[0]}"
                     )
+                if claimed is not None and abs(claimed / project.pixel_size_A - 1) > SIZE_TOLERANCE:
+                    doubts.append(_header_doubt(file, claimed, project.pixel_size_A))
+                    settle(doubts[-1:], force)
                 raws.append(raw)
                 done += 1
                 progress("read tilt images", done, total)
         assert shape is not None
-        models.append(_model(one, project, shape))
-        items.append(_item(population, one, raws, models[-1]))
+        model, about_it = _model(one, project, shape, ignore_aberrations)
+        doubts += settle(about_it, force)
+        models.append(model)
+        items.append(_item(population, one, raws, model))
     assert shape is not None
     refuse_known(population, items)
     identity = source_id(item.id for item in items)
@@ -142,7 +191,7 @@ def add_source(
         items=sorted(item.id for item in items),
     )
     population.stage([source, *(item.model_copy(update={"source": identity}) for item in items)])
-    return population.source(identity)
+    return AddedSource(population.source(identity), gathered(doubts))
 
 
 def source_id(items: Iterable[str]) -> str:
@@ -150,11 +199,49 @@ def source_id(items: Iterable[str]) -> str:
     return hash_bytes(canonical_json(sorted(items)))[:16]
 
 
-def _series_files(path: Path, project: WarpProject) -> SeriesFiles:
+def _series_files(path: Path, project: WarpProject, doubts: list[Doubt]) -> SeriesFiles | None:
+    """None if the series is deselected in Warp. doubts: those about it are added."""
     tomostar = read_tomostar(path)
     require_name("series", tomostar.name)
-    images = _image_paths(tomostar, path)
-    return SeriesFiles(tomostar, path, images, _xml(tomostar, project))
+    xml = _xml(tomostar, project)
+    model, notes = _described(tomostar, xml)
+    if notes.deselected:
+        text = "deselected in Warp (UnselectManual)"
+        doubts.append(Doubt("deselected", f"{tomostar.name}.xml", text, assumed="the series was left out"))
+        return None
+    tomostar, about_movies = by_movie(tomostar, notes.movies)
+    doubts += about_movies
+    files = SeriesFiles(tomostar, path, _image_paths(tomostar, path), xml, notes, model)
+    doubts += _compared_tables(files)
+    return files
+
+
+def _compared_tables(files: SeriesFiles) -> list[Doubt]:
+    """What the tomostar and the XML both say of every tilt."""
+    checks = (
+        (ANGLE, files.model.angles_deg, compared_angles),
+        (DOSE, files.model.exposure, compared_exposures),
+        (AXIS, files.model.axis_angle_deg, compared_axis),
+    )
+    doubts: list[Doubt] = []
+    for column, values, compared in checks:
+        if values.any() and column in files.tomostar.table.columns:
+            stated = _column(files, column)
+            doubts += compared(files.tomostar, values, stated) if stated.any() else []
+    if files.notes.old_magnification is not None:
+        numbers = ", ".join(f"{number:g}" for number in files.notes.old_magnification)
+        doubts.append(
+            Doubt(
+                "magnification-of-warp-1",
+                f"{files.tomostar.name}.xml",
+                f"MagnificationCorrection {numbers} has the two scales and the angle of Warp 1",
+                "later Warp does not read that, nor does mpop",
+                "no anisotropy of magnification is corrected",
+                "write the four numbers of its matrix",
+                grave=True,
+            )
+        )
+    return doubts
 
 
 def _item(population: Population, files: SeriesFiles, raws: list[RawImage], model: TiltSeriesModel) -> ItemRecord:
@@ -221,42 +308,60 @@ def _xml(series: Tomostar, project: WarpProject) -> bytes:
     path = inside(project.xml_folder, f"{series.name}.xml")
     if not path.is_file():
         raise InputError(f"{path}: no such file; series {series.name} has a tomostar but no XML")
-    content = path.read_bytes()
-    model = read_tilt_series(content, str(path), (1.0, 1.0), (1.0, 1.0, 1.0))
-    if model.n_tilts != len(series.table):
+    return path.read_bytes()
+
+
+def _described(tomostar: Tomostar, xml: bytes) -> tuple[TiltSeriesModel, SeriesNotes]:
+    name = f"{tomostar.name}.xml"
+    model = read_tilt_series(xml, name, (0.0, 0.0), (0.0, 0.0, 0.0))
+    if model.n_tilts != len(tomostar.table):
         raise InputError(
-            f"{path}: {model.n_tilts} tilts, but {series.name}.tomostar lists {len(series.table)}; "
+            f"{name}: {model.n_tilts} tilts, but {tomostar.name}.tomostar lists {len(tomostar.table)}; "
             "they must belong together"
         )
-    return content
+    return model, read_notes(xml, name)
 
 
-def _model(files: SeriesFiles, project: WarpProject, shape: tuple[int, int]) -> TiltSeriesModel:
-    """The model of a series; what the XML leaves out comes from the tomostar."""
-    name, table = f"{files.tomostar.name}.xml", files.tomostar.table
+def _model(
+    files: SeriesFiles, project: WarpProject, shape: tuple[int, int], ignore_aberrations: bool
+) -> tuple[TiltSeriesModel, list[Doubt]]:
+    """The model of a series, and what is doubted of it; what the XML leaves out comes from the tomostar."""
+    series, table = files.tomostar.name, files.tomostar.table
+    name = f"{series}.xml"
     image = (shape[1] * project.pixel_size_A, shape[0] * project.pixel_size_A)
-    model = read_tilt_series(files.xml, name, image, project.volume_dims_A or (0.0, 0.0, 0.0))
+    model = files.model if all(files.model.image_dims_A) else replace(files.model, image_dims_A=image)
+    stated = project.volume_dims_A or (0.0, 0.0, 0.0)
+    doubts = compared_volume(series, model.volume_dims_A, stated, project.volume_from)
+    if doubts or not all(model.volume_dims_A):
+        model = replace(model, volume_dims_A=stated)
     if not all(model.volume_dims_A):
         raise InputError(
             f"{name}: neither settings nor XML give the size of the tomogram; give --volume X Y Z in A"
         )
-    if np.abs(np.divide(model.image_dims_A, image) - 1).max() > SIZE_TOLERANCE:
-        told, measured = (" x ".join(f"{length:.0f}" for length in dims) for dims in (model.image_dims_A, image))
-        raise InputError(
-            f"{name}: images should be {told} A, but at {project.pixel_size_A:g} A/px they are {measured} A; "
-            "give the right --angpix"
-        )
+    of_images = compared_image(series, model, image, project.pixel_size_A)
+    if of_images:
+        model = replace(model, image_dims_A=image)
+    doubts += of_images
+    doubts += compared_pixel(series, files.notes.pixel_size_A, project.pixel_size_A)
     if not model.axis_angle_deg.any() and AXIS in table.columns:
         model = replace(model, axis_angle_deg=_column(files, AXIS))
     if not model.exposure.any() and DOSE in table.columns:
         model = replace(model, exposure=_column(files, DOSE))
     if not model.angles_deg.any():
         model = replace(model, angles_deg=_column(files, ANGLE))
+    doubts += questioned_exposures(series, model.exposure, project.exposure_per_tilt)
     if not model.use.any():
         raise InputError(f"{name}: <UseTilt> leaves out every tilt; take the series out of the project")
     if not np.any(model.grid_ctf.values):
         raise InputError(f"{name}: no defocus in <GridCTF>; run CTF estimation in Warp first")
-    return model
+    if has_aberrations(model):
+        text = "its CTF has Zernike terms, which mpop does not model"
+        if not ignore_aberrations:
+            raise InputError(f"{name}: {text}; use --ignore-aberrations to refine without")
+        assumed = "poses and maps will be without that correction; export gives the terms back"
+        doubts.append(Doubt("aberrations", name, text, assumed=assumed))
+        model = without_aberrations(model)
+    return model, doubts
 
 
 def _column(files: SeriesFiles, column: str) -> np.ndarray:
@@ -268,22 +373,33 @@ def _column(files: SeriesFiles, column: str) -> np.ndarray:
     return numbers
 
 
+def _header_doubt(path: Path, claimed_A: float, pixel_size_A: float) -> Doubt:
+    return Doubt(
+        "pixel-size-of-header",
+        str(path),
+        f"its header says {claimed_A:g} A/px",
+        f"the project {pixel_size_A:g} A/px",
+        "the latter holds",
+        "give the right --angpix",
+        grave=True,
+    )
+
+
 def _read_raw(
-    population: Population, path: Path, pixel_size_A: float, store_raw: bool
-) -> tuple[RawImage, tuple[int, int]]:
-    """Hash an image, check it, and put it into the store if wished. The bytes checked are the bytes hashed."""
+    population: Population, path: Path, store_raw: bool
+) -> tuple[RawImage, tuple[int, int], float | None]:
+    """Hash an image, check it, and put it into the store if wished. The bytes checked are the bytes hashed.
+
+    Returns its record, its shape (y, x), and the pixel size that its header claims.
+    """
     state, content = FileState.of(path), path.read_bytes()
     image, claimed = decode_image(content, path)
-    if claimed is not None and abs(claimed / pixel_size_A - 1) > SIZE_TOLERANCE:
-        raise InputError(
-            f"{path}: its header says {claimed:g} A/px, the project {pixel_size_A:g} A/px; give the right --angpix"
-        )
     stored = population.write_group({"image": image}) if store_raw else None
     # folders may be links, and `..` behind a link leads elsewhere than it reads: relative between real folders
     relative = Path(os.path.relpath(path.parent.resolve() / path.name, population.root.resolve())).as_posix()
     raw = RawImage(path=relative, hash=hash_bytes(content), size=len(content), stored_object=stored)
     population.files.remember(path, state, raw.hash)
-    return raw, (image.shape[0], image.shape[1])
+    return raw, (image.shape[0], image.shape[1]), claimed
 
 
 def remove_source(population: Population, name: str) -> None:
