@@ -1,5 +1,4 @@
-"""STAR tables: read by `mpop.formats.star_parser`, written through the starfile library; errors name file, block
-and column."""
+"""STAR tables: parsed by gemmi, written through starfile; errors name file, block and column."""
 
 from __future__ import annotations
 

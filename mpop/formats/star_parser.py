@@ -1,25 +1,25 @@
-"""STAR as the programs of this field write it: a row is a line, and text stays as it stands.
+"""STAR as the programs of this field write it, parsed by gemmi: a row is a line, and text stays as it stands.
 
-    data_NAME           begins a block
-    loop_               begins its table: names of columns (`_rlnTomoName #1`), a line each, then a line a row
-    _rlnVoltage 300     or a block of single values, which becomes a table of one row
-
-Values are parted by blanks; one in quotation marks may hold blanks. A `#` begins a comment at the start of a line
-or behind the last value; elsewhere it is part of a value.
+gemmi's grammar is that of CIF, which is STAR with a little less and a little more: characters beyond ASCII are
+given to it in UTF-7, and rows that are not one line each, which RELION cannot read either, are refused here.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from itertools import pairwise
+from typing import cast
 
+import gemmi
 import pandas as pd
 
-VALUE = re.compile(r"""(['"])(.*?)\1(?=\s|$)|(\S+)""")
-"""One value: in quotation marks that end before a blank, or up to the next blank."""
-END = "\0"
-"""Between rows; no text has it."""
+BLOCK = re.compile(r"^\s*data_", re.IGNORECASE | re.MULTILINE)
+WHERE = re.compile(r"^string:(\d+)(?::\d+\(\d+\))?")
+"""Where gemmi met an error: the line, and more that says nothing to a user."""
+UNNAMED = " "
+"""gemmi's name of a block that has none."""
+QUOTES = ("'", '"', ";")
+"""What a value begins with that does not stand as it is meant."""
 LEADING_ZERO = re.compile(r"0\d+$")
 NO_NUMBER = ("nan", "-nan", "+nan")
 TEXT_SUFFIXES = ("Name", "Hash", "File", "Image")
@@ -29,98 +29,76 @@ TEXT_SUFFIXES = ("Name", "Hash", "File", "Image")
 def parse_star(text: str) -> dict[str, pd.DataFrame]:
     """The blocks of a STAR file by name; those with nothing in them are left out. Raises ValueError.
 
-    text: without the character 0. Columns whose values are all numbers become numbers, unless they hold names.
-    Where neither RELION nor Warp says what a column holds, leading zeros (`007`) make it text.
+    Columns whose values are all numbers become numbers, unless they hold names. Where neither RELION nor Warp says
+    what a column holds, leading zeros (`007`) make it text. A block of single values becomes a table of one row.
     """
-    lines = [line.strip() for line in text.replace("\r\n", "\n").replace("\r", "\n").split("\n")]
-    starts = [number for number, line in enumerate(lines) if line[:5].lower() == "data_"]
-    blocks: dict[str, pd.DataFrame] = {}
-    seen: dict[str, int] = {}
-    for start, end in pairwise([*starts, len(lines)]):
-        name = lines[start].split()[0][5:]
-        if name in seen:
-            raise ValueError(
-                f"two blocks are called data_{name}, in lines {seen[name] + 1} and {start + 1}; "
-                "make them one table, or take one out"
-            )
-        seen[name] = start
-        filled = [n for n in range(start + 1, end) if lines[n] and lines[n][0] != "#"]
-        if filled:
-            blocks[name] = _block(name, lines, filled)
-    if starts and not blocks:
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    if not BLOCK.search(text):
+        return {}
+    encoded = not text.isascii()
+    if encoded:
+        text = text.encode("utf-7").decode("ascii")
+    try:
+        document = gemmi.cif.read_string(text)
+    except (ValueError, RuntimeError) as error:
+        raise ValueError(WHERE.sub(r"line \1", str(error)).removeprefix("string: ")) from error
+    lines = text.split("\n")
+    as_written = not (encoded or any(quote in text for quote in QUOTES))
+    tables: dict[str, pd.DataFrame] = {}
+    for block in document:
+        if columns := _columns(block, lines):
+            name, *names = (_plain(name, encoded) for name in (block.name.removeprefix(UNNAMED), *columns))
+            values = list(columns.values())
+            if not as_written:
+                values = [[_plain(value, encoded) for value in column] for column in values]
+            tables[name] = pd.DataFrame({n: _column(n, v) for n, v in zip(names, values, strict=True)})
+    if len(document) and not tables:
         raise ValueError("its blocks are empty")
-    return blocks
+    return tables
 
 
-def _block(name: str, lines: list[str], filled: list[int]) -> pd.DataFrame:
-    """A table from a block. filled: the numbers of its lines that are neither empty nor comments."""
-    first = lines[filled[0]]
-    if first.split()[0].lower() == "loop_":
-        return _loop(name, lines, filled[1:])
-    if not first.startswith("_"):
-        raise ValueError(f"line {filled[0] + 1} is neither loop_ nor a name with a value: {first[:40]!r}")
-    pairs = [_row(lines[n], 2, n) for n in filled]
-    return _table(name, [pair[0] for pair in pairs], [[pair[1]] for pair in pairs])
+def _columns(block: gemmi.cif.Block, lines: Sequence[str]) -> dict[str, list[str]]:
+    """The values of a block by name, as they are written."""
+    pairs = {tag[1:]: [value] for tag, value in (cast(tuple[str, str], item.pair) for item in block if item.pair)}
+    loops = [item for item in block if item.loop is not None]
+    if not loops:
+        return pairs
+    if pairs or len(loops) > 1:
+        name = block.name.removeprefix(UNNAMED)
+        raise ValueError(f"block data_{name} holds more than one table; give each a block of its own")
+    (item,) = loops
+    loop = item.loop
+    _require_a_line_for_each_row(loop, item.line_number, lines)
+    values, width = loop.values, loop.width()
+    return {tag[1:]: values[column::width] for column, tag in enumerate(loop.tags)}
 
 
-def _loop(name: str, lines: list[str], filled: list[int]) -> pd.DataFrame:
-    columns: list[str] = []
-    for n in filled:
-        parts = lines[n].split(None, 2)
-        if not parts[0].startswith("_") or (len(parts) > 1 and not parts[1].startswith("#")):
+def _require_a_line_for_each_row(loop: gemmi.cif.Loop, line_number: int, lines: Sequence[str]) -> None:
+    """line_number: of `loop_`, the first is 1. Rows with quotation marks or comments are only counted."""
+    width, found = loop.width(), -loop.width()  # the lines of its columns come first
+    for number, line in enumerate(lines[line_number:], start=line_number + 1):
+        words = line.split()
+        if words and words[0].lower().startswith("data_"):
             break
-        columns.append(parts[0])
-    if not columns:
-        raise ValueError(f"block data_{name} has a loop_ without columns")
-    rows = filled[len(columns) :]
-    return _table(name, columns, _plain(lines, rows, len(columns)) or _by_row(lines, rows, len(columns)))
+        if not words or words[0].startswith("#"):
+            continue
+        found += 1
+        if found > 0 and len(words) != width and not set(line) & {"'", '"', "#"}:
+            raise ValueError(f"line {number} holds {len(words)} values, expected {width}")
+    if found != loop.length():
+        raise ValueError(
+            f"line {line_number}: a table of {loop.length()} rows in {found} lines; each row must be one"
+        )
 
 
-def _plain(lines: list[str], rows: list[int], count: int) -> list[list[str]] | None:
-    """The columns of rows without quotation marks and comments, split in one go; None where there may be such."""
-    text = f" {END} ".join([*(lines[n] for n in rows), ""])
-    if '"' in text or "'" in text or not text.isascii():
-        return None
-    values = text.split()
-    ends = values[count :: count + 1]
-    if len(values) != len(rows) * (count + 1) or ends.count(END) != len(rows):
-        return None
-    return [values[column :: count + 1] for column in range(count)]
+def _plain(text: str, encoded: bool) -> str:
+    """Text as it is meant."""
+    if text.startswith(QUOTES):
+        text = gemmi.cif.as_string(text)
+    return text.encode("ascii").decode("utf-7") if encoded else text
 
 
-def _by_row(lines: list[str], rows: list[int], count: int) -> list[list[str]]:
-    values = [_row(lines[n], count, n) for n in rows]
-    return [[row[column] for row in values] for column in range(count)]
-
-
-def _row(line: str, count: int, number: int) -> list[str]:
-    """The values of a line, of which there must be so many."""
-    if '"' in line or "'" in line:
-        values = [match[2] if match[1] else match[3] for match in VALUE.finditer(line)]
-    elif line.isascii():
-        values = line.split()
-    else:  # blanks that are not ASCII are part of a name
-        values = re.findall(r"[^ \t\v\f]+", line)
-    if len(values) != count:
-        if len(values) < count or not values[count].startswith("#"):
-            raise ValueError(f"line {number + 1} holds {len(values)} values, expected {count}")
-        del values[count:]
-    return values
-
-
-def _table(block: str, names: Sequence[str], columns: Sequence[Sequence[str]]) -> pd.DataFrame:
-    table: dict[str, pd.Series] = {}
-    written: dict[str, Sequence[str]] = {}
-    for name, values in zip((name[1:] for name in names), columns, strict=True):
-        if written.setdefault(name, values) != values:
-            raise ValueError(
-                f"block data_{block} has column _{name} twice, with different values; take the wrong one out"
-            )
-        table[name] = _column(name, values)
-    return pd.DataFrame(table)
-
-
-def _column(name: str, values: Sequence[str]) -> pd.Series:
+def _column(name: str, values: list[str]) -> pd.Series:
     """Numbers, where all values are, or else text."""
     text = pd.Series(values, dtype=object)
     if name.endswith(TEXT_SUFFIXES) or "" in values:

@@ -98,7 +98,7 @@ TABLE = (
     ("value", "message"),
     [
         ("a\u202eb", r"holds 'a\\u202eb' in row 1"),
-        ("a\x1bb", r"holds 'a\\x1bb' in row 1"),
+        ("a\x1bb", "line 12: parse error"),
         ("x" * 5000, "holds 'xxx"),
     ],
 )
