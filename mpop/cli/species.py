@@ -71,7 +71,13 @@ def add(
         f"Added species {one.name}: {one.n_particles} particles in {what}, "
         f"{one.symmetry}, half-maps agree to {angstrom(one.resolution_A)}"
     )
-    emit("species", {"species": one, "warnings": added.warnings, "doubts": added.doubts}, text)
+    if added.positions:
+        text += f"\nPositions are {added.positions}"
+    emit(
+        "species",
+        {"species": one, "warnings": added.warnings, "doubts": added.doubts, "positions": added.positions},
+        text,
+    )
 
 
 def list_species(json: JsonOption = False) -> None:

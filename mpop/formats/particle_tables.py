@@ -2,7 +2,7 @@
 
 Position of a particle in its tomogram, A:
 
-    RELION 3.1       rlnCoordinateX/Y/Z * (pixel size of coordinates) - rlnOriginX/Y/ZAngst
+    RELION 3, 4      rlnCoordinateX/Y/Z * (pixel size of coordinates) - rlnOriginX/Y/ZAngst
     RELION 5         rlnCenteredCoordinateX/Y/ZAngst + volume centre - A(subtomogram) rlnOriginX/Y/ZAngst
     M                wrpCoordinateX/Y/Z, one column per trajectory sample (wrpCoordinateX1, X2, ...)
 
@@ -16,7 +16,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -32,6 +32,7 @@ from mpop.formats.table_reader import TableReader, block_with
 Array = NDArray[np.float64]
 
 SERIES_SUFFIXES = (".tomostar", ".mrc", ".mrcs", ".xml", ".st", ".ali", ".rec", ".map", ".tif", ".tiff", ".star")
+SERIES = ("rlnTomoName", "rlnMicrographName")
 KEPT_EXTRAS = (
     "rlnClassNumber",
     "rlnGroupNumber",
@@ -41,12 +42,31 @@ KEPT_EXTRAS = (
     "wrpSourceHash",
 )
 
+IMAGE_PIXEL, SERIES_PIXEL = "rlnImagePixelSize", "rlnTomoTiltSeriesPixelSize"
 COORDINATE_PIXEL_COLUMNS = (
     "rlnTomogramPixelSize",
-    "rlnTomoTiltSeriesPixelSize",
+    SERIES_PIXEL,
     "rlnMicrographPixelSize",
     "rlnMicrographOriginalPixelSize",
+    "rlnPixelSize",
 )
+WARP_FOLDERS = ("particleseries/", "subtomo/")
+RELION_FOLDERS = ("Subtomograms/", "PseudoSubtomo/")
+SAME_SIZE = 1e-3
+"""Pixel sizes that differ by less, relatively, are one."""
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """One way to read the coordinates. source: what gives their unit; unit_A (p,); position_A (p, 1, 3)."""
+
+    source: str
+    unit_A: Array
+    position_A: Array
+
+    def __str__(self) -> str:
+        sizes = np.unique(self.unit_A.round(6))
+        return f"{' and '.join(f'{size:g}' for size in sizes[:3])} A ({self.source})"
 
 
 @dataclass(frozen=True)
@@ -55,6 +75,9 @@ class ParticleTable:
 
     centred: positions count from the centre of the volume. half (p,) 1 or 2, None when the table does not say.
     row (p,) 1-based row in the file, for messages. extra: columns kept for export. doubts: about what was read.
+    positions: what they are read from, in words. pixels (p, 3): coordinates that come without their unit.
+    readings: the positions in every unit that the table gives for these, the likeliest first, which are those of
+    the table; decided: whether the table's names and paths speak for it.
     """
 
     path: Path
@@ -66,6 +89,10 @@ class ParticleTable:
     row: NDArray[np.int64]
     extra: dict[str, list[str | float | int]]
     doubts: list[Doubt] = field(default_factory=list)
+    positions: str = ""
+    pixels: Array | None = None
+    readings: list[Reading] = field(default_factory=list)
+    decided: bool = True
 
     def __len__(self) -> int:
         return len(self.series)
@@ -122,18 +149,21 @@ class _Reader(TableReader):
             f"{self.path}: block data_{self.block} has no column {names}; which series is a row from?"
         )
 
-    def _table(self, series: list[str], position: Array, angles: Array, centred: bool, half: str) -> ParticleTable:
+    def _table(
+        self, series: list[str], position: Array, angles: Array, centred: bool, half: str, positions: str
+    ) -> ParticleTable:
         extra = self.kept(KEPT_EXTRAS)
         rows = np.arange(1, len(self.table) + 1)
         return ParticleTable(
-            self.path, series, position, angles, centred, self.half(half), rows, extra, self.doubts
+            self.path, series, position, angles, centred, self.half(half), rows, extra, self.doubts, positions
         )
 
     def m(self) -> ParticleTable:
         """M's own table, with trajectories."""
         position = self._samples([f"wrpCoordinate{axis}" for axis in "XYZ"])
         angles = self._samples([f"wrpAngle{angle}" for angle in ("Rot", "Tilt", "Psi")])
-        return self._table(self._series(["wrpSourceName"]), position, angles, False, "wrpRandomSubset")
+        series = self._series(["wrpSourceName"])
+        return self._table(series, position, angles, False, "wrpRandomSubset", "wrpCoordinateX/Y/Z in A")
 
     def _samples(self, stems: Sequence[str]) -> Array:
         """(p, T, 3) of columns numbered 1 to T; one sample may go without a number."""
@@ -144,12 +174,10 @@ class _Reader(TableReader):
         return np.stack([self.numbers([f"{stem}{t}" for stem in stems]) for t in samples], axis=1)
 
     def relion(self, angpix_coords: float | None, angpix_shifts: float | None) -> ParticleTable:
-        """RELION 3.1 and 5."""
-        position = self.whole([f"rlnCenteredCoordinate{a}Angst" for a in "XYZ"])
-        is_centred = position is not None
-        if position is None:
-            pixels = self.numbers([f"rlnCoordinate{a}" for a in "XYZ"])
-            position = pixels * self._coordinate_pixel(angpix_coords)[:, None]
+        """RELION 3 to 5."""
+        centred = self.whole([f"rlnCenteredCoordinate{a}Angst" for a in "XYZ"])
+        pixels = None if centred is not None else self.numbers([f"rlnCoordinate{a}" for a in "XYZ"])
+        units = [] if pixels is None else self._units(angpix_coords)
         origin = self._origin(angpix_shifts)
         angles = self.numbers(["rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi"])
         turned = self.whole([f"rlnTomoSubtomogram{a}" for a in ("Rot", "Tilt", "Psi")])
@@ -157,27 +185,52 @@ class _Reader(TableReader):
             box = _relion_rotation(turned)
             origin = box.apply(origin)
             angles = _relion_angles(box * _relion_rotation(angles))
-        position = position - origin
-        series = self._series(["rlnTomoName", "rlnMicrographName"])
-        return self._table(series, position[:, None], angles[:, None], is_centred, "rlnRandomSubset")
+        series, half = self._series(SERIES), "rlnRandomSubset"
+        if pixels is None:
+            assert centred is not None
+            said = "rlnCenteredCoordinateX/Y/ZAngst from the middle of the tomogram"
+            return self._table(series, (centred - origin)[:, None], angles[:, None], True, half, said)
+        readings = [Reading(source, unit, (pixels * unit[:, None] - origin)[:, None]) for source, unit in units]
+        table = self._table(series, readings[0].position_A, angles[:, None], False, half, "")
+        return replace(table, pixels=pixels, readings=readings, decided=self._habit() is not None)
 
-    def _coordinate_pixel(self, given: float | None) -> Array:
-        """(p,) A per unit of rlnCoordinate."""
+    def _habit(self) -> str | None:
+        """The column that the program measures coordinates in which made the table, by names and paths in it.
+
+        WarpTools exports particles with coordinates in pixels of their images, RELION has those of tilt images.
+        """
+        names = next(self.table[column] for column in SERIES if self.has(column))
+        paths = self.table["rlnImageName"].iloc[0] if self.has("rlnImageName") else ""
+        paths = str(paths).replace("\\", "/")
+        warp = str(names.iloc[0]).endswith(".tomostar") or any(folder in paths for folder in WARP_FOLDERS)
+        relion = self.has("rlnTomoSubtomogramRot") or any(folder in paths for folder in RELION_FOLDERS)
+        if warp and relion:
+            return None
+        return IMAGE_PIXEL if warp else SERIES_PIXEL
+
+    def _units(self, given: float | None) -> list[tuple[str, Array]]:
+        """Columns and (p,) A per unit of rlnCoordinate; those that differ, the likeliest first."""
         if given is not None:
-            return np.full(len(self.table), given)
-        for column in COORDINATE_PIXEL_COLUMNS:
-            found = self.of_optics(column)
-            if found is not None:
-                return found
-        if self.has("rlnDetectorPixelSize", "rlnMagnification"):
-            size, magnification = self.numbers(["rlnDetectorPixelSize", "rlnMagnification"]).T
-            return size * 1e4 / magnification
-        found = self.of_optics("rlnImagePixelSize")
-        if found is not None:
-            return found
-        raise InputError(
-            f"{self.path}: the pixel size of the coordinates is not in the file; give --angpix-coords"
-        )
+            return [("--angpix-coords", np.full(len(self.table), given))]
+        sizes = [(column, self.of_optics(column)) for column in COORDINATE_PIXEL_COLUMNS]
+        sizes += [("rlnDetectorPixelSize and rlnMagnification", self._detector_pixel())]
+        sizes += [(IMAGE_PIXEL, self.of_optics(IMAGE_PIXEL))]
+        found = [(column, size) for column, size in sizes if size is not None]
+        if not found:
+            raise InputError(
+                f"{self.path}: the pixel size of the coordinates is not in the file; give --angpix-coords"
+            )
+        both = [one for one in found if one[0] in (IMAGE_PIXEL, SERIES_PIXEL)]
+        if len(both) < 2 or found[0] not in both:
+            return found[:1]
+        both.sort(key=lambda one: one[0] != self._habit())
+        same = np.allclose(both[0][1], both[1][1], rtol=SAME_SIZE)
+        return both[:1] if same else both
+
+    def _detector_pixel(self) -> Array | None:
+        """(p,) pixel size as RELION 3.0 has it, A."""
+        sizes = self.whole(["rlnDetectorPixelSize", "rlnMagnification"]) if self.has("rlnMagnification") else None
+        return None if sizes is None else sizes[:, 0] * 1e4 / sizes[:, 1]
 
     def _origin(self, angpix_shifts: float | None) -> Array:
         """(p, 3) shift that is still to be subtracted, A."""
@@ -187,7 +240,11 @@ class _Reader(TableReader):
         shift = self.shift([f"rlnOrigin{a}" for a in "XYZ"])
         if shift is None or not shift.any():
             return np.zeros((len(self.table), 3))
-        size = self.of_optics("rlnImagePixelSize")
+        size = self.of_optics(IMAGE_PIXEL)
+        if size is None:
+            size = self.of_optics("rlnPixelSize")
+        if size is None:
+            size = self._detector_pixel()
         if angpix_shifts is not None:
             size = np.full(len(self.table), angpix_shifts)
         if size is None:

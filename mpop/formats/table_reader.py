@@ -79,7 +79,7 @@ class TableReader:
 
         Numbers that JSON does not have, as infinity, are kept as text.
         """
-        kept = {column: _plain(self.table[column]) for column in columns if self.has(column)}
+        kept = {column: _plain(pd.Series(self.table[column])) for column in columns if self.has(column)}
         if problem := problem_with_columns(kept, len(self.table)):
             raise InputError(f"{self.path}: block data_{self.block}: {problem}")
         return kept

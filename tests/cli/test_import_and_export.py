@@ -84,7 +84,9 @@ def test_from_a_warp_project_to_files_that_other_programs_read(
     added = mpop(*here, "species", "add", "apo", *species_options(data), "--symmetry", "O")
     assert added.code == 0
     assert re.fullmatch(
-        r"Added species apo: 24 particles in 2 tilt series, O, half-maps agree to 1\d\.\d\d A\n", added.out
+        r"Added species apo: 24 particles in 2 tilt series, O, half-maps agree to 1\d\.\d\d A\n"
+        r"Positions are rlnCoordinateX/Y/Z in units of 5 A \(\w+\)\n",
+        added.out,
     )
     assert added.err == ""
     assert re.match(r"grids +2 tilt series  5 A/px  [0-9a-f]{10}\n", mpop(*here, "source", "list").out)

@@ -77,6 +77,8 @@ def test_a_dot_in_a_name_is_part_of_it() -> None:
         (BASIC, {"rlnMicrographOriginalPixelSize": [1.4], "rlnImagePixelSize": [5.6]}, {}, 1.4),
         (BASIC, {"rlnImagePixelSize": [5.6]}, {}, 5.6),
         (BASIC | {"rlnDetectorPixelSize": [5.0] * 2, "rlnMagnification": [10000.0] * 2}, None, {}, 5.0),
+        (BASIC | {"rlnPixelSize": [5.0] * 2}, None, {}, 5.0),
+        (BASIC | {"rlnPixelSize": [5.0] * 2}, {"rlnImagePixelSize": [10.0]}, {}, 5.0),
     ],
 )
 def test_coordinates_become_angstrom(
@@ -86,6 +88,38 @@ def test_coordinates_become_angstrom(
     np.testing.assert_allclose(read.position_A[:, 0], IN_ANGSTROM * factor, rtol=1e-12)
     np.testing.assert_allclose(read.angles_deg[:, 0], [[10, 30, 50], [20, 40, 60]])
     assert (read.series, read.centred, read.half) == (["TS_01", "TS_02"], False, None)
+
+
+BOTH = {"rlnTomoTiltSeriesPixelSize": [1.5], "rlnImagePixelSize": [6.0]}
+WARP_NAMES = {"rlnTomoName": ["TS_01.tomostar", "TS_02.tomostar"]}
+
+
+@pytest.mark.parametrize(
+    ("columns", "factor", "decided"),
+    [
+        (BASIC, 1.5, True),
+        (BASIC | WARP_NAMES, 6.0, True),
+        (
+            BASIC | {"rlnImageName": ["../warp_tiltseries/particleseries/TS_01/TS_01_6.00A_000001.mrcs"] * 2},
+            6.0,
+            True,
+        ),
+        (BASIC | {"rlnImageName": ["Extract/job020/Subtomograms/TS_01/1_stack2d.mrcs"] * 2}, 1.5, True),
+        (BASIC | WARP_NAMES | {"rlnImageName": ["PseudoSubtomo/job005/Subtomograms/1_data.mrc"] * 2}, 1.5, False),
+    ],
+)
+def test_names_and_paths_say_whose_pixels_coordinates_are_in(
+    tmp_path: Path, columns: Columns, factor: float, decided: bool
+) -> None:
+    """WarpTools measures in pixels of the exported images, RELION in those of the tilt images."""
+    read = table(tmp_path, columns, BOTH)
+    np.testing.assert_allclose(read.position_A[:, 0], IN_ANGSTROM * factor)
+    assert [reading.unit_A[0] for reading in read.readings] == [factor, 7.5 - factor]
+    assert read.decided == decided
+    same = table(tmp_path, columns, {"rlnTomoTiltSeriesPixelSize": [6.0], "rlnImagePixelSize": [6.0001]})
+    assert len(same.readings) == 1
+    given = table(tmp_path, columns, BOTH, angpix_coords=2.0)
+    assert [str(reading) for reading in given.readings] == ["2 A (--angpix-coords)"]
 
 
 def test_every_optics_group_has_its_own_pixel_size(tmp_path: Path) -> None:
@@ -134,8 +168,10 @@ def test_origins_are_subtracted(tmp_path: Path) -> None:
     in_pixels = BASIC | {f"rlnOrigin{axis}": values for axis, values in origin.items()}
     read = table(tmp_path, in_pixels, angpix_coords=2.0, angpix_shifts=3.0)
     np.testing.assert_allclose(read.position_A[:, 0], IN_ANGSTROM * 2 - 3 * shift)
-    read = table(tmp_path, in_pixels, {"rlnImagePixelSize": [4.0]})
-    np.testing.assert_allclose(read.position_A[:, 0], IN_ANGSTROM * 4 - 4 * shift)
+    old = {"rlnMagnification": [10000.0] * 2, "rlnDetectorPixelSize": [4.0] * 2}
+    for columns, optics in ((old, None), ({"rlnPixelSize": [4.0] * 2}, None), ({}, {"rlnImagePixelSize": [4.0]})):
+        read = table(tmp_path, in_pixels | columns, optics)
+        np.testing.assert_allclose(read.position_A[:, 0], IN_ANGSTROM * 4 - 4 * shift)
     with pytest.raises(InputError, match="pixel size of _rlnOriginX/Y/Z is not in the file; give --angpix-shifts"):
         table(tmp_path, in_pixels, angpix_coords=2.0)
     nothing = BASIC | {f"rlnOrigin{axis}": [0.0, 0.0] for axis in "XYZ"}

@@ -153,6 +153,7 @@ def test_a_simple_block_becomes_a_table_of_one_row(test_data: Path) -> None:
         ("data_\n\nloop_\n_a\n_b\n1 2 3\n4 5 6\n", "not a readable STAR file"),
         ("data_\n", "not a readable STAR file"),
         ("data_\n\nloop_\n_a\n_b\n1 2\n4\n", r"line 3: Wrong number of values in loop _\*"),
+        ("data_\n\nloop_\n_a\n_b\n1 2\n\nloop_\n_c\n4\n", "block data_ holds more than one table"),
         ("data_\n\nloop_\n1 2\n", "line 4: parse error"),
         ("data_\n\n1 2\n", "line 3: parse error"),
         ("data_\n\nloop_\n_a\n_b\n1\n3 4 5\n6 7\n8 9 0\n1\n", "line 6 holds 1 values, expected 2"),

@@ -86,3 +86,20 @@ def test_a_real_table_finds_its_series(
         len({i for item in added.record.particles for i in empty_population.particles(added.record, item).id})
         == 9053
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "unit_A"),
+    [
+        ("cryocat/warp2_particles_matching.star", "rlnImagePixelSize", 4.0),  # WarpTools, 2-D export
+        ("cryocat/relion_4.0.star", "rlnTomoTiltSeriesPixelSize", 1.971),
+        ("cryocat/relion_3.0.star", "rlnPixelSize", 5.364),  # Warp 1, sub-tomograms
+        ("cryocat/run_it025_data.star", "rlnPixelSize", 4.828),
+        ("czportal/relion_3_star.star", "rlnDetectorPixelSize and rlnMagnification", 1.7005),
+        ("czportal/tomoman_relion_star.star", "rlnPixelSize", 1.96),
+    ],
+)
+def test_the_unit_of_coordinates_in_real_tables(test_data: Path, name: str, source: str, unit_A: float) -> None:
+    read = read_particles(test_data / "found" / name)
+    assert (read.readings[0].source, read.decided) == (source, True)
+    np.testing.assert_allclose(read.readings[0].unit_A, unit_A)

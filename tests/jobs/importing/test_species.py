@@ -9,14 +9,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
+from mpop.doubts import DoubtfulInputError
 from mpop.errors import InputError, NotFoundError, StateError
 from mpop.formats.images import read_map
 from mpop.formats.particle_tables import read_particles, write_m_particles
+from mpop.formats.star import read_star, write_star
 from mpop.jobs.importing.source import add_source
 from mpop.jobs.importing.species import AddedSpecies, add_species
 from mpop.population import Population
+from tests.jobs.conftest import particle_columns
 
 if TYPE_CHECKING:
     from tests.jobs.conftest import WarpFiles
@@ -105,6 +109,103 @@ def test_half_sets_alternate_when_the_table_has_none_and_it_is_said(
         "the table has no half-sets (rlnRandomSubset); particles were assigned alternately",
     ]
     assert population.particles(added.record, population.item("TS_01").id).half.tolist() == [1, 2, 1, 2]
+
+
+def write_in_units(
+    files: WarpFiles, series_pixel: float, image_pixel: float, factor: float, **columns: list
+) -> None:
+    """The particle table with two pixel sizes and coordinates divided by a factor."""
+    coordinates = {name: (np.array(particle_columns()[name]) / factor).tolist() for name in COORDINATES}
+    files.write_particles(rlnTomogramPixelSize=None, rlnOpticsGroup=[1] * 6, **coordinates, **columns)
+    particles = read_star(files.particles)["particles"]
+    optics = {
+        "rlnOpticsGroup": [1],
+        "rlnTomoTiltSeriesPixelSize": [series_pixel],
+        "rlnImagePixelSize": [image_pixel],
+    }
+    write_star(files.particles, {"optics": pd.DataFrame(optics), "particles": particles})
+
+
+COORDINATES = [f"rlnCoordinate{axis}" for axis in "XYZ"]
+OF_RELION = {"rlnImageName": ["PseudoSubtomo/job005/Subtomograms/1_data.mrc"] * 6}
+
+
+def test_the_unit_of_coordinates_follows_names_and_is_said(population: Population, warp_files: WarpFiles) -> None:
+    """The coordinates are in pixels of 10 A here, whichever column says so."""
+    expected = np.transpose([particle_columns()[name] for name in COORDINATES]) * 10.0
+    names = ["TS_01.tomostar"] * 4 + ["00254.tomostar"] * 2
+    for number, (series, image, columns, said) in enumerate(
+        (
+            (2.5, 10.0, {"rlnTomoName": names}, "10 A (rlnImagePixelSize)"),
+            (10.0, 2.5, {"rlnTomoName": ["TS_01"] * 4 + ["00254"] * 2}, "10 A (rlnTomoTiltSeriesPixelSize)"),
+        )
+    ):
+        write_in_units(warp_files, series, image, 1.0, **columns)
+        added = add_species(population, f"s{number}", *warp_files.species_files(), diameter_A=DIAMETER_A + number)
+        assert added.positions == f"rlnCoordinateX/Y/Z in units of {said}"
+        assert added.doubts == []
+        held = population.particles(added.record, population.item("TS_01").id)
+        np.testing.assert_allclose(held.position_A[:, 0], expected[:4], atol=1e-3)
+
+
+def test_a_unit_that_puts_particles_outside_gives_way_to_one_that_does_not(
+    population: Population, warp_files: WarpFiles
+) -> None:
+    write_in_units(warp_files, 10.0, 40.0, 1.0, rlnTomoName=["TS_01.tomostar"] * 6)
+    added = add(population, warp_files)
+    assert added.positions == "rlnCoordinateX/Y/Z in units of 10 A (rlnTomoTiltSeriesPixelSize)"
+    (doubt,) = added.doubts
+    assert (doubt.kind, doubt.grave) == ("coordinates-unit", False)
+    assert "should be in units of 40 A (rlnImagePixelSize), but then particles lie outside" in str(doubt)
+
+
+def test_two_units_that_fit_are_asked_about(population: Population, warp_files: WarpFiles) -> None:
+    """Neither the names nor the tomogram decide."""
+    write_in_units(warp_files, 2.5, 10.0, 1.0, **OF_RELION)
+    with pytest.raises(
+        DoubtfulInputError, match=r"give --angpix-coords 2\.5 or 10; insist with --force"
+    ) as caught:
+        add(population, warp_files)
+    assert [doubt.kind for doubt in caught.value.doubts] == ["coordinates-unit"]
+    assert population.repository.is_clean
+    assert add(population, warp_files, angpix_coords=10.0).doubts == []
+    population.stage([], remove=[population.one_species("ribosome")])
+    assert [doubt.kind for doubt in add(population, warp_files, force=True).doubts] == ["coordinates-unit"]
+
+
+def test_one_unit_that_fits_is_not_asked_about(population: Population, warp_files: WarpFiles) -> None:
+    write_in_units(warp_files, 10.0, 40.0, 1.0, **OF_RELION)
+    assert add(population, warp_files).doubts == []
+
+
+def test_coordinates_that_are_fractions_are_questioned(population: Population, warp_files: WarpFiles) -> None:
+    fractions = {name: np.linspace(0.1, 1, 6).round(3).tolist() for name in COORDINATES}
+    warp_files.write_particles(**fractions)
+    with pytest.raises(DoubtfulInputError, match=r"rlnCoordinateX/Y/Z: lie between 0 and 1.*insist with --force"):
+        add(population, warp_files)
+    assert [one.kind for one in add(population, warp_files, force=True).doubts] == ["coordinates-normalised"]
+
+
+def test_small_coordinates_that_are_no_fractions_are_not(population: Population, warp_files: WarpFiles) -> None:
+    warp_files.write_particles(**{name: [0.5, 1.5, 0.2, 0.1, 0.9, 1.0] for name in COORDINATES})
+    assert add(population, warp_files).doubts == []
+
+
+def test_decorated_names_of_series_match(population: Population, warp_files: WarpFiles) -> None:
+    names = ["rec/TS_01_10.00Apx.mrc"] * 4 + ["00254_Vol"] * 2
+    warp_files.write_particles(rlnTomoName=names)
+    added = add(population, warp_files)
+    assert (added.record.n_particles, added.doubts) == (6, [])
+    population.stage([], remove=[population.one_species("ribosome")])
+    warp_files.write_particles(rlnTomoName=["grid_TS_01"] * 4 + ["00254"] * 2)
+    (doubt,) = add(population, warp_files).doubts
+    assert str(doubt).endswith(
+        "4 rows are from grid_TS_01, but no series is called so; they are taken as from TS_01"
+    )
+    population.stage([], remove=[population.one_species("ribosome")])
+    warp_files.write_particles(rlnTomoName=["TS_01_Vol"] * 3 + ["TS_01_rec"] * 3)
+    with pytest.raises(InputError, match="3 rows are from TS_01_Vol, which could be TS_01, as other names"):
+        add(population, warp_files)
 
 
 def test_what_is_doubted_is_kept_for_text_and_scripts(population: Population, warp_files: WarpFiles) -> None:
