@@ -13,6 +13,7 @@ from mpop_store.errors import (
 )
 
 __all__ = [
+    "BlankImageError",
     "DamagedObjectError",
     "InputError",
     "MissingObjectError",
@@ -23,6 +24,10 @@ __all__ = [
     "StoppedError",
     "StoreError",
 ]
+
+
+class BlankImageError(InputError):
+    """An image of which hardly any pixel was measured."""
 
 
 class RefinementError(MpopError):

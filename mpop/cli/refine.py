@@ -76,9 +76,9 @@ def refine(
     here = context.population()
     with context.progress_bars() as progress:
         result = run_refine(here, parameters, context.device(), context.threads(), progress)
+    for warning in dict.fromkeys(warning for job in result.jobs for warning in job.warnings):
+        context.warn(warning)
     for job in result.jobs:
-        for warning in job.warnings:
-            context.warn(warning)
         for failure in job.failed:
             context.warn(f"{failure.name} was not refined: {failure.reason}")
     first, last = result.jobs[0], result.jobs[-1]
@@ -88,7 +88,8 @@ def refine(
     ]
     lines += pose_error_lines(last)
     lines.append(f"{counted(len(result.commits), 'commit')}, the last is {result.commits[-1][:10]}")
-    emit("refine", {"commits": result.commits, "jobs": result.jobs}, "\n".join(lines))
+    data = {"commits": result.commits, "jobs": result.jobs, "doubts": result.doubts}
+    emit("refine", data, "\n".join(lines))
 
 
 def reconstruct(species: SpeciesOption = None, json: JsonOption = False) -> None:
@@ -103,4 +104,7 @@ def reconstruct(species: SpeciesOption = None, json: JsonOption = False) -> None
         f"{name}: {angstrom(result.job.resolution_before_A[name])} -> {angstrom(after)}"
         for name, after in result.job.resolution_after_A.items()
     ]
-    emit("reconstruct", {"commit": result.commit, "job": result.job}, "\n".join(lines))
+    for warning in result.job.warnings:
+        context.warn(warning)
+    data = {"commit": result.commit, "job": result.job, "doubts": result.doubts}
+    emit("reconstruct", data, "\n".join(lines))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import PurePosixPath
 from typing import Any
 
+from mpop.doubts import Doubt
 from mpop.jobs.halfmaps import RebuiltSpecies
 from mpop.records.models import ItemRecord, JobRecord
 from mpop.refinement.dirt import Erased
@@ -44,6 +46,23 @@ def erased_lines(job: JobRecord) -> list[str]:
     hot = sum(row["erased"]["hot_pixels"] for row in dirty)
     most = f"most in {worst['name']}, {100 * _part(worst):.1f} % of its area"
     return [f"dirt in {len(dirty)} series: {hot} hot pixels; {most}"]
+
+
+def blank_tilts(items: Iterable[ItemRecord], rebuilt: Mapping[str, RebuiltSpecies]) -> list[Doubt]:
+    """Of each series the tilts that were left out, as hardly anything in them was measured."""
+    erased: dict[str, Erased] = {}
+    for species in rebuilt.values():
+        erased |= species.erased
+    return [
+        Doubt("blank-tilt", item.name, f"{_named(item, tilts)} blank", assumed="left out of maps and refinement")
+        for item in items
+        if item.id in erased and (tilts := erased[item.id].blank_tilts)
+    ]
+
+
+def _named(item: ItemRecord, tilts: Sequence[int]) -> str:
+    names = [f"tilt {tilt + 1} ({PurePosixPath(item.raw[tilt].path).name})" for tilt in tilts]
+    return f"{', '.join(names)} {'is' if len(names) == 1 else 'are'}"
 
 
 def _part(row: Mapping[str, Any]) -> float:

@@ -6,8 +6,9 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from mpop.doubts import Doubt
 from mpop.jobs.environment import peak_GiB, software_versions
-from mpop.jobs.erased import erased_lines, with_erased
+from mpop.jobs.erased import blank_tilts, erased_lines, with_erased
 from mpop.jobs.halfmaps import RebuiltSpecies, SeriesState, rebuild
 from mpop.jobs.leasing import leased
 from mpop.jobs.progress import Progress, silent
@@ -19,11 +20,12 @@ from mpop.records.models import JobRecord, SpeciesRecord
 
 @dataclass(frozen=True)
 class ReconstructResult:
-    """The commit, the job's record, and the new species records."""
+    """The commit, the job's record, the new species records, and what was doubted."""
 
     commit: str
     job: JobRecord
     species: list[SpeciesRecord]
+    doubts: list[Doubt]
 
 
 @leased("reconstruct")
@@ -38,6 +40,7 @@ def reconstruct_species(
     chosen = select(population, species)
     states = [SeriesState.load(population, item, chosen.species) for item in chosen.items]
     rebuilt = rebuild(population, chosen.species, states, threads, progress)
+    doubts = blank_tilts(chosen.items, rebuilt)
     job = JobRecord(
         id="",
         verb="reconstruct",
@@ -52,14 +55,16 @@ def reconstruct_species(
         resolution_before_A={one.name: one.resolution_A for one in chosen.species},
         resolution_after_A={one.name: rebuilt[one.id].report.resolution_A for one in chosen.species},
         series=with_erased([], chosen.items, rebuilt),
+        warnings=[str(doubt) for doubt in doubts],
     )
     job = versioned(job.model_copy(update={"id": job_id(job)}))
     versions = {item.id: item.version for item in chosen.items}
     records = [new_species(one, rebuilt[one.id], one.particles, versions, job.id) for one in chosen.species]
     changes = [f"{one.name}: {in_angstrom(one.resolution_A)}" for one in records]
-    message = "\n".join(["Reconstruct", "", *changes, *erased_lines(job)])
+    warnings = [f"warning: {warning}" for warning in job.warnings]
+    message = "\n".join(["Reconstruct", "", *changes, *erased_lines(job), *warnings])
     commit = population.commit_records([*records, job], message, since=chosen.head)
-    return ReconstructResult(commit, job, records)
+    return ReconstructResult(commit, job, records, doubts)
 
 
 def input_versions(chosen: Selection) -> dict[str, str]:

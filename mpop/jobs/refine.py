@@ -17,9 +17,10 @@ from typing import Any
 
 import numpy as np
 
+from mpop.doubts import Doubt
 from mpop.errors import InputError, RefinementError
 from mpop.jobs.environment import peak_GiB
-from mpop.jobs.erased import with_erased
+from mpop.jobs.erased import blank_tilts, with_erased
 from mpop.jobs.half_map_weights import UNUSABLE, half_map_weights
 from mpop.jobs.halfmaps import SeriesState, rebuild
 from mpop.jobs.leasing import leased
@@ -79,11 +80,12 @@ class RefineParameters:
 
 @dataclass(frozen=True)
 class RefineResult:
-    """The commits, oldest first, with the job record of each and the species as they are now."""
+    """The commits, oldest first, with the job record of each, the species as they are now, and all doubts."""
 
     commits: list[str]
     jobs: list[JobRecord]
     species: list[SpeciesRecord]
+    doubts: list[Doubt]
 
 
 @dataclass
@@ -113,7 +115,7 @@ def refine(
     """
     if parameters.image_warp is None and not parameters.stage_angles and not parameters.poses:
         raise InputError("nothing to refine: image warp, stage angles and poses are all switched off")
-    result = RefineResult([], [], [])
+    result = RefineResult([], [], [], [])
     series: dict[str, _Series] = {}
     spreads: Spreads = {}
     for iteration in range(1, (until or parameters.iterations) + 1):
@@ -140,6 +142,8 @@ def refine(
         others = _other_series(population, chosen, done)
         states = [series[item.id].state for item in chosen.items if item.id in done.scores] + others
         rebuilt = rebuild(population, chosen.species, states, threads, progress)
+        doubts = blank_tilts(chosen.items, rebuilt)
+        done.warnings += [str(doubt) for doubt in doubts]
         job = job_record(
             chosen, {**parameters.recorded, "iteration": iteration}, parameters.seed, done, device, threads
         )
@@ -168,6 +172,7 @@ def refine(
         commit = population.commit_records([*items, *species, job], told, since=chosen.head)
         result.commits.append(commit)
         result.jobs.append(job)
+        result.doubts.extend(doubt for doubt in doubts if doubt not in result.doubts)
         result.species[:] = species
     return result
 

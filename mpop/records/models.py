@@ -171,7 +171,7 @@ class JobRecord(Record):
     resolution_after_A: dict[str, float | None] = Field(default_factory=dict)
     series: list[dict[str, Any]] = Field(default_factory=list)
     """Per series: item, name, score before and after, evaluations, seconds; `erased`: hot pixels, and the parts of
-    the area that were blank or beads."""
+    the area that were blank or beads. What was left out whole is in the warnings."""
     failed: list[FailedSeries] = Field(default_factory=list)
     warnings: list[str] = Field(default_factory=list)
     result: dict[str, Any] = Field(default_factory=dict)

@@ -67,17 +67,22 @@ class Exposure:
 
 @dataclass(frozen=True)
 class Erased:
-    """What was taken out of images, in pixels; adds."""
+    """What was taken out of images, in pixels; adds. blank_tilts: of a series, which were left out whole."""
 
     pixels: int = 0
     """Of all images."""
     hot: int = 0
     blank: int = 0
     beads: int = 0
+    blank_tilts: tuple[int, ...] = ()
 
     def __add__(self, other: Erased) -> Erased:
         return Erased(
-            self.pixels + other.pixels, self.hot + other.hot, self.blank + other.blank, self.beads + other.beads
+            self.pixels + other.pixels,
+            self.hot + other.hot,
+            self.blank + other.blank,
+            self.beads + other.beads,
+            self.blank_tilts + other.blank_tilts,
         )
 
     def __bool__(self) -> bool:

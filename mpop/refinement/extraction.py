@@ -27,11 +27,12 @@ import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
+from mpop.errors import BlankImageError
 from mpop.geometry.frequencies import wrapped_indices
 from mpop.optics.ctf import band_limited_ctf2, cropped_inverse, ctf_images
 from mpop.optics.weights import exposure_weights
 from mpop.records.tilt_series import TiltSeriesModel
-from mpop.refinement.dirt import Erased, Exposure, clean
+from mpop.refinement.dirt import CleanImage, Erased, Exposure, clean
 from mpop.refinement.noise import NoiseSpectrum, noise_spectrum, unit_factor
 
 BATCH_BYTES = 64 * 2**20
@@ -94,15 +95,21 @@ def extract(
     threads: int,
     ledger: Ledger | None = None,
 ) -> Iterator[TiltBatch]:
-    """Yield P and Q of every particle whose centre lies inside a used tilt, tilt by tilt."""
+    """Yield P and Q of every particle whose centre lies inside a used tilt, tilt by tilt.
+
+    A tilt of which hardly anything was measured is left out.
+    """
     border = max((request.ctf_size // 2 for request in requests), default=0)
     for tilt in np.flatnonzero(model.use).tolist():
         found = clean(load_tilt(tilt), pixel_size_A, _exposure(model, requests, tilt))
         if ledger is not None:
             ledger.erased += found.erased
-        measured = found.image if found.present is None else found.image[found.present]
-        image = np.float32(measured.mean(dtype=np.float64)) - found.image  # protein bright
-        noise = noise_spectrum(image, found.present)
+        try:
+            image, noise = _protein_bright(found)
+        except BlankImageError:
+            if ledger is not None:
+                ledger.erased += Erased(blank_tilts=(tilt,))
+            continue
         factor = unit_factor(noise, pixel_size_A)
         noise, padded = noise.scaled(factor), np.pad(image * np.float32(factor), border)
         for number, request in enumerate(requests):
@@ -124,6 +131,15 @@ def extract(
                 data, power = (np.concatenate(part) for part in zip(*parts, strict=True))
                 power *= seen[particle, None, None]
                 yield TiltBatch(number, tilt, particle, origin[particle], data, power)
+
+
+def _protein_bright(found: CleanImage) -> tuple[NDArray[np.float32], NoiseSpectrum]:
+    """An image with protein bright and mean 0, and its noise. Raises BlankImageError."""
+    measured = found.image if found.present is None else found.image[found.present]
+    if measured.size == 0:
+        raise BlankImageError("no pixel of the image was measured")
+    image = np.float32(measured.mean(dtype=np.float64)) - found.image
+    return image, noise_spectrum(image, found.present)
 
 
 def batches(

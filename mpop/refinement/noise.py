@@ -14,7 +14,7 @@ import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
-from mpop.errors import InputError
+from mpop.errors import BlankImageError, InputError
 from mpop.geometry.frequencies import wrapped_indices
 
 PATCH = 256
@@ -60,7 +60,7 @@ def unit_factor(noise: NoiseSpectrum, pixel_size_A: float) -> float:
 def noise_spectrum(image: NDArray[np.float32], present: NDArray[np.bool_] | None = None) -> NoiseSpectrum:
     """The noise power of an image (y, x). present: which of its pixels were measured; None: all.
 
-    Raises InputError for an image without noise, or without enough pixels.
+    Raises BlankImageError for an image without enough pixels, and InputError for one without noise.
     """
     size = min(PATCH, *image.shape) // 2 * 2
     window = np.hanning(size).astype(np.float32)
@@ -84,7 +84,7 @@ def noise_spectrum(image: NDArray[np.float32], present: NDArray[np.bool_] | None
             spectra.append(np.square(np.abs(spectrum)))
             parts.append(seen)
     if not spectra:
-        raise InputError("hardly any pixel of the image was measured: the rest is blank or dirt")
+        raise BlankImageError("hardly any pixel of the image was measured: the rest is blank or dirt")
     power = np.array([spectrum.mean() / seen for spectrum, seen in zip(spectra, parts, strict=True)])
     seen = np.array(parts)
     usual = seen >= min(whole / 2, seen.max())

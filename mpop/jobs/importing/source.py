@@ -149,8 +149,8 @@ def add_source(
             raise InputError("--volume takes three lengths in A greater than 0")
         project = replace(project, volume_dims_A=volume_dims_A, volume_from="--volume says")
     doubts: list[Doubt] = []
-    found = [_series_files(path, project, doubts) for path in project.tomostars]
-    series = [one for one in found if one is not None]
+    described = [_series_files(path, project, doubts) for path in project.tomostars]
+    series = [one for one in described if one is not None]
     if not series:
         raise InputError("every series of this project is deselected in Warp (UnselectManual); select some there")
     settle(gathered(doubts), force)  # before the long reading of images
@@ -162,16 +162,13 @@ def add_source(
         raws: list[RawImage] = []
         with ThreadPoolExecutor(2) as pool:
             jobs = pool.map(lambda file: _read_raw(population, file, store_raw), one.images)
-            for file, (raw, measured, claimed) in zip(one.images, jobs, strict=True):
-                shape = shape or measured
-                if measured != shape:
-                    raise InputError(
-                        f"{file}: {measured[1]} x {measured[0]} px, but other images are {shape[1]} x {shape[0]}"
-                    )
-                if claimed is not None and abs(claimed / project.pixel_size_A - 1) > SIZE_TOLERANCE:
-                    doubts.append(_header_doubt(file, claimed, project.pixel_size_A))
-                    settle(doubts[-1:], force)
-                raws.append(raw)
+            for file, found in zip(one.images, jobs, strict=True):
+                shape = shape or found.shape
+                if found.shape != shape:
+                    size = f"{found.shape[1]} x {found.shape[0]} px"
+                    raise InputError(f"{file}: {size}, but other images are {shape[1]} x {shape[0]}")
+                doubts += settle(_image_doubts(file, found, project.pixel_size_A), force)
+                raws.append(found.raw)
                 done += 1
                 progress("read tilt images", done, total)
         assert shape is not None
@@ -373,25 +370,38 @@ def _column(files: SeriesFiles, column: str) -> np.ndarray:
     return numbers
 
 
-def _header_doubt(path: Path, claimed_A: float, pixel_size_A: float) -> Doubt:
-    return Doubt(
-        "pixel-size-of-header",
-        str(path),
-        f"its header says {claimed_A:g} A/px",
-        f"the project {pixel_size_A:g} A/px",
-        "the latter holds",
-        "give the right --angpix",
-        grave=True,
-    )
+@dataclass(frozen=True)
+class _ReadImage:
+    """A tilt image: its record, shape (y, x), the pixel size that its header claims, whether all is one value."""
+
+    raw: RawImage
+    shape: tuple[int, int]
+    pixel_size_A: float | None
+    blank: bool
 
 
-def _read_raw(
-    population: Population, path: Path, store_raw: bool
-) -> tuple[RawImage, tuple[int, int], float | None]:
-    """Hash an image, check it, and put it into the store if wished. The bytes checked are the bytes hashed.
+def _image_doubts(path: Path, found: _ReadImage, pixel_size_A: float) -> list[Doubt]:
+    doubts: list[Doubt] = []
+    if found.pixel_size_A is not None and abs(found.pixel_size_A / pixel_size_A - 1) > SIZE_TOLERANCE:
+        doubts.append(
+            Doubt(
+                "pixel-size-of-header",
+                str(path),
+                f"its header says {found.pixel_size_A:g} A/px",
+                f"the project {pixel_size_A:g} A/px",
+                "the latter holds",
+                "give the right --angpix",
+                grave=True,
+            )
+        )
+    if found.blank:
+        text = "all its pixels have one value"
+        doubts.append(Doubt("blank-tilt", str(path), text, assumed="it is left out of maps and refinement"))
+    return doubts
 
-    Returns its record, its shape (y, x), and the pixel size that its header claims.
-    """
+
+def _read_raw(population: Population, path: Path, store_raw: bool) -> _ReadImage:
+    """Hash an image, check it, and put it into the store if wished. The bytes checked are the bytes hashed."""
     state, content = FileState.of(path), path.read_bytes()
     image, claimed = decode_image(content, path)
     stored = population.write_group({"image": image}) if store_raw else None
@@ -399,7 +409,7 @@ def _read_raw(
     relative = Path(os.path.relpath(path.parent.resolve() / path.name, population.root.resolve())).as_posix()
     raw = RawImage(path=relative, hash=hash_bytes(content), size=len(content), stored_object=stored)
     population.files.remember(path, state, raw.hash)
-    return raw, (image.shape[0], image.shape[1]), claimed
+    return _ReadImage(raw, (image.shape[0], image.shape[1]), claimed, bool(image.min() == image.max()))
 
 
 def remove_source(population: Population, name: str) -> None:

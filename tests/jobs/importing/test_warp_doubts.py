@@ -321,3 +321,11 @@ def test_zernike_terms_are_set_aside_and_come_back(empty_population: Population,
 def test_terms_that_are_0_are_none(empty_population: Population, files: WarpFiles) -> None:
     files.edit_xml("TS_01", "<CTF>", '<CTF><Param Name="ZernikeCoeffsEven" Value="0;0;0" />')
     assert _kinds(empty_population, files) == []
+
+
+def test_an_image_of_one_value_is_named(empty_population: Population, files: WarpFiles) -> None:
+    files.write_image("TS_01", 3, np.full((24, 32), 7.0))
+    added = add_source(empty_population, "mine", files.settings)
+    (doubt,) = added.doubts
+    assert doubt.kind == "blank-tilt"
+    assert doubt.where.endswith("TS_01_3.mrc")
