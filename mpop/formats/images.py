@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from mpop.errors import InputError
 from mpop.formats.files import replacing, require_file
+from mpop.formats.mrc_headers import BEGIN_BYTES, bytes_are_unsigned, header_fault
 from mpop.words import counted
 
 STACK_SUFFIX = ".mrcs"
@@ -36,17 +37,21 @@ def read_image(path: str | Path) -> NDArray[np.float32]:
     return decode_image(_content(Path(path)), path)[0]
 
 
-def decode_image(content: bytes, path: str | Path) -> tuple[NDArray[np.float32], float | None]:
+def decode_image(
+    content: bytes, path: str | Path, square_pixels: bool = False
+) -> tuple[NDArray[np.float32], float | None]:
     """An image (y, x) from the bytes of its file, and the pixel size that the header claims.
 
-    path: of the file, for its suffix and for messages. The pixel size is None where the header claims nothing
-    (0 or 1 A). Raises InputError.
+    path: of the file, for its suffix and for messages. square_pixels: whether the header must not say otherwise.
+    The pixel size is None where the header claims nothing (0 or 1 A). Raises InputError.
     """
     path = Path(path)
     if path.suffix.lower() in TIFF_SUFFIXES:
         data, pixel_size = _decode_tiff(content, path), None
     else:
         data, header = _decode_mrc(io.BytesIO(content), path)
+        if square_pixels:
+            _check_pixels(header, path)
         pixel_size = _voxel_size(float(header.cella.x), int(header.mx))
     image = np.squeeze(data, axis=0) if data.ndim == 3 and data.shape[0] == 1 else data
     if image.ndim != 2:
@@ -70,22 +75,30 @@ def read_map(path: str | Path, cubic_voxels: bool = True) -> tuple[NDArray[np.fl
     return _as_float(data, path), _voxel_size(float(header.cella.x), int(header.mx))
 
 
-def open_stack(path: str | Path) -> tuple[NDArray, float | None]:
+def open_stack(path: str | Path, square_pixels: bool = False) -> tuple[NDArray, float | None]:
     """The images (n, y, x) of an MRC stack, mapped into memory and not read, and the pixel size of its header.
 
-    The type is the file's. Raises InputError naming the file when it is missing, cut short or no stack.
+    The type is the file's. square_pixels: as in `decode_image`. Raises InputError naming the file when it is
+    missing, cut short or no stack.
     """
     path = Path(path)
     require_file(path)
     try:
         header = _refuse_cut_short(path, path.stat().st_size)
         dtype, shape = data_dtype_from_header(header), data_shape_from_header(header)
+        _check_axes(header)
+        if bytes_are_unsigned(header):
+            dtype = np.dtype(np.uint8)
         if dtype.kind == "c" or len(shape) not in (2, 3):
             raise ValueError("not a stack of real images")
         start = header.nbytes + int(header.nsymbt)
         data = np.memmap(path, dtype, "r", start, (1, *shape) if len(shape) == 2 else shape)
     except (ValueError, OverflowError) as error:
-        raise InputError(f"{path}: not a readable MRC stack ({_one_line(error)})") from error
+        with path.open("rb") as file:
+            fault = header_fault(file.read(BEGIN_BYTES), path)
+        raise InputError(f"{path}: {fault or f'not a readable MRC stack ({_one_line(error)})'}") from error
+    if square_pixels:
+        _check_pixels(header, path)
     return data, _voxel_size(float(header.cella.x), int(header.mx))
 
 
@@ -141,6 +154,8 @@ def _write_mrc(path: Path, data: NDArray[np.floating], pixel_size_A: float, is_v
 
 def _decode_mrc(content: BinaryIO, path: Path) -> tuple[NDArray, np.recarray]:
     """Data in file order, and the header. Closes the stream."""
+    begin = content.read(BEGIN_BYTES)
+    content.seek(0)
     try:
         # closing the stream first keeps the interpreter from writing back into it
         with content as stream:
@@ -152,22 +167,25 @@ def _decode_mrc(content: BinaryIO, path: Path) -> tuple[NDArray, np.recarray]:
         header, data = mrc.header, mrc.data
         if data is None or header is None:
             raise ValueError("no data")
-        order = (int(header.mapc), int(header.mapr), int(header.maps))
-        if order not in ((1, 2, 3), (0, 0, 0)):
-            raise ValueError(f"axis order {order}, expected 1, 2, 3")
-        return data, header
+        _check_axes(header)
+        return data.view(np.uint8) if bytes_are_unsigned(header) else data, header
     except (ValueError, OverflowError) as error:
-        raise InputError(f"{path}: not a readable MRC file ({_one_line(error)})") from error
+        fault = header_fault(begin, path)
+        raise InputError(f"{path}: {fault or f'not a readable MRC file ({_one_line(error)})'}") from error
+
+
+def _check_axes(header: np.recarray) -> None:
+    order = (int(header.mapc), int(header.mapr), int(header.maps))
+    if order not in ((1, 2, 3), (0, 0, 0)):
+        raise ValueError(f"axis order {order}, expected 1, 2, 3")
 
 
 def _check_cell(header: np.recarray, path: Path) -> None:
     """Raises InputError for a cell whose voxels are no cubes. Lengths and angles of 0 claim nothing."""
-    lengths = [_length(float(header.cella[axis]), int(header[f"m{axis}"])) for axis in "xyz"]
-    claimed = [length for length in lengths if length]
-    if claimed and max(claimed) > (1 + CELL_TOLERANCE) * min(claimed):
-        size = " x ".join("?" if length is None else f"{length:.4g}" for length in lengths)
+    unequal = _unequal_lengths(header, path, "xyz")
+    if unequal:
         raise InputError(
-            f"{path}: its voxels are {size} A by the header, and must be cubes; resample the map, "
+            f"{path}: its voxels are {unequal} A by the header, and must be cubes; resample the map, "
             "or give --angpix if the header is wrong"
         )
     angles = [float(header.cellb[name]) for name in ("alpha", "beta", "gamma")]
@@ -176,6 +194,32 @@ def _check_cell(header: np.recarray, path: Path) -> None:
             f"{path}: the angles of its cell are {', '.join(f'{angle:g}' for angle in angles)} degrees, "
             "and must be 90; resample the map, or give --angpix if the header is wrong"
         )
+
+
+def _check_pixels(header: np.recarray, path: Path) -> None:
+    """Raises InputError for an image whose pixels are no squares. Lengths of 0 claim nothing."""
+    unequal = _unequal_lengths(header, path, "xy")
+    if unequal:
+        raise InputError(
+            f"{path}: its pixels are {unequal} A by the header, and must be squares; {_corrected(path)}"
+        )
+
+
+def _unequal_lengths(header: np.recarray, path: Path, axes: str) -> str | None:
+    """The lengths of a voxel in words, None if they are equal. Raises InputError for a cell of no size."""
+    cell = [float(header.cella[axis]) for axis in axes]
+    if not all(np.isfinite(cell)) or min(cell) < 0:
+        size = " x ".join(f"{length:g}" for length in cell)
+        raise InputError(f"{path}: its cell is {size} A by the header; {_corrected(path)}")
+    lengths = [_length(length, int(header[f"m{axis}"])) for axis, length in zip(axes, cell, strict=True)]
+    claimed = [length for length in lengths if length]
+    if not claimed or max(claimed) <= (1 + CELL_TOLERANCE) * min(claimed):
+        return None
+    return " x ".join("?" if length is None else f"{length:.4g}" for length in lengths)
+
+
+def _corrected(path: Path) -> str:
+    return f"correct it, for example by IMOD: alterheader -del PIXEL,PIXEL,PIXEL {path.name}"
 
 
 def _voxel_size(cell_A: float, sampling: int) -> float | None:

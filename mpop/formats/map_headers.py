@@ -11,6 +11,7 @@ import numpy as np
 
 from mpop.errors import InputError
 from mpop.formats.files import require_file
+from mpop.formats.mrc_headers import BEGIN_BYTES, header_fault
 
 
 def map_origin_A(path: Path, pixel_size_A: float) -> tuple[float, float, float]:
@@ -36,6 +37,9 @@ def claims_a_stack(path: Path) -> bool:
 @contextmanager
 def _header(path: Path) -> Iterator[np.recarray]:
     require_file(path)
+    with path.open("rb") as file:
+        if fault := header_fault(file.read(BEGIN_BYTES), path):
+            raise InputError(f"{path}: {fault}")
     try:
         with mrcfile.open(path, header_only=True) as mrc:
             assert mrc.header is not None

@@ -403,7 +403,7 @@ def _image_doubts(path: Path, found: _ReadImage, pixel_size_A: float) -> list[Do
 def _read_raw(population: Population, path: Path, store_raw: bool) -> _ReadImage:
     """Hash an image, check it, and put it into the store if wished. The bytes checked are the bytes hashed."""
     state, content = FileState.of(path), path.read_bytes()
-    image, claimed = decode_image(content, path)
+    image, claimed = decode_image(content, path, square_pixels=True)
     stored = population.write_group({"image": image}) if store_raw else None
     # folders may be links, and `..` behind a link leads elsewhere than it reads: relative between real folders
     relative = Path(os.path.relpath(path.parent.resolve() / path.name, population.root.resolve())).as_posix()

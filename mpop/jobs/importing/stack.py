@@ -69,7 +69,7 @@ def add_stack(
     pixel, shape = table.pixel_size_A, None
     for number, file in enumerate(table.files):
         path = folder / file
-        stack, claimed = open_stack(path)
+        stack, claimed = open_stack(path, square_pixels=True)
         pixel = _pixel_size(path, pixel, claimed)
         shape = shape or (int(stack.shape[1]), int(stack.shape[2]))
         rows = np.flatnonzero(table.file == number)
