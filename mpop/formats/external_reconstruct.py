@@ -18,9 +18,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from mpop.doubts import Doubt
 from mpop.errors import InputError
 from mpop.formats.images import open_stack, write_map
-from mpop.formats.star import read_star, require_numbers
+from mpop.formats.star import read_star, require_finite, require_numbers
+from mpop.words import counted
 from mpop_store.paths import inside
 
 Array = NDArray[np.float64]
@@ -29,6 +31,10 @@ NAME = re.compile(
     r"(?P<run>.*?)(_it(?P<iteration>\d{3,}))?(_half(?P<half>[12]))?_(?P<part>(class|body)\d{3})_external_reconstruct"
 )
 """RELION's names; the run's own name may hold anything, also what looks like an iteration."""
+
+
+FSC_TOLERANCE = 1e-3
+"""By rounding."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +86,7 @@ class ReconstructRequest:
     fudge: float
     tau2: Array
     fsc: Array
+    doubts: tuple[Doubt, ...] = ()
 
     @property
     def result(self) -> Path:
@@ -130,7 +137,7 @@ def read_request(path: Path) -> ReconstructRequest:
                 f"{path}: no block data_{block}; is it RELION's request for an external reconstruction?"
             )
     wanted = ["rlnTau2FudgeFactor", "rlnPaddingFactor", "rlnReferenceDimensionality", "rlnOriginalImageSize"]
-    require_numbers(blocks[general], [*wanted, "rlnCurrentImageSize"], path, general)
+    require_finite(blocks[general], [*wanted, "rlnCurrentImageSize"], path, general)
     require_numbers(blocks[shells], ["rlnReferenceTau2", "rlnGoldStandardFsc"], path, shells)
     row, table = blocks[general].iloc[0], blocks[shells]
     box = int(row["rlnOriginalImageSize"])
@@ -140,13 +147,47 @@ def read_request(path: Path) -> ReconstructRequest:
         )
     if len(table) != box // 2 + 1:
         raise InputError(f"{path}: {len(table)} shells in data_{shells}, a box of {box} has {box // 2 + 1}")
+    reach = min(int(row["rlnCurrentImageSize"]) // 2, box // 2)
+    correlation, doubts = _correlation(path, table["rlnGoldStandardFsc"].to_numpy(np.float64))
     return ReconstructRequest(
         path,
         name,
         box,
-        min(int(row["rlnCurrentImageSize"]) // 2, box // 2),
+        reach,
         float(row["rlnPaddingFactor"]),
         float(row["rlnTau2FudgeFactor"]),
-        table["rlnReferenceTau2"].to_numpy(np.float64),
-        table["rlnGoldStandardFsc"].to_numpy(np.float64),
+        _tau2(path, table["rlnReferenceTau2"].to_numpy(np.float64), reach),
+        correlation,
+        doubts,
     )
+
+
+def _tau2(path: Path, tau2: Array, reach: int) -> Array:
+    """0 in shells without data, whatever stands there. Raises InputError for what is no power in the others."""
+    held = np.arange(len(tau2)) <= reach
+    wrong = np.flatnonzero(held & ~(np.isfinite(tau2) & (tau2 >= 0)))
+    if len(wrong):
+        raise InputError(
+            f"{path}: rlnReferenceTau2 of shell {wrong[0]} is {tau2[wrong[0]]:g}, and must be a finite power, 0 "
+            "or more: the iteration before has gone wrong; go on from an earlier one"
+        )
+    return np.where(held, tau2, 0.0)
+
+
+def _correlation(path: Path, fsc: Array) -> tuple[Array, tuple[Doubt, ...]]:
+    """The FSC with 0 where there is none: RELION divides 0 by 0 in shells that are empty in both half-maps."""
+    wrong = np.flatnonzero(np.abs(fsc) > 1 + FSC_TOLERANCE)
+    if len(wrong):
+        raise InputError(
+            f"{path}: rlnGoldStandardFsc of shell {wrong[0]} is {fsc[wrong[0]]:g}, and must lie between -1 and 1"
+        )
+    lost = np.flatnonzero(np.isnan(fsc))
+    if not len(lost):
+        return fsc, ()
+    doubt = Doubt(
+        "no-number",
+        str(path),
+        f"rlnGoldStandardFsc is NaN in {counted(len(lost), 'shell')}, the first is {lost[0]}",
+        assumed="it counts as 0 there: the half-maps have nothing in common",
+    )
+    return np.nan_to_num(fsc), (doubt,)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from mpop.errors import InputError
 from mpop.formats.files import replacing
-from mpop.formats.star import read_star_table, write_star
+from mpop.formats.star import read_star, require_finite, write_star
 
 NO_RESOLUTION = 999.0
 """What RELION writes for the resolution of shell 0, and where there is none."""
@@ -79,13 +79,12 @@ def write_fsc_xml(path: Path, frequency: Array, correlation: Array, title: str) 
 
 def read_mtf(path: Path) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The MTF of a detector as RELION keeps it: frequency (k,) in 1/pixel, rising, and value (k,)."""
-    table = read_star_table(path, ["rlnResolutionInversePixel", "rlnMtfValue"])
-    try:
-        frequency, value = table[["rlnResolutionInversePixel", "rlnMtfValue"]].to_numpy(dtype=np.float64).T
-    except ValueError as error:
-        raise InputError(f"{path}: the MTF holds something that is not a number ({error})") from error
+    columns = ["rlnResolutionInversePixel", "rlnMtfValue"]
+    name, table = next(iter(read_star(path).items()))
+    require_finite(table, columns, path, name)
+    frequency, value = table[columns].to_numpy(dtype=np.float64).T
     if len(frequency) < 2 or not (np.diff(frequency) > 0).all():
         raise InputError(f"{path}: rlnResolutionInversePixel must rise from row to row")
-    if not (np.isfinite(value).all() and (value > 0).all()):
+    if not (value > 0).all():
         raise InputError(f"{path}: every rlnMtfValue must be greater than 0")
     return frequency, value

@@ -18,7 +18,7 @@ from mrcfile.mrcinterpreter import MrcInterpreter
 from mrcfile.utils import data_dtype_from_header, data_shape_from_header
 from numpy.typing import NDArray
 
-from mpop.errors import InputError
+from mpop.errors import InputError, RefinementError
 from mpop.formats.files import replacing, require_file
 from mpop.formats.mrc_headers import BEGIN_BYTES, bytes_are_unsigned, header_fault
 from mpop.words import counted
@@ -115,7 +115,14 @@ def _refuse_cut_short(path: Path, there: int) -> np.recarray:
 
 
 def write_map(path: str | Path, volume: NDArray[np.floating], pixel_size_A: float) -> None:
-    """Write a map (z, y, x) as MRC, mode 2. The same map gives the same bytes."""
+    """Write a map (z, y, x) as MRC, mode 2. The same map gives the same bytes.
+
+    Raises RefinementError for a map that is not finite, and writes nothing.
+    """
+    finite = np.isfinite(volume)
+    if not finite.all():
+        lost = counted(int(np.count_nonzero(~finite)), "voxel")
+        raise RefinementError(f"{path}: not written, as {lost} of {volume.size} would be NaN or infinite")
     _write_mrc(Path(path), volume, pixel_size_A, is_volume=True)
 
 

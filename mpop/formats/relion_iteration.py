@@ -9,7 +9,7 @@ from typing import Any
 
 from mpop.errors import InputError
 from mpop.formats.external_reconstruct import RequestName
-from mpop.formats.star import read_star, require_columns
+from mpop.formats.star import read_star, require_columns, require_finite
 from mpop_store.paths import inside
 
 INITIAL_LOW_PASS = re.compile(r"--ini_high[ =]+([\d.]+)")
@@ -31,7 +31,7 @@ def read_before(name: RequestName) -> IterationState:
     """The iteration before the one of a request. Raises InputError when its files are not there."""
     before = (name.iteration or 1) - 1
     optimiser = _optimiser(name, before)
-    row = _row(optimiser, "optimiser_general", ["rlnOrientSamplingStarFile", "rlnParticleDiameter"])
+    row = _row(optimiser, "optimiser_general", ["rlnOrientSamplingStarFile"], ["rlnParticleDiameter"])
     sampling = optimiser.with_name(optimiser.name.replace("_optimiser.star", "_sampling.star"))
     model = optimiser.with_name(optimiser.name.replace("_optimiser.star", "_half1_model.star"))
     if not model.is_file():  # without half-sets
@@ -40,8 +40,8 @@ def read_before(name: RequestName) -> IterationState:
     return IterationState(
         optimiser,
         before,
-        int(_row(sampling, "sampling_general", ["rlnHealpixOrder"])["rlnHealpixOrder"]),
-        float(_row(model, "model_general", ["rlnPixelSize"])["rlnPixelSize"]),
+        int(_row(sampling, "sampling_general", [], ["rlnHealpixOrder"])["rlnHealpixOrder"]),
+        float(_row(model, "model_general", [], ["rlnPixelSize"])["rlnPixelSize"]),
         float(row["rlnParticleDiameter"]),
         None if mask in ("None", "") else Path(mask),
     )
@@ -99,9 +99,11 @@ def _runs(name: RequestName) -> list[str]:
     return runs
 
 
-def _row(path: Path, block: str, columns: list[str]) -> dict[str, Any]:
+def _row(path: Path, block: str, columns: list[str], finite: list[str]) -> dict[str, Any]:
+    """The first row of a block, which must have these columns, and finite numbers in others."""
     blocks = read_star(path)
     if block not in blocks:
         raise InputError(f"{path}: no block data_{block}")
     require_columns(blocks[block], columns, path, block)
+    require_finite(blocks[block], finite, path, block)
     return blocks[block].iloc[0].to_dict()

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import gemmi
+import numpy as np
 import pandas as pd
 import starfile
 
@@ -103,13 +104,31 @@ def require_columns(table: pd.DataFrame, columns: Iterable[str], path: Path, blo
 
 
 def require_numbers(table: pd.DataFrame, columns: Iterable[str], path: Path, block: str) -> None:
-    """InputError naming a column that is missing, or holds something else than numbers."""
+    """InputError naming a column that is missing, or holds something else than numbers.
+
+    A column that was read as text for its `-nan`, as C prints it, becomes one of numbers.
+    """
     columns = list(columns)
     require_columns(table, columns, path, block)
     for column in columns:
         if not pd.api.types.is_numeric_dtype(table[column]):
-            wrong = next(value for value in table[column] if not _is_number(value))
-            raise InputError(f"{path}: block data_{block}, column _{column}: {wrong!r} is not a number")
+            wrong = [value for value in table[column] if not _is_number(value)]
+            if wrong:
+                raise InputError(f"{path}: block data_{block}, column _{column}: {wrong[0]!r} is not a number")
+            table[column] = table[column].astype(np.float64)
+
+
+def require_finite(table: pd.DataFrame, columns: Iterable[str], path: Path, block: str) -> None:
+    """As require_numbers; NaN and infinity are no numbers either."""
+    columns = list(columns)
+    require_numbers(table, columns, path, block)
+    for column in columns:
+        lost = np.flatnonzero(~np.isfinite(table[column].to_numpy(np.float64)))
+        if len(lost):
+            raise InputError(
+                f"{path}: block data_{block}, row {lost[0] + 1}: _{column} is {table[column].iloc[lost[0]]}, "
+                "not a finite number"
+            )
 
 
 def _is_number(value: object) -> bool:

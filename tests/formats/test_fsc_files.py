@@ -73,7 +73,7 @@ def test_reads_real_mtfs(test_data: Path, name: str) -> None:
         ("0.2 1.0\n0.1 0.5\n", "must rise"),
         ("0.0 1.0\n", "must rise"),
         ("0.0 1.0\n0.1 high\n", "not a number"),
-        ("0.0 1.0\n0.1 nan\n", "greater than 0"),
+        ("0.0 1.0\n0.1 nan\n", "row 2: _rlnMtfValue is nan, not a finite number"),
     ],
 )
 def test_refuses_an_mtf_that_cannot_be_one(tmp_path: Path, rows: str, reason: str) -> None:

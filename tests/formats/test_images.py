@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from mpop.errors import InputError
+from mpop.errors import InputError, RefinementError
 from mpop.formats.images import decode_image, read_image, read_map, write_image, write_map
 
 IMAGE = np.arange(35, dtype=np.float32).reshape(5, 7) - 11
@@ -221,3 +221,12 @@ def test_a_cell_without_a_length_or_rounded_claims_no_other_voxels(
     with mrcfile.open(path, "r+") as mrc:
         mrc.header.cella = lengths
     assert read_map(path)[1] == 2.0
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_map_that_is_not_finite_is_not_written(tmp_path: Path, value: float) -> None:
+    volume = np.ones((4, 4, 4), dtype=np.float32)
+    volume[1, 2, 3] = value
+    with pytest.raises(RefinementError, match=r"map\.mrc: not written, as 1 voxel of 64 would be NaN or infinite"):
+        write_map(tmp_path / "map.mrc", volume, 1.0)
+    assert list(tmp_path.iterdir()) == []
