@@ -8,7 +8,8 @@ command stops at it, unless the user insists with `--force`, and it is a warning
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from mpop.errors import InputError
 
@@ -43,6 +44,12 @@ class DoubtfulInputError(InputError):
     def __init__(self, doubts: Iterable[Doubt]) -> None:
         self.doubts = list(doubts)
         super().__init__(f"{'; '.join(map(str, self.doubts))}; insist with --force")
+
+
+def reported(doubts: Iterable[Doubt]) -> dict[str, Any]:
+    """What JSON holds of them: the sentences as `warnings`, and the parts of each as `doubts`."""
+    doubts = list(doubts)
+    return {"warnings": [str(doubt) for doubt in doubts], "doubts": [asdict(doubt) for doubt in doubts]}
 
 
 def settle(doubts: Iterable[Doubt], force: bool) -> list[Doubt]:

@@ -73,7 +73,7 @@ def correct(
     they were measured.
     """
     context.options.json |= json
-    check_out(out, "mpop.correct-report", WRITTEN, [*maps, mask])
+    replaced = check_out(out, "mpop.correct-report", WRITTEN, [*maps, mask])
     if rotations not in ("any", "cube"):
         raise InputError(f"--rotations {rotations}: there are any, cube")
     if len(maps) == 2 and out is None:
@@ -101,7 +101,7 @@ def correct(
         folder = made_folder(out)
         written = job.write_files(found, folder)
         files = [write_report(folder, found, command_line()), folder / "report.json", *written]
-    tell("correct", found.numbers, _lines(found.numbers), given.species is not None, commit, files)
+    tell("correct", found.numbers, _lines(found.numbers), given.species is not None, commit, files, replaced)
 
 
 def _lines(found: dict[str, Any]) -> list[str]:

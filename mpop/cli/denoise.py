@@ -67,7 +67,7 @@ def denoise(
     network are committed, and the next call goes on from that network; its half-maps stay as they were measured.
     """
     context.options.json |= json
-    check_out(out, "mpop.denoise-report", WRITTEN, [*maps, mask])
+    replaced = check_out(out, "mpop.denoise-report", WRITTEN, [*maps, mask])
     if networks not in (None, "shared", "independent"):
         raise InputError(f"--networks {networks}: there are shared, independent")
     if len(maps) == 2 and out is None:
@@ -94,7 +94,7 @@ def denoise(
         folder = made_folder(out)
         written = job.write_files(found, folder)
         files = [write_report(folder, found, command_line()), folder / "report.json", *written]
-    tell("denoise", found.numbers, _lines(found.numbers), given.species is not None, commit, files)
+    tell("denoise", found.numbers, _lines(found.numbers), given.species is not None, commit, files, replaced)
 
 
 def _lines(found: dict[str, Any]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,10 +18,12 @@ from mpop.cli.map_arguments import (
     check_out,
     command_line,
     examples,
+    made,
     made_folder,
     read_maps,
     tell,
 )
+from mpop.doubts import Doubt
 from mpop_store.errors import InputError
 
 WRITTEN = ("map.mrc", "map_masked.mrc")
@@ -74,13 +77,13 @@ def fsc(
     context.options.json |= json
     is_comparison = model is not None or other is not None
     if is_comparison:
-        check_out(out, "mpop.map-fsc-report")
+        replaced = check_out(out, "mpop.map-fsc-report")
     else:
-        check_out(out, "mpop.fsc-report", WRITTEN, [*maps, mask])
+        replaced = check_out(out, "mpop.fsc-report", made(WRITTEN, mask), [*maps, mask])
     if is_comparison:
         if (b_factor, low_pass, mtf, mtf_angpix) != (None,) * 4 or (model is not None and other is not None):
             raise InputError("--model and --map each go alone, without options for sharpening")
-        return _compare(maps, mask, angpix, out, model, other)
+        return _compare(maps, mask, angpix, out, model, other, replaced)
     from mpop.jobs.maps import fsc as job
 
     given = read_maps(maps, mask, angpix)
@@ -99,7 +102,7 @@ def fsc(
         written = job.write_files(result, folder)
         files = [write_report(folder, result, command_line()), folder / "report.json", *written]
     numbers = job.numbers(result)
-    tell("fsc", numbers, _lines(numbers), given.species is not None, commit, files)
+    tell("fsc", numbers, _lines(numbers), given.species is not None, commit, files, replaced)
 
 
 def _compare(
@@ -109,18 +112,15 @@ def _compare(
     out: Path | None,
     model: Path | None,
     other: Path | None,
+    replaced: Sequence[Doubt],
 ) -> None:
     """A map, half-maps or a species against a model or a map."""
     from mpop.jobs.maps import fsc_to_reference as job
-    from mpop.jobs.maps.input import header_doubts
 
     first = context.relative(Path(maps[0]))
     species = None
     if len(maps) == 1 and first.is_file():
         one = job.OneMap.read(first, None if mask is None else context.relative(mask), angpix)
-        others = [context.relative(path) for path in (mask, other) if path is not None]
-        for line in header_doubts(first, others, len(one.volume), one.pixel_size_A):
-            context.warn(line)
     else:
         halves = read_maps(maps, mask, angpix)
         species = halves.species
@@ -143,7 +143,7 @@ def _compare(
         _row(angstrom(numbers["resolution_at_half_A"]), f"FSC with the {result.against} = 0.5"),
         _row(angstrom(numbers["resolution_at_half_unmasked_A"]), "FSC = 0.5 without a mask"),
     ]
-    tell("map-fsc", numbers, lines, species is not None, commit, files)
+    tell("map-fsc", numbers, lines, species is not None, commit, files, replaced)
 
 
 def _row(value: str, what: str) -> str:

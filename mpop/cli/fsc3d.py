@@ -58,7 +58,7 @@ def fsc3d(
     from mpop.jobs.maps import directional as job
 
     context.options.json |= json
-    check_out(out, "mpop.fsc3d" if report else None, WRITTEN, [*maps, mask])
+    replaced = check_out(out, "mpop.fsc3d" if report else None, WRITTEN, [*maps, mask])
     given = read_maps(maps, mask, angpix)
     commit = None
     if given.species is None:
@@ -67,7 +67,7 @@ def fsc3d(
         result, commit = job.directional_resolution_of_species(context.population(), given, half_angle)
     numbers = job.numbers(result)
     files = [] if out is None else _write(out, result, report, command_line())
-    tell("fsc3d", numbers, _lines(numbers), given.species is not None, commit, files)
+    tell("fsc3d", numbers, _lines(numbers), given.species is not None, commit, files, replaced)
 
 
 def _write(out: Path, result: Any, report: bool, command: str) -> list[Path]:

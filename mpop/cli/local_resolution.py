@@ -17,6 +17,7 @@ from mpop.cli.map_arguments import (
     check_out,
     command_line,
     examples,
+    made,
     made_folder,
     read_maps,
     tell,
@@ -53,7 +54,7 @@ def local_resolution(
     from mpop.jobs.maps import local_resolution as job
 
     context.options.json |= json
-    check_out(out, "mpop.local-resolution", WRITTEN, [*maps, mask])
+    replaced = check_out(out, "mpop.local-resolution", made(WRITTEN, mask), [*maps, mask])
     parameters = job.Parameters(threshold, b_factor)
     given = read_maps(maps, mask, angpix)
     commit = None
@@ -82,4 +83,4 @@ def local_resolution(
             f"{angstrom(numbers['resolution_A']):>12}  of the whole, corrected FSC = 0.143",
             f"{100 * numbers['unresolved_fraction']:>10.1f} %  of the mask is not resolved",
         ]
-    tell("local-resolution", numbers, lines, given.species is not None, commit, files)
+    tell("local-resolution", numbers, lines, given.species is not None, commit, files, replaced)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mpop.cli import context
+from mpop.doubts import Doubt, reported
 from mpop_store.errors import InputError
 
 if TYPE_CHECKING:
@@ -42,16 +43,12 @@ def examples(*commands: str) -> str:
 def read_maps(maps: list[str], mask: Path | None = None, angpix: float | None = None) -> HalfMaps:
     """The maps that the arguments name. With a species, mask and pixel size are its own."""
     from mpop.formats.files import require_file
-    from mpop.jobs.maps.input import from_files, from_species, header_doubts
+    from mpop.jobs.maps.input import from_files, from_species
 
     if len(maps) == 2:
         half1, half2 = (context.relative(Path(one)) for one in maps)
         mask = None if mask is None else context.relative(mask)
-        read = from_files(half1, half2, mask, angpix)
-        others = [half2] if mask is None else [half2, mask]
-        for line in header_doubts(half1, others, read.box, read.pixel_size_A):
-            context.warn(line)
-        return read
+        return from_files(half1, half2, mask, angpix)
     if len(maps) != 1:
         raise InputError(f"{len(maps)} maps were given; give two half-maps, or the name of one species")
     path = context.relative(Path(maps[0]))
@@ -68,14 +65,15 @@ def check_out(
     report: str | None = None,
     written: Collection[str] = (),
     inputs: Iterable[Path | str | None] = (),
-) -> None:
+) -> list[Doubt]:
     """Raises InputError when results could not be written there: a job is long, and of a species committed.
 
     report: schema of the report to be; those of other commands stay. written: names of the maps that will be. None
-    of them may take the place of an input.
+    of them may take the place of an input, nor of a map that this command did not write. The doubts say which of
+    its own results will be replaced.
     """
     if out is None:
-        return
+        return []
     other = _report_in(context.relative(out))
     if report is not None and other not in (None, report):
         raise InputError(f"{out}: holds the results of another command ({other}); give another folder as --out")
@@ -90,6 +88,21 @@ def check_out(
         raise InputError(f"{above}: is a file; --out names a folder")
     if not os.access(above, os.W_OK | os.X_OK):
         raise InputError(f"{above}: may not be written to; give another folder as --out")
+    there = [folder / name for name in written if (folder / name).exists()]
+    if there and report is not None and other is None:
+        raise InputError(
+            f"{there[0]}: is there already, and no report says that this command wrote it; give another folder as "
+            "--out, or remove it"
+        )
+    if not there and (other is None or report is None):
+        return []
+    read = "holds the results of an earlier call"
+    return [Doubt("results-replaced", str(out), read, assumed="they are replaced")]
+
+
+def made(written: Sequence[str], mask: Path | None) -> list[str]:
+    """The maps that a command writes, which makes a mask where none is given."""
+    return [*written, *(["mask.mrc"] if mask is None else [])]
 
 
 def _report_in(folder: Path) -> str | None:
@@ -121,13 +134,16 @@ def tell(
     of_species: bool,
     commit: str | None,
     files: Sequence[Path],
+    doubts: Sequence[Doubt] = (),
 ) -> None:
     """Print the result of a command on maps, and its warnings, which numbers may hold.
 
     lines: the numbers in words. commit: None where there is nothing to commit to, or nothing new. files: what was
-    written, the report first.
+    written, the report first. doubts: about this call, besides those that numbers hold.
     """
-    for warning in numbers.get("warnings", ()):
+    more = reported(doubts)
+    numbers = {**numbers, **{name: [*numbers.get(name, ()), *lines] for name, lines in more.items()}}
+    for warning in numbers["warnings"]:
         context.warn(warning)
     text = "\n".join([*lines, *_outcome(of_species, commit, files)])
     context.emit(schema, {**numbers, "commit": commit, "files": files}, text)

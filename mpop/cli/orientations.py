@@ -50,7 +50,7 @@ def orientations(
     from mpop.jobs.maps import orientations as job
 
     context.options.json |= json
-    check_out(out, "mpop.orientations")
+    replaced = check_out(out, "mpop.orientations")
     path, commit = context.relative(Path(images)), None
     of_table = path.suffix == ".star" or path.exists()
     if of_table:
@@ -74,7 +74,7 @@ def orientations(
 
         folder = made_folder(out)
         files = [write_report(folder, found, command_line()), folder / "report.json"]
-    tell("orientations", numbers, _lines(numbers), not of_table, commit, files)
+    tell("orientations", numbers, _lines(numbers), not of_table, commit, files, replaced)
 
 
 def _lines(numbers: dict) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Annotated
 
@@ -72,4 +73,8 @@ def relion_external_reconstruct(
     parts = [result.reason, *result.steps]
     if result.unevenness is not None:
         parts.append(f"unevenness of views {result.unevenness:.1f}")
-    emit("relion-external-reconstruct", result, f"mpop: {result.map.name}: {'; '.join(parts)}")
+    context.warn_of(result.doubts)
+    warnings = [str(doubt) for doubt in result.doubts]
+    numbers = {field.name: getattr(result, field.name) for field in dataclasses.fields(result)}
+    text = f"mpop: {result.map.name}: {'; '.join(parts)}"
+    emit("relion-external-reconstruct", {**numbers, "warnings": warnings}, text)

@@ -48,11 +48,9 @@ def particle_mask(volume: NDArray[np.floating], pixel_size_A: float) -> NDArray[
     At 15 A, the particle is what is denser than the corners of the box; it is grown by 6 A and falls to 0 over
     12 A, or 5 voxels where that is more, wide enough not to correlate two half-maps by itself.
     """
-    box = len(volume)
-    small = min(2 * round(box * pixel_size_A / FIND_VOXEL_A / 2), box)
-    voxel_A = pixel_size_A * box / small
-    coarse = low_pass(resample(volume, small), voxel_A, max(FIND_AT_A, 3 * voxel_A))
-    particle = _particle(coarse)
+    coarse, voxel_A = at_low_resolution(volume, pixel_size_A)
+    box, small = len(volume), len(coarse)
+    particle = standing_out(coarse)
     if particle is None:
         return None
     grown = np.asarray(distance_transform_edt(~particle)) * voxel_A <= GROW_A
@@ -65,8 +63,16 @@ def particle_mask(volume: NDArray[np.floating], pixel_size_A: float) -> NDArray[
     return fine
 
 
-def _particle(coarse: NDArray[np.float32]) -> NDArray[np.bool_] | None:
-    """What stands out, without crumbs."""
+def at_low_resolution(volume: NDArray[np.floating], pixel_size_A: float) -> tuple[NDArray[np.float32], float]:
+    """A cubic map where particles are told from their solvent: at 15 A, in voxels of 4 A or those that it has."""
+    box = len(volume)
+    small = min(2 * round(box * pixel_size_A / FIND_VOXEL_A / 2), box)
+    voxel_A = pixel_size_A * box / small
+    return low_pass(resample(volume, small), voxel_A, max(FIND_AT_A, 3 * voxel_A)), voxel_A
+
+
+def standing_out(coarse: NDArray[np.float32]) -> NDArray[np.bool_] | None:
+    """Where a map at low resolution is denser than the corners of its box, without crumbs; None for nowhere."""
     box = len(coarse)
     axis = np.square(np.arange(box) - box // 2)
     corners = axis[:, None, None] + axis[None, :, None] + axis > (box / 2) ** 2

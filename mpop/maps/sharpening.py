@@ -33,7 +33,8 @@ Array = NDArray[np.float64]
 class BFactorFit:
     """A line through the weighted Guinier plot: ln F = intercept + slope s^2, B = 4 slope, in A^2.
 
-    r_squared: of the points about the line. from_A, to_A: resolutions of the first and the last point.
+    r_squared: of the points about the line. from_A, to_A: resolutions of the first and the last point. shells: how
+    many points. error_A2: standard error of B.
     """
 
     slope_A2: float
@@ -41,6 +42,8 @@ class BFactorFit:
     r_squared: float
     from_A: float
     to_A: float
+    shells: int
+    error_A2: float
 
     @property
     def b_factor_A2(self) -> float:
@@ -70,9 +73,11 @@ class GuinierPlot:
             return None
         frequency, amplitude = self.frequency[used], self.weighted[used]
         slope, intercept = np.polyfit(np.square(frequency), amplitude, 1)
-        correlation = float(np.corrcoef(np.square(frequency), amplitude)[0, 1])
-        first, last = float(frequency[0]), float(frequency[-1])
-        return BFactorFit(float(slope), float(intercept), correlation**2, 1 / first, 1 / last)
+        r_squared = float(np.corrcoef(np.square(frequency), amplitude)[0, 1]) ** 2
+        first, last, shells = float(frequency[0]), float(frequency[-1]), len(frequency)
+        unexplained = float(np.square(amplitude - np.polyval([slope, intercept], np.square(frequency))).sum())
+        error = np.sqrt(unexplained / (shells - 2)) / (np.square(frequency).std() * np.sqrt(shells))
+        return BFactorFit(float(slope), float(intercept), r_squared, 1 / first, 1 / last, shells, 4 * float(error))
 
 
 def weights_of_shells(corrected: Array) -> Array:

@@ -68,10 +68,10 @@ def page(result: HalfMapFSC, footer: str = "") -> Page:
 def _verdict(result: HalfMapFSC) -> Verdict:
     resolution = result.report.resolution_A
     if resolution is None:
-        return Verdict("bad", "The half-maps have no resolution.", result.warnings)
-    if not result.warnings:
+        return Verdict("bad", "The half-maps have no resolution.")
+    if not result.doubts:
         return Verdict("good", f"The half-maps agree to {resolution:.2f} Å.")
-    return Verdict("warn", f"The FSC says {resolution:.2f} Å, but look at this first:", result.warnings)
+    return Verdict("warn", f"The FSC says {resolution:.2f} Å, but look at this first:")
 
 
 def _numbers(found: dict[str, Any], result: HalfMapFSC) -> list[Number]:

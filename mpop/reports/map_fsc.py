@@ -44,9 +44,8 @@ def page(result: MapFSC, footer: str = "") -> Page:
 
 def _verdict(result: MapFSC, reached: float | None) -> Verdict:
     if reached is None:
-        return Verdict("bad", f"The map does not agree with the {result.against}.", result.warnings)
-    sentence = f"The map agrees with the {result.against} to {reached:.2f} Å."
-    return Verdict("warn" if result.warnings else "good", sentence, result.warnings)
+        return Verdict("bad", f"The map does not agree with the {result.against}.")
+    return Verdict("good", f"The map agrees with the {result.against} to {reached:.2f} Å.")
 
 
 def _section(result: MapFSC) -> Section:

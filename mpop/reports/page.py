@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -75,9 +75,22 @@ def angstrom_signs(text: str) -> str:
 
 
 def write_page(directory: Path, page: Page, data: Mapping[str, Any]) -> Path:
-    """Write report.html and report.json (plain JSON values) into a folder that exists; returns the page's path."""
+    """Write report.html and report.json (plain JSON values) into a folder that exists; returns the page's path.
+
+    Warnings in data stand under the verdict, which is not good then.
+    """
+    page = _warned(page, data.get("warnings", ()))
     text = json.dumps(data, indent=2, allow_nan=False) + "\n"
     for name, content in (("report.json", text), ("report.html", render(page))):
         with replacing(inside(directory, name)) as temporary:
             temporary.write_text(content, encoding="utf-8")
     return directory / "report.html"
+
+
+def _warned(page: Page, warnings: Sequence[str]) -> Page:
+    said = page.verdict
+    more = [warning for warning in warnings if warning not in said.reasons]
+    if not more:
+        return page
+    tone: Tone = "bad" if said.tone == "bad" else "warn"
+    return replace(page, verdict=Verdict(tone, said.sentence, [*said.reasons, *more]))

@@ -94,7 +94,9 @@ def test_doubts_are_told_on_the_page_and_in_the_data(folder: Path, maps: NoisyHa
     little = 0.1 * np.random.default_rng(0).standard_normal(maps.half1.shape, dtype=np.float32)
     write_map(folder / "copy.mrc", 2 * maps.half1 + little, 1.5)
     data = json.loads(run(folder, "half1.mrc", "copy.mrc", "--mask", "mask.mrc", "--out", "out", "--json"))
-    assert "not independent" in data["warnings"][0]
+    kinds = [doubt["kind"] for doubt in data["doubts"]]
+    assert "half-maps-not-independent" in kinds and "fsc-never-falls" in kinds
+    assert any("not independent" in warning for warning in data["warnings"])
     assert "not independent" in (folder / "out" / "report.html").read_text()
 
 

@@ -10,14 +10,15 @@ from noisy_halves import NoisyHalves, noisy_halves
 
 from mpop.maps.filters import inverse, low_pass, shell_radius, transform
 from mpop.maps.fsc import fsc_report, mean_amplitudes
-from mpop.maps.half_map_checks import half_map_doubts, mirrored, of_opposite_hand
+from mpop.maps.half_map_checks import half_map_doubts
 from mpop.maps.masks import soft_sphere
+from mpop.maps.volume_checks import mirrored, of_opposite_hand
 
 
 def doubts(half1: np.ndarray, half2: np.ndarray, mask: np.ndarray, pixel_size_A: float = 1.5) -> str:
     amplitude = mean_amplitudes(transform((half1 + half2) / 2))
     report = fsc_report(half1, half2, mask, pixel_size_A)
-    return "\n".join(half_map_doubts(half1, half2, mask, report, amplitude, pixel_size_A))
+    return "\n".join(map(str, half_map_doubts("maps", half1, half2, mask, report, amplitude, pixel_size_A)))
 
 
 @pytest.fixture(scope="module")
@@ -47,9 +48,7 @@ def test_a_gap_behind_which_the_fsc_rises_again(maps: NoisyHalves) -> None:
         noise = transform(rng.standard_normal(maps.half1.shape, dtype=np.float32))
         spectrum[gap] = noise[gap] * np.abs(spectrum[gap]).mean() / np.abs(noise[gap]).mean()
     found = doubts(*(inverse(spectrum, 64) for spectrum in spectra), maps.mask)
-    told = re.search(
-        r"falls below 0.143 at (.*) A, .* rises again, to (.*), and is above as far as (.*) A:", found
-    )
+    told = re.search(r"falls below 0.143 at (.*) A, .* rises again, to (.*), and is above up to (.*) A:", found)
     assert told is not None, found
     falls, most, last = (float(word) for word in told.groups())
     assert 96 / 12 < falls < 96 / 10
@@ -103,8 +102,8 @@ def test_a_mask_elsewhere(maps: NoisyHalves) -> None:
 def test_opposite_hand() -> None:
     maps = noisy_halves(b_factor_A2=600.0, noise=0.3)
     assert "of opposite hand" in doubts(maps.half1, mirrored(maps.half2), maps.mask)
-    assert of_opposite_hand(maps.half1, mirrored(maps.half2), 1.5)
-    assert not of_opposite_hand(maps.half1, maps.half2, 1.5)
+    assert of_opposite_hand(maps.half1, mirrored(maps.half2))
+    assert not of_opposite_hand(maps.half1, maps.half2)
 
 
 @pytest.mark.parametrize("box", [8, 9])

@@ -17,18 +17,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mpop.doubts import Doubt, reported
 from mpop.errors import StoppedError
 from mpop.formats.images import write_map
 from mpop.jobs.leasing import leased
 from mpop.jobs.maps.analysis import Analysis
+from mpop.jobs.maps.checking import map_doubts
 from mpop.jobs.maps.input import HalfMaps, Map
 from mpop.jobs.maps.verdict import Verdict
 from mpop.jobs.progress import Progress, silent
 from mpop.maps.directional import ConicalFSC, conical_fsc
 from mpop.maps.directions import centred
-from mpop.maps.filters import transform
-from mpop.maps.fsc import fsc_report, mean_amplitudes
-from mpop.maps.half_map_checks import half_map_doubts
+from mpop.maps.fsc import fsc_report
 from mpop.maps.hold_out import Agreement, agreement, withhold
 from mpop.maps.judging import Changes, changes
 from mpop.maps.transfer import noise_within
@@ -230,17 +230,15 @@ def _numbers(judged: _Judged) -> dict[str, Any]:
         "conical_fsc_before": _spread(judged.before, judged.correction.limit),
         "conical_fsc_after": _spread(judged.after, judged.correction.limit),
         "seed": judged.options.seed,
-        "warnings": _doubts(judged.maps),
+        **reported(_doubts(judged.maps)),
         "training": [asdict(one.course) for one in judged.correction.learned],
     }
 
 
-def _doubts(maps: HalfMaps) -> list[str]:
+def _doubts(maps: HalfMaps) -> list[Doubt]:
     """Why not to trust what the half-maps say of their own noise."""
     mask = maps.required_mask()
-    report = fsc_report(maps.half1, maps.half2, mask, maps.pixel_size_A)
-    amplitude = mean_amplitudes(transform((maps.half1 + maps.half2) / 2))
-    return half_map_doubts(maps.half1, maps.half2, mask, report, amplitude, maps.pixel_size_A)
+    return map_doubts(maps, mask, fsc_report(maps.half1, maps.half2, mask, maps.pixel_size_A))
 
 
 def _limit_A(judged: _Judged) -> float:

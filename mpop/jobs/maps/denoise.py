@@ -17,10 +17,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mpop.doubts import reported
 from mpop.formats.images import write_map
 from mpop.geometry.frequencies import last_shell
 from mpop.jobs.leasing import leased
 from mpop.jobs.maps.analysis import Analysis
+from mpop.jobs.maps.checking import map_doubts
 from mpop.jobs.maps.input import HalfMaps, Map
 from mpop.jobs.maps.verdict import Verdict
 from mpop.jobs.progress import Progress, silent
@@ -103,7 +105,9 @@ def denoise_species(
     if last is not None and not found.numbers["continued"]:
         found.numbers["replaced"] = last.kind
     changed = {"denoiser_object": population.write_group(learned.to_arrays())}
-    return found, analysis.commit(found.arrays, found.numbers, found.numbers["verdict"], changed=changed).commit
+    numbers = found.numbers
+    done = analysis.commit(found.arrays, numbers, numbers["verdict"], numbers["warnings"], changed)
+    return found, done.commit
 
 
 def networks_of(population: Population | None, species: SpeciesHead | None) -> Networks:
@@ -214,6 +218,7 @@ def _numbers(
         "continued": done.continued,
         "replaced": None,
         "seed": options.seed,
+        **reported(map_doubts(maps, maps.required_mask(), done.report)),
         "training": [asdict(course) for course in done.courses],
     }
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mpop.doubts import Doubt, reported
 from mpop.errors import InputError
 from mpop.formats.files import replacing
 from mpop.formats.images import write_map
@@ -22,6 +23,7 @@ from mpop.jobs.maps.verdict import Verdict
 from mpop.maps import anisotropy
 from mpop.maps.directional import HALF_ANGLE_DEG, ConicalFSC, conical_fsc
 from mpop.maps.mask_checks import mask_doubts
+from mpop.maps.volume_checks import volume_doubts
 from mpop_store.paths import inside
 
 if TYPE_CHECKING:
@@ -36,19 +38,19 @@ CHANCE_RANGE_SD = 2.5
 """Best and worst of all directions of isotropic maps lie about this far from their mean."""
 UNEVEN_P = 0.05
 MIN_BOX = 8
-NO_MASK = "no mask: noise of the solvent lowers the FSC in all directions; give --mask"
 
 
 @dataclass(frozen=True)
 class DirectionalResolution:
     """What two half-maps say by direction.
 
-    doubts: about the mask, that there is none among them. fraction: of coefficients that are independent in it.
+    doubts: about the maps and the mask, that there is none among them. fraction: of coefficients that are
+    independent in the mask.
     """
 
     name: str
     masked: bool
-    doubts: list[str]
+    doubts: list[Doubt]
     fraction: float
     conical: ConicalFSC
 
@@ -100,9 +102,22 @@ def directional_resolution(
     if maps.box < MIN_BOX:
         raise InputError(f"{maps.name}: a box of {maps.box} voxels has too few Fourier shells")
     conical = conical_fsc(maps.half1, maps.half2, maps.pixel_size_A, half_angle_deg, mask=maps.mask, volume=volume)
-    doubts = [NO_MASK] if maps.mask is None else mask_doubts(maps.mask)
+    doubts = _doubts(maps, conical)
     fraction = anisotropy.mask_fraction(maps.mask)
     return DirectionalResolution(maps.name, maps.mask is not None, doubts, fraction, conical)
+
+
+def _doubts(maps: HalfMaps, conical: ConicalFSC) -> list[Doubt]:
+    if maps.mask is None:
+        read = "no mask: noise of the solvent lowers the FSC in all directions"
+        mask = [Doubt("no-mask", maps.both, read, way_on="give --mask")]
+    else:
+        mask = mask_doubts(maps.mask_name, maps.mask)
+    resolved = int(anisotropy.whole_crossing(conical) * maps.box * maps.pixel_size_A)
+    volumes = volume_doubts(
+        maps.both, maps.half1, maps.half2, maps.mask, conical.whole, resolved, maps.pixel_size_A
+    )
+    return [*maps.doubts, *mask, *volumes]
 
 
 def verdict(result: DirectionalResolution) -> Verdict:
@@ -163,7 +178,7 @@ def numbers(result: DirectionalResolution) -> dict[str, Any]:
         "verdict": said.sentence,
         "reasons": list(said.reasons),
         "significant": bool(result.has_signal and chance.z >= SIGNIFICANT_Z),
-        "warnings": _warnings(result),
+        **reported(_all_doubts(result)),
     }
     if not result.has_signal:
         return found
@@ -205,14 +220,15 @@ def _falls_below(part: Array, level: float, conical: ConicalFSC) -> float | None
     return 1 / float(conical.frequency[below[0]]) if len(below) else None
 
 
-def _warnings(result: DirectionalResolution) -> list[str]:
+def _all_doubts(result: DirectionalResolution) -> list[Doubt]:
     found = list(result.doubts)
     at_nyquist = float(result.conical.rings.solid_angles @ (result.crossings >= result.conical.frequency[-1]))
     if at_nyquist > 0:
-        found.append(
-            f"in {100 * at_nyquist:.0f} % of the directions the FSC never falls below {anisotropy.THRESHOLD}: "
-            "the pixel size limits the resolution there"
+        read = (
+            f"in {100 * at_nyquist:.0f} % of the directions the FSC never falls below {anisotropy.THRESHOLD}: the "
+            "pixel size limits the resolution there"
         )
+        found.append(Doubt("fsc-never-falls", result.name, read))
     return found
 
 

@@ -14,6 +14,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from mpop.doubts import Doubt, reported
 from mpop.errors import InputError
 from mpop.formats.fsc_files import (
     NO_RESOLUTION,
@@ -25,12 +26,11 @@ from mpop.formats.fsc_files import (
 )
 from mpop.formats.images import write_map
 from mpop.jobs.maps.analysis import Analysis
+from mpop.jobs.maps.checking import map_doubts
 from mpop.jobs.maps.input import HalfMaps, Map
 from mpop.jobs.recording import in_angstrom
 from mpop.maps.filters import inverse, scale_shells, transform
 from mpop.maps.fsc import THRESHOLD, FSCReport, fsc_report
-from mpop.maps.half_map_checks import half_map_doubts
-from mpop.maps.mask_checks import mask_doubts
 from mpop.maps.masks import particle_mask
 from mpop.maps.sharpening import FIT_FROM_A, BFactorFit, GuinierPlot, guinier_plot, sharpening_curve
 from mpop.population import Population
@@ -45,10 +45,8 @@ SCALES = (1e-12, 1e12)
 """Largest densities whose power spectrum neither vanishes nor overflows."""
 MAX_EXPONENT = 40.0
 """Of the amplitude at Nyquist, when a map is sharpened or blurred."""
-NO_FIT = (
-    f"no B-factor: too few shells between {FIT_FROM_A:g} A and the resolution for a line; not sharpened "
-    "(--b-factor sets one)"
-)
+FEW_FIT_SHELLS = 10
+"""Of a line for the B-factor: with fewer, one shell more or less makes another B-factor."""
 
 MaskFrom = Literal["given", "species", "found", "none"]
 
@@ -85,7 +83,7 @@ class HalfMapFSC:
     b_factor_A2: float
     low_pass_A: float | None
     sharpened: Map
-    warnings: list[str]
+    doubts: list[Doubt]
 
     @cached_property
     def solid(self) -> float:
@@ -98,28 +96,29 @@ def half_map_fsc(maps: HalfMaps, parameters: FSCParameters | None = None) -> Hal
     parameters = parameters or FSCParameters()
     _check(parameters, maps.pixel_size_A)
     _check_maps(maps)
-    mask, mask_from, warnings = _mask(maps)
+    mask, mask_from = _mask(maps)
     report = fsc_report(maps.half1, maps.half2, mask, maps.pixel_size_A, parameters.seed)
     mtf = _mtf(parameters, maps.pixel_size_A, report.corrected.frequency)
     mean = maps.mean()
     spectrum = transform(mean)
     guinier = guinier_plot(spectrum, report.corrected, mtf)
-    amplitude = np.nan_to_num(np.exp(guinier.original))
-    warnings += half_map_doubts(maps.half1, maps.half2, mask, report, amplitude, maps.pixel_size_A)
+    doubts = map_doubts(maps, mask, report)
+    if mask_from == "none":
+        doubts.append(
+            Doubt("no-mask", maps.both, "no particle stands out", "", "nothing is masked", "give --mask")
+        )
     fit, inside, b_factor = None, None, parameters.b_factor_A2 or 0.0
     if report.resolution_A is not None:
         mean *= mask
         inside = guinier_plot(transform(mean), report.corrected, mtf).fit(report.resolution_A)
     if parameters.b_factor_A2 is None and report.resolution_A is not None:
         fit = guinier.fit(report.resolution_A)
-        if fit is None:
-            warnings.append(NO_FIT)
-        else:
-            b_factor = fit.b_factor_A2
+        doubts += _fit_doubts(maps.both, fit)
+        b_factor = 0.0 if fit is None else fit.b_factor_A2
     low_pass = parameters.low_pass_A or report.resolution_A
     scale_shells(spectrum, sharpening_curve(report.corrected, b_factor, low_pass, mtf))
     sharpened = inverse(spectrum, maps.box, use_up=True)
-    return HalfMapFSC(maps, mask, mask_from, report, guinier, fit, inside, b_factor, low_pass, sharpened, warnings)
+    return HalfMapFSC(maps, mask, mask_from, report, guinier, fit, inside, b_factor, low_pass, sharpened, doubts)
 
 
 def _check(parameters: FSCParameters, pixel_size_A: float) -> None:
@@ -147,13 +146,26 @@ def _check_maps(maps: HalfMaps) -> None:
             )
 
 
-def _mask(maps: HalfMaps) -> tuple[Map, MaskFrom, list[str]]:
+def _mask(maps: HalfMaps) -> tuple[Map, MaskFrom]:
     if maps.mask is not None:
-        return maps.mask, "given" if maps.species is None else "species", mask_doubts(maps.mask)
+        return maps.mask, "given" if maps.species is None else "species"
     found = particle_mask(maps.mean(), maps.pixel_size_A)
-    if found is None:
-        return np.ones_like(maps.half1), "none", ["no particle stands out, so that nothing is masked; give --mask"]
-    return found, "found", []
+    return (np.ones_like(maps.half1), "none") if found is None else (found, "found")
+
+
+def _fit_doubts(where: str, fit: BFactorFit | None) -> list[Doubt]:
+    """About the line that the B-factor is from."""
+    insist = "--b-factor sets one"
+    if fit is None:
+        read = f"no B-factor: too few shells between {FIT_FROM_A:g} A and the resolution for a line"
+        return [Doubt("b-factor", where, read, "", "not sharpened", insist)]
+    found = f"a B-factor of {fit.b_factor_A2:.0f} A^2 was fitted from {fit.from_A:.1f} to {fit.to_A:.1f} A"
+    if fit.shells < FEW_FIT_SHELLS:
+        against = f"{fit.shells} shells hardly make a line: its error is {fit.error_A2:.0f} A^2"
+        return [Doubt("b-factor", where, found, against, "it is used", insist)]
+    if fit.b_factor_A2 > 0:
+        return [Doubt("b-factor", where, found, "it blurs the map: amplitudes rise", "it is used", insist)]
+    return []
 
 
 def _mtf(
@@ -191,7 +203,7 @@ def numbers(result: HalfMapFSC) -> dict[str, Any]:
         "b_factor_fit": None if result.fit is None else asdict(result.fit),
         "b_factor_inside_mask_A2": None if result.inside is None else result.inside.b_factor_A2,
         "low_pass_A": result.low_pass_A,
-        "warnings": result.warnings,
+        **reported(result.doubts),
     }
 
 
@@ -299,4 +311,4 @@ def fsc_of_species(
     arrays |= {f"guinier_{name}": values for name, values in guinier_curves(result).items()}
     found = numbers(result)
     summary = f"{in_angstrom(found['resolution_A'])}, B-factor {found['b_factor_A2']:.0f} A^2"
-    return result, analysis.commit(arrays, found, summary, result.warnings).commit
+    return result, analysis.commit(arrays, found, summary, found["warnings"]).commit

@@ -13,17 +13,26 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from mpop.doubts import Doubt, reported
 from mpop.errors import InputError
 from mpop.formats.atomic_models import read_model
 from mpop.formats.fsc_files import write_fsc_xml
 from mpop.formats.images import read_map
 from mpop.formats.map_headers import map_origin_A
 from mpop.jobs.maps.analysis import Analysis
-from mpop.jobs.maps.input import PIXEL_SIZE_TOLERANCE, HalfMaps, Map, check_pixel_size, checked_mask
+from mpop.jobs.maps.input import (
+    PIXEL_SIZE_TOLERANCE,
+    HalfMaps,
+    Map,
+    check_pixel_size,
+    checked_mask,
+    header_doubts,
+    pixel_size_doubts,
+)
 from mpop.jobs.recording import in_angstrom
 from mpop.maps.fsc import THRESHOLD, FSCCurve, fsc
-from mpop.maps.half_map_checks import COARSE_PART, of_opposite_contrast, of_opposite_hand
 from mpop.maps.model_density import model_density, model_mask, part_inside
+from mpop.maps.volume_checks import COARSE_PART, of_opposite_contrast, of_opposite_hand
 from mpop.population import Population
 from mpop.records.models import SpeciesRecord
 from mpop_store.hashing import hash_file
@@ -38,7 +47,8 @@ HALF_INSIDE, ALMOST_ALL = 0.5, 0.99
 class OneMap:
     """A map (z, y, x) to compare. origin_A: x, y, z of its first voxel. mask: None for none.
 
-    by_header: its pixel size is what its header says, and other headers must agree.
+    by_header: its pixel size is what its header says, and other headers must agree. file: that its header is in.
+    doubts: of headers.
     """
 
     name: str
@@ -47,12 +57,14 @@ class OneMap:
     origin_A: tuple[float, float, float] = (0.0, 0.0, 0.0)
     mask: Map | None = None
     by_header: bool = True
+    file: Path | None = None
+    doubts: tuple[Doubt, ...] = ()
 
     @classmethod
     def of_halves(cls, maps: HalfMaps, half1: Path | None = None, by_header: bool = True) -> OneMap:
         """The mean of two half-maps. half1: the file of the first, whose header says where they lie."""
         origin = (0.0, 0.0, 0.0) if half1 is None else map_origin_A(half1, maps.pixel_size_A)
-        return cls(maps.name, maps.mean(), maps.pixel_size_A, origin, maps.mask, by_header)
+        return cls(maps.name, maps.mean(), maps.pixel_size_A, origin, maps.mask, by_header, half1, maps.doubts)
 
     @classmethod
     def read(cls, path: Path, mask: Path | None = None, pixel_size_A: float | None = None) -> OneMap:
@@ -64,7 +76,11 @@ class OneMap:
             raise InputError(f"{path}: the header does not give the pixel size; give --angpix")
         if volume.min() == volume.max():
             raise InputError(f"{path}: every voxel is {volume.flat[0]:g}; is it the right file?")
-        one = cls(path.stem, volume, pixel, map_origin_A(path, pixel), None, pixel_size_A is None)
+        doubts = header_doubts(path, [] if mask is None else [mask], len(volume), pixel)
+        if pixel_size_A is not None:
+            doubts += pixel_size_doubts([path], [header], pixel_size_A)
+        origin = map_origin_A(path, pixel)
+        one = cls(path.stem, volume, pixel, origin, None, pixel_size_A is None, path, tuple(doubts))
         return one if mask is None else replace(one, mask=checked_mask(mask, _alike(mask, one)))
 
 
@@ -78,7 +94,7 @@ class MapFSC:
     mask_from: Literal["given", "model", "none"]
     unmasked: FSCCurve
     masked: FSCCurve | None
-    warnings: list[str]
+    doubts: list[Doubt]
 
     @property
     def curve(self) -> FSCCurve:
@@ -104,7 +120,8 @@ def against_model(one: OneMap, path: Path) -> MapFSC:
     mask = model_mask(model, *place) if one.mask is None else one.mask
     result = _compare(one, "model", path, model_density(model, *place), mask)
     if inside < ALMOST_ALL:
-        result.warnings.append(f"{100 * (1 - inside):.0f} % of the model's atoms are outside of the map")
+        read = f"{100 * (1 - inside):.0f} % of the model's atoms are outside of the map"
+        result.doubts.append(Doubt("model-outside", str(path), read))
     return result
 
 
@@ -113,7 +130,13 @@ def against_map(one: OneMap, path: Path) -> MapFSC:
     other = _alike(path, one)
     result = _compare(one, "map", path, other, one.mask)
     if np.array_equal(other, one.volume):
-        result.warnings.append("both are the same map")
+        result.doubts.append(Doubt("same-map", str(path), f"it is the same map as {one.name}"))
+    elif one.file is not None:
+        result.doubts.extend(
+            doubt
+            for doubt in header_doubts(one.file, [path], len(one.volume), one.pixel_size_A)
+            if doubt not in result.doubts
+        )
     return result
 
 
@@ -133,16 +156,19 @@ def _compare(one: OneMap, against: Literal["model", "map"], path: Path, other: M
     unmasked = fsc(one.volume, other, one.pixel_size_A)
     masked = None if mask is None else fsc(one.volume * mask, other * mask, one.pixel_size_A)
     mask_from = "none" if mask is None else "given" if one.mask is not None else "model"
-    result = MapFSC(one, against, path, mask_from, unmasked, masked, [])
+    result = MapFSC(one, against, path, mask_from, unmasked, masked, list(one.doubts))
     reached = result.curve.crossing(HALF) or 0.0
     if reached > COARSE_PART * result.curve.frequency[-1]:
         return result
-    if of_opposite_contrast(unmasked):
-        result.warnings.append(f"the map is the negative of the {against}: density must be white, multiply by -1")
-    elif of_opposite_hand(one.volume, other, one.pixel_size_A):
-        result.warnings.append(f"the map agrees much better with the mirror image of the {against}: wrong hand?")
+    if of_opposite_contrast(unmasked.correlation):
+        read = f"the map is the negative of the {against}: density must be white"
+        result.doubts.append(Doubt("opposite-contrast", one.name, read, way_on="multiply by -1", grave=True))
+    elif of_opposite_hand(one.volume, other):
+        read = f"the map agrees much better with the mirror image of the {against}"
+        result.doubts.append(Doubt("opposite-hand", one.name, read, way_on="is its hand wrong?", grave=True))
     elif reached < 1 / POOR_A:
-        result.warnings.append(f"the map hardly agrees with the {against}: are they in the same place?")
+        read = f"the map hardly agrees with the {against}"
+        result.doubts.append(Doubt("no-agreement", one.name, read, way_on="are they in the same place?"))
     return result
 
 
@@ -157,7 +183,7 @@ def numbers(result: MapFSC) -> dict[str, Any]:
         "resolution_at_half_A": result.curve.resolution(HALF),
         "resolution_A": result.curve.resolution(THRESHOLD),
         "resolution_at_half_unmasked_A": result.unmasked.resolution(HALF),
-        "warnings": result.warnings,
+        **reported(result.doubts),
     }
 
 
@@ -184,4 +210,4 @@ def record(population: Population, species: SpeciesRecord, result: MapFSC) -> st
     found = numbers(result)
     reached = in_angstrom(found["resolution_at_half_A"])
     summary = f"agrees with {result.other.name} to {reached} (FSC = 0.5)"
-    return analysis.commit(curves(result), found, summary, result.warnings).commit
+    return analysis.commit(curves(result), found, summary, found["warnings"]).commit

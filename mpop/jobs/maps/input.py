@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from mpop.doubts import Doubt
 from mpop.errors import InputError
 from mpop.formats.images import read_map
 from mpop.formats.map_headers import claims_a_stack, map_origin_A
@@ -32,7 +33,8 @@ class HalfMaps:
     """Two half-maps and a mask, cubes (z, y, x) of one box; mask from 0 to 1, None when none was given.
 
     name: of the species, or of the first file without its suffix. species: the record that they come from.
-    files: both half-maps and the mask, if there is one, as they were named; empty for those of a species.
+    files: both half-maps and the mask, if there is one, as they were named; empty for those of a species. doubts:
+    of their headers.
     """
 
     name: str
@@ -42,11 +44,24 @@ class HalfMaps:
     pixel_size_A: float
     species: SpeciesRecord | None = None
     files: tuple[Path, ...] = ()
+    doubts: tuple[Doubt, ...] = ()
 
     @property
     def box(self) -> int:
         """Voxels along an edge."""
         return len(self.half1)
+
+    @property
+    def both(self) -> str:
+        """The half-maps in words."""
+        if self.species is not None:
+            return f"half-maps of {self.species.name}"
+        return " and ".join(map(str, self.files[:2])) or self.name
+
+    @property
+    def mask_name(self) -> str:
+        """The mask in words."""
+        return str(self.files[2]) if len(self.files) > 2 else f"mask of {self.name}"
 
     def mean(self) -> Map:
         """The mean of the half-maps."""
@@ -83,7 +98,12 @@ def from_files(half1: Path, half2: Path, mask: Path | None = None, pixel_size_A:
     pixel = _pixel_size(paths, [size for _, size in read]) if pixel_size_A is None else pixel_size_A
     check_independent(read[0][0], read[1][0], f"{half1} and {half2}")
     inside = None if mask is None else checked_mask(mask, read[2][0])
-    return HalfMaps(half1.stem, read[0][0], read[1][0], inside, float(pixel), files=tuple(paths))
+    doubts = header_doubts(half1, paths[1:], len(read[0][0]), float(pixel))
+    if pixel_size_A is not None:
+        doubts += pixel_size_doubts(paths, [size for _, size in read], pixel_size_A)
+    return HalfMaps(
+        half1.stem, read[0][0], read[1][0], inside, float(pixel), files=tuple(paths), doubts=tuple(doubts)
+    )
 
 
 def from_species(population: Population, name: str) -> HalfMaps:
@@ -94,18 +114,39 @@ def from_species(population: Population, name: str) -> HalfMaps:
     return HalfMaps(species.name, maps["half1"], maps["half2"], maps["mask"], species.pixel_size_A, species)
 
 
-def header_doubts(first: Path, others: Sequence[Path], box: int, pixel_size_A: float) -> list[str]:
-    """A line for each map that by its header is none, or lies elsewhere than the first; empty when all is well."""
+def header_doubts(first: Path, others: Sequence[Path], box: int, pixel_size_A: float) -> list[Doubt]:
+    """Of each map that by its header is none, or lies elsewhere than the first; empty when all is well."""
     stacks = [
-        f"{path}: its header says that this is a stack of images (ISPG 0, MZ 1); is it the right file?"
+        Doubt(
+            "stack-not-map",
+            str(path),
+            "its header says that this is a stack of images (ISPG 0, MZ 1)",
+            way_on="is it the right file?",
+        )
         for path in (first, *others)
         if claims_a_stack(path)
     ]
     return stacks + _placed_apart(first, others, box, pixel_size_A)
 
 
-def _placed_apart(first: Path, others: Sequence[Path], box: int, pixel_size_A: float) -> list[str]:
-    """A line for each map that its header places elsewhere than the first.
+def pixel_size_doubts(paths: Sequence[Path], sizes: Sequence[float | None], pixel_size_A: float) -> list[Doubt]:
+    """Of each map whose header gives another pixel size than --angpix; None where it gives none."""
+    return [
+        Doubt(
+            "pixel-size",
+            str(path),
+            f"{size:g} A/px by its header",
+            f"--angpix is {pixel_size_A:g}",
+            f"{pixel_size_A:g} A/px is used, which makes all lengths {pixel_size_A / size:.3g} times those of the "
+            "header",
+        )
+        for path, size in zip(paths, sizes, strict=True)
+        if size is not None and abs(size / pixel_size_A - 1) > PIXEL_SIZE_TOLERANCE
+    ]
+
+
+def _placed_apart(first: Path, others: Sequence[Path], box: int, pixel_size_A: float) -> list[Doubt]:
+    """Of each map that its header places elsewhere than the first.
 
     Maps of one box are compared voxel by voxel, wherever they lie. That one program counts from a corner and
     another from the middle of the box is no shift.
@@ -118,8 +159,12 @@ def _placed_apart(first: Path, others: Sequence[Path], box: int, pixel_size_A: f
         if np.abs(shift).max() > SHIFT_VOXELS and not from_middle:
             x, y, z = (f"{value:g}" for value in shift.round(2))
             found.append(
-                f"{path}: its header places it {x}, {y}, {z} voxels (x, y, z) from {first}; this is not followed: "
-                "voxels of the same index are compared"
+                Doubt(
+                    "placed-apart",
+                    str(path),
+                    f"its header places it {x}, {y}, {z} voxels (x, y, z) from {first}",
+                    assumed="this is not followed: voxels of the same index are compared",
+                )
             )
     return found
 

@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mpop.doubts import Doubt, reported
 from mpop.errors import InputError
 from mpop.formats.files import replacing
 from mpop.formats.images import write_map
 from mpop.jobs.maps.analysis import Analysis
+from mpop.jobs.maps.checking import map_doubts
 from mpop.jobs.maps.input import HalfMaps, Map
 from mpop.maps.fsc import THRESHOLD, fsc_report
 from mpop.maps.local_filter import local_filter
@@ -54,6 +56,7 @@ class LocalResolutionResult:
     resolution_A: Map
     filtered: Map
     global_A: float | None
+    doubts: list[Doubt]
 
     @property
     def resolved_A(self) -> NDArray[np.float32]:
@@ -88,6 +91,7 @@ class LocalResolutionResult:
             "unresolved_fraction": round(1 - len(found) / max(voxels, 1), 4),
             "mask_found": self.mask_found,
             "verdict": self.verdict,
+            **reported(self.doubts),
         }
 
 
@@ -101,8 +105,11 @@ def measure(maps: HalfMaps, parameters: Parameters) -> LocalResolutionResult:
             raise InputError(f"{maps.name}: no particle stands out from the solvent; give --mask MASK")
     local = local_resolution(maps.half1, maps.half2, mask, maps.pixel_size_A, parameters.threshold)
     filtered = local_filter(mean, mask, local, maps.pixel_size_A, parameters.b_factor_A2)
-    whole = fsc_report(maps.half1, maps.half2, mask, maps.pixel_size_A).resolution_A
-    return LocalResolutionResult(maps, mask, found, parameters, local.resolution_A, filtered, whole)
+    whole = fsc_report(maps.half1, maps.half2, mask, maps.pixel_size_A)
+    doubts = map_doubts(maps, mask, whole)
+    return LocalResolutionResult(
+        maps, mask, found, parameters, local.resolution_A, filtered, whole.resolution_A, doubts
+    )
 
 
 def of_species(
@@ -119,7 +126,8 @@ def of_species(
     if analysis.before is not None:
         return result, None
     arrays = {"resolution_A": result.resolution_A, "filtered": result.filtered}
-    return result, analysis.commit(arrays, result.numbers(), result.verdict).commit
+    numbers = result.numbers()
+    return result, analysis.commit(arrays, numbers, result.verdict, numbers["warnings"]).commit
 
 
 def write_files(result: LocalResolutionResult, directory: Path) -> list[Path]:

@@ -7,21 +7,28 @@ own is kept beside as `..._external_reconstruct_plain.mrc`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mpop.doubts import Doubt
 from mpop.errors import InputError
 from mpop.formats.external_reconstruct import ReconstructRequest, read_request
 from mpop.formats.images import read_map, write_map
 from mpop.formats.relion_iteration import IterationState, initial_low_pass_A, read_before, starting_reference
+from mpop.jobs.maps.input import PIXEL_SIZE_TOLERANCE
 from mpop.maps.filters import low_pass
+from mpop.maps.fsc import FSCCurve
 from mpop.maps.gridding import SliceSums, reconstruct
+from mpop.maps.half_map_checks import never_falls
+from mpop.maps.mask_checks import mask_doubts
 from mpop.maps.masks import soft_sphere
 from mpop.maps.reach import reached_shell
 from mpop.maps.spectra import spliced, whitened, with_spectrum_of
+from mpop.maps.volume_checks import opposite_contrast
 from mpop.maps.weighted_restoration import evidence, restore
 
 Map = NDArray[np.float32]
@@ -76,10 +83,14 @@ class HookResult:
     healpix_order: int | None
     unevenness: float | None
     """Mean weight of coefficients times their mean inverse weight, mean over shells; 1 for even views."""
+    doubts: list[Doubt]
 
 
 def reconstruct_for_relion(star: Path, options: HookOptions | None = None) -> HookResult:
-    """Answer one request of relion_refine. Raises InputError."""
+    """Answer one request of relion_refine. Raises InputError, and RefinementError for a map that is not finite.
+
+    At a grave doubt nothing is corrected: the map is RELION's own.
+    """
     options = options or HookOptions()
     request = read_request(star)
     sums = SliceSums(request.data(), request.weight(), request.box, request.padding, request.reach)
@@ -92,8 +103,12 @@ def reconstruct_for_relion(star: Path, options: HookOptions | None = None) -> Ho
     last = reached_shell(request.fsc, options.limit_fsc)
     resolution = request.box * state.pixel_size_A / last if last else None
     steps: list[str] = []
-    volume, mask = plain, _mask(request, state, options)
+    mask, doubts = _mask(request, state, options)
+    doubts += _curve_doubts(request, state)
+    volume, grave = plain, [doubt for doubt in doubts if doubt.grave]
     closed = _closed_gate(state, resolution, options) if sums.weight.any() else EMPTY
+    if grave and not closed:
+        closed = f"not corrected: {grave[0]}"
     unevenness = None
     if not closed:
         known = evidence(sums, prior)
@@ -122,7 +137,15 @@ def reconstruct_for_relion(star: Path, options: HookOptions | None = None) -> Ho
         resolution_A=resolution,
         healpix_order=state.healpix_order,
         unevenness=unevenness,
+        doubts=doubts,
     )
+
+
+def _curve_doubts(request: ReconstructRequest, state: IterationState) -> list[Doubt]:
+    """Of the FSC, which is all that a half knows of the other."""
+    frequency = np.arange(len(request.fsc)) / (request.box * state.pixel_size_A)
+    found = [never_falls(FSCCurve(frequency, request.fsc)), opposite_contrast(request.fsc)]
+    return [replace(doubt, where=str(request.path)) for doubt in found if doubt is not None]
 
 
 def _closed_gate(state: IterationState, resolution_A: float | None, options: HookOptions) -> str:
@@ -142,15 +165,23 @@ def _closed_gate(state: IterationState, resolution_A: float | None, options: Hoo
     return ""
 
 
-def _mask(request: ReconstructRequest, state: IterationState, options: HookOptions) -> Map:
+def _mask(request: ReconstructRequest, state: IterationState, options: HookOptions) -> tuple[Map, list[Doubt]]:
     path = options.mask or state.mask
     if path is None:
         radius = state.particle_diameter_A / 2
-        return soft_sphere(request.box, state.pixel_size_A, radius, MASK_EDGE_A)
-    mask, _ = read_map(path)
+        return soft_sphere(request.box, state.pixel_size_A, radius, MASK_EDGE_A), []
+    mask, pixel = read_map(path)
     if len(mask) != request.box:
         raise InputError(f"{path}: box {len(mask)}, but RELION's maps have {request.box}")
-    return np.clip(mask, 0, 1)
+    mask = np.clip(mask, 0, 1)
+    return mask, [*mask_doubts(str(path), mask), *_mask_pixel_doubts(path, pixel, state)]
+
+
+def _mask_pixel_doubts(path: Path, pixel_size_A: float | None, state: IterationState) -> list[Doubt]:
+    if pixel_size_A is None or abs(pixel_size_A / state.pixel_size_A - 1) <= PIXEL_SIZE_TOLERANCE:
+        return []
+    read, against = f"{pixel_size_A:g} A/px by its header", f"RELION's maps have {state.pixel_size_A:g}"
+    return [Doubt("pixel-size", str(path), read, against, "its voxels are taken for RELION's")]
 
 
 def _with_low_resolution(
@@ -177,6 +208,7 @@ def _finish(
     resolution_A: float | None = None,
     healpix_order: int | None = None,
     unevenness: float | None = None,
+    doubts: Sequence[Doubt] = (),
 ) -> HookResult:
     """Write the maps, the one that RELION waits for last."""
     kept = None
@@ -185,5 +217,13 @@ def _finish(
         write_map(kept, plain, pixel_size_A)
     request.write_result(volume, pixel_size_A)
     return HookResult(
-        request.result, kept, corrected, reason, steps or [], resolution_A, healpix_order, unevenness
+        request.result,
+        kept,
+        corrected,
+        reason,
+        steps or [],
+        resolution_A,
+        healpix_order,
+        unevenness,
+        [*request.doubts, *doubts],
     )

@@ -26,6 +26,7 @@ from mpop.jobs.maps.directional import (
     write_star_file,
 )
 from mpop.jobs.maps.fsc import half_map_fsc
+from mpop.jobs.maps.fsc import numbers as fsc_numbers
 from mpop.jobs.maps.input import HalfMaps, from_species
 from mpop.jobs.verify import verify
 from mpop.maps.fsc import fsc
@@ -81,14 +82,17 @@ def test_noise_has_no_direction() -> None:
 @pytest.mark.parametrize(
     ("mask", "warning"),
     [
-        (np.ones((32, 32, 32), dtype=np.float32), "the mask keeps 100 % of the box: it masks nothing"),
-        (np.pad(np.ones((4, 4, 4), dtype=np.float32), 14), "the mask is above one half in 64 voxels only"),
+        (np.ones((32, 32, 32), dtype=np.float32), "mask of noise: keeps 100 % of the box: it masks nothing"),
+        (np.pad(np.ones((4, 4, 4), dtype=np.float32), 14), "mask of noise: is above one half in 64 voxels only"),
     ],
 )
 def test_masks_that_are_of_no_use_are_named_by_both_commands(mask: np.ndarray, warning: str) -> None:
     first, second = np.random.default_rng(0).standard_normal((2, 32, 32, 32), dtype=np.float32)
     given = HalfMaps("noise", first, second, mask, 2.0)
-    for warnings in (numbers(directional_resolution(given))["warnings"], half_map_fsc(given).warnings):
+    for warnings in (
+        numbers(directional_resolution(given))["warnings"],
+        fsc_numbers(half_map_fsc(given))["warnings"],
+    ):
         assert any(one.startswith(warning) for one in warnings)
     assert not any("mask" in one for one in numbers(directional_resolution(maps(1, 1.0)))["warnings"])
 

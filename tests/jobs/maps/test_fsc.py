@@ -44,7 +44,7 @@ def test_resolution_is_where_the_mean_of_the_halves_agrees_with_the_truth(maps: 
     mean = (maps.half1 + maps.half2) / 2
     to_truth = fsc(mean * maps.mask, maps.truth * maps.mask, maps.pixel_size_A).resolution(0.5)
     assert result.report.resolution_A == pytest.approx(to_truth, rel=0.04)
-    assert result.warnings == []
+    assert result.doubts == []
     found = numbers(result)
     assert found["resolution_A"] < found["resolution_at_half_A"]
     assert found["resolution_A"] < found["resolution_unmasked_A"]
@@ -64,8 +64,8 @@ def test_noise_has_neither_resolution_nor_b_factor_nor_mask() -> None:
     found = numbers(result)
     assert found["resolution_A"] is found["b_factor_fit"] is found["low_pass_A"] is None
     assert found["mask"]["from"] == "none"
-    assert any("no resolution" in line for line in result.warnings)
-    assert any("no particle" in line for line in result.warnings)
+    assert any("no resolution" in str(doubt) for doubt in result.doubts)
+    assert any("no particle" in str(doubt) for doubt in result.doubts)
     assert np.isfinite(result.sharpened).all()
 
 

@@ -14,7 +14,7 @@ from mpop.formats.images import read_map, write_map
 from mpop.jobs.maps.fsc import half_map_fsc
 from mpop.jobs.maps.fsc_to_reference import MapFSC, OneMap, against_map, against_model, numbers
 from mpop.jobs.maps.input import HalfMaps
-from mpop.maps.half_map_checks import mirrored
+from mpop.maps.volume_checks import mirrored
 
 
 @pytest.fixture(scope="module")
@@ -67,14 +67,16 @@ def test_the_wrong_hand_is_told(haemoglobin: tuple[Path, Path]) -> None:
     path, model = haemoglobin
     one = OneMap.read(path)
     result = against_model(OneMap("mirrored", mirrored(one.volume), one.pixel_size_A), model)
-    assert "mirror image of the model" in " ".join(result.warnings)
+    assert "mirror image of the model" in " ".join(map(str, result.doubts))
 
 
 def test_a_negative_map_is_told(haemoglobin: tuple[Path, Path]) -> None:
     path, model = haemoglobin
     one = OneMap.read(path)
     result = against_model(OneMap("negative", -one.volume, one.pixel_size_A), model)
-    assert result.warnings == ["the map is the negative of the model: density must be white, multiply by -1"]
+    (doubt,) = result.doubts
+    assert str(doubt) == "negative: the map is the negative of the model: density must be white; multiply by -1"
+    assert doubt.grave
 
 
 def test_a_model_that_is_elsewhere_is_refused(haemoglobin: tuple[Path, Path], test_data: Path) -> None:
@@ -97,7 +99,7 @@ def test_the_same_map_is_told(tmp_path: Path) -> None:
     maps = noisy_halves(32)
     write_map(tmp_path / "map.mrc", maps.half1, 1.5)
     result = against_map(OneMap.read(tmp_path / "map.mrc"), tmp_path / "map.mrc")
-    assert result.warnings == ["both are the same map"]
+    assert [str(doubt) for doubt in result.doubts] == [f"{tmp_path / 'map.mrc'}: it is the same map as map"]
     assert result.curve.resolution(0.5) == pytest.approx(3.0)
 
 
@@ -105,7 +107,7 @@ def test_unrelated_maps_are_told(tmp_path: Path) -> None:
     for seed in (1, 2):
         write_map(tmp_path / f"{seed}.mrc", np.random.default_rng(seed).normal(size=(32, 32, 32)), 2.0)
     result: MapFSC = against_map(OneMap.read(tmp_path / "1.mrc"), tmp_path / "2.mrc")
-    assert "hardly agrees" in " ".join(result.warnings)
+    assert "hardly agrees" in " ".join(map(str, result.doubts))
 
 
 def test_maps_must_be_alike(tmp_path: Path) -> None:

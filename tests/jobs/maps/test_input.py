@@ -61,7 +61,10 @@ def test_no_mask_is_told_when_one_is_needed(folder: Path) -> None:
 def test_what_does_not_go_together_is_named(
     folder: Path, name: str, volume: np.ndarray, pixel_size_A: float, message: str
 ) -> None:
-    write_map(folder / f"{name}.mrc", volume, pixel_size_A)
+    path = folder / f"{name}.mrc"
+    write_map(path, np.nan_to_num(volume), pixel_size_A)
+    with mrcfile.open(path, "r+") as mrc:
+        mrc.set_data(volume.astype(np.float32))
     with pytest.raises(InputError, match=message):
         from_files(folder / "half1.mrc", folder / "half2.mrc", folder / "mask.mrc")
 
@@ -85,8 +88,8 @@ def test_maps_that_their_headers_place_apart_are_told(folder: Path) -> None:
     assert header_doubts(half1, others, 8, 2.0) == []
     with mrcfile.open(folder / "half2.mrc", "r+") as mrc:
         mrc.header.origin.z = 6.0
-    (line,) = header_doubts(half1, others, 8, 2.0)
-    assert "half2.mrc: its header places it 0, 0, 3 voxels (x, y, z) from " in line
+    (doubt,) = header_doubts(half1, others, 8, 2.0)
+    assert "half2.mrc: its header places it 0, 0, 3 voxels (x, y, z) from " in str(doubt)
 
 
 def test_a_cube_of_images_is_no_map(folder: Path) -> None:
@@ -96,8 +99,8 @@ def test_a_cube_of_images_is_no_map(folder: Path) -> None:
     assert header_doubts(half1, [half2], 8, 2.0) == []
     with mrcfile.open(half2, "r+") as mrc:
         mrc.set_image_stack()
-    (line,) = header_doubts(half1, [half2], 8, 2.0)
-    assert "half2.mrc: its header says that this is a stack of images" in line
+    (doubt,) = header_doubts(half1, [half2], 8, 2.0)
+    assert "half2.mrc: its header says that this is a stack of images" in str(doubt)
     for name in ("half1.mrcs", "half1.mrcs.gz"):
         shutil.copy(half1, folder / name)
         with pytest.raises(InputError, match=f"{name}: by its name a stack of images"):

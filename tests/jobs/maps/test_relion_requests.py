@@ -285,3 +285,71 @@ def test_the_command_as_relion_calls_it(scene: Scene, tmp_path: Path) -> None:
     done = subprocess.run(start + "nothing here", shell=True, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1].startswith("mpop: error: nothing here: not a name that RELION gives")
+
+
+def _with_shell(star: Path, shell: int, column: int, value: str) -> None:
+    lines = star.read_text().splitlines()
+    at = next(i for i, line in enumerate(lines) if line.split()[:1] == [str(shell)])
+    words = lines[at].split()
+    words[column] = value
+    lines[at] = "\t".join(words)
+    star.write_text("\n".join(lines) + "\n")
+
+
+def test_an_fsc_of_shells_that_are_empty_in_both_half_maps_counts_as_0(scene: Scene, tmp_path: Path) -> None:
+    """RELION divides 0 by 0 there."""
+    star = write_request(tmp_path, scene)
+    for shell in (10, 11, 12):
+        _with_shell(star, shell, 2, "0.0")
+    expected = read_map(reconstruct_for_relion(star, OPEN).map)[0]
+    for shell in (10, 11, 12):
+        _with_shell(star, shell, 2, "-nan")
+    result = reconstruct_for_relion(star, OPEN)
+    assert result.corrected
+    assert str(result.doubts[0]).endswith(
+        "rlnGoldStandardFsc is NaN in 3 shells, the first is 10; it counts as 0 there: the half-maps have nothing "
+        "in common"
+    )
+    np.testing.assert_array_equal(read_map(result.map)[0], expected)
+
+
+@pytest.mark.parametrize("value", ["inf", "nan", "-1.0"])
+def test_a_tau2_that_is_no_power_is_refused_where_there_are_data(scene: Scene, tmp_path: Path, value: str) -> None:
+    star = write_request(tmp_path, scene)
+    _with_shell(star, 12, 1, value)
+    assert REACH < 12
+    assert reconstruct_for_relion(star, OPEN).doubts == []
+    star.with_suffix(".mrc").unlink()
+    _with_shell(star, 3, 1, value)
+    with pytest.raises(InputError, match="rlnReferenceTau2 of shell 3 is"):
+        reconstruct_for_relion(star, OPEN)
+    assert not star.with_suffix(".mrc").exists()
+
+
+def test_other_numbers_that_are_none(scene: Scene, tmp_path: Path) -> None:
+    star = write_request(tmp_path, scene)
+    _with_shell(star, 3, 2, "1.7")
+    with pytest.raises(InputError, match=r"rlnGoldStandardFsc of shell 3 is 1\.7, and must lie between -1 and 1"):
+        reconstruct_for_relion(star, OPEN)
+    star = write_request(tmp_path, scene)
+    write_star(
+        tmp_path / f"{RUN}_it005_half1_model.star", {"model_general": pd.DataFrame({"rlnPixelSize": [np.nan]})}
+    )
+    with pytest.raises(InputError, match="row 1: _rlnPixelSize is nan, not a finite number"):
+        reconstruct_for_relion(star, OPEN)
+
+
+def test_half_maps_of_opposite_contrast_are_not_corrected(scene: Scene, tmp_path: Path) -> None:
+    star = write_request(tmp_path, scene)
+    for shell in range(1, BOX // 2 + 1):
+        _with_shell(star, shell, 2, "0.9" if shell < 3 else "-0.9")
+    result = reconstruct_for_relion(star, OPEN)
+    assert not result.corrected and "the negative of the other" in result.reason
+    assert [doubt.kind for doubt in result.doubts] == ["opposite-contrast"]
+
+
+def test_a_mask_of_other_pixels_is_said(scene: Scene, tmp_path: Path) -> None:
+    star = write_request(tmp_path, scene)
+    write_map(tmp_path / "mask.mrc", scene.mask, 2 * PIXEL)
+    (doubt,) = reconstruct_for_relion(star, OPEN).doubts
+    assert doubt.read == "8 A/px by its header" and doubt.against == "RELION's maps have 4"

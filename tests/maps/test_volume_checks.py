@@ -1,0 +1,59 @@
+"""What cannot be two half-maps of one reconstruction is named; what can is passed in silence."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from noisy_halves import NoisyHalves, noisy_halves
+
+from mpop.maps.filters import low_pass
+from mpop.maps.fsc import fsc
+from mpop.maps.volume_checks import mirrored, of_opposite_hand, volume_doubts
+
+MIRRORED_SHELLS = 4
+"""Up to where the FSC of two hands stays above its threshold."""
+
+
+@pytest.fixture(scope="module")
+def maps() -> NoisyHalves:
+    return noisy_halves(noise=0.7)
+
+
+def kinds(maps: NoisyHalves, half2: np.ndarray, masked: bool = True) -> list[str]:
+    curve = fsc(maps.half1, half2, maps.pixel_size_A)
+    mask = maps.mask if masked else None
+    found = volume_doubts(
+        "a and b", maps.half1, half2, mask, curve.correlation, MIRRORED_SHELLS, maps.pixel_size_A
+    )
+    assert all(doubt.where == "a and b" for doubt in found)
+    return [doubt.kind for doubt in found if doubt.grave]
+
+
+def test_the_full_map_in_place_of_a_half_map(maps: NoisyHalves) -> None:
+    full = (maps.half1 + maps.half2) / 2
+    assert kinds(maps, full) == ["half-maps-not-independent"]
+    assert kinds(maps, full, masked=False) == ["half-maps-not-independent"]
+    assert "half-maps-unlike" in kinds(maps, low_pass(full, maps.pixel_size_A, 6.0))
+    assert "half-maps-unlike" in kinds(maps, full * maps.mask)
+
+
+def test_the_other_hand_and_the_negative(maps: NoisyHalves) -> None:
+    assert kinds(maps, mirrored(maps.half2)) == ["opposite-hand"]
+    assert kinds(maps, -maps.half2) == ["opposite-contrast"]
+
+
+@pytest.mark.parametrize("box", [97, 128])
+def test_hands_of_larger_maps_are_told_apart_by_fewer_voxels(box: int) -> None:
+    large = noisy_halves(box, 1.0, noise=0.5)
+    assert of_opposite_hand(large.half1, mirrored(large.half2))
+    assert not of_opposite_hand(large.half1, large.half2)
+
+
+@pytest.mark.parametrize("masked", [True, False])
+@pytest.mark.parametrize("noise", [0.2, 1.4])
+def test_half_sets_of_unequal_size_are_none_of_these(noise: float, masked: bool) -> None:
+    """Noise of a third and of two thirds of the particles."""
+    few, many = (noisy_halves(noise=noise * factor, seed=seed) for factor, seed in ((3**0.5, 1), (1.5**0.5, 1)))
+    rng = np.random.default_rng(9)
+    other = many.truth + noise * 1.5**0.5 * rng.standard_normal(many.truth.shape, dtype=np.float32)
+    assert kinds(few, other, masked) == []
