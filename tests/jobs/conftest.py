@@ -154,7 +154,7 @@ def write_species(files: WarpFiles) -> None:
     signal = np.exp(-(x**2 + y**2 + 2 * z**2) / 8.0)
     for kind in ("half1", "half2"):
         files.write_map(kind, signal + 0.02 * rng.normal(size=signal.shape))
-    files.write_map("mask", np.clip(5.5 - np.sqrt(x**2 + y**2 + z**2), 0, 1))
+    files.write_map("mask", np.clip((8.5 - np.sqrt(x**2 + y**2 + z**2)) / 4, 0, 1))
     files.write_particles()
 
 

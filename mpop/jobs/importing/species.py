@@ -19,7 +19,8 @@ from mpop.jobs.halfmaps import filtered_and_fsc
 from mpop.jobs.importing.stack_particles import match_stack_particles
 from mpop.jobs.importing.tilt_particles import match_tilt_particles
 from mpop.jobs.leasing import leased
-from mpop.jobs.maps.input import from_files
+from mpop.jobs.maps.checking import map_doubts
+from mpop.jobs.maps.input import HalfMaps, from_files
 from mpop.maps.filters import resize
 from mpop.maps.fsc import fsc_report
 from mpop.population import Population
@@ -84,9 +85,10 @@ def add_species(
             f"--diameter {diameter_A:g} A does not go with maps of {extent:.0f} A; check diameter and pixel size"
         )
     box = 2 * round(diameter_A / pixel)
+    doubts = _map_doubts(given, diameter_A)
+    settle(doubts, force)  # before the particles, which may be many
     volumes = {"half1": given.half1, "half2": given.half2, "mask": given.required_mask()}
     maps = {key: resize(volume, box) for key, volume in volumes.items()}
-    doubts: list[Doubt] = []
     positions = ""
     images = stack_table_if_one(particles, angpix_shifts)
     if images is not None:
@@ -118,6 +120,13 @@ def add_species(
         raise StateError(f"the same maps and particles are in this population already (id {record.id})")
     population.stage([record])
     return AddedSpecies(population.one_species(record.id), [*warnings, *map(str, doubts)], doubts, positions)
+
+
+def _map_doubts(given: HalfMaps, diameter_A: float) -> list[Doubt]:
+    """What `mpop fsc` would say of the maps, and whether the diameter goes with them."""
+    mask = given.required_mask()
+    report = fsc_report(given.half1, given.half2, mask, given.pixel_size_A)
+    return map_doubts(given, mask, report, diameter_A)
 
 
 def _must_be_positive(option: str, value: float | None) -> None:

@@ -19,6 +19,8 @@ from mpop.formats.particle_tables import read_particles, write_m_particles
 from mpop.formats.star import read_star, write_star
 from mpop.jobs.importing.source import add_source
 from mpop.jobs.importing.species import AddedSpecies, add_species
+from mpop.jobs.maps.fsc import half_map_fsc
+from mpop.jobs.maps.input import from_files
 from mpop.population import Population
 from tests.jobs.conftest import particle_columns
 
@@ -425,3 +427,48 @@ def test_names_of_species_are_unique(population: Population, warp_files: WarpFil
     add(population, warp_files)
     with pytest.raises(StateError, match="there is a species called ribosome already"):
         add(population, warp_files)
+
+
+def _spoilt(files: WarpFiles, kind: str, change: Callable[[np.ndarray], np.ndarray]) -> None:
+    files.write_map(kind, change(read_map(files.map(kind))[0]))
+
+
+@pytest.mark.parametrize(
+    ("kinds", "change", "doubt"),
+    [
+        (("half2",), np.negative, "opposite-contrast"),
+        (("half1", "half2"), np.negative, "black-density"),
+        (("half2",), lambda half: np.random.default_rng(3).normal(size=half.shape), "no-signal"),
+        (
+            ("mask",),
+            lambda mask: np.roll(np.maximum(2 * mask - 1, 0), (8, 8, 8), (0, 1, 2)),
+            "mask-beside-particle",
+        ),
+        (("mask",), lambda mask: 0.4 * mask, "mask-empty"),
+    ],
+)
+def test_maps_that_would_make_a_wrong_species_need_force(
+    population: Population, warp_files: WarpFiles, kinds: tuple[str, ...], change, doubt: str
+) -> None:
+    """What `mpop fsc` says of the same maps, in the same words."""
+    for kind in kinds:
+        _spoilt(warp_files, kind, change)
+    with pytest.raises(DoubtfulInputError, match="insist with --force") as caught:
+        add(population, warp_files)
+    assert doubt in [one.kind for one in caught.value.doubts]
+    assert population.species() == {}
+    added = add(population, warp_files, force=True)
+    asked = half_map_fsc(from_files(*warp_files.species_files()[:3])).doubts
+    assert [str(one) for one in asked if one.grave] == [str(one) for one in added.doubts if one.grave]
+
+
+def test_a_diameter_that_cuts_the_particle_off_needs_force(population: Population, warp_files: WarpFiles) -> None:
+    with pytest.raises(DoubtfulInputError, match="--diameter is 40 A, but the density inside of the mask reaches"):
+        add(population, warp_files, diameter_A=40.0)
+    (doubt,) = add(population, warp_files, diameter_A=60.0).doubts
+    assert doubt.kind == "diameter-too-small" and not doubt.grave
+
+
+def test_a_mask_of_ones_is_said(population: Population, warp_files: WarpFiles) -> None:
+    _spoilt(warp_files, "mask", np.ones_like)
+    assert "mask-of-ones" in [doubt.kind for doubt in add(population, warp_files).doubts]
