@@ -75,8 +75,10 @@ def refine(
     )
     here = context.population()
     with context.progress_bars() as progress:
-        result = run_refine(here, parameters, context.device(), context.threads(), progress)
-    for warning in dict.fromkeys(warning for job in result.jobs for warning in job.warnings):
+        result = run_refine(here, parameters, context.device(), context.threads(), progress, say=context.warn_of)
+    said = set(map(str, result.doubts))
+    warnings = dict.fromkeys(warning for job in result.jobs for warning in job.warnings)
+    for warning in (one for one in warnings if one not in said):
         context.warn(warning)
     for job in result.jobs:
         for failure in job.failed:
@@ -99,12 +101,10 @@ def reconstruct(species: SpeciesOption = None, json: JsonOption = False) -> None
     context.options.json |= json
     here = context.population()
     with context.progress_bars() as progress:
-        result = reconstruct_species(here, tuple(species or ()), context.threads(), progress)
+        result = reconstruct_species(here, tuple(species or ()), context.threads(), progress, context.warn_of)
     lines = [
         f"{name}: {angstrom(result.job.resolution_before_A[name])} -> {angstrom(after)}"
         for name, after in result.job.resolution_after_A.items()
     ]
-    for warning in result.job.warnings:
-        context.warn(warning)
     data = {"commit": result.commit, "job": result.job, "doubts": result.doubts}
     emit("reconstruct", data, "\n".join(lines))

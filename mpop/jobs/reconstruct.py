@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from mpop.doubts import Doubt
 from mpop.jobs.environment import peak_GiB, software_versions
 from mpop.jobs.erased import blank_tilts, erased_lines, with_erased
+from mpop.jobs.half_sets import Say, half_set_doubts, say_nothing
 from mpop.jobs.halfmaps import RebuiltSpecies, SeriesState, rebuild
 from mpop.jobs.leasing import leased
 from mpop.jobs.progress import Progress, silent
@@ -34,13 +35,21 @@ def reconstruct_species(
     species: Sequence[str] = (),
     threads: int = 1,
     progress: Progress = silent,
+    say: Say = say_nothing,
 ) -> ReconstructResult:
-    """Rebuild the half-maps of species (default: all) from all their tilt series, and commit them."""
+    """Rebuild the half-maps of species (default: all) from all their tilt series, and commit them.
+
+    say: what to do with doubts as they are found; they are in the record, too.
+    """
     started = time.perf_counter()
     chosen = select(population, species)
+    doubts = half_set_doubts(population, chosen.species)
+    say(doubts)
     states = [SeriesState.load(population, item, chosen.species) for item in chosen.items]
     rebuilt = rebuild(population, chosen.species, states, threads, progress)
-    doubts = blank_tilts(chosen.items, rebuilt)
+    blank = blank_tilts(chosen.items, rebuilt)
+    say(blank)
+    doubts += blank
     job = JobRecord(
         id="",
         verb="reconstruct",

@@ -22,6 +22,7 @@ from mpop.errors import InputError, RefinementError
 from mpop.jobs.environment import peak_GiB
 from mpop.jobs.erased import blank_tilts, with_erased
 from mpop.jobs.half_map_weights import UNUSABLE, half_map_weights
+from mpop.jobs.half_sets import Say, half_set_doubts, say_nothing
 from mpop.jobs.halfmaps import SeriesState, rebuild
 from mpop.jobs.leasing import leased
 from mpop.jobs.maps.denoise import stored_denoiser
@@ -107,11 +108,12 @@ def refine(
     threads: int = 1,
     progress: Progress = silent,
     until: int | None = None,
+    say: Say = say_nothing,
 ) -> RefineResult:
     """Refine and commit, `parameters.iterations` times, or only the first of these iterations, until one of them.
 
-    A series whose images cannot be read or scored is left as it is and named in the job's record. Raises
-    RefinementError when no series is left, or when half-maps stop making sense.
+    say: what to do with doubts as they are found; they are in the records, too. A series whose images cannot be
+    read or scored is left as it is and named in the job's record. Raises RefinementError when no series is left, or when half-maps stop making sense.
     """
     if parameters.image_warp is None and not parameters.stage_angles and not parameters.poses:
         raise InputError("nothing to refine: image warp, stage angles and poses are all switched off")
@@ -121,6 +123,9 @@ def refine(
     for iteration in range(1, (until or parameters.iterations) + 1):
         started = time.perf_counter()
         chosen = select(population, parameters.species, parameters.sources)
+        if iteration == 1:
+            result.doubts[:] = half_set_doubts(population, chosen.species)
+            say(result.doubts)
         for item in chosen.items:
             series.setdefault(item.id, _open_series(population, item, chosen, parameters.groups))
         references, warnings = _references(population, chosen.species, parameters.prior, threads, progress)
@@ -138,7 +143,7 @@ def refine(
                 one.system.expect([spreads.get(identity) for identity in one.start.particles])
         done = _refine_all(population, chosen, series, references, search, device, threads, label, progress)
         spreads = done.series_spreads
-        done.warnings[:0] = warnings
+        done.warnings[:0] = [*(map(str, result.doubts) if iteration == 1 else ()), *warnings]
         others = _other_series(population, chosen, done)
         states = [series[item.id].state for item in chosen.items if item.id in done.scores] + others
         rebuilt = rebuild(population, chosen.species, states, threads, progress)
@@ -172,7 +177,9 @@ def refine(
         commit = population.commit_records([*items, *species, job], told, since=chosen.head)
         result.commits.append(commit)
         result.jobs.append(job)
-        result.doubts.extend(doubt for doubt in doubts if doubt not in result.doubts)
+        new = [doubt for doubt in doubts if doubt not in result.doubts]
+        say(new)
+        result.doubts.extend(new)
         result.species[:] = species
     return result
 

@@ -13,8 +13,10 @@ from mpop.formats.images import write_map
 from mpop.jobs.halfmaps import divide
 from mpop.jobs.importing.species import add_species
 from mpop.jobs.reconstruct import reconstruct_species
+from mpop.jobs.refine import RefineParameters, refine
 from mpop.population import Population
 from mpop.projection.insertion import FourierSums
+from mpop.records.tilt_series import ParticleSet
 
 
 def with_particles(population: Population, change) -> None:
@@ -45,6 +47,45 @@ def test_particles_beside_their_images_make_no_map(tiny_world) -> None:
     with_particles(population, lambda part: replace(part, position_A=part.position_A + 1e5))
     with pytest.raises(RefinementError, match="half-map 1 is empty"):
         reconstruct_species(population)
+
+
+def test_half_sets_that_share_particles_are_said_before_the_work(tiny_world) -> None:
+    population = tiny_world.population
+    said: list[list[str]] = []
+    clean = reconstruct_species(population, say=lambda doubts: said.append([one.kind for one in doubts]))
+    assert (said, clean.doubts, clean.job.warnings) == ([[]], [], [])
+    with_particles(population, _with_copies)
+    found = reconstruct_species(population, say=lambda doubts: said.append([one.kind for one in doubts]))
+    assert said[1] == ["half-sets-overlap"] * len(population.species())
+    assert found.job.warnings == [str(doubt) for doubt in found.doubts]
+    refined = refine(
+        population,
+        RefineParameters(iterations=1, image_warp=None),
+        say=lambda doubts: said.append([one.kind for one in doubts]),
+    )
+    assert said[2] == said[1]
+    assert refined.jobs[0].warnings[: len(said[2])] == found.job.warnings
+
+
+def test_a_half_set_of_none_is_refused_before_the_work(tiny_world) -> None:
+    population = tiny_world.population
+    with_particles(population, lambda part: part.part(np.flatnonzero(part.half == 1)))
+    for job in (
+        lambda: reconstruct_species(population),
+        lambda: refine(population, RefineParameters(iterations=1)),
+    ):
+        with pytest.raises(InputError, match="all particles are in half-set 1"):
+            job()
+
+
+def _with_copies(part: ParticleSet) -> ParticleSet:
+    """All particles a second time, 2 A apart, in the other half-set."""
+    return ParticleSet(
+        np.concatenate([part.id, part.id + np.uint64(1)]),
+        np.concatenate([part.half, 3 - part.half]),
+        np.concatenate([part.position_A, part.position_A + 2.0]),
+        np.concatenate([part.angles_deg] * 2),
+    )
 
 
 @pytest.mark.parametrize(("value", "said"), [(np.nan, "holds NaN or infinity"), (0.0, "is zero")])

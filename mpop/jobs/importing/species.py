@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mpop.collisions.half_sets import refuse_empty_half
 from mpop.doubts import Doubt, settle
 from mpop.errors import InputError, StateError
 from mpop.formats.particle_tables import read_particles
@@ -96,9 +97,10 @@ def add_species(
         sets, warnings = found.sets, found.warnings
     else:
         table = read_particles(particles, angpix_coords, angpix_shifts)
-        tilted = match_tilt_particles(population, table, items, ignore_unmatched)
+        tilted = match_tilt_particles(population, table, items, ignore_unmatched, diameter_A)
         sets, warnings, positions = tilted.sets, tilted.warnings, tilted.positions
         doubts += tilted.doubts
+    refuse_empty_half(str(particles), (part.half for part in sets.values()))
     settle(doubts, force)
     report = fsc_report(maps["half1"], maps["half2"], maps["mask"], pixel)
     group = population.write_group({**maps, **filtered_and_fsc(maps["half1"], maps["half2"], report)})

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from mpop.collisions.half_sets import half_sets_doubt
 from mpop.doubts import Doubt
 from mpop.errors import InputError
 from mpop.formats.particle_tables import ParticleTable, series_name
@@ -31,12 +32,16 @@ class TiltParticles:
 
 
 def match_tilt_particles(
-    population: Population, table: ParticleTable, items: Mapping[str, ItemRecord], ignore_unmatched: bool
+    population: Population,
+    table: ParticleTable,
+    items: Mapping[str, ItemRecord],
+    ignore_unmatched: bool,
+    diameter_A: float,
 ) -> TiltParticles:
     """The rows of a table as particle sets. items: those that may be meant.
 
     Raises InputError when rows are of series that the population lacks, unless they are to be ignored, when a name
-    could be several series, when most particles of a series lie outside of it, or all are in one half-set.
+    could be several series, or when most particles of a series lie outside of it.
     """
     matched, warnings, doubts = _match(table, items, ignore_unmatched)
     half = table.half
@@ -62,7 +67,11 @@ def match_tilt_particles(
             angles_deg=table.angles_deg[here],
             extra={key: [values[i] for i in here] for key, values in table.extra.items()},
         )
-    return TiltParticles(sets, warnings, [*table.doubts, *doubts, *units.doubts], units.said)
+    doubts = [*table.doubts, *doubts, *units.doubts]
+    placed = ((part.half, part.position_A) for part in sets.values())
+    if shared := half_sets_doubt(str(table.path), placed, diameter_A):
+        doubts.append(shared)
+    return TiltParticles(sets, warnings, doubts, units.said)
 
 
 def _rows(series: list[str]) -> dict[str, NDArray[np.intp]]:

@@ -85,7 +85,7 @@ def test_particles_that_are_the_same_row_twice_have_ids_of_their_own(
         **{f"rlnCoordinate{axis}": [8.0] * 6 for axis in "XYZ"},
         **{f"rlnAngle{angle}": [8.0] * 6 for angle in ("Rot", "Tilt", "Psi")},
     )
-    record = add(population, warp_files).record
+    record = add(population, warp_files, force=True).record  # they are in both half-sets
     (item,) = record.particles
     assert len(set(population.particles(record, item).id.tolist())) == 6
 
@@ -93,7 +93,7 @@ def test_particles_that_are_the_same_row_twice_have_ids_of_their_own(
 def test_centred_coordinates_count_from_the_middle_of_the_tomogram(
     population: Population, warp_files: WarpFiles
 ) -> None:
-    offset = np.arange(6, dtype=float)
+    offset = 10 * np.arange(6, dtype=float)
     columns = {f"rlnCoordinate{axis}": None for axis in "XYZ"}
     columns |= {f"rlnCenteredCoordinate{axis}Angst": offset.tolist() for axis in "XYZ"}
     warp_files.write_particles(**columns)
@@ -113,12 +113,9 @@ def test_half_sets_alternate_when_the_table_has_none_and_it_is_said(
     assert population.particles(added.record, population.item("TS_01").id).half.tolist() == [1, 2, 1, 2]
 
 
-def write_in_units(
-    files: WarpFiles, series_pixel: float, image_pixel: float, factor: float, **columns: list
-) -> None:
-    """The particle table with two pixel sizes and coordinates divided by a factor."""
-    coordinates = {name: (np.array(particle_columns()[name]) / factor).tolist() for name in COORDINATES}
-    files.write_particles(rlnTomogramPixelSize=None, rlnOpticsGroup=[1] * 6, **coordinates, **columns)
+def write_in_units(files: WarpFiles, series_pixel: float, image_pixel: float, **columns: list) -> None:
+    """The particle table with two pixel sizes; its coordinates are in units of 10 A."""
+    files.write_particles(rlnTomogramPixelSize=None, rlnOpticsGroup=[1] * 6, **columns)
     particles = read_star(files.particles)["particles"]
     optics = {
         "rlnOpticsGroup": [1],
@@ -142,7 +139,7 @@ def test_the_unit_of_coordinates_follows_names_and_is_said(population: Populatio
             (10.0, 2.5, {"rlnTomoName": ["TS_01"] * 4 + ["00254"] * 2}, "10 A (rlnTomoTiltSeriesPixelSize)"),
         )
     ):
-        write_in_units(warp_files, series, image, 1.0, **columns)
+        write_in_units(warp_files, series, image, **columns)
         added = add_species(population, f"s{number}", *warp_files.species_files(), diameter_A=DIAMETER_A + number)
         assert added.positions == f"rlnCoordinateX/Y/Z in units of {said}"
         assert added.doubts == []
@@ -153,7 +150,7 @@ def test_the_unit_of_coordinates_follows_names_and_is_said(population: Populatio
 def test_a_unit_that_puts_particles_outside_gives_way_to_one_that_does_not(
     population: Population, warp_files: WarpFiles
 ) -> None:
-    write_in_units(warp_files, 10.0, 40.0, 1.0, rlnTomoName=["TS_01.tomostar"] * 6)
+    write_in_units(warp_files, 10.0, 40.0, rlnTomoName=["TS_01.tomostar"] * 6)
     added = add(population, warp_files)
     assert added.positions == "rlnCoordinateX/Y/Z in units of 10 A (rlnTomoTiltSeriesPixelSize)"
     (doubt,) = added.doubts
@@ -163,7 +160,7 @@ def test_a_unit_that_puts_particles_outside_gives_way_to_one_that_does_not(
 
 def test_two_units_that_fit_are_asked_about(population: Population, warp_files: WarpFiles) -> None:
     """Neither the names nor the tomogram decide."""
-    write_in_units(warp_files, 2.5, 10.0, 1.0, **OF_RELION)
+    write_in_units(warp_files, 2.5, 10.0, **OF_RELION)
     with pytest.raises(
         DoubtfulInputError, match=r"give --angpix-coords 2\.5 or 10; insist with --force"
     ) as caught:
@@ -176,20 +173,21 @@ def test_two_units_that_fit_are_asked_about(population: Population, warp_files: 
 
 
 def test_one_unit_that_fits_is_not_asked_about(population: Population, warp_files: WarpFiles) -> None:
-    write_in_units(warp_files, 10.0, 40.0, 1.0, **OF_RELION)
+    write_in_units(warp_files, 10.0, 40.0, **OF_RELION)
     assert add(population, warp_files).doubts == []
 
 
 def test_coordinates_that_are_fractions_are_questioned(population: Population, warp_files: WarpFiles) -> None:
     fractions = {name: np.linspace(0.1, 1, 6).round(3).tolist() for name in COORDINATES}
-    warp_files.write_particles(**fractions)
+    warp_files.write_particles(**fractions, rlnRandomSubset=[1] * 4 + [2] * 2)
     with pytest.raises(DoubtfulInputError, match=r"rlnCoordinateX/Y/Z: lie between 0 and 1.*insist with --force"):
         add(population, warp_files)
     assert [one.kind for one in add(population, warp_files, force=True).doubts] == ["coordinates-normalised"]
 
 
 def test_small_coordinates_that_are_no_fractions_are_not(population: Population, warp_files: WarpFiles) -> None:
-    warp_files.write_particles(**{name: [0.5, 1.5, 0.2, 0.1, 0.9, 1.0] for name in COORDINATES})
+    small = {name: [0.5, 1.5, 0.2, 0.1, 0.9, 1.0] for name in COORDINATES}
+    warp_files.write_particles(**small, rlnRandomSubset=[1] * 4 + [2] * 2)
     assert add(population, warp_files).doubts == []
 
 
@@ -215,6 +213,34 @@ def test_what_is_doubted_is_kept_for_text_and_scripts(population: Population, wa
     added = add(population, warp_files)
     assert [doubt.kind for doubt in added.doubts] == ["partial-columns"]
     assert added.warnings == [str(added.doubts[0])]
+
+
+@pytest.mark.parametrize("shift", [0.0, 7.0])
+def test_particles_in_both_half_sets_are_questioned(
+    population: Population, warp_files: WarpFiles, shift: float
+) -> None:
+    x = list(particle_columns()["rlnCoordinateX"])
+    rows = {name: [values[0], *values[:5]] for name, values in particle_columns().items() if name in COORDINATES}
+    rows["rlnCoordinateX"] = [x[0] + shift / 10, *x[:5]]
+    warp_files.write_particles(**rows, rlnTomoName=["TS_01"] * 5 + ["00254"], rlnRandomSubset=[1, 2, 1, 2, 1, 2])
+    with pytest.raises(DoubtfulInputError, match="2 of 6 particles are nearer than 8 A to one in the other half"):
+        add(population, warp_files)
+    assert population.repository.is_clean
+    assert [doubt.kind for doubt in add(population, warp_files, force=True).doubts] == ["half-sets-overlap"]
+    population.stage([], remove=[population.one_species("ribosome")])
+    warp_files.write_particles(**rows, rlnTomoName=["TS_01"] * 5 + ["00254"], rlnRandomSubset=[2, 2, 1, 2, 1, 2])
+    assert add(population, warp_files).doubts == []
+
+
+def test_all_particles_in_one_half_set_are_refused(population: Population, warp_files: WarpFiles) -> None:
+    warp_files.write_particles(rlnRandomSubset=[1] * 6)
+    with pytest.raises(
+        InputError, match="all particles are in half-set 1, and the half-map of the other would be"
+    ):
+        add(population, warp_files, force=True)
+    assert population.repository.is_clean
+    warp_files.write_particles(rlnRandomSubset=[1] * 5 + [2])
+    assert add(population, warp_files).doubts == []
 
 
 def test_ms_own_table_with_trajectories(population: Population, warp_files: WarpFiles) -> None:
