@@ -8,6 +8,7 @@ from mpop_store.errors import (
     MissingObjectError,
     MpopError,
     NotFoundError,
+    OvertakenError,
     StateError,
     StoreError,
 )
@@ -19,6 +20,7 @@ __all__ = [
     "MissingObjectError",
     "MpopError",
     "NotFoundError",
+    "OvertakenError",
     "RefinementError",
     "StateError",
     "StoppedError",

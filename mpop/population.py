@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from mpop.errors import InputError, NotFoundError, StateError
+from mpop.errors import InputError, NotFoundError, OvertakenError, StateError
 from mpop.formats.images import open_stack, read_image
 from mpop.raw_places import RawPlaces
 from mpop.records.arrays import (
@@ -122,6 +122,8 @@ class Population:
         self.files = FileCache(repository.private / "file-hashes")
         self.places = RawPlaces(repository.private / "raw-places.json")
         self._checked_files: set[Path] = set()
+        self.waits = False
+        """Whether a job waits for another one that changes the same, or is refused."""
 
     @classmethod
     def init(cls, path: str | Path, name: str | None = None) -> Population:
@@ -268,11 +270,20 @@ class Population:
         return self.repository.commit(message)
 
     def commit_records(self, records: Iterable[Record], message: str, since: str) -> str:
-        """Commit records on top of HEAD, for jobs that started from the commit `since`."""
-        self.refuse_while_merging()
+        """Commit records on top of HEAD, for jobs that started from the commit `since`.
+
+        Raises OvertakenError when others changed the same meanwhile, or a merge waits; what the job did is on a
+        branch of its own then.
+        """
         changes = self.changes(records, since)
-        _refuse(Proposal.changing(self.repository, "HEAD", changes, "commit"))
-        return self.repository.commit_changes(changes, message, since)
+        try:
+            if self.merging:
+                raise OvertakenError("a merge was begun while the job ran; finish it, or drop it with --abort")
+            _refuse(Proposal.changing(self.repository, "HEAD", changes, "commit"))
+            return self.repository.commit_changes(changes, message, since)
+        except OvertakenError as error:
+            branch = self.repository.commit_aside(changes, message, since)
+            raise OvertakenError(f"{error}; the result is kept: `mpop merge {branch}` brings it in") from error
 
     def commit_merge(self, changes: Changes, message: str, since: str, theirs: str) -> str:
         """Commit records by path on top of HEAD, as a merge with the commit `theirs`."""

@@ -41,6 +41,7 @@ USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[2]
 """click's base class of errors in a command line; typer brings its own copy of click and does not name it."""
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+WaitOption = Annotated[bool, typer.Option("--wait", help="Wait for jobs at work that change the same.")]
 ForceOption = Annotated[bool, typer.Option("--force", help="Go on in spite of what was doubted.")]
 
 
@@ -52,6 +53,7 @@ class Options:
     json: bool = False
     device: str = "auto"
     threads: int | None = None
+    wait: bool = False
     in_population: bool = False
     interrupted: bool = False
 
@@ -64,7 +66,9 @@ def population() -> Population:
     from mpop.population import Population
 
     options.in_population = True
-    return Population.open(options.directory)
+    here = Population.open(options.directory)
+    here.waits = options.wait
+    return here
 
 
 def relative(path: Path) -> Path:

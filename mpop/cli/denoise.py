@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from mpop.cli import context
-from mpop.cli.context import JsonOption, angstrom
+from mpop.cli.context import JsonOption, WaitOption, angstrom
 from mpop.cli.map_arguments import (
     AngpixOption,
     MapsArgument,
@@ -59,6 +59,7 @@ def denoise(
         ),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of all chance in training.")] = 0,
+    wait: WaitOption = False,
     json: JsonOption = False,
 ) -> None:
     """Denoise two half-maps, each alone, by a network that learned what they have in common.
@@ -67,6 +68,7 @@ def denoise(
     network are committed, and the next call goes on from that network; its half-maps stay as they were measured.
     """
     context.options.json |= json
+    context.options.wait = wait
     replaced = check_out(out, "mpop.denoise-report", WRITTEN, [*maps, mask])
     if networks not in (None, "shared", "independent"):
         raise InputError(f"--networks {networks}: there are shared, independent")

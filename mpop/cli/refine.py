@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from mpop.cli import context
-from mpop.cli.context import JsonOption, angstrom, emit
+from mpop.cli.context import JsonOption, WaitOption, angstrom, emit
 from mpop.words import counted
 from mpop_store.errors import InputError
 
@@ -53,6 +53,7 @@ def refine(
         ),
     ] = 0.0,
     search_shift: Annotated[float, typer.Option(min=0, help="How far to look for shifts with --search, A.")] = 6.0,
+    wait: WaitOption = False,
     json: JsonOption = False,
 ) -> None:
     """Refine tilt series and particles together; one commit per iteration."""
@@ -62,6 +63,7 @@ def refine(
     from mpop.refinement.priors import parse_prior
 
     context.options.json |= json
+    context.options.wait = wait
     parameters = RefineParameters(
         iterations,
         parse_grid(image_warp),
@@ -94,11 +96,12 @@ def refine(
     emit("refine", data, "\n".join(lines))
 
 
-def reconstruct(species: SpeciesOption = None, json: JsonOption = False) -> None:
+def reconstruct(species: SpeciesOption = None, wait: WaitOption = False, json: JsonOption = False) -> None:
     """Rebuild half-maps from the tilt images with the current models; one commit."""
     from mpop.jobs.reconstruct import reconstruct_species
 
     context.options.json |= json
+    context.options.wait = wait
     here = context.population()
     with context.progress_bars() as progress:
         result = reconstruct_species(here, tuple(species or ()), context.threads(), progress, context.warn_of)

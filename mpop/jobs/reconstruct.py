@@ -29,7 +29,11 @@ class ReconstructResult:
     doubts: list[Doubt]
 
 
-@leased("reconstruct")
+def _writes(population: Population, species: Sequence[str] = (), *_: object, **__: object) -> list[str]:
+    return [one.id for one in select(population, species).species]
+
+
+@leased("reconstruct", _writes)
 def reconstruct_species(
     population: Population,
     species: Sequence[str] = (),

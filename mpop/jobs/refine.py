@@ -30,7 +30,7 @@ from mpop.jobs.progress import Progress, silent
 from mpop.jobs.reconstruct import new_species
 from mpop.jobs.refine_record import Pass, job_record, message
 from mpop.jobs.refine_stack import Spreads, move_stack, stack_amplitudes, stack_spreads
-from mpop.jobs.selection import Selection, select
+from mpop.jobs.selection import Selection, names_to_write, select
 from mpop.maps.fsc import THRESHOLD, fsc_report
 from mpop.population import Population, versioned
 from mpop.records.models import FailedSeries, ItemRecord, JobRecord, SpeciesRecord
@@ -100,7 +100,11 @@ class _Series:
     state: SeriesState
 
 
-@leased("refine")
+def _writes(population: Population, parameters: RefineParameters, *_: object, **__: object) -> list[str]:
+    return names_to_write(select(population, parameters.species, parameters.sources))
+
+
+@leased("refine", _writes)
 def refine(
     population: Population,
     parameters: RefineParameters,
@@ -113,7 +117,8 @@ def refine(
     """Refine and commit, `parameters.iterations` times, or only the first of these iterations, until one of them.
 
     say: what to do with doubts as they are found; they are in the records, too. A series whose images cannot be
-    read or scored is left as it is and named in the job's record. Raises RefinementError when no series is left, or when half-maps stop making sense.
+    read or scored is left as it is and named in the job's record. Raises RefinementError when no series is left,
+    or when half-maps stop making sense.
     """
     if parameters.image_warp is None and not parameters.stage_angles and not parameters.poses:
         raise InputError("nothing to refine: image warp, stage angles and poses are all switched off")

@@ -29,6 +29,11 @@ class Selection:
         return [species for species in self.species if item.id in species.particles]
 
 
+def names_to_write(chosen: Selection) -> list[str]:
+    """Ids of the species and sources that a refinement of this selection changes, for `leased`."""
+    return [*(one.id for one in chosen.species), *chosen.sources]
+
+
 def select(population: Population, species: Sequence[str] = (), sources: Sequence[str] = ()) -> Selection:
     """Resolve names; none given means all species that have particles in the sources.
 

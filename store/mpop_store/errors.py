@@ -4,6 +4,7 @@
     ├── InputError                 exit 2   a file, option or value given by the user is wrong
     ├── NotFoundError              exit 3   no such population, record, revision or name
     ├── StateError                 exit 4   the population is not in a state that allows this
+    │   └── OvertakenError                  others changed what a job was about to change
     └── StoreError                 exit 5   the store cannot do its work (disk full, no permission)
         ├── MissingObjectError              an object is named but not here
         └── DamagedObjectError              an object's bytes do not match its name
@@ -36,6 +37,10 @@ class StateError(MpopError):
     """The population is not in a state that allows the request."""
 
     exit_code = 4
+
+
+class OvertakenError(StateError):
+    """Others changed the records that a job was about to change."""
 
 
 class StoreError(MpopError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import getpass
 import os
 import socket
 from functools import cache
@@ -21,6 +22,14 @@ def this_machine() -> str:
             path = Path(source)
             parts.append(os.readlink(path) if path.is_symlink() else path.read_text().strip())
     return " ".join(parts)
+
+
+def user_name() -> str:
+    """Who runs this process, by number where the user has no name, as in containers."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return str(os.getuid())
 
 
 def process_token(pid: int) -> str | None:

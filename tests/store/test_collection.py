@@ -135,7 +135,7 @@ def test_what_is_younger_than_a_writer_at_work_is_left_alone(repository: Reposit
         os.utime(repository.objects.path(younger), (lease.started + 5, lease.started + 5))
         report = collect(repository, margin_s=0.0)
         assert names(repository) == {younger}
-        assert report.leases == [f"refine (process {os.getpid()} on {lease.host})"]
+        assert report.leases == [str(lease)]
         assert older not in names(repository)
     os.utime(repository.objects.path(younger), (lease.started - 5, lease.started - 5))
     collect(repository, margin_s=0.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import errno
 import json
 import os
@@ -38,7 +39,9 @@ def test_a_lease_is_held_inside_and_gone_after(held: Leases) -> None:
     assert held.live(time.time()) == []
     with held.hold("refine") as mine, held.hold("merge") as other:
         assert {lease.id for lease in held.live(time.time())} == {mine.id, other.id}
-        assert str(mine) == f"refine (process {os.getpid()} on {mine.host})"
+        began = datetime.datetime.fromtimestamp(mine.started)
+        assert str(mine) == f"refine, by {mine.user} on {mine.host}, since {began:%H:%M}, pid {os.getpid()}"
+        assert mine.user
         assert abs(mine.started - time.time()) < 5
     assert list(held.folder.iterdir()) == []
 

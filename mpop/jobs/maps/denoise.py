@@ -77,7 +77,11 @@ def denoise_half_maps(
     return _finding(maps, options, done), done.denoiser
 
 
-@leased("denoise")
+def _writes(population: Population, maps: HalfMaps, *_: object, **__: object) -> list[str]:
+    return [] if maps.species is None else [maps.species.id]
+
+
+@leased("denoise", _writes)
 def denoise_species(
     population: Population,
     maps: HalfMaps,

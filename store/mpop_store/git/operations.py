@@ -8,7 +8,6 @@ says how it ended; nothing is concluded from what references hold. A line cut sh
 from __future__ import annotations
 
 import datetime
-import getpass
 import json
 import os
 import socket
@@ -19,6 +18,7 @@ from typing import Any
 
 from mpop_store.durable import fsync
 from mpop_store.hashing import parse_json
+from mpop_store.machines import user_name
 
 Moves = Mapping[str, tuple[str | None, str | None]]
 """Reference -> its value before and after: a commit id, "ref: <name>" for a symbolic HEAD, None for nothing."""
@@ -226,7 +226,4 @@ def _ends_in_newline(path: Path) -> bool:
 
 def who() -> str:
     """Who is at work here: user and machine."""
-    try:
-        return f"{getpass.getuser()}@{socket.gethostname()}"
-    except (OSError, KeyError):  # a container's user id without a name
-        return f"{os.getuid()}@{socket.gethostname()}"
+    return f"{user_name()}@{socket.gethostname()}"

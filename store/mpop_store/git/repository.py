@@ -21,7 +21,7 @@ import pygit2
 from pygit2.enums import CheckoutStrategy, DeltaStatus, FileMode
 
 from mpop_store.durable import fsync, fsync_all
-from mpop_store.errors import DamagedObjectError, NotFoundError, StateError, StoreError
+from mpop_store.errors import DamagedObjectError, NotFoundError, OvertakenError, StateError, StoreError
 from mpop_store.filecache import FileState
 from mpop_store.git.creating import is_untouched, make
 from mpop_store.git.history import Changes, Commit, History, readable_damage, readable_errors
@@ -338,8 +338,8 @@ class Repository(History):
     def commit_changes(self, changes: Changes, message: str, since: str, also: Sequence[str] = ()) -> str:
         """Commit records on top of HEAD in one step, for jobs and merges.
 
-        since: the commit that the job started from. also: further parents of a merge. Raises StateError when one
-        of the records has been changed by someone else since then.
+        since: the commit that the job started from. also: further parents of a merge. Raises OvertakenError when
+        one of the records has been changed by someone else since then.
         """
         self.require_work_tree()
         with self.locked(), readable_errors(self.root):
@@ -361,14 +361,30 @@ class Repository(History):
                 self._take_into_use(pending, changes, operation)
             return commit
 
+    def commit_aside(self, changes: Changes, message: str, since: str) -> str:
+        """Commit records on top of `since`, on a new branch that nobody stands on; returns the branch's name."""
+        self.require_work_tree()
+        with self.locked(), readable_errors(self.root):
+            self.finish_interrupted()
+            blobs = self._write_blobs(changes)
+            commit = self._write_commit(since, blobs, [since], message)
+            self.objects.recheck(named_anew(self, blobs, since))
+            self.make_durable()
+            branch = f"set-aside-{commit[:10]}"
+            self.objects.clean()
+            reason = f"commit: {message.splitlines()[0]}, set aside"
+            self.refs.update({f"refs/heads/{branch}": (None, commit)}, reason)
+            if self.vetting is not None:
+                self.vetting.made(commit, self._objects.parents(commit))
+            return branch
+
     def _refuse_overwriting(self, changes: Changes, since: str) -> None:
         """A job must not undo what others committed or staged while it ran."""
         for at, how in ((HEAD, "committed"), (None, "staged")):
             moved = [path for path in changes if self.find(path, since) != self.find(path, at)]
             if moved:
-                raise StateError(
-                    f"{len(moved)} records were changed and {how} while the job ran (first: {moved[0]}); "
-                    "run the job again"
+                raise OvertakenError(
+                    f"{len(moved)} records were changed and {how} while the job ran (first: {moved[0]})"
                 )
 
     def _advance(
