@@ -32,16 +32,14 @@ from mpop.formats.table_reader import TableReader, block_with
 Array = NDArray[np.float64]
 
 SERIES_SUFFIXES = (".tomostar", ".mrc", ".mrcs", ".xml", ".st", ".ali", ".rec", ".map", ".tif", ".tiff", ".star")
+POSITIONS = (("Coordinate", ""), ("CenteredCoordinate", "Angst"), ("Origin", ""), ("Origin", "Angst"))
 SERIES = ("rlnTomoName", "rlnMicrographName")
-KEPT_EXTRAS = (
-    "rlnClassNumber",
-    "rlnGroupNumber",
-    "rlnTomoParticleName",
-    "rlnTomoParticleId",
-    "rlnImageName",
-    "wrpSourceHash",
+HALF = "rlnRandomSubset"
+POSES = tuple(
+    [f"rln{place}{axis}{unit}" for axis in "XYZ" for place, unit in POSITIONS]
+    + [f"rln{angle}{name}" for name in ("Rot", "Tilt", "Psi") for angle in ("Angle", "TomoSubtomogram")]
 )
-
+"""Columns that mpop writes anew, in M's words."""
 IMAGE_PIXEL, SERIES_PIXEL = "rlnImagePixelSize", "rlnTomoTiltSeriesPixelSize"
 COORDINATE_PIXEL_COLUMNS = (
     "rlnTomogramPixelSize",
@@ -52,6 +50,7 @@ COORDINATE_PIXEL_COLUMNS = (
 )
 WARP_FOLDERS = ("particleseries/", "subtomo/")
 RELION_FOLDERS = ("Subtomograms/", "PseudoSubtomo/")
+WRP_POSE = re.compile(r"wrp(Coordinate[XYZ]|Angle(Rot|Tilt|Psi))\d*")
 SAME_SIZE = 1e-3
 """Pixel sizes that differ by less, relatively, are one."""
 
@@ -150,20 +149,31 @@ class _Reader(TableReader):
         )
 
     def _table(
-        self, series: list[str], position: Array, angles: Array, centred: bool, half: str, positions: str
+        self, position: Array, angles: Array, centred: bool, half: str, positions: str, series: Sequence[str]
     ) -> ParticleTable:
-        extra = self.kept(KEPT_EXTRAS)
+        """half: column of half-sets. series: columns that may name it. What else the table has is kept."""
+        used = (half, next((column for column in series if self.has(column)), ""), *POSES)
+        extra = self.unused(lambda column: column in used or WRP_POSE.fullmatch(column) is not None)
         rows = np.arange(1, len(self.table) + 1)
         return ParticleTable(
-            self.path, series, position, angles, centred, self.half(half), rows, extra, self.doubts, positions
+            self.path,
+            self._series(series),
+            position,
+            angles,
+            centred,
+            self.half(half),
+            rows,
+            extra,
+            self.doubts,
+            positions,
         )
 
     def m(self) -> ParticleTable:
         """M's own table, with trajectories."""
         position = self._samples([f"wrpCoordinate{axis}" for axis in "XYZ"])
         angles = self._samples([f"wrpAngle{angle}" for angle in ("Rot", "Tilt", "Psi")])
-        series = self._series(["wrpSourceName"])
-        return self._table(series, position, angles, False, "wrpRandomSubset", "wrpCoordinateX/Y/Z in A")
+        said = "wrpCoordinateX/Y/Z in A"
+        return self._table(position, angles, False, "wrpRandomSubset", said, ["wrpSourceName"])
 
     def _samples(self, stems: Sequence[str]) -> Array:
         """(p, T, 3) of columns numbered 1 to T; one sample may go without a number."""
@@ -185,13 +195,12 @@ class _Reader(TableReader):
             box = _relion_rotation(turned)
             origin = box.apply(origin)
             angles = _relion_angles(box * _relion_rotation(angles))
-        series, half = self._series(SERIES), "rlnRandomSubset"
         if pixels is None:
             assert centred is not None
             said = "rlnCenteredCoordinateX/Y/ZAngst from the middle of the tomogram"
-            return self._table(series, (centred - origin)[:, None], angles[:, None], True, half, said)
+            return self._table((centred - origin)[:, None], angles[:, None], True, HALF, said, SERIES)
         readings = [Reading(source, unit, (pixels * unit[:, None] - origin)[:, None]) for source, unit in units]
-        table = self._table(series, readings[0].position_A, angles[:, None], False, half, "")
+        table = self._table(readings[0].position_A, angles[:, None], False, HALF, "", SERIES)
         return replace(table, pixels=pixels, readings=readings, decided=self._habit() is not None)
 
     def _habit(self) -> str | None:
@@ -267,6 +276,11 @@ def _relion_angles(rotation: Rotation) -> Array:
         return rotation.inv().as_euler("ZYZ", degrees=True)
 
 
+def _as_read(value: str | float | int) -> str | int:
+    """A value of a column that is kept, with all digits that it was read with."""
+    return repr(value) if isinstance(value, float) else value
+
+
 def write_m_particles(
     path: str | Path,
     series: Sequence[str],
@@ -289,5 +303,5 @@ def write_m_particles(
         for t in range(samples.shape[1]):
             columns |= {f"{stem}{t + 1}": samples[:, t, i] for i, stem in enumerate(stems)}
     columns |= {"wrpRandomSubset": half, "wrpSourceName": list(series), "wrpSourceHash": list(hashes)}
-    columns |= {name: list(values) for name, values in extra.items()}
+    columns |= {name: [_as_read(value) for value in values] for name, values in extra.items()}
     write_star(Path(path), {"particles": pd.DataFrame(columns)})

@@ -50,7 +50,7 @@ class ExtractionRequest:
 
     position_A (p, n, 2) from the image corner; defocus_um, defocus_delta_um, defocus_angle_deg,
     phase_shift_pi (p, n); ctf_size and size in pixels, both even. image (p,): of a stack, which image of its model
-    shows the particle; n is 1 then.
+    shows the particle; n is 1 then. visible (p, n): tilts that show the particle, None: all that it lies in.
     """
 
     position_A: NDArray[np.float64]
@@ -62,6 +62,7 @@ class ExtractionRequest:
     ctf_size: int
     size: int
     image: NDArray[np.int64] | None = None
+    visible: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True)
@@ -115,6 +116,8 @@ def extract(
         for number, request in enumerate(requests):
             origin = np.rint(request.position_A[:, tilt] / pixel_size_A).astype(np.int64)
             seen = measured_part(image.shape, found.present, origin, request.diameter_A / pixel_size_A)
+            if request.visible is not None:
+                seen *= request.visible[:, tilt]
             used = np.flatnonzero(seen)
             multipliers = _multipliers(model, tilt, noise, request, pixel_size_A)
             for particle in batches(used, request, BATCH_BYTES):

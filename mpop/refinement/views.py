@@ -14,6 +14,7 @@ from mpop.geometry.tilt import TiltGeometry, slice_rows
 from mpop.optics.sizes import aliasing_free_size, delocalisation_A, even_fast_size
 from mpop.records.stack import SeriesModel, StackModel
 from mpop.records.tilt_series import ParticleSet
+from mpop.records.visible import visible_tilts
 from mpop.refinement.extraction import ExtractionRequest
 
 Array = NDArray[np.float64]
@@ -24,7 +25,8 @@ class ParticleView:
     """p particles in n tilts.
 
     position_A (p, n, 2) from the image corner; rows (p, n, 2, 3) slice rows; the optics (p, n) each. Of a stack,
-    n is 1, and image (p,) says which image of its model shows the particle.
+    n is 1, and image (p,) says which image of its model shows the particle. visible (p, n): tilts that show the
+    particle, None: all that it lies in.
     """
 
     position_A: Array
@@ -34,6 +36,7 @@ class ParticleView:
     defocus_angle_deg: Array
     phase_shift_pi: Array
     image: NDArray[np.int64] | None = None
+    visible: NDArray[np.bool_] | None = None
 
     @classmethod
     def of(cls, model: SeriesModel, particles: ParticleSet) -> ParticleView:
@@ -51,6 +54,7 @@ class ParticleView:
             delta.numpy(),
             angle.numpy(),
             phase.numpy(),
+            visible=visible_tilts(particles, model.n_tilts),
         )
 
     @classmethod
@@ -95,6 +99,7 @@ class ParticleView:
             max(ctf_size, size),
             size,
             self.image,
+            self.visible,
         )
 
 

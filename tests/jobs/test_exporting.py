@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 import mrcfile
 import numpy as np
+import pandas as pd
 import pytest
 
 from mpop.errors import InputError, NotFoundError, StateError
 from mpop.formats.particle_tables import read_particles, write_m_particles
-from mpop.formats.star import read_star
+from mpop.formats.star import read_star, write_star
 from mpop.formats.warp_xml import read_tilt_series
 from mpop.jobs import exporting
 from mpop.jobs.exporting import export_maps, export_warp
@@ -20,6 +21,7 @@ from mpop.jobs.importing.source import add_source
 from mpop.jobs.importing.species import add_species
 from mpop.population import Population
 from mpop.records.tilt_series import SplineGrid
+from tests.jobs.conftest import particle_columns
 
 if TYPE_CHECKING:
     from tests.jobs.conftest import WarpFiles
@@ -92,6 +94,44 @@ def test_particles_in_ms_format_lead_back_to_the_same_species(
     for item, group in again.particles.items():
         first = full.particles(full.one_species("ribosome"), item)
         np.testing.assert_allclose(full.read_group(group)["position_A"], first.position_A, atol=1e-6)
+
+
+def test_every_column_and_optics_group_comes_back(
+    population: Population, warp_files: WarpFiles, tmp_path: Path
+) -> None:
+    kept = {
+        "rlnMicrographName": ["a#1.mrc", "O'Brien.mrc", "b c.mrc", "", "007", "1.10"],
+        "rlnGroupName": ["007", "010", "1", "2", "3", "4"],
+        "rlnTomoParticleId": [1, 2, 3, 4, 5, 2**60],
+        "rlnNormCorrection": [0.123456789012, 1e-9, 1.0, 2.5e8, -3.0, 1 / 3],
+        "rlnCtfMaxResolution": [1.0, 2.0, float("nan"), float("inf"), 5.0, 6.0],
+        "rlnTomoVisibleFrames": ["[1,1,1,1,1]"] * 6,
+        "rlnAngleTiltPrior": [90.0] * 6,
+        "myLabel": ["0012"] * 6,
+        "rlnOpticsGroup": [1, 2, 1, 2, 1, 2],
+    }
+    optics = {
+        "rlnOpticsGroup": [1, 2],
+        "rlnOpticsGroupName": ["grid_1", "02"],
+        "rlnVoltage": [300.0, 200.0],
+        "rlnBeamTiltX": [0.1, -0.25],
+        "rlnOddZernike": ["[0,0.1,0.2]", "[0,0,0]"],
+    }
+    rows = pd.DataFrame(particle_columns() | {"rlnTomoName": ["TS_01"] * 6} | kept)
+    text = {name: [repr(value) if isinstance(value, float) else value for value in kept[name]] for name in kept}
+    write_star(warp_files.particles, {"optics": pd.DataFrame(optics), "particles": rows.assign(**text)})
+    add_species(population, "ribosome", *warp_files.species_files(), diameter_A=80.0)
+    held = population.particles(population.one_species("ribosome"), population.item("TS_01").id).extra
+    assert {
+        name: held[name] for name in ("rlnMicrographName", "rlnGroupName", "rlnNormCorrection", "myLabel")
+    } == {name: kept[name] for name in ("rlnMicrographName", "rlnGroupName", "rlnNormCorrection", "myLabel")}
+    for name, values in optics.items():
+        assert held[name] == values * 3
+    export_warp(population, tmp_path / "out")
+    again = read_particles(tmp_path / "out/ribosome_particles.star").extra
+    assert again.pop("wrpSourceHash")
+    assert again == held
+    assert set(held) == {*kept, *optics, "rlnTomogramPixelSize"}
 
 
 def test_ms_name_of_a_series_is_given_back(population: Population, warp_files: WarpFiles, tmp_path: Path) -> None:

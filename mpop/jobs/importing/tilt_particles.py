@@ -18,6 +18,7 @@ from mpop.jobs.importing.series_names import match_names
 from mpop.population import Population
 from mpop.records.models import ItemRecord
 from mpop.records.tilt_series import ParticleSet
+from mpop.records.visible import VISIBLE, visible_tilts
 from mpop_store import hash_bytes
 
 
@@ -49,7 +50,8 @@ def match_tilt_particles(
         half = (np.arange(len(table)) % 2 + 1).astype(np.uint8)
         warnings.append("the table has no half-sets (rlnRandomSubset); particles were assigned alternately")
     rows = _rows(table.series)
-    volumes = {name: np.array(population.tilt_series(items[item]).volume_dims_A) for name, item in matched.items()}
+    models = {name: population.tilt_series(items[item]) for name, item in matched.items()}
+    volumes = {name: np.array(model.volume_dims_A) for name, model in models.items()}
     volume = np.full((len(table), 3), np.nan)
     for name, one in volumes.items():
         volume[rows[name]] = one
@@ -68,6 +70,7 @@ def match_tilt_particles(
             extra={key: [values[i] for i in here] for key, values in table.extra.items()},
         )
     doubts = [*table.doubts, *doubts, *units.doubts]
+    doubts += _visible_doubts(table, {name: (sets[item], models[name].n_tilts) for name, item in matched.items()})
     placed = ((part.half, part.position_A) for part in sets.values())
     if shared := half_sets_doubt(str(table.path), placed, diameter_A):
         doubts.append(shared)
@@ -143,6 +146,34 @@ def _outside(
     if len(wrong) > len(rows) / 2:
         raise InputError(f"{table.path}: {text}; give the right --angpix-coords")
     return text
+
+
+def _visible_doubts(table: ParticleTable, parts: Mapping[str, tuple[ParticleSet, int]]) -> list[Doubt]:
+    """Whether the table's flags of tilts that show a particle can be used. parts: by name, and how many tilts."""
+    where = f"{table.path}: _{VISIBLE}"
+    shown = {name: visible_tilts(*part) for name, part in sorted(parts.items()) if VISIBLE in part[0].extra}
+    flags = [visible for visible in shown.values() if visible is not None]
+    doubts = []
+    if others := [name for name, visible in shown.items() if visible is None]:
+        doubts.append(
+            Doubt(
+                "visible-frames",
+                where,
+                f"does not have as many flags as there are tilts in {', '.join(others[:5])}",
+                assumed="all tilts of such series are used",
+            )
+        )
+    if hidden := sum(int((~visible).sum()) for visible in flags):
+        particles = sum(int((~visible).any(axis=1).sum()) for visible in flags)
+        doubts.append(
+            Doubt(
+                "visible-frames",
+                where,
+                f"leaves out {hidden} images of {particles} particles",
+                assumed="its flags are taken in the order of the tilts in the tomostar",
+            )
+        )
+    return doubts
 
 
 def _identities(item: str, position: np.ndarray, angles: np.ndarray) -> np.ndarray:

@@ -243,6 +243,22 @@ def test_all_particles_in_one_half_set_are_refused(population: Population, warp_
     assert add(population, warp_files).doubts == []
 
 
+def test_flags_of_visible_tilts_are_used_and_said(population: Population, warp_files: WarpFiles) -> None:
+    warp_files.write_particles(rlnTomoVisibleFrames=["[0,0,1,0,0]", "[1,1,1,1,1]"] * 3)
+    (doubt,) = add(population, warp_files).doubts
+    assert (doubt.kind, doubt.grave) == ("visible-frames", False)
+    assert "leaves out 12 images of 3 particles; its flags are taken in the order of the tilts" in str(doubt)
+    population.stage([], remove=[population.one_species("ribosome")])
+    warp_files.write_particles(rlnTomoVisibleFrames=["[1,1,1,1,1]"] * 6)
+    assert add(population, warp_files).doubts == []
+    population.stage([], remove=[population.one_species("ribosome")])
+    warp_files.write_particles(rlnTomoVisibleFrames=["[1,1,1,1,1]"] * 4 + ["[1,1,1,1]"] * 2)
+    (doubt,) = add(population, warp_files).doubts
+    assert "does not have as many flags as there are tilts in 00254; all tilts of such series are used" in str(
+        doubt
+    )
+
+
 def test_ms_own_table_with_trajectories(population: Population, warp_files: WarpFiles) -> None:
     rng = np.random.default_rng(3)
     position, angles = rng.uniform(20, 180, (2, 3, 3)).round(4), rng.uniform(0, 180, (2, 2, 3)).round(4)
