@@ -30,11 +30,23 @@ def problem_with_columns(columns: Any, rows: int) -> str | None:
             return f"a column cannot be called {str(name)[:80]!r}; letters, digits and _ make the name of a column"
         if not isinstance(values, list) or len(values) != rows:
             return f"its column {name} does not have {rows} values"
+        if _are_plain(values):
+            continue
         if (wrong := next((row for row, value in enumerate(values) if not _is_plain(value)), None)) is not None:
             return (
                 f"its column {name} holds {str(values[wrong])[:80]!r} in row {wrong + 1}, which cannot be exported"
             )
     return None
+
+
+def _are_plain(values: list[Any]) -> bool:
+    """Whether values of one type are all plain, in a small part of the time that one after the other takes."""
+    kinds = set(map(type, values))
+    if kinds == {float}:
+        return all(map(math.isfinite, values))
+    if kinds == {int}:
+        return max(values) <= MAX_INTEGER and min(values) >= -MAX_INTEGER
+    return kinds == {str} and max(map(len, values)) <= MAX_TEXT and all(map(str.isprintable, values))
 
 
 def _is_plain(value: Any) -> bool:

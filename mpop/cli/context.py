@@ -44,6 +44,11 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JS
 WaitOption = Annotated[bool, typer.Option("--wait", help="Wait for jobs at work that change the same.")]
 ForceOption = Annotated[bool, typer.Option("--force", help="Go on in spite of what was doubted.")]
 
+FirstPerImageOption = Annotated[
+    bool,
+    typer.Option("--first-per-image", help="Of rows of a stack's table that share an image, take the first."),
+]
+
 
 @dataclass
 class Options:

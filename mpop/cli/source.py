@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from mpop.cli import context
-from mpop.cli.context import ForceOption, JsonOption, emit
+from mpop.cli.context import FirstPerImageOption, ForceOption, JsonOption, emit
 from mpop.words import counted
 from mpop_store.errors import InputError
 
@@ -43,6 +43,14 @@ def add(
     ignore_aberrations: Annotated[
         bool, typer.Option("--ignore-aberrations", help="Go on without beam tilt and what else mpop cannot model.")
     ] = False,
+    amplitude_contrast: Annotated[
+        float | None, typer.Option(help="Fraction of amplitude contrast, for a STAR without.")
+    ] = None,
+    optics_group: Annotated[
+        list[str] | None,
+        typer.Option(help="Take the images of this optics group, by number or name; may be given several times."),
+    ] = None,
+    first_per_image: FirstPerImageOption = False,
     angpix: Annotated[float | None, typer.Option(help="Pixel size of the images, A.")] = None,
     store_raw: Annotated[bool, typer.Option("--store-raw", help="Put raw images into the store.")] = False,
     force: ForceOption = False,
@@ -53,14 +61,30 @@ def add(
     if (warp is None) == (stack is None):
         raise InputError("give --warp for tilt series, or --stack for extracted particles")
     of_warp = {"--tomostar": tomostar, "--volume": volume}
-    of_stacks = {"--images": images}
+    of_stacks = {
+        "--images": images,
+        "--amplitude-contrast": amplitude_contrast,
+        "--optics-group": optics_group or None,
+        "--first-per-image": first_per_image or None,
+    }
     misplaced = [option for option, value in (of_stacks if warp else of_warp).items() if value is not None]
     if misplaced:
         raise InputError(f"{misplaced[0]} does not go with {'--warp' if warp else '--stack'}")
     if warp is not None:
         _add_tilt_series(name, warp, tomostar, angpix, volume, ignore_aberrations, store_raw, force)
     elif stack is not None:
-        _add_stack(name, stack, images, angpix, ignore_aberrations, store_raw)
+        _add_stack(
+            name,
+            stack,
+            images,
+            pixel_size_A=angpix,
+            ignore_aberrations=ignore_aberrations,
+            store_raw=store_raw,
+            amplitude_contrast=amplitude_contrast,
+            optics_groups=optics_group or [],
+            first_per_image=first_per_image,
+            force=force,
+        )
 
 
 def _add_tilt_series(
@@ -96,9 +120,7 @@ def _add_tilt_series(
     emit("source", {"source": source, "warnings": warnings, "doubts": added.doubts}, text)
 
 
-def _add_stack(
-    name: str, star: Path, images: Path | None, angpix: float | None, ignore_aberrations: bool, store_raw: bool
-) -> None:
+def _add_stack(name: str, star: Path, images: Path | None, **options: Any) -> None:
     from mpop.jobs.importing.stack import add_stack
 
     here = context.population()
@@ -108,10 +130,8 @@ def _add_stack(
             name,
             context.relative(star),
             context.relative(images) if images else None,
-            angpix,
-            ignore_aberrations,
-            store_raw,
-            progress,
+            progress=progress,
+            **options,
         )
     for warning in added.warnings:
         context.warn(warning)
@@ -120,7 +140,8 @@ def _add_stack(
         f"Added source {source.name}: {counted(added.images, 'particle image')} in "
         f"{counted(len(source.items), 'stack')} at {source.pixel_size_A:g} A/px"
     )
-    emit("source", {"source": source, "images": added.images, "warnings": added.warnings}, text)
+    told = {"source": source, "images": added.images, "warnings": added.warnings, "doubts": added.doubts}
+    emit("source", told, text)
 
 
 def list_sources(json: JsonOption = False) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from mpop.cli import context
-from mpop.cli.context import ForceOption, JsonOption, angstrom, emit
+from mpop.cli.context import FirstPerImageOption, ForceOption, JsonOption, angstrom, emit
 from mpop.words import counted_items
 
 
@@ -41,6 +41,7 @@ def add(
         str | None,
         typer.Option(help="The source that the particles are from, where sources share names of series."),
     ] = None,
+    first_per_image: FirstPerImageOption = False,
     force: ForceOption = False,
     json: JsonOption = False,
 ) -> None:
@@ -61,6 +62,7 @@ def add(
         ignore_unmatched=ignore_unmatched,
         source=source,
         force=force,
+        first_per_image=first_per_image,
     )
     for warning in added.warnings:
         context.warn(warning)

@@ -148,10 +148,18 @@ def _compare_stacks(before: SeriesModel, after: SeriesModel) -> ModelChange:
         first, second = before.of_images(old), after.of_images(new)
         quantities = [one for kind in STACK_KINDS if (one := _quantity(kind, first, second)).largest > ROUNDING]
     optics = [[asdict(group) for group in model.optics] for model in (before, after)]
-    values = {"images": (len(before), len(after)), "file": (before.file, after.file), "optics": tuple(optics)}
+    columns = (before.optics_columns, after.optics_columns)
+    values = {
+        "images": (len(before), len(after)),
+        "file": (before.file, after.file),
+        "optics": tuple(optics),
+        "optics_columns": columns,
+    }
     settings: dict[str, tuple[Any, Any]] = {n: (was, now) for n, (was, now) in values.items() if was != now}
     if len(before) == len(after):
-        settings |= _others(before, after, {"file", "optics"} | _fields_of(STACK_KINDS, quantities))
+        settings |= _others(
+            before, after, {"file", "optics", "optics_columns"} | _fields_of(STACK_KINDS, quantities)
+        )
     elif before.image_dims_A != after.image_dims_A:
         settings["image_dims_A"] = (before.image_dims_A, after.image_dims_A)
     return ModelChange(quantities, settings)

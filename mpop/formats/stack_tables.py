@@ -6,21 +6,27 @@
     rlnOriginX/YAngst   A, what moves the particle to the centre of the image: it lies at size // 2 - origin
     rlnOriginX/Y        the same in pixels (3.0)
 
-What the images hold and mpop does not model (beam tilt, higher aberrations, anisotropic magnification) is named in
-`ignored`; whether to go on is for the caller to say.
+Of the CTF, a particle's own column wins over that of its optics group, as in RELION; of the pixel size, the optics
+group does. What the images hold and mpop does not model (beam tilt, higher aberrations, anisotropic magnification)
+is named in `ignored`; whether to go on is for the caller to say. All other columns, and the optics groups as they
+are, are kept for export.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from mpop.doubts import Doubt
 from mpop.errors import InputError
+from mpop.formats.kept_columns import Columns, keep_columns
 from mpop.formats.star import Blocks, read_star
 from mpop.formats.table_reader import TableReader
 
@@ -28,24 +34,27 @@ Array = NDArray[np.float64]
 
 IMAGE_NAME = re.compile(r"(\d+)@(.+)")
 TOMO_COLUMNS = ("rlnTomoName", "rlnCoordinateZ", "rlnCenteredCoordinateXAngst", "wrpCoordinateX1")
-KEPT_EXTRAS = (
-    "rlnMicrographName",
-    "rlnCoordinateX",
-    "rlnCoordinateY",
-    "rlnGroupNumber",
-    "rlnGroupName",
-    "rlnClassNumber",
-    "rlnOpticsGroup",
-    "rlnHelicalTubeID",
-    "rlnHelicalTrackLengthAngst",
-)
 OPTICS = ("rlnVoltage", "rlnSphericalAberration", "rlnAmplitudeContrast")
+CTF = ("rlnDefocusU", "rlnDefocusV", "rlnDefocusAngle", "rlnPhaseShift", "rlnCtfBfactor", "rlnCtfScalefactor")
+MODELLED = {
+    "rlnImageName",
+    *("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi"),
+    *("rlnOriginX", "rlnOriginY", "rlnOriginXAngst", "rlnOriginYAngst"),
+    *CTF,
+    *OPTICS,
+    "rlnRandomSubset",
+}
+"""Columns of particles that an export writes anew from what mpop knows; all others are kept."""
 ABERRATIONS = {
     "beam tilt": ("rlnBeamTiltX", "rlnBeamTiltY"),
     "odd aberrations": ("rlnOddZernike",),
     "even aberrations": ("rlnEvenZernike",),
 }
 MAGNIFICATION = {"rlnMagMat00": 1.0, "rlnMagMat01": 0.0, "rlnMagMat10": 0.0, "rlnMagMat11": 1.0}
+MICROGRAPH_PIXEL = ("rlnMicrographPixelSize", "rlnMicrographOriginalPixelSize")
+SAME = 1e-4
+"""Relative difference up to which two statements of a quantity agree: tables have six decimals."""
+SAME_PIXEL = 0.01
 
 
 @dataclass(frozen=True)
@@ -53,8 +62,12 @@ class StackTable:
     """p particle images. Arrays are (p,) unless said.
 
     files: distinct names of stacks; file: index into them; image: place in the stack, from 0. half: 1 or 2, None
-    when the table does not say. optics: (p, 3) kV, Cs (mm), amplitude contrast. angles_deg: (p, 3) rot, tilt, psi,
-    None when the table has none; origin_A: (p, 2). extra: columns kept for export.
+    when the table does not say. pixel_sizes_A: None when the table does not say. optics: (p, 3) kV, Cs (mm),
+    amplitude contrast; what the table lacks of these and of the defocus is NaN and named in `missing`.
+    optics_group: index into `groups`, the rows of data_optics by column, those that no particle uses too; [] when
+    the table has none. angles_deg: (p, 3) rot, tilt, psi, None when the table has none; origin_A: (p, 2).
+    centre_A: (p, 2) of the particle in its micrograph, None when the table does not say. extra: columns kept for
+    export.
     """
 
     path: Path
@@ -62,7 +75,7 @@ class StackTable:
     file: NDArray[np.int64]
     image: NDArray[np.int64]
     half: NDArray[np.uint8] | None
-    pixel_size_A: float | None
+    pixel_sizes_A: Array | None
     defocus_um: Array
     defocus_delta_um: Array
     defocus_angle_deg: Array
@@ -70,13 +83,89 @@ class StackTable:
     bfactor_A2: Array
     scale: Array
     optics: Array
+    optics_group: NDArray[np.int64]
+    groups: list[dict[str, str | float | int]]
     angles_deg: Array | None
     origin_A: Array
-    extra: dict[str, list[str | float | int]]
+    centre_A: Array | None
+    extra: Columns
     ignored: list[str]
+    missing: list[str]
+    doubts: list[Doubt]
 
     def __len__(self) -> int:
         return len(self.image)
+
+    @property
+    def pixel_size_A(self) -> float | None:
+        """Of the images; None when the table does not say. Raises InputError for several."""
+        sizes = self.pixel_sizes_A
+        if sizes is None:
+            return None
+        if np.ptp(sizes) > SAME * sizes[0]:
+            raise InputError(
+                f"{self.path}: images of {sizes.min():g} and of {sizes.max():g} A/px; add a source for each, "
+                f"with --optics-group {self._group_names()}"
+            )
+        return float(sizes[0])
+
+    def _group_names(self) -> str:
+        return " or ".join(str(self.groups[index]["rlnOpticsGroup"]) for index in np.unique(self.optics_group)[:5])
+
+    def take(self, rows: NDArray[np.int64]) -> StackTable:
+        """Some of its rows."""
+        values: dict[str, Any] = {}
+        for one in fields(self):
+            value = getattr(self, one.name)
+            if isinstance(value, np.ndarray):
+                values[one.name] = value[rows]
+        used, file = np.unique(values.pop("file"), return_inverse=True)
+        return replace(
+            self,
+            **values,
+            files=[self.files[number] for number in used],
+            file=file.reshape(-1).astype(np.int64),
+            extra={name: [column[row] for row in rows.tolist()] for name, column in self.extra.items()},
+        )
+
+    def repeated(self) -> NDArray[np.int64]:
+        """(p,) first row with the image of each row; that itself where no other row shares its image."""
+        _, first, of_row = np.unique(
+            np.stack([self.file, self.image]), axis=1, return_index=True, return_inverse=True
+        )
+        return first[of_row.reshape(-1)].astype(np.int64)
+
+    def one_row_per_image(self, take_first: bool) -> StackTable:
+        """The table if every image is in one row, or the first rows of images. Raises InputError."""
+        first = self.repeated()
+        again = np.flatnonzero(first != np.arange(len(self)))
+        if len(again) == 0:
+            return self
+        if not take_first:
+            row = again[0]
+            raise InputError(
+                f"{self.path}: image {self.image[row] + 1}@{self.files[self.file[row]]} is in several rows, "
+                f"as {len(again)} of {len(self)} are; if the table is symmetry-expanded, take the first row of "
+                "each image with --first-per-image"
+            )
+        return self.take(np.flatnonzero(first == np.arange(len(self))))
+
+    def of_groups(self, wanted: Sequence[str]) -> StackTable:
+        """The rows of some optics groups, by number or name. Raises InputError for one that is not there."""
+        chosen: set[int] = set()
+        for name in wanted:
+            columns = ("rlnOpticsGroup", "rlnOpticsGroupName")
+            found = [
+                n for n, row in enumerate(self.groups) if name in [str(row.get(column)) for column in columns]
+            ]
+            if not found:
+                there = ", ".join(str(row.get("rlnOpticsGroup")) for row in self.groups) or "none"
+                raise InputError(f"{self.path}: no optics group {name} (there are: {there})")
+            chosen.update(found)
+        rows = np.flatnonzero(np.isin(self.optics_group, list(chosen)))
+        if len(rows) == 0:
+            raise InputError(f"{self.path}: no particle is in optics group {', '.join(wanted)}")
+        return self.take(rows)
 
 
 def stack_table_if_one(path: str | Path, pixel_size_A: float | None = None) -> StackTable | None:
@@ -125,11 +214,14 @@ class _Reader(TableReader):
     """One block of particle images."""
 
     def read(self, pixel_size_A: float | None) -> StackTable:
-        """Everything that mpop uses of it."""
+        """Everything that mpop uses of it, and all that it keeps."""
         self._refuse()
-        pixel = self._pixel_size() if pixel_size_A is None else pixel_size_A
+        self.missing: list[str] = []
+        count = len(self.table)
+        pixel = self._pixel_sizes() if pixel_size_A is None else np.full(count, pixel_size_A)
         files, file, image = self._images()
-        u, v = (self._defocus(axis) for axis in "UV")
+        u, v = (self._required(f"rlnDefocus{axis}") for axis in "UV")
+        origin = self._origin(pixel)
         return StackTable(
             self.path,
             files,
@@ -144,10 +236,15 @@ class _Reader(TableReader):
             -self._column("rlnCtfBfactor", 0.0),
             self._column("rlnCtfScalefactor", 1.0),
             np.stack([self._required(column) for column in OPTICS], axis=1),
-            self._angles(),
-            self._origin(pixel),
-            self.kept(KEPT_EXTRAS),
+            np.zeros(count, dtype=np.int64) if self.optics is None else self.optics_rows().astype(np.int64),
+            self._groups(),
+            self.whole(["rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi"]),
+            origin,
+            self._centre(pixel, origin),
+            keep_columns(self, [column for column in self.table.columns if column not in MODELLED]),
             self._ignored(),
+            self.missing,
+            self.doubts,
         )
 
     def _refuse(self) -> None:
@@ -173,55 +270,102 @@ class _Reader(TableReader):
         index = {name: number for number, name in enumerate(files)}
         file = np.array([index[name] for _, name in found], dtype=np.int64)
         image = np.array([number for number, _ in found], dtype=np.int64)
-        _, first, count = np.unique(np.stack([file, image]), axis=1, return_index=True, return_counts=True)
-        if (count > 1).any():
-            row = int(first[np.argmax(count > 1)])
-            raise InputError(f"{self.path}: image {found[row][0] + 1}@{found[row][1]} is in several rows")
         return files, file, image
 
-    def _pixel_size(self) -> float | None:
-        """Of the images, the same for all; None when the table does not tell it."""
-        sizes = self.of_optics("rlnImagePixelSize")
-        if sizes is None and self.has("rlnDetectorPixelSize", "rlnMagnification"):
-            detector, magnification = self.numbers(["rlnDetectorPixelSize", "rlnMagnification"]).T
-            sizes = detector * 1e4 / magnification
+    def _pixel_sizes(self) -> Array | None:
+        """(p,) of the images; None when the table does not say."""
+        sizes = self._of_groups_alone("rlnImagePixelSize")
         if sizes is None:
+            sizes = self.of_optics("rlnImagePixelSize")
+        if not self.has("rlnDetectorPixelSize", "rlnMagnification"):
+            return sizes if sizes is not None else self.of_optics("rlnPixelSize")
+        detector, magnification = self.numbers(["rlnDetectorPixelSize", "rlnMagnification"]).T
+        with np.errstate(divide="ignore", invalid="ignore"):
+            magnified = detector * 1e4 / magnification
+        if sizes is None:
+            return magnified
+        self._compare(
+            "rlnImagePixelSize", sizes, "_rlnDetectorPixelSize / _rlnMagnification", magnified, SAME_PIXEL
+        )
+        return sizes
+
+    def _of_groups_alone(self, column: str) -> Array | None:
+        """(p,) values of the optics groups, whatever the particles say. None when they have none."""
+        if self.optics is None or column not in self.optics.columns:
             return None
-        if np.ptp(sizes) > 1e-4 * sizes[0]:
-            raise InputError(
-                f"{self.path}: images of {sizes.min():g} and of {sizes.max():g} A/px; "
-                "split the table by optics group and add a source for each"
+        values = TableReader(self.path, "optics", self.optics).numbers([column])[:, 0][self.optics_rows()]
+        if self.has(column):
+            own = self.numbers([column])[:, 0]
+            self._compare(f"{column} of data_optics", values, f"_{column} of its own", own, SAME)
+        return values
+
+    def _compare(self, name: str, used: Array, other: str, values: Array, tolerance: float) -> None:
+        """Doubt two statements of one quantity that differ."""
+        differ = np.flatnonzero(~(np.abs(values - used) <= tolerance * np.maximum(np.abs(used), tolerance)))
+        if len(differ):
+            row = differ[0]
+            self.doubts.append(
+                Doubt(
+                    "optics-contradict",
+                    f"{self.path}: row {row + 1} of data_{self.block}",
+                    f"_{name} is {used[row]:g}",
+                    f"{other} is {values[row]:g} (so in {len(differ)} of {len(used)} rows)",
+                    "the former is used, as RELION does",
+                )
             )
-        return float(sizes[0])
 
     def _column(self, column: str, default: float) -> Array:
-        found = self.of_optics(column)
-        return np.full(len(self.table), default) if found is None else found
-
-    def _required(self, column: str) -> Array:
+        """(p,) values; where particle and optics group both have it, the particle's own."""
         found = self.of_optics(column)
         if found is None:
-            raise InputError(f"{self.path}: neither data_{self.block} nor data_optics has a column _{column}")
+            return np.full(len(self.table), default)
+        if self.has(column) and self.optics is not None and column in self.optics.columns:
+            groups = TableReader(self.path, "optics", self.optics).numbers([column])[:, 0][self.optics_rows()]
+            self._compare(column, found, "data_optics says that it", groups, SAME)
         return found
 
-    def _defocus(self, axis: str) -> Array:
-        return self._required(f"rlnDefocus{axis}")
+    def _required(self, column: str) -> Array:
+        """(p,) values; NaN, and named as missing, when there are none."""
+        values = self._column(column, np.nan)
+        if np.isnan(values).any():
+            self.missing.append(column)
+        return values
 
-    def _angles(self) -> Array | None:
-        columns = ["rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi"]
-        return self.numbers(columns) if self.has(*columns) else None
+    def _groups(self) -> list[dict[str, str | float | int]]:
+        """The rows of data_optics as they are."""
+        if self.optics is None:
+            return []
+        reader = TableReader(self.path, "optics", self.optics)
+        kept = keep_columns(reader, list(self.optics.columns))
+        self.doubts += reader.doubts
+        return [{name: values[row] for name, values in kept.items()} for row in range(len(self.optics))]
 
-    def _origin(self, pixel_size_A: float | None) -> Array:
+    def _origin(self, pixel_sizes_A: Array | None) -> Array:
         """(p, 2) shift that is still to be applied, A."""
-        if self.has("rlnOriginXAngst", "rlnOriginYAngst"):
-            return self.numbers(["rlnOriginXAngst", "rlnOriginYAngst"])
-        if not self.has("rlnOriginX", "rlnOriginY"):
+        in_angstrom = self.shift(["rlnOriginXAngst", "rlnOriginYAngst"])
+        if in_angstrom is not None:
+            return in_angstrom
+        shift = self.shift(["rlnOriginX", "rlnOriginY"])
+        if shift is None or not shift.any():
             return np.zeros((len(self.table), 2))
-        if pixel_size_A is None:
+        if pixel_sizes_A is None:
             raise InputError(
                 f"{self.path}: _rlnOriginX/Y are in pixels of unknown size; give --angpix, or --angpix-shifts"
             )
-        return self.numbers(["rlnOriginX", "rlnOriginY"]) * pixel_size_A
+        return shift * pixel_sizes_A[:, None]
+
+    def _centre(self, pixel_sizes_A: Array | None, origin_A: Array) -> Array | None:
+        """(p, 2) of the particles in their micrographs, A.
+
+        Where the pixels of the micrograph are not given they are taken as those of the images: they are no larger.
+        """
+        if not self.has("rlnCoordinateX", "rlnCoordinateY", "rlnMicrographName"):
+            return None
+        given = (self.of_optics(column) for column in MICROGRAPH_PIXEL)
+        pixel = next((sizes for sizes in given if sizes is not None), pixel_sizes_A)
+        if pixel is None:
+            return None
+        return self.numbers(["rlnCoordinateX", "rlnCoordinateY"]) * pixel[:, None] - origin_A
 
     def _ignored(self) -> list[str]:
         """What the table says of the images and mpop does not model."""

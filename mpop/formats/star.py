@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from mpop.formats.star_parser import parse_star
 from mpop_hooks.columns import COLUMN
 
 Blocks = dict[str, pd.DataFrame]
+LIST = re.compile(r"\[[^\s'\"#]*\]")
+"""A list of numbers as RELION writes it, without quotation marks: `[0.1,2,3]`."""
 
 
 def read_star(path: Path) -> Blocks:
@@ -80,7 +83,7 @@ def _require_column(name: str) -> str:
 
 def _quote(column: str, value: Any) -> Any:
     """A value of a column of text."""
-    if not isinstance(value, str):
+    if not isinstance(value, str) or LIST.fullmatch(value):
         return value
     quoted = gemmi.cif.quote(value) if value.isprintable() else "\n"
     if "\n" in quoted:  # both quotation marks before blanks: STAR has only a block of lines for that

@@ -63,6 +63,8 @@ def stack_to_arrays(model: StackModel) -> tuple[Arrays, dict[str, Any]]:
         "optics": [asdict(group) for group in model.optics],
         "image_dims_A": list(model.image_dims_A),
     }
+    if model.optics_columns:
+        attributes["optics_columns"] = list(model.optics_columns)
     return arrays, json.loads(json.dumps(attributes))
 
 
@@ -74,6 +76,7 @@ def stack_from_arrays(arrays: Mapping[str, NDArray[Any]], attributes: Mapping[st
         file=_plain_text(attributes["file"]),
         optics=tuple(_ctf(group) for group in attributes["optics"]),
         image_dims_A=(width, height),
+        optics_columns=tuple(_plain_row(row) for row in attributes.get("optics_columns", ())),
     )
 
 
@@ -82,6 +85,13 @@ def _plain_text(text: Any) -> str:
     if not isinstance(text, str) or not text.isprintable():
         raise ValueError(f"{text!r} is no name of a file")
     return text
+
+
+def _plain_row(row: Any) -> dict[str, str | float | int]:
+    """A row of a table by column. Raises ValueError for what could not be exported."""
+    if problem := problem_with_columns({name: [value] for name, value in row.items()}, 1):
+        raise ValueError(problem)
+    return dict(row)
 
 
 def _per_image() -> list[str]:

@@ -16,7 +16,7 @@ from mpop.records.tilt_series import CTFModel, TiltSeriesModel
 
 Array = NDArray[np.float64]
 
-SHARED = ("file", "optics", "image_dims_A")
+SHARED = ("file", "optics", "image_dims_A", "optics_columns")
 """Fields of a stack that all its images share; of each other field there is one value per image."""
 
 
@@ -27,6 +27,8 @@ class StackModel:
     file: as the imported table named it. image: (n,) place in the file, from 0. particle_id: (n,) uint64, by which
     the particle sets of species name their image. optics_group: (n,) index into `optics`.
     bfactor_A2: (n,) negative = damping; scale: (n,) of the CTF.
+    optics_columns: the imported table's row for each of `optics`, by column, and after these the rows of groups
+    that no image uses; () where it had none. For export alone.
     """
 
     file: str
@@ -41,6 +43,7 @@ class StackModel:
     optics_group: NDArray[np.int64]
     optics: tuple[CTFModel, ...]
     image_dims_A: tuple[float, float]
+    optics_columns: tuple[dict[str, str | float | int], ...] = ()
 
     @property
     def magnification(self) -> Array:

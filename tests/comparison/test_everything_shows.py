@@ -263,6 +263,8 @@ def nudged(value: Any) -> list[Any]:
             return [value + "x"]
         case (CTFModel(), *_):
             return [(one,) for one in nudged(value[0])]
+        case ({}, *_):
+            return [({name: 7.0 for name in value[0]},), ()]
         case tuple():
             return [tuple(one + 1.0 for one in value)]
     raise AssertionError(f"how does a {type(value)} change?")
@@ -272,7 +274,8 @@ def stack() -> StackModel:
     ones = np.ones(2)
     ids = np.array([1, 2], np.uint64)
     rows = np.arange(2)
-    return StackModel("a.mrcs", rows, ids, ones, ones, ones, ones, ones, ones, rows * 0, (CTFModel(),), (9.0, 9.0))
+    optics = (CTFModel(),), (9.0, 9.0), ({"rlnBeamTiltX": 0.1},)
+    return StackModel("a.mrcs", rows, ids, ones, ones, ones, ones, ones, ones, rows * 0, *optics)
 
 
 def tilt_series() -> TiltSeriesModel:

@@ -103,8 +103,131 @@ def test_aberrations_of_zero_are_none(tmp_path: Path) -> None:
 
 
 def test_two_pixel_sizes_are_two_sources(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"images of 1\.1 and of 1\.3 A/px; split the table"):
-        read_stack_table(new(tmp_path / "new.star", {"rlnImagePixelSize": [1.1, 1.3]}))
+    table = read_stack_table(new(tmp_path / "new.star", {"rlnImagePixelSize": [1.1, 1.3]}))
+    with pytest.raises(InputError, match=r"images of 1\.1 and of 1\.3 A/px; .* --optics-group 1 or 2$"):
+        _ = table.pixel_size_A
+    assert [table.of_groups([name]).pixel_size_A for name in ("1", "two")] == [1.1, 1.3]
+    with pytest.raises(InputError, match=r"no optics group 3 \(there are: 1, 2\)"):
+        table.of_groups(["3"])
+
+
+def test_origins_in_pixels_are_of_the_pixels_of_their_image(tmp_path: Path) -> None:
+    table = {name: values for name, values in PARTICLES.items() if not name.startswith("rlnOrigin")}
+    blocks = {
+        "optics": pd.DataFrame(OPTICS | {"rlnImagePixelSize": [1.1, 1.3]}),
+        "particles": pd.DataFrame(table | {"rlnOriginX": [10.0, 10.0], "rlnOriginY": [0.0, 1.0]}),
+    }
+    write_star(tmp_path / "x.star", blocks)
+    assert np.allclose(read_stack_table(tmp_path / "x.star").origin_A, [[11.0, 0.0], [13.0, 1.3]])
+
+
+def test_every_optics_group_is_kept_as_it_is(tmp_path: Path) -> None:
+    optics = {"rlnOpticsGroup": [4, 2], "rlnBeamTiltX": [0.1, 0.0], "rlnOddZernike": ["[0,1.5]", "[0,0]"]}
+    table = read_stack_table(new(tmp_path / "new.star", optics, rlnOpticsGroup=[2, 2]))
+    assert table.optics_group.tolist() == [1, 1]
+    assert table.groups[0]["rlnOpticsGroup"] == 4
+    assert table.groups[1] == {
+        "rlnOpticsGroup": 2,
+        "rlnOpticsGroupName": "two",
+        "rlnVoltage": 200,
+        "rlnSphericalAberration": 1.4,
+        "rlnAmplitudeContrast": 0.07,
+        "rlnImagePixelSize": 1.1,
+        "rlnBeamTiltX": 0,
+        "rlnOddZernike": "[0,0]",
+    }
+
+
+@pytest.mark.parametrize(
+    ("columns", "optics", "message"),
+    [
+        ({"rlnVoltage": [300.0, 300.0]}, {}, "_rlnVoltage is 300, but data_optics says that it is 200"),
+        (
+            {"rlnImagePixelSize": [1.1, 2.2]},
+            {},
+            "_rlnImagePixelSize of data_optics is 1.1, but _rlnImagePixelSize of its own is 2.2",
+        ),
+        (
+            {"rlnDetectorPixelSize": [5.0, 5.0], "rlnMagnification": [25000.0, 25000.0]},
+            {},
+            "_rlnImagePixelSize is 1.1, but _rlnDetectorPixelSize / _rlnMagnification is 2 (so in 2 of 2 rows)",
+        ),
+    ],
+)
+def test_particles_that_contradict_their_optics_group_are_doubted(
+    tmp_path: Path, columns: dict[str, object], optics: dict[str, object], message: str
+) -> None:
+    (doubt,) = read_stack_table(new(tmp_path / "new.star", optics, **columns)).doubts
+    assert (doubt.kind, doubt.grave) == ("optics-contradict", False)
+    assert message in str(doubt)
+    assert str(doubt).endswith("the former is used, as RELION does")
+
+
+def test_the_winner_is_that_of_relion(tmp_path: Path) -> None:
+    """Of the CTF what the particle says; of the pixel size what its optics group says."""
+    columns = {"rlnVoltage": [300.0, 300.0], "rlnImagePixelSize": [1.1, 2.2]}
+    table = read_stack_table(new(tmp_path / "new.star", **columns))
+    assert table.optics[:, 0].tolist() == [300.0, 300.0]
+    assert table.pixel_size_A == 1.1
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"rlnVoltage": [300.0, 200.0]},
+        {"rlnDetectorPixelSize": [5.0, 5.0], "rlnMagnification": [45454.5, 45454.5]},
+    ],
+)
+def test_what_is_said_twice_alike_is_not_doubted(tmp_path: Path, columns: dict[str, object]) -> None:
+    assert read_stack_table(new(tmp_path / "new.star", **columns)).doubts == []
+
+
+def test_an_origin_without_y_is_used_and_doubted(tmp_path: Path) -> None:
+    table = {name: values for name, values in PARTICLES.items() if name != "rlnOriginYAngst"}
+    write_star(tmp_path / "x.star", {"optics": pd.DataFrame(OPTICS), "particles": pd.DataFrame(table)})
+    found = read_stack_table(tmp_path / "x.star")
+    assert found.origin_A.tolist() == [[1.0, 0.0], [2.0, 0.0]]
+    assert [doubt.kind for doubt in found.doubts] == ["partial-columns"]
+
+
+def test_angles_in_part_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no column _rlnAnglePsi"):
+        read_stack_table(new(tmp_path / "x.star", rlnAngleRot=[1.0, 2.0], rlnAngleTilt=[1.0, 2.0]))
+
+
+def test_what_the_ctf_lacks_is_named_and_poses_are_read_all_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "x.star"
+    write_star(path, {"": pd.DataFrame({k: v for k, v in OLD.items() if k != "rlnAmplitudeContrast"})})
+    table = read_stack_table(path)
+    assert table.missing == ["rlnAmplitudeContrast"]
+    assert table.angles_deg is not None
+    assert table.angles_deg[:, 0].tolist() == [1.0, 2.0, 3.0]
+
+
+def test_rows_that_share_an_image(tmp_path: Path) -> None:
+    names = ["000002@a.mrcs", "000001@b.mrcs", "000002@a.mrcs"]
+    table = read_stack_table(old(tmp_path / "x.star", rlnImageName=names))
+    assert table.repeated().tolist() == [0, 1, 0]
+    with pytest.raises(
+        InputError, match=r"image 2@a\.mrcs is in several rows, as 1 of 3 are; .*--first-per-image"
+    ):
+        table.one_row_per_image(take_first=False)
+    once = table.one_row_per_image(take_first=True)
+    assert once.files == ["a.mrcs", "b.mrcs"]
+    assert once.angles_deg is not None
+    assert once.angles_deg[:, 0].tolist() == [1.0, 2.0]
+    assert once.extra["rlnMicrographName"] == ["mic1.mrc", "mic1.mrc"]
+    alone = table.take(np.array([1]))
+    assert (alone.files, alone.file.tolist(), alone.image.tolist()) == (["b.mrcs"], [0], [0])
+    assert table.take(np.array([0, 1])).one_row_per_image(take_first=False).repeated().tolist() == [0, 1]
+
+
+def test_a_column_that_cannot_be_kept_is_left_out_and_doubted(tmp_path: Path) -> None:
+    path = new(tmp_path / "x.star", rlnRemark=["x" * 5000, "y"], rlnOther=["007", "x y"])
+    table = read_stack_table(path)
+    assert "rlnRemark" not in table.extra
+    assert table.extra["rlnOther"] == ["007", "x y"]
+    assert [doubt.kind for doubt in table.doubts] == ["column-not-kept"]
 
 
 def test_particles_of_tomograms_are_none_of_stacks(tmp_path: Path) -> None:

@@ -59,11 +59,13 @@ def add_species(
     ignore_unmatched: bool = False,
     source: str | None = None,
     force: bool = False,
+    first_per_image: bool = False,
 ) -> AddedSpecies:
     """Import a species and stage it. Raises InputError with every kind of mismatch; then nothing is staged.
 
     source: the name or id of the source whose series the table means; needed where sources share names of series.
-    force: go on in spite of grave doubts.
+    force: go on in spite of grave doubts. first_per_image: in a table of stacks, of rows that share an image take
+    the first.
     """
     require_name("species", name)
     if any(species.name == name for species in population.species_heads().values()):
@@ -93,8 +95,9 @@ def add_species(
     positions = ""
     images = stack_table_if_one(particles, angpix_shifts)
     if images is not None:
-        found = match_stack_particles(population, images, items, ignore_unmatched)
+        found = match_stack_particles(population, images, items, ignore_unmatched, diameter_A, first_per_image)
         sets, warnings = found.sets, found.warnings
+        doubts += found.doubts
     else:
         table = read_particles(particles, angpix_coords, angpix_shifts)
         tilted = match_tilt_particles(population, table, items, ignore_unmatched, diameter_A)

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mpop.doubts import Doubt, settle
 from mpop.errors import InputError
 from mpop.formats.images import open_stack
-from mpop.formats.stack_tables import StackTable, read_stack_table
+from mpop.formats.stack_tables import OPTICS, SAME, StackTable, read_stack_table
 from mpop.jobs.importing.source import SIZE_TOLERANCE, refuse_known, refuse_name, source_id
 from mpop.jobs.leasing import leased
 from mpop.jobs.progress import Progress, silent
@@ -32,11 +33,12 @@ MAX_NAME = 100
 
 @dataclass(frozen=True)
 class AddedStack:
-    """The staged source, how many images it holds, and what the user should know about the import."""
+    """The staged source, how many images it holds, and what to know of it. warnings: the doubts among them."""
 
     record: SourceRecord
     images: int
     warnings: list[str]
+    doubts: list[Doubt]
 
 
 @leased("source add")
@@ -49,36 +51,51 @@ def add_stack(
     ignore_aberrations: bool = False,
     store_raw: bool = False,
     progress: Progress = silent,
+    amplitude_contrast: float | None = None,
+    optics_groups: Sequence[str] = (),
+    first_per_image: bool = False,
+    force: bool = False,
 ) -> AddedStack:
     """Import a table of particle images and stage it.
 
     images: folder that the names in the table count from; if not given, that of the table or the nearest above it
     where the first one is found, as RELION's names count from its project. ignore_aberrations: go on although the
-    table has aberrations that mpop does not model. Raises InputError with every kind of mismatch; then nothing is
-    staged.
+    table has aberrations that mpop does not model. amplitude_contrast: for a table without. optics_groups: numbers
+    or names of those whose images are meant; () for all. first_per_image: of rows that share an image, as after
+    symmetry expansion, take the first. force: go on in spite of grave doubts. Raises InputError with every kind of
+    mismatch; then nothing is staged.
     """
     refuse_name(population, name)
     if pixel_size_A is not None and not pixel_size_A > 0:
         raise InputError(f"--angpix {pixel_size_A:g} is not a pixel size; it must be greater than 0")
-    table = read_stack_table(star, pixel_size_A)
+    whole = read_stack_table(star, pixel_size_A)
+    table = whole.of_groups(optics_groups) if optics_groups else whole
+    table = _with_optics(table.one_row_per_image(first_per_image), amplitude_contrast)
     warnings = _aberrations(table, ignore_aberrations)
     folder = _folder(table, None if images is None else Path(images))
     names = item_names(table.files)
+    unused = [row for index, row in enumerate(whole.groups) if not (whole.optics_group == index).any()]
     items: list[ItemRecord] = []
     seen: dict[str, str] = {}
     pixel, shape = table.pixel_size_A, None
-    for number, file in enumerate(table.files):
+    by_file = np.argsort(table.file, kind="stable")
+    ends = np.searchsorted(table.file[by_file], np.arange(1, len(table.files)))
+    for number, rows in enumerate(np.split(by_file, ends)):
+        file = table.files[number]
         path = folder / file
         stack, claimed = open_stack(path, square_pixels=True)
-        pixel = _pixel_size(path, pixel, claimed)
+        pixel = _pixel_size(path, pixel, None if _has_several_pixel_sizes(whole, file) else claimed)
         shape = shape or (int(stack.shape[1]), int(stack.shape[2]))
-        rows = np.flatnonzero(table.file == number)
+        settle(_size_doubts(table, rows, int(stack.shape[2])), force)
         _check_images(table, path, stack, rows, shape)
         raw = _raw(population, path, stack, store_raw)
         if raw.hash in seen:
             raise InputError(f"{table.path}: {file} and {seen[raw.hash]} are the same images under two names")
         seen[raw.hash] = file
-        items.append(_item(population, names[number], raw, _model(table, rows, file, raw, shape, pixel)))
+        part = table.image[rows] if optics_groups and _has_others(whole, file, rows) else None
+        identity = _item_id(raw, part)
+        model = _model(table, rows, identity, file, shape, pixel, unused if number == 0 else [])
+        items.append(_item(population, identity, names[number], raw, model))
         progress("read stacks", number + 1, len(table.files))
     assert shape is not None
     assert pixel is not None
@@ -94,7 +111,8 @@ def add_stack(
         items=sorted(item.id for item in items),
     )
     population.stage([source, *(item.model_copy(update={"source": identity}) for item in items)])
-    return AddedStack(population.source(identity), len(table), warnings)
+    doubts = [*table.doubts, *_size_doubts(table, np.arange(len(table)), shape[1])]
+    return AddedStack(population.source(identity), len(table), [*warnings, *map(str, doubts)], doubts)
 
 
 def item_names(files: Sequence[str]) -> list[str]:
@@ -110,6 +128,56 @@ def item_names(files: Sequence[str]) -> list[str]:
 def image_ids(item: str, images: Iterable[int]) -> NDArray[np.uint64]:
     """Ids of the particles in images of an item, by their place in the stack; the same whatever their poses."""
     return np.array([int(hash_bytes(f"{item} {image}".encode())[:16], 16) for image in images], dtype=np.uint64)
+
+
+def _with_optics(table: StackTable, amplitude_contrast: float | None) -> StackTable:
+    """The table with everything that a CTF needs. Raises InputError for what is missing, or given twice."""
+    column = "rlnAmplitudeContrast"
+    if amplitude_contrast is not None:
+        if not 0 <= amplitude_contrast <= 1:
+            raise InputError(f"--amplitude-contrast {amplitude_contrast:g} is not a fraction between 0 and 1")
+        if column not in table.missing:
+            raise InputError(f"{table.path}: has _{column}; --amplitude-contrast is for tables without")
+        optics = table.optics.copy()
+        optics[:, OPTICS.index(column)] = amplitude_contrast
+        table = replace(table, optics=optics, missing=[name for name in table.missing if name != column])
+    if table.missing:
+        way_on = "; give it with --amplitude-contrast" if table.missing == [column] else ""
+        raise InputError(
+            f"{table.path}: neither the block of its particles nor data_optics has a column "
+            f"_{', _'.join(table.missing)}{way_on}"
+        )
+    return table
+
+
+def _size_doubts(table: StackTable, rows: NDArray[np.int64], size: int) -> list[Doubt]:
+    """Images of another size than their optics groups say may be of another pixel size, too."""
+    used = [table.groups[group] for group in np.unique(table.optics_group[rows])] if table.groups else []
+    return [
+        Doubt(
+            "image-size",
+            f"{table.path}: optics group {row.get('rlnOpticsGroup', 1)}",
+            f"_rlnImageSize is {row['rlnImageSize']}",
+            f"images are {size} px wide",
+            way_on="give the pixel size that they have with --angpix, or the optics that belong to them",
+            grave=True,
+        )
+        for row in used
+        if "rlnImageSize" in row and row["rlnImageSize"] != size
+    ]
+
+
+def _has_others(whole: StackTable, file: str, rows: NDArray[np.int64]) -> bool:
+    """Whether a table has more images of a file than those of some of its rows."""
+    return int((whole.file == whole.files.index(file)).sum()) > len(rows)
+
+
+def _has_several_pixel_sizes(whole: StackTable, file: str) -> bool:
+    """Whether images of a file differ in pixel size by the table, so that its header cannot be right for all."""
+    if whole.pixel_sizes_A is None:
+        return False
+    sizes = whole.pixel_sizes_A[whole.file == whole.files.index(file)]
+    return bool(np.ptp(sizes) > SAME * sizes[0])
 
 
 def _aberrations(table: StackTable, ignore: bool) -> list[str]:
@@ -149,8 +217,10 @@ def _check_images(
 ) -> None:
     """The images are there, square, of one size, and numbers."""
     if stack.shape[1:] != shape or shape[0] != shape[1] or shape[0] % 2:
+        way_on = "; add a source for each size with --optics-group" if len(table.groups) > 1 else ""
         raise InputError(
-            f"{path}: images of {stack.shape[2]} x {stack.shape[1]} px; all must be square, even and of one size"
+            f"{path}: images of {stack.shape[2]} x {stack.shape[1]} px; "
+            f"all must be square, even and of one size{way_on}"
         )
     beyond = rows[table.image[rows] >= len(stack)]
     if len(beyond):
@@ -171,30 +241,38 @@ def _raw(population: Population, path: Path, stack: NDArray, store_raw: bool) ->
     )
 
 
-def _item(population: Population, name: str, raw: RawImage, model: StackModel) -> ItemRecord:
+def _item(population: Population, identity: str, name: str, raw: RawImage, model: StackModel) -> ItemRecord:
     """The record of a stack, its model stored; the source is not known yet."""
     group = population.write_stack(model)
-    return ItemRecord(id=_item_id(raw), name=name, source="", raw=[raw], model_object=group)
+    return ItemRecord(id=identity, name=name, source="", raw=[raw], model_object=group)
 
 
-def _item_id(raw: RawImage) -> str:
-    return hash_bytes(canonical_json([raw.hash]))[:16]
+def _item_id(raw: RawImage, part: NDArray[np.int64] | None) -> str:
+    """Id of a stack, or of a part of one, of these images, where others of the file make another source."""
+    content: list[str] = [raw.hash]
+    if part is not None:
+        content.append(hash_bytes(np.sort(part).astype("<i8").tobytes()))
+    return hash_bytes(canonical_json(content))[:16]
 
 
 def _model(
     table: StackTable,
     rows: NDArray[np.int64],
+    identity: str,
     file: str,
-    raw: RawImage,
     shape: tuple[int, int],
     pixel_size_A: float,
+    unused: list[dict[str, str | float | int]],
 ) -> StackModel:
+    """The optics of some rows. unused: optics groups without particles, which this stack keeps for the table."""
     rows = rows[np.argsort(table.image[rows], kind="stable")]
-    values, group = np.unique(table.optics[rows], axis=0, return_inverse=True)
+    keys = np.column_stack([table.optics_group[rows], table.optics[rows]])
+    values, group = np.unique(keys, axis=0, return_inverse=True)
+    columns = [table.groups[int(index)] for index in values[:, 0]] if table.groups else []
     return StackModel(
         file=file,
         image=table.image[rows],
-        particle_id=image_ids(_item_id(raw), table.image[rows].tolist()),
+        particle_id=image_ids(identity, table.image[rows].tolist()),
         defocus_um=table.defocus_um[rows],
         defocus_delta_um=table.defocus_delta_um[rows],
         defocus_angle_deg=table.defocus_angle_deg[rows],
@@ -202,6 +280,9 @@ def _model(
         bfactor_A2=table.bfactor_A2[rows],
         scale=table.scale[rows],
         optics_group=group.reshape(-1).astype(np.int64),
-        optics=tuple(CTFModel(voltage_kV=kv, cs_mm=cs, amplitude_contrast=a) for kv, cs, a in values.tolist()),
+        optics=tuple(
+            CTFModel(voltage_kV=kv, cs_mm=cs, amplitude_contrast=a) for kv, cs, a in values[:, 1:].tolist()
+        ),
         image_dims_A=(shape[1] * pixel_size_A, shape[0] * pixel_size_A),
+        optics_columns=(*columns, *unused),
     )

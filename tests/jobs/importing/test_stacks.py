@@ -185,7 +185,11 @@ def test_missing_half_sets_follow_from_the_images(stack: Stack) -> None:
     [
         ({"rlnRandomSubset": 2}, "all particles are in half-set 2"),
         ({"rlnRandomSubset": 3}, "_rlnRandomSubset is 3 in row 1, expected 1 or 2"),
-        ({"rlnAngleRot": None}, "no _rlnAngleRot, _rlnAngleTilt, _rlnAnglePsi"),
+        ({"rlnAngleRot": None}, "has no column _rlnAngleRot"),
+        (
+            {"rlnAngleRot": None, "rlnAngleTilt": None, "rlnAnglePsi": None},
+            "no _rlnAngleRot, _rlnAngleTilt, _rlnAnglePsi; refine its images first",
+        ),
         ({"rlnAngleTilt": float("nan")}, "_rlnAngleTilt is not a number in rows 1, 2"),
         (
             {"rlnImageName": [f"{n + 501:06d}@particles.mrcs" for n in range(120)]},
@@ -220,7 +224,7 @@ def test_optics_groups_that_differ_in_all_but_the_pixel_size_come_back(stack: St
     assert again.extra["rlnHelicalTubeID"] == [3] * len(again)
 
 
-def test_images_of_several_pixel_sizes_need_a_source_each(stack: Stack) -> None:
+def test_images_of_several_pixel_sizes_are_a_source_each(stack: Stack, tmp_path: Path) -> None:
     blocks = read_star(stack.data / "particles.star")
     blocks["optics"] = pd.concat([blocks["optics"]] * 2, ignore_index=True).assign(
         rlnOpticsGroup=[1, 2], rlnImagePixelSize=[4.0, 4.1]
@@ -228,8 +232,24 @@ def test_images_of_several_pixel_sizes_need_a_source_each(stack: Stack) -> None:
     blocks["particles"]["rlnOpticsGroup"] = np.resize([1, 2], len(blocks["particles"]))
     write_star(stack.data / "edited.star", blocks)
     population = Population.init(stack.data.parent / "other")
-    with pytest.raises(InputError, match=r"images of 4 and of 4\.1 A/px; split the table by optics group"):
+    with pytest.raises(InputError, match=r"images of 4 and of 4\.1 A/px; add a source for each"):
         add_stack(population, "images", stack.data / "edited.star")
+    for name in ("1", "2"):
+        assert add_stack(population, name, stack.data / "edited.star", optics_groups=[name]).images == 60
+    assert [population.source(name).pixel_size_A for name in ("1", "2")] == [4.0, 4.1]
+    first, second = population.items().values()
+    assert first.id != second.id
+    assert first.raw[0].hash == second.raw[0].hash  # parts of one file
+    assert add(population, stack.data, stack.data / "edited.star") == []
+    (species,) = population.species().values()
+    assert sorted(len(population.particles(species, item)) for item in (first.id, second.id)) == [60, 60]
+    population.commit("Import")
+    assert verify(population).ok
+    (written,) = export_relion(population, tmp_path / "out")
+    again, before = read_stack_table(written), read_stack_table(stack.data / "edited.star")
+    order = np.argsort(again.image)
+    assert np.array_equal(again.optics_group[order], before.optics_group)
+    assert np.allclose(again.origin_A[order], before.origin_A, atol=2e-6)
 
 
 def test_names_of_images_count_from_the_project(stack: Stack) -> None:
