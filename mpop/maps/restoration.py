@@ -72,13 +72,13 @@ def restore(
     errors = [np.zeros(0)] * 2
     for calibration in range(CALIBRATIONS):
         progress("restore", calibration, CALIBRATIONS)
-        amplitude = amplitude_by_regression(spectra, (found[0], found[1]), limit)
-        models = [replace(model, amplitude=amplitude) for model in models]
+        amplitude, error = amplitude_by_regression(spectra, (found[0], found[1]), limit)
+        models = [replace(model, amplitude=amplitude, amplitude_error=error) for model in models]
         for half, (data, other) in enumerate((spectra, spectra[::-1])):
             model = models[half]
-            error = error_of_density(found[half], data, other, model, mask)
-            blended = model.blend(data, found[half], error)
-            found[half] = _project(blended, data, model, error, mask, margins[half])
+            density_error = error_of_density(found[half], data, other, model, mask)
+            blended = model.blend(data, found[half], density_error)
+            found[half] = _project(blended, data, model, density_error, mask, margins[half])
             errors[half] = error_of_density(found[half], data, other, model, mask)
     progress("restore", CALIBRATIONS, CALIBRATIONS)
     first, second = (

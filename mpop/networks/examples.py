@@ -52,7 +52,12 @@ def turned(model: TransferModel, matrix: NDArray[np.floating]) -> TransferModel:
         affine_transform(centred(values, box), of_arrays, offset, output=full, order=1, mode="nearest")  # pyright: ignore[reportArgumentType]
         return np.ascontiguousarray(np.fft.ifftshift(full)[:, :, : box // 2 + 1])
 
-    return replace(model, amplitude=turn_values(model.amplitude), noise=turn_values(model.noise))
+    return replace(
+        model,
+        amplitude=turn_values(model.amplitude),
+        amplitude_error=turn_values(model.amplitude_error),
+        noise=turn_values(model.noise),
+    )
 
 
 def matrix_of(rotation: Turn | NDArray[np.floating]) -> NDArray[np.floating]:

@@ -29,6 +29,7 @@ def model(gap_deg: float, noise: float, power: float) -> TransferModel:
     amplitude[radius > LIMIT] = 0
     return TransferModel(
         amplitude.astype(np.float32),
+        np.where(amplitude < 1, 0.1, 0.0).astype(np.float32),
         np.full(amplitude.shape, noise, dtype=np.float32),
         np.full(BOX // 2 + 1, power),
         LIMIT,

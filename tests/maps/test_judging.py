@@ -20,7 +20,7 @@ def model() -> TransferModel:
     radius = np.sqrt(z * z + y * y + x * x)
     amplitude = np.where(np.abs(z) > x, 0.05, 1.0) * (radius <= LIMIT)
     ones = np.ones(amplitude.shape, dtype=np.float32)
-    return TransferModel(amplitude.astype(np.float32), 4 * ones, np.full(BOX // 2 + 1, 100.0), LIMIT)
+    return TransferModel(amplitude.astype(np.float32), 0 * ones, 4 * ones, np.full(BOX // 2 + 1, 100.0), LIMIT)
 
 
 def volume(power: float, rng: np.random.Generator) -> np.ndarray:

@@ -91,6 +91,7 @@ def test_the_error_of_a_density_is_found_without_the_truth(own_noise: float, bes
     shape = (BOX, BOX, BOX // 2 + 1)
     model = TransferModel(
         np.ones(shape, dtype=np.float32),
+        np.zeros(shape, dtype=np.float32),
         np.full(shape, maps.noise, dtype=np.float32),
         np.ones(BOX // 2 + 1),
         LIMIT,

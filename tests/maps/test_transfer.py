@@ -50,8 +50,8 @@ def test_errors_of_the_densities_do_not_make_weak_directions_look_poor() -> None
     truth = truth * np.where(weak, np.sqrt(0.1), 1).astype(np.float32)
     planted = np.where((angle < GAP_DEG) & ~weak, 0.2, 1.0).astype(np.float32)
     densities = [inverse((truth + 0.5 * error).astype(np.complex64), BOX) for error in errors[:2]]
-    halves = [planted * truth + np.float32(0.5) * noise for noise in errors[2:]]
-    found = amplitude_by_regression((halves[0], halves[1]), (densities[0], densities[1]), LIMIT)
+    halves = [(planted * truth + 0.5 * noise).astype(np.complex64) for noise in errors[2:]]
+    found, _ = amplitude_by_regression((halves[0], halves[1]), (densities[0], densities[1]), LIMIT)
     shells = (radius > 8) & (radius < 20)
     assert found[shells & (axis > np.cos(np.deg2rad(30)) * radius)].mean() > 0.85
     assert found[shells & (angle < GAP_DEG - 10) & ~weak].mean() == pytest.approx(0.2, abs=0.05)
@@ -71,11 +71,10 @@ def test_blending_is_the_mean_weighted_by_errors() -> None:
     data, prior = rng.standard_normal((2, BOX, BOX, BOX), dtype=np.float32)
     shape = transform(data).shape
     signal = np.full(BOX // 2 + 1, 400.0)
-    model = TransferModel(
-        np.full(shape, 0.5, dtype=np.float32), np.full(shape, 3.0, dtype=np.float32), signal, LIMIT
-    )
+    amplitude, error, noise = (np.full(shape, value, dtype=np.float32) for value in (0.5, 0.05, 3.0))
+    model = TransferModel(amplitude, error, noise, signal, LIMIT)
     blended = transform(model.blend(transform(data), prior, np.full(BOX // 2 + 1, 4.0)))
-    # variances of data / A and prior: noise of 3 and (0.1 (1 - A))^2 of the signal make 4 / 0.25 = 16 and 4
+    # variances of data / A and prior: noise of 3 and 0.05^2 of the signal make 4 / 0.25 = 16 and 4
     expected = (transform(data) / 0.5 / 16 + transform(prior) / 4) / (1 / 16 + 1 / 4)
     inside = frequencies()[1] <= BOX // 2
     assert np.allclose(blended[inside], expected[inside], rtol=1e-4, atol=1e-2)
@@ -91,3 +90,39 @@ def test_measured_part_counts_the_noise_within_the_mask(uneven: UnevenMaps, mode
     expected = signal / (signal + part * uneven.noise)
     assert model.measured(part)[low].mean() == pytest.approx(expected, abs=0.05)
     assert model.measured(part)[(np.rint(radius) == 8) & (angle < GAP_DEG - 10)].mean() < 0.1
+
+
+def root_mean_square(values: np.ndarray) -> float:
+    return float(np.sqrt(np.mean(np.square(values))))
+
+
+@pytest.mark.parametrize("noise", [0.002, 0.02, 0.3, 2.0])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_the_error_of_the_amplitude_is_what_it_is_off_by(noise: float, seed: int) -> None:
+    """Inside the gap, at its edge and in good directions, between 0.01 and 0.5. In the gap A cannot be too low."""
+    maps = uneven_maps(noise=noise, seed=seed)
+    limit = LIMIT if noise < 1 else 16
+    found = restore(maps.half1, maps.half2, maps.mask, limit)[0].model
+    angle, radius = frequencies()
+    for low, high in ((0, GAP_DEG - 10), (GAP_DEG - 10, GAP_DEG), (GAP_DEG + 10, 90)):
+        zone = (radius > 3.5) & (radius < limit) & (angle >= low) & (angle <= high)
+        off = root_mean_square((found.amplitude - maps.amplitude)[zone])
+        assert 0.75 < root_mean_square(found.amplitude_error[zone]) / off < 3
+
+
+@pytest.mark.parametrize("noise", [0.02, 0.3, 2.0])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_what_was_not_measured_is_not_called_known(noise: float, seed: int) -> None:
+    """In noise too: the mean of what is said to be known, against what is."""
+    maps = uneven_maps(noise=noise, seed=seed)
+    limit = LIMIT if noise < 1 else 16
+    found = restore(maps.half1, maps.half2, maps.mask, limit)[0].model
+    part = noise_within(maps.mask)
+    known, truth = found.measured(part), maps.measured(part)
+    angle, radius = frequencies()
+    shells = (radius > 3.5) & (radius < limit)
+    deep, gap, good = (shells & zone for zone in (angle < GAP_DEG - 10, angle < GAP_DEG, angle > GAP_DEG + 10))
+    assert truth[gap].mean() < 0.05
+    assert known[deep].mean() < 0.02
+    assert known[gap].mean() < 0.08
+    assert known[good].mean() == pytest.approx(truth[good].mean(), abs=0.06)

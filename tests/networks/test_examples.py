@@ -23,7 +23,7 @@ def banded(axis: np.ndarray, box: int = BOX) -> TransferModel:
     k = np.fft.fftfreq(box)
     z, y, x = np.meshgrid(k, k, np.arange(box // 2 + 1) / box, indexing="ij")
     amplitude = np.exp(-60 * np.square(axis[0] * x + axis[1] * y + axis[2] * z)).astype(np.float32)
-    return TransferModel(amplitude, 2 * amplitude + 1, np.ones(box // 2 + 1), box // 2)
+    return TransferModel(amplitude, amplitude / 3, 2 * amplitude + 1, np.ones(box // 2 + 1), box // 2)
 
 
 @pytest.mark.parametrize("rotation", CUBE_ROTATIONS)

@@ -26,7 +26,8 @@ def frequencies() -> tuple[np.ndarray, np.ndarray]:
 
 @dataclass(frozen=True)
 class UnevenMaps:
-    """truth, half-maps and mask. spare: one more half-map. noise: its power in good directions."""
+    """truth, half-maps and mask. spare: one more half-map. noise: its power in good directions. amplitude: what a
+    half-map holds of each coefficient of the truth; noise_power: and how much noise, both in rfftn layout."""
 
     truth: np.ndarray
     half1: np.ndarray
@@ -34,6 +35,14 @@ class UnevenMaps:
     spare: np.ndarray
     mask: np.ndarray
     noise: float
+    amplitude: np.ndarray
+    noise_power: np.ndarray
+
+    def measured(self, noise_part: float) -> np.ndarray:
+        """The part of each coefficient that is known from data, of a truth with its mean power in each shell."""
+        radius = frequencies()[1]
+        signal = np.square(self.amplitude * _shell_amplitude(np.fft.rfftn(self.truth), radius))
+        return signal / (signal + noise_part * self.noise_power)
 
     def agreement(self, volume: np.ndarray, poor: bool) -> float:
         """Correlation with the truth over shells 4 to 20, where directions are poor or where they are good."""
@@ -47,8 +56,9 @@ class UnevenMaps:
 
 def _shell_amplitude(values: np.ndarray, radius: np.ndarray) -> np.ndarray:
     shell = np.rint(radius).astype(int)
-    power = np.bincount(shell, np.abs(values) ** 2) / np.maximum(np.bincount(shell), 1)
-    return np.sqrt(power[shell])
+    of_each = shell.ravel()
+    power = np.bincount(of_each, np.abs(values.ravel()) ** 2) / np.maximum(np.bincount(of_each), 1)
+    return np.sqrt(power)[shell]
 
 
 def uneven_maps(gap: bool = True, noise: float = 0.02, seed: int = 0, poor: float = SAMPLING) -> UnevenMaps:
@@ -75,7 +85,8 @@ def uneven_maps(gap: bool = True, noise: float = 0.02, seed: int = 0, poor: floa
         for _ in range(3)
     ]
     half1, half2, spare = (half.astype(np.float32) for half in halves)
-    return UnevenMaps(truth, half1, half2, spare, mask.astype(np.float32), power)
+    noise_power = np.square(transfer) * power / sampling
+    return UnevenMaps(truth, half1, half2, spare, mask.astype(np.float32), power, transfer, noise_power)
 
 
 def _distance() -> np.ndarray:
