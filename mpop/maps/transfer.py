@@ -102,17 +102,23 @@ class TransferModel:
         """
         # of the square of an estimate, its variance is no signal
         certain = np.maximum(np.square(self.amplitude) - np.square(self.amplitude_error), 0)
-        evidence = certain * _by_radius(self.signal, self.box)
-        return np.divide(evidence, evidence + np.float32(noise_part) * self.noise + self._doubt())
+        evidence = certain * self.signal_everywhere
+        return np.divide(evidence, evidence + np.float32(noise_part) * self.noise + self.doubt)
 
     @cached_property
     def error_of_data(self) -> Map:
         """Power of x - A y: noise, and what A y misses as A is not just what it is taken for."""
-        return self.noise + self._doubt()
+        return self.noise + self.doubt
 
-    def _doubt(self) -> Map:
+    @cached_property
+    def doubt(self) -> Map:
         """Power of (error of A) y."""
-        return np.square(self.amplitude_error) * _by_radius(self.signal, self.box)
+        return np.square(self.amplitude_error) * self.signal_everywhere
+
+    @cached_property
+    def signal_everywhere(self) -> Map:
+        """Power of the density at every coefficient."""
+        return _by_radius(self.signal, self.box)
 
     def blend(self, data: Spectrum, prior: Map, prior_error: Array) -> Map:
         """The most likely density given a half-map and another estimate of it.

@@ -70,7 +70,11 @@ def _numbers(said: dict[str, Any]) -> list[Number]:
         Number(f"{100 * said['inferred_part']:.0f} %", "of coefficients inferred rather than measured"),
         Number("-" if supported is None else f"{supported:.1f} Å", "inferred content supported to", tone),
         Number(f"{said['limit_A']:.1f} Å", "corrected to"),
-        Number(f"{chi2:.2f}", "residue where data were good; 1 is noise", "good" if chi2 <= CONSISTENT else "bad"),
+        Number(
+            f"{chi2:.2f}",
+            "residue where data were good, of what noise explains",
+            "good" if chi2 <= CONSISTENT else "bad",
+        ),
         Number(f"{before['worst']:.2f} → {after['worst']:.2f}", "mean FSC of half-maps, worst direction"),
         Number(f"{before['best']:.2f} → {after['best']:.2f}", "mean FSC of half-maps, best direction"),
     ]
@@ -171,7 +175,7 @@ def _consistency(found: Finding) -> str:
         frequency_axis(axis, float(frequency[-1]))
         axis.axhline(1, color=BEFORE, lw=0.9, ls=":")
         top = max(1.5, float(np.nanmax(found.arrays["chi2"])))
-        axis.set(ylim=(0, 1.05 * top), ylabel="residue / noise", title="Data where they were good")
+        axis.set(ylim=(0, 1.05 * top), ylabel="residue / what noise explains", title="Data where they were good")
         figure.legend(*axis.get_legend_handles_labels(), loc="outside lower center", ncols=2)
         return svg(figure, "Residue of the data after correction")
 

@@ -129,5 +129,5 @@ def test_a_noisier_half_map_is_known_by_its_solvent(uneven: UnevenMaps) -> None:
     noisier = uneven.half2 + np.float32(2 * solvent) * rng.standard_normal(uneven.half2.shape, dtype=np.float32)
     first, second = restore(uneven.half1, noisier, uneven.mask, LIMIT)
     assert np.median(second.model.noise / first.model.noise) == pytest.approx(5, rel=0.1)
-    for half, found in ((uneven.half1, first), (noisier, second)):
-        assert changes(half, found.blended, found.model, uneven.mask, 2.0).is_consistent
+    for half, other, found in ((uneven.half1, noisier, first), (noisier, uneven.half1, second)):
+        assert changes(half, other, found.blended, found.model, uneven.mask, 2.0).is_consistent

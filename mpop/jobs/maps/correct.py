@@ -112,8 +112,11 @@ def _correct_and_judge(
     before = _conical(maps.half1, maps.half2, maps)
     if corrected.models is None:
         return _finding(_Judged(maps, options, corrected, before, before, None, None))
-    halves = zip((maps.half1, maps.half2), (corrected.half1, corrected.half2), corrected.models, strict=True)
-    first, second = (changes(half, new, model, mask, maps.pixel_size_A) for half, new, model in halves)
+    measured = (maps.half1, maps.half2)
+    halves = zip(measured, measured[::-1], (corrected.half1, corrected.half2), corrected.models, strict=True)
+    first, second = (
+        changes(half, other, new, model, mask, maps.pixel_size_A) for half, other, new, model in halves
+    )
     after = _conical(corrected.half1, corrected.half2, maps)
     held, unjudged = None, "no measurements were withheld"
     if hold_out:
@@ -262,7 +265,8 @@ def _verdict(judged: _Judged) -> Verdict:
     reasons = [
         f"{100 * (1 - judged.changes[0].measured_part):.0f} % of the coefficients to {limit_A:.1f} A are inferred "
         "rather than measured (support.mrc says which).",
-        f"Filtered back, the corrected half-maps leave {chi2:.2f} of the noise where the data were good.",
+        f"Filtered back, the corrected half-maps differ from the data, where these were good, by {chi2:.2f} of "
+        "what noise and errors of the estimate explain.",
         *([JOINT_COST] if judged.options.joint else []),
     ]
     if not all(one.is_consistent for one in judged.changes):
