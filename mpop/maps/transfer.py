@@ -11,10 +11,7 @@ cones, relative to that of the best directions, as only what both share adds up.
 between directions too; once there is an estimate of the density, A is the regression of each half-map on the
 density that was restored from the other half, A = <x2 conj(y1)> / <|y1|^2>, which is free of that.
 
-A is an estimate, off by some e, so that A y is wrong by e y: data count with that error as well as with their
-noise. Where nothing was measured, half-maps may hold no noise either, and without it the little that is taken
-for A there would be believed to the last digit: that the density has nothing in these directions. Two things
-make e.
+A is an estimate, off by some e, so that A y is wrong by e y. Two things make e.
 
 *Chance.* A is a ratio R = sum w a / sum w b of sums a, b over a cone in each of several shells, with weights w.
 Were R b all that is in a, nothing would be left of a - R b in any shell; what is left is noise, and errors of
@@ -30,6 +27,12 @@ that difference is seen in how R differs within a cone, only that R is smoother 
 is 0 or 1, which at the edge itself makes a variance of 1/4; R is the part of a cone beyond the edge, and over
 the cone at the edge has all values from 0 to 1 alike, a variance of 1/12. So three times the mean square
 difference is taken, but at most R (1 - R), the most by which values from 0 to 1 with the mean R can differ.
+
+Data count with that error as well as with their noise, as (<e^2> + 0.1^2) (1 - A)^2 S with S the power of the
+density. Where nothing was measured, half-maps may hold no noise either, and without it the little that is taken
+for A there would be believed to the last digit: that the density has nothing in these directions. There the two
+densities of a regression may be wrong in the same way, which neither shows: hence 0.1. Where A is near 1 the
+other estimate of the density comes from these very data, and is no better for what A may be wrong by: hence 1 - A.
 
 Which directions were measured depends on how particles lay, and that is the same at all radii: each shell is
 estimated together with those of similar radius, which makes cones of a few degrees possible.
@@ -67,6 +70,8 @@ RIDGE = 0.01
 """Coefficients of their shell's mean that are added to those of a cone, as it may hold none."""
 LEAST_TRUE = 0.25
 """Of the power of a restored density, at least so much is taken for true: in gaps the two may share little."""
+SHARED_ERROR = 0.1
+"""Of A in gaps: what the densities restored from both half-maps have wrong in common is not seen in either."""
 SMOOTHED = 3.0
 """Variance of A across an edge in parts of that of its means over cones, see above."""
 LEAST_SPARE = 0.1
@@ -107,12 +112,13 @@ class TransferModel:
 
     @cached_property
     def error_of_data(self) -> Map:
-        """Power of x - A y: noise, and what A y misses as A is not just what it is taken for."""
-        return self.noise + self.doubt
+        """Power of x - A y as it counts against another estimate of the density: see above."""
+        unknown = np.square(self.amplitude_error) + np.float32(SHARED_ERROR**2)
+        return self.noise + np.square(1 - self.amplitude) * unknown * self.signal_everywhere
 
     @cached_property
     def doubt(self) -> Map:
-        """Power of (error of A) y."""
+        """Power of e y, of the true density, with e what A is off by."""
         return np.square(self.amplitude_error) * self.signal_everywhere
 
     @cached_property

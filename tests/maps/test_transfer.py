@@ -71,11 +71,11 @@ def test_blending_is_the_mean_weighted_by_errors() -> None:
     data, prior = rng.standard_normal((2, BOX, BOX, BOX), dtype=np.float32)
     shape = transform(data).shape
     signal = np.full(BOX // 2 + 1, 400.0)
-    amplitude, error, noise = (np.full(shape, value, dtype=np.float32) for value in (0.5, 0.05, 3.0))
+    amplitude, error, noise = (np.full(shape, value, dtype=np.float32) for value in (0.5, np.sqrt(0.03), 3.0))
     model = TransferModel(amplitude, error, noise, signal, LIMIT)
     blended = transform(model.blend(transform(data), prior, np.full(BOX // 2 + 1, 4.0)))
-    # variances of data / A and prior: noise of 3 and 0.05^2 of the signal make 4 / 0.25 = 16 and 4
-    expected = (transform(data) / 0.5 / 16 + transform(prior) / 4) / (1 / 16 + 1 / 4)
+    # variances of data / A and prior: noise of 3 and (0.03 + 0.1^2) 0.5^2 of the signal make 7 / 0.25 = 28, and 4
+    expected = (transform(data) / 0.5 / 28 + transform(prior) / 4) / (1 / 28 + 1 / 4)
     inside = frequencies()[1] <= BOX // 2
     assert np.allclose(blended[inside], expected[inside], rtol=1e-4, atol=1e-2)
     assert np.abs(blended[~inside]).max() < 1e-2
