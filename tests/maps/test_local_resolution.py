@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
+from scipy.special import ndtr
 
 from benchmarks.planted_resolution import Planted, planted, snr
 from mpop.errors import InputError
@@ -15,7 +16,7 @@ from mpop.maps.bands import cut, even_fast_size, interpolate
 from mpop.maps.filters import inverse, multiply_radially, transform
 from mpop.maps.fsc import fsc_report, fsc_weights
 from mpop.maps.local_filter import local_filter
-from mpop.maps.local_resolution import LocalResolution, local_resolution
+from mpop.maps.local_resolution import WINDOW, LocalResolution, local_resolution
 
 PIXEL_A = 2.0
 
@@ -85,6 +86,21 @@ def test_each_region_has_its_own() -> None:
         inner = np.asarray(distance_transform_edt(region)) * PIXEL_A > resolution
         assert np.median(found[inner]) == pytest.approx(resolution, rel=0.06)
         assert np.abs(np.log(found[region] / resolution)).mean() < 0.12
+
+
+def test_beside_a_better_region_it_is_what_the_window_holds_of_both() -> None:
+    """At a plane border a window of standard deviation s holds the part Phi(-t / s) of the other side."""
+    one = planted(64, PIXEL_A, [5.0, 10.0], seed=1)
+    found = resolve(one).resolution_A
+    distance = np.asarray(distance_transform_edt(one.resolution_A != 5.0)) * PIXEL_A
+    frequency = np.linspace(1 / 50, 1 / (2 * PIXEL_A), 4000)
+    better, worse = (ratio / (1 + ratio) for ratio in (snr(frequency, value, 30.0) for value in (5.0, 10.0)))
+    for near, far in ((2.1, 4.1), (4.1, 7.0), (7.0, 10.0), (10.0, 14.0)):
+        place = (one.resolution_A == 10.0) & (distance > near) & (distance <= far)
+        other_side = ndtr(-(near + far) / 2 * frequency / WINDOW)
+        mixed = other_side * better + (1 - other_side) * worse
+        expected = 1 / frequency[np.argmax(mixed < 0.143)]
+        assert np.median(found[place]) == pytest.approx(expected, rel=0.08)
 
 
 def test_another_threshold_is_where_its_signal_is() -> None:
