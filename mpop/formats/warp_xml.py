@@ -131,7 +131,7 @@ def read_tilt_series(
         values[field] = numbers
     values["use"] = reader.use_flags(count)
     for attribute, field in _ATTRIBUTES.items():
-        if attribute in root.attrib:
+        if root.get(attribute):  # empty is absent, as in Warp
             values[field] = reader.number(attribute)
     values["are_angles_inverted"] = root.get("AreAnglesInverted", "False").strip().lower() == "true"
     scales = reader.magnification()
@@ -277,7 +277,7 @@ class _Reader:
     def ctf(self) -> CTFModel:
         texts = {p.get("Name"): p.get("Value", "") for p in self.root.findall("CTF/Param")}
         values: dict[str, object] = {
-            field: self._convert([texts[key]], f"<CTF> {key}")[0] for key, field in _CTF.items() if key in texts
+            field: self._convert([texts[key]], f"<CTF> {key}")[0] for key, field in _CTF.items() if texts.get(key)
         }
         for key, field in _ZERNIKE.items():
             if texts.get(key):

@@ -347,6 +347,9 @@ def _model(
     if not model.angles_deg.any():
         model = replace(model, angles_deg=_column(files, ANGLE))
     doubts += questioned_exposures(series, model.exposure, project.exposure_per_tilt)
+    if model.weight <= 0:
+        read = f"Weight is {model.weight:g}"
+        doubts.append(Doubt("weight-0", name, read, "the series would add nothing to any map", grave=True))
     if not model.use.any():
         raise InputError(f"{name}: <UseTilt> leaves out every tilt; take the series out of the project")
     if not np.any(model.grid_ctf.values):

@@ -180,6 +180,10 @@ def _negative_exposure(files: WarpFiles) -> None:
     files.edit_tomostar("TS_01", wrpDose=[-12.0, 6.0, 0.0, 3.0, 9.0])
 
 
+def _no_weight(files: WarpFiles) -> None:
+    _attribute(files, 'Weight="0"')
+
+
 def _scaled_in_warp_1(files: WarpFiles) -> None:
     _attribute(files, 'MagnificationCorrection="1.02, 0.99, 0.3"')
 
@@ -195,6 +199,7 @@ def _scaled_in_warp_1(files: WarpFiles) -> None:
         (_other_movies, "movies-differ", r"lists \.\./warp_frameseries/TS_02_4\.tif, but that is not in"),
         (_fewer_movies, "movies-differ", r"<MoviePath> lists 4 movies, but TS_01\.tomostar 5"),
         (_negative_exposure, "exposure-negative", r"the exposure before tilt 1 is -12 e/A\^2"),
+        (_no_weight, "weight-0", r"TS_01\.xml: Weight is 0, but the series would add nothing"),
         (_scaled_in_warp_1, "magnification-of-warp-1", "MagnificationCorrection 1.02, 0.99, 0.3 has"),
     ],
 )
