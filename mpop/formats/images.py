@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import logging
 import math
 import zlib
 from collections.abc import Iterator
@@ -247,6 +248,7 @@ def _length(cell_A: float, sampling: int) -> float | None:
 def _decode_tiff(content: bytes, path: Path) -> NDArray:
     import tifffile  # maps are MRC, and wait for nothing else
 
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # it writes a line for each part that it doubts
     try:
         with io.BytesIO(content) as stream:
             return np.asarray(tifffile.imread(stream))

@@ -237,9 +237,9 @@ class _Reader(TableReader):
         return both[:1] if same else both
 
     def _detector_pixel(self) -> Array | None:
-        """(p,) pixel size as RELION 3.0 has it, A."""
+        """(p,) pixel size as RELION 3.0 has it, A; a magnification of 0 is none."""
         sizes = self.whole(["rlnDetectorPixelSize", "rlnMagnification"]) if self.has("rlnMagnification") else None
-        return None if sizes is None else sizes[:, 0] * 1e4 / sizes[:, 1]
+        return None if sizes is None or not sizes.all() else sizes[:, 0] * 1e4 / sizes[:, 1]
 
     def _origin(self, angpix_shifts: float | None) -> Array:
         """(p, 3) shift that is still to be subtracted, A."""

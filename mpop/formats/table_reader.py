@@ -138,6 +138,8 @@ class TableReader:
         Raises InputError when data_optics does not say it without contradiction.
         """
         assert self.optics is not None
+        if not len(self.optics):
+            raise InputError(f"{self.path}: block data_optics has no rows")
         group = "rlnOpticsGroup"
         if group not in self.optics.columns or not self.has(group):
             if len(self.optics) == 1:

@@ -39,7 +39,7 @@ def read_settings(path: str | Path) -> WarpSettings:
     try:
         root = etree.fromstring(path.read_bytes(), etree.XMLParser(resolve_entities=False, no_network=True))
     except etree.XMLSyntaxError as error:
-        raise InputError(f"{path}: not readable as XML ({error.msg})") from error
+        raise InputError(f"{path}: not readable as XML ({' '.join(error.msg.split())})") from error
     values = {
         (section.tag, param.get("Name")): param.get("Value", "")
         for section in root.iter()

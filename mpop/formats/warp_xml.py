@@ -200,7 +200,7 @@ def _parse(content: bytes, name: str) -> etree._Element:
     try:
         return etree.fromstring(content, parser)
     except etree.XMLSyntaxError as error:
-        raise InputError(f"{name}: not readable as XML ({error.msg})") from error
+        raise InputError(f"{name}: not readable as XML ({' '.join(error.msg.split())})") from error
 
 
 def _same(a: object, b: object) -> bool:
