@@ -264,3 +264,33 @@ def test_ctrl_c_in_an_import_changes_nothing_and_the_next_one_works(
 def test_outside_of_a_population_it_is_said_how_to_make_one(mpop: Callable[..., Answer], tmp_path: Path) -> None:
     for command in (("source", "list"), ("species", "list"), ("export", "warp", "out")):
         assert_refused(mpop("-C", tmp_path, *command), 3, "mpop init")
+
+
+def _swap_rows(data: Path) -> None:
+    """Two images of TS_01 change places in its tomostar, with angles and exposures; the XML names no movies."""
+    path = data / "tomostar/TS_01.tomostar"
+    lines = path.read_text().splitlines(keepends=True)
+    rows = [number for number, line in enumerate(lines) if ".tif" in line or ".mrc" in line]
+    lines[rows[1]], lines[rows[7]] = lines[rows[7]], lines[rows[1]]
+    path.write_text("".join(lines))
+    xml = data / "warp_tiltseries/TS_01.xml"
+    xml.write_text(re.sub(r"<MoviePath>.*?</MoviePath>", "", xml.read_text(), flags=re.DOTALL))
+
+
+def test_a_grave_doubt_stops_a_command_and_force_goes_on(
+    mpop: Callable[..., Answer], data: Path, empty: Population
+) -> None:
+    _swap_rows(data)
+    command = ("-C", empty.root, "source", "add", "mine", "--warp", data / "warp_tiltseries.settings")
+    assert_refused(mpop(*command), 2, r"TS_01\.xml: tilt 2 is at .*; insist with --force")
+    stopped = mpop(*command, "--json")
+    answer = json.loads(stopped.out)
+    assert (stopped.code, answer["schema"]) == (2, "mpop.error/v1")
+    assert {doubt["kind"] for doubt in answer["doubts"]} == {"angles-differ", "exposures-differ"}
+    assert empty.sources() == {}
+    forced = mpop(*command, "--json", "--force")
+    answer = json.loads(forced.out)
+    assert forced.code == 0
+    assert {doubt["kind"] for doubt in answer["doubts"]} == {"angles-differ", "exposures-differ"}
+    assert len(answer["warnings"]) == 2
+    assert all(f"mpop: warning: {warning}\n" in forced.err for warning in answer["warnings"])
