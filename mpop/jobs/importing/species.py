@@ -24,6 +24,7 @@ from mpop.jobs.maps.checking import map_doubts
 from mpop.jobs.maps.input import HalfMaps, from_files
 from mpop.maps.filters import resize
 from mpop.maps.fsc import fsc_report
+from mpop.maps.symmetry_checks import symmetry_doubts
 from mpop.population import Population
 from mpop.records.models import SpeciesRecord
 from mpop_hooks.names import require_name
@@ -88,7 +89,7 @@ def add_species(
             f"--diameter {diameter_A:g} A does not go with maps of {extent:.0f} A; check diameter and pixel size"
         )
     box = 2 * round(diameter_A / pixel)
-    doubts = _map_doubts(given, diameter_A)
+    doubts = _map_doubts(given, diameter_A, symmetry)
     settle(doubts, force)  # before the particles, which may be many
     volumes = {"half1": given.half1, "half2": given.half2, "mask": given.required_mask()}
     maps = {key: resize(volume, box) for key, volume in volumes.items()}
@@ -127,11 +128,15 @@ def add_species(
     return AddedSpecies(population.one_species(record.id), [*warnings, *map(str, doubts)], doubts, positions)
 
 
-def _map_doubts(given: HalfMaps, diameter_A: float) -> list[Doubt]:
-    """What `mpop fsc` would say of the maps, and whether the diameter goes with them."""
+def _map_doubts(given: HalfMaps, diameter_A: float, symmetry: str) -> list[Doubt]:
+    """What `mpop fsc` would say of the maps, and whether diameter and point group go with them."""
     mask = given.required_mask()
     report = fsc_report(given.half1, given.half2, mask, given.pixel_size_A)
-    return map_doubts(given, mask, report, diameter_A)
+    doubts = map_doubts(given, mask, report, diameter_A)
+    if any(doubt.grave for doubt in doubts):
+        return doubts  # of maps that are no half-maps of one particle, its symmetry is not asked
+    pixel = given.pixel_size_A
+    return doubts + symmetry_doubts(given.both, given.half1, given.half2, mask, report, pixel, symmetry)
 
 
 def _must_be_positive(option: str, value: float | None) -> None:
