@@ -63,18 +63,33 @@ class Chance:
 def crossings(conical: ConicalFSC, threshold: float = THRESHOLD) -> Array:
     """(d,) frequency (1/A) where each direction's FSC first falls below, linear between shells.
 
-    That of FIRST_SHELL where it is below from there on; Nyquist where it never falls below.
+    That of FIRST_SHELL where it is below from there on; Nyquist where it never falls below. One shell below
+    between two above is no end while the whole shell is well above: a cone holds few coefficients there, and a
+    structure may have next to no power in them.
     """
-    return _crossings(conical.correlation, conical.frequency, threshold)
+    correlation = conical.correlation
+    dips = _single_dips(correlation, threshold) & (conical.whole >= (1 + threshold) / 2)
+    index = _first_below(np.where(dips, threshold, correlation), threshold)
+    return _crossings(correlation, conical.frequency, threshold, index)
 
 
 def whole_crossing(conical: ConicalFSC, threshold: float = THRESHOLD) -> float:
     """The same of the FSC over whole shells."""
-    return float(_crossings(conical.whole[None], conical.frequency, threshold)[0])
+    whole = conical.whole[None]
+    return float(_crossings(whole, conical.frequency, threshold, _first_below(whole, threshold))[0])
 
 
-def _crossings(correlation: Array, frequency: Array, threshold: float) -> Array:
-    index = _first_below(correlation, threshold)
+def _single_dips(correlation: Array, threshold: float) -> NDArray[np.bool_]:
+    """(d, shells) where a curve is below, and above on both sides; before FIRST_SHELL all counts as above."""
+    below = correlation < threshold
+    below[:, :FIRST_SHELL] = False
+    dips = np.zeros_like(below)
+    dips[:, 1:-1] = below[:, 1:-1] & ~below[:, :-2] & ~below[:, 2:]
+    return dips
+
+
+def _crossings(correlation: Array, frequency: Array, threshold: float, index: NDArray[np.intp]) -> Array:
+    """index: (d,) of the first shell below."""
     last = len(frequency) - 1
     low = np.minimum(index, last)
     row = np.arange(len(correlation))

@@ -98,3 +98,15 @@ def test_published_example_of_3dfsc() -> None:
     reach = 1 / np.array([4.66, 4.81, 10.20])
     radii = 1 / np.sqrt(np.square(rings.directions) @ (1 / np.square(reach)))
     assert body_sphericity(radii, rings) == pytest.approx(0.883, abs=0.015)
+
+
+def test_one_shell_below_is_no_end_of_a_direction_while_the_whole_shell_is_above() -> None:
+    """A cone of the first shells may hold nothing but what is weak in the structure."""
+    rings = Rings.spaced(10.0)
+    conical = falling(np.full(len(rings.directions), 20.0), rings)
+    conical.correlation[0, 4] = -0.3
+    expected = crossings(falling(np.full(len(rings.directions), 20.0), rings))
+    np.testing.assert_allclose(crossings(conical), expected)
+    assert area_ratio(conical) > 0.8
+    conical.correlation[0, 5] = -0.3
+    assert crossings(conical)[0] < 0.3 * expected[0]

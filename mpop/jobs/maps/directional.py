@@ -130,11 +130,12 @@ def verdict(result: DirectionalResolution) -> Verdict:
     like = "" if chance is None else f" ({chance[0]:.2f} to {chance[1]:.2f} A)"
     ratio = anisotropy.area_ratio(result.conical)
     if result.chance.z < SIGNIFICANT_Z:
-        return Verdict(
-            "good",
-            f"No significant anisotropy: {spread}, no wider than isotropic maps of this box and mask show{like}.",
-            [_excess(result)],
-        )
+        shown = f"isotropic maps of this box and mask show{like}"
+        if chance is not None and (best < chance[0] or worst > chance[1]):
+            compared = f"a little wider than {shown}, but the curves differ no more than by chance"
+        else:
+            compared = f"no wider than {shown}"
+        return Verdict("good", f"No significant anisotropy: {spread}, {compared}.", [_excess(result)])
     beyond = f"{spread}, more than chance would make of isotropic maps{like}"
     where = f"The worst direction is {_direction(result, int(result.crossings.argmin()))}."
     if ratio < STRONG_AREA_RATIO:
