@@ -12,12 +12,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mpop.doubts import Doubt
 from mpop.errors import MissingObjectError, RefinementError, StateError
 from mpop.geometry.symmetry import symmetry_matrices
 from mpop.jobs.progress import Progress
-from mpop.maps.filters import multiply_radially
-from mpop.maps.fsc import FSCReport, fsc_report, fsc_weights, up_to
+from mpop.maps.filters import multiply_radially, transform
+from mpop.maps.fsc import FSCReport, fsc_report, fsc_weights, mean_amplitudes, up_to
+from mpop.maps.half_map_checks import half_map_doubts
 from mpop.maps.reconstruction import last_shell, reconstruct
+from mpop.maps.symmetry_checks import symmetry_doubts
 from mpop.population import Population
 from mpop.projection.insertion import FourierSums
 from mpop.records.models import ItemRecord, SpeciesHead, SpeciesRecord
@@ -71,13 +74,14 @@ class RebuiltSpecies:
     """New maps of a species: the group that holds them, the FSC, and the derived sums by source id.
 
     erased: the dirt found in the images of each item that was read; those of sources whose sums were kept were
-    not.
+    not. doubts: of the half-maps.
     """
 
     maps_object: str
     report: FSCReport
     sums: dict[str, dict[str, str]]
     erased: dict[str, Erased]
+    doubts: list[Doubt]
 
 
 def rebuild(
@@ -123,11 +127,14 @@ def rebuild(
                 group = population.write_group(sums_as_arrays(to_sum[one.id].halves))
                 sums[one.id][source] = {"key": state_key(one, members), "group": group}
                 _add(totals[one.id], to_sum[one.id].halves)
-    divided = {one.id: divide(one, totals[one.id].halves, population.maps(one)["mask"]) for one in species}
-    return {
-        identity: RebuiltSpecies(population.write_group(maps), report, sums[identity], erased[identity])
-        for identity, (maps, report) in divided.items()
-    }
+    rebuilt = {}
+    for one in species:
+        halves = totals[one.id].halves
+        maps, report = divide(one, halves, population.maps(one)["mask"])
+        doubts = rebuilt_doubts(one, halves, maps, report)
+        group = population.write_group(maps)
+        rebuilt[one.id] = RebuiltSpecies(group, report, sums[one.id], erased[one.id], doubts)
+    return rebuilt
 
 
 def empty_target(species: SpeciesHead) -> SpeciesTarget:
@@ -208,6 +215,36 @@ def divide(
     report = fsc_report(half1, half2, mask, species.pixel_size_A)
     report = up_to(report, min(last_shell(half) for half in halves))
     return {"half1": half1, "half2": half2, "mask": mask, **filtered_and_fsc(half1, half2, report)}, report
+
+
+def rebuilt_doubts(
+    species: SpeciesHead,
+    halves: tuple[FourierSums, FourierSums],
+    maps: Mapping[str, np.ndarray],
+    report: FSCReport,
+) -> list[Doubt]:
+    """What there is to doubt of half-maps that were made from Fourier sums.
+
+    The point group is held against what the images say without it, as it makes any map its own. That a larger one
+    fits was said at import.
+    """
+    where, pixel = f"half-maps of {species.name}", species.pixel_size_A
+    half1, half2, mask = maps["half1"], maps["half2"], maps["mask"]
+    last = min(last_shell(half) for half in halves)
+    amplitude = mean_amplitudes(transform((half1 + half2) / 2))
+    amplitude = amplitude[np.minimum(np.arange(len(amplitude)), last)]  # no data beyond, which is no filter
+    doubts = half_map_doubts(where, half1, half2, mask, report, amplitude, pixel)
+    if species.symmetry == "C1" or report.resolution_A is None:
+        return doubts
+    half1, half2 = (reconstruct(half, species.box, symmetry_matrices("C1")) for half in halves)
+    alone = up_to(fsc_report(half1, half2, mask, pixel), last)
+    found = symmetry_doubts(where, half1, half2, mask, alone, pixel, species.symmetry)
+    return doubts + [doubt for doubt in found if doubt.grave]
+
+
+def map_doubts(species: Sequence[SpeciesHead], rebuilt: Mapping[str, RebuiltSpecies]) -> list[Doubt]:
+    """Of the new half-maps of all species."""
+    return [doubt for one in species for doubt in rebuilt[one.id].doubts]
 
 
 def filtered_and_fsc(half1: np.ndarray, half2: np.ndarray, report: FSCReport) -> dict[str, np.ndarray]:

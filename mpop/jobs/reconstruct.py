@@ -10,7 +10,7 @@ from mpop.doubts import Doubt
 from mpop.jobs.environment import peak_GiB, software_versions
 from mpop.jobs.erased import blank_tilts, erased_lines, with_erased
 from mpop.jobs.half_sets import Say, half_set_doubts, say_nothing
-from mpop.jobs.halfmaps import RebuiltSpecies, SeriesState, rebuild
+from mpop.jobs.halfmaps import RebuiltSpecies, SeriesState, map_doubts, rebuild
 from mpop.jobs.leasing import leased
 from mpop.jobs.progress import Progress, silent
 from mpop.jobs.recording import in_angstrom, job_id
@@ -51,9 +51,9 @@ def reconstruct_species(
     say(doubts)
     states = [SeriesState.load(population, item, chosen.species) for item in chosen.items]
     rebuilt = rebuild(population, chosen.species, states, threads, progress)
-    blank = blank_tilts(chosen.items, rebuilt)
-    say(blank)
-    doubts += blank
+    more = [*blank_tilts(chosen.items, rebuilt), *map_doubts(chosen.species, rebuilt)]
+    say(more)
+    doubts += more
     job = JobRecord(
         id="",
         verb="reconstruct",

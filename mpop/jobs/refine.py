@@ -23,7 +23,7 @@ from mpop.jobs.environment import peak_GiB
 from mpop.jobs.erased import blank_tilts, with_erased
 from mpop.jobs.half_map_weights import UNUSABLE, half_map_weights
 from mpop.jobs.half_sets import Say, half_set_doubts, say_nothing
-from mpop.jobs.halfmaps import SeriesState, rebuild
+from mpop.jobs.halfmaps import SeriesState, map_doubts, rebuild
 from mpop.jobs.leasing import leased
 from mpop.jobs.maps.denoise import stored_denoiser
 from mpop.jobs.progress import Progress, silent
@@ -152,7 +152,7 @@ def refine(
         others = _other_series(population, chosen, done)
         states = [series[item.id].state for item in chosen.items if item.id in done.scores] + others
         rebuilt = rebuild(population, chosen.species, states, threads, progress)
-        doubts = blank_tilts(chosen.items, rebuilt)
+        doubts = [*blank_tilts(chosen.items, rebuilt), *map_doubts(chosen.species, rebuilt)]
         done.warnings += [str(doubt) for doubt in doubts]
         job = job_record(
             chosen, {**parameters.recorded, "iteration": iteration}, parameters.seed, done, device, threads
@@ -182,7 +182,8 @@ def refine(
         commit = population.commit_records([*items, *species, job], told, since=chosen.head)
         result.commits.append(commit)
         result.jobs.append(job)
-        new = [doubt for doubt in doubts if doubt not in result.doubts]
+        known = {(doubt.kind, doubt.where) for doubt in result.doubts}
+        new = [doubt for doubt in doubts if (doubt.kind, doubt.where) not in known]
         say(new)
         result.doubts.extend(new)
         result.species[:] = species
