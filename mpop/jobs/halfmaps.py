@@ -234,7 +234,7 @@ def rebuilt_doubts(
     amplitude = mean_amplitudes(transform((half1 + half2) / 2))
     amplitude = amplitude[np.minimum(np.arange(len(amplitude)), last)]  # no data beyond, which is no filter
     doubts = half_map_doubts(where, half1, half2, mask, report, amplitude, pixel)
-    if species.symmetry == "C1" or report.resolution_A is None:
+    if species.symmetry == "C1" or any(doubt.grave for doubt in doubts):
         return doubts
     half1, half2 = (reconstruct(half, species.box, symmetry_matrices("C1")) for half in halves)
     alone = up_to(fsc_report(half1, half2, mask, pixel), last)

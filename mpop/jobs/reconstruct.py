@@ -52,7 +52,8 @@ def reconstruct_species(
     states = [SeriesState.load(population, item, chosen.species) for item in chosen.items]
     rebuilt = rebuild(population, chosen.species, states, threads, progress)
     more = [*blank_tilts(chosen.items, rebuilt), *map_doubts(chosen.species, rebuilt)]
-    say(more)
+    if more:
+        say(more)
     doubts += more
     job = JobRecord(
         id="",

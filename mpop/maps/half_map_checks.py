@@ -25,6 +25,7 @@ LEVEL_PART = 0.5
 CUT_AMPLITUDE, CUT_FROM_A = 0.02, 15.0
 """Unfiltered half-maps hold noise up to Nyquist: from 15 A on, there is no shell from which on all have less than
 this part of the amplitude of the octave before it."""
+NEAR_CUT = 0.85
 RISEN_SHELLS = 3
 
 Map = NDArray[np.float32]
@@ -58,11 +59,17 @@ def half_map_doubts(
 
 
 def _filtered_before(report: FSCReport, amplitude: NDArray[np.floating]) -> Doubt | None:
-    """The outermost tenth is left out: reconstructions leave their corners and last shells empty."""
+    """The outermost tenth is left out: reconstructions leave their corners and last shells empty.
+
+    A filter far beyond the resolution, as of starting maps, takes nothing from the FSC.
+    """
     frequency = report.corrected.frequency
+    resolved = 1 / report.resolution_A if report.resolution_A else np.inf
     last = int(0.9 * (len(frequency) - 1))
     for shell in range(int(np.searchsorted(frequency, 1 / CUT_FROM_A)), last + 1):
         if amplitude[shell : last + 1].max() < CUT_AMPLITUDE * amplitude[shell // 2 : shell].max():
+            if resolved < NEAR_CUT * frequency[shell]:
+                return None
             return unnamed_doubt(
                 "half-maps-filtered",
                 f"beyond {1 / frequency[shell]:.1f} A the half-maps are almost empty: they were low-pass filtered "

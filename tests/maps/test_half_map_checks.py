@@ -125,3 +125,11 @@ def test_opposite_contrast_is_not_taken_for_opposite_hand(maps: NoisyHalves) -> 
     found = doubts(maps.half1, -maps.half2, maps.mask)
     assert "the negative of the other" in found
     assert "hand" not in found
+
+
+def test_a_filter_far_beyond_the_resolution_is_no_matter(maps: NoisyHalves) -> None:
+    """As of starting maps, whose noise ends where it says nothing any more."""
+    noisy = noisy_halves(b_factor_A2=900.0, noise=0.7)
+    first, second = (low_pass(half, 1.5, 4.0) for half in (noisy.half1, noisy.half2))
+    assert "almost empty" not in doubts(first, second, noisy.mask)
+    assert "almost empty" in doubts(*(low_pass(half, 1.5, 6.0) for half in (maps.half1, maps.half2)), maps.mask)
