@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from mpop_hooks.columns import problem_with_columns
+from mpop_hooks.columns import EXTRA, MAX_COLUMNS, problem_with_columns, problem_with_name
 from mpop_hooks.findings import Finding
 from mpop_hooks.objects_complete import references_of
 from mpop_hooks.proposal import Proposal, Record
@@ -92,4 +92,17 @@ def _table_problem(shapes: dict[str, tuple[int, ...]]) -> str | None:
     (pose,) = poses
     if len(pose) != 3 or pose[::2] != (*rows, 3) or not 1 <= pose[1] <= MAX_SAMPLES:
         return "particles need positions and angles as x, y, z and rot, tilt, psi"
+    return _columns_problem(shapes, rows)
+
+
+def _columns_problem(shapes: dict[str, tuple[int, ...]], rows: tuple[int, ...]) -> str | None:
+    """What is wrong with columns of numbers that are kept for export."""
+    columns = {name.removeprefix(EXTRA): shape for name, shape in shapes.items() if name.startswith(EXTRA)}
+    if len(columns) > MAX_COLUMNS:
+        return f"it has more than {MAX_COLUMNS} further columns"
+    for name, shape in columns.items():
+        if problem := problem_with_name(name):
+            return problem
+        if shape != rows:
+            return f"its column {name} does not have {rows[0]} values"
     return None

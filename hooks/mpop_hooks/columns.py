@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from typing import Any
 
 COLUMN = re.compile("[A-Za-z_][A-Za-z0-9_]{0,63}")
+EXTRA = "extra."
+"""What the name of an array begins with that holds a column of numbers; columns of text are an attribute."""
 MAX_COLUMNS = 200
 MAX_TEXT = 4096
 """Characters of the longest value."""
@@ -26,8 +28,8 @@ def problem_with_columns(columns: Any, rows: int) -> str | None:
     if len(columns) > MAX_COLUMNS:
         return f"it has more than {MAX_COLUMNS} further columns"
     for name, values in columns.items():
-        if not isinstance(name, str) or not COLUMN.fullmatch(name):
-            return f"a column cannot be called {str(name)[:80]!r}; letters, digits and _ make the name of a column"
+        if problem := problem_with_name(name):
+            return problem
         if not isinstance(values, list) or len(values) != rows:
             return f"its column {name} does not have {rows} values"
         if _are_plain(values):
@@ -37,6 +39,13 @@ def problem_with_columns(columns: Any, rows: int) -> str | None:
                 f"its column {name} holds {str(values[wrong])[:80]!r} in row {wrong + 1}, which cannot be exported"
             )
     return None
+
+
+def problem_with_name(name: Any) -> str | None:
+    """Why something cannot be the name of a column."""
+    if isinstance(name, str) and COLUMN.fullmatch(name):
+        return None
+    return f"a column cannot be called {str(name)[:80]!r}; letters, digits and _ make the name of a column"
 
 
 def _are_plain(values: list[Any]) -> bool:

@@ -142,7 +142,8 @@ class _Reader(TableReader):
     def _series(self, candidates: Sequence[str]) -> list[str]:
         for column in candidates:
             if self.has(column):
-                return [series_name(text) for text in self.table[column]]
+                names = {text: series_name(text) for text in self.table[column].unique()}
+                return [names[text] for text in self.table[column]]
         names = " or ".join(f"_{column}" for column in candidates)
         raise InputError(
             f"{self.path}: block data_{self.block} has no column {names}; which series is a row from?"

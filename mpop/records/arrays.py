@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from mpop.errors import InputError, StateError
 from mpop.records.stack import SHARED, SeriesModel, StackModel
 from mpop.records.tilt_series import CTFModel, LinearGrid4D, ParticleSet, SplineGrid, TiltSeriesModel
-from mpop_hooks.columns import problem_with_columns
+from mpop_hooks.columns import EXTRA, problem_with_columns
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -114,7 +114,7 @@ def _ctf(attributes: Mapping[str, Any]) -> CTFModel:
 
 
 def particles_to_arrays(particles: ParticleSet) -> tuple[Arrays, dict[str, Any]]:
-    """Arrays and attributes of a particle set; foreign columns are kept as attributes.
+    """Arrays and attributes of a particle set. Foreign columns of numbers are arrays, others are attributes.
 
     Raises InputError for columns that could not be exported.
     """
@@ -126,14 +126,25 @@ def particles_to_arrays(particles: ParticleSet) -> tuple[Arrays, dict[str, Any]]
         "position_A": particles.position_A,
         "angles_deg": particles.angles_deg,
     }
-    return arrays, {"extra": json.loads(json.dumps(particles.extra))}
+    text: dict[str, Any] = {}
+    for name, values in particles.extra.items():
+        kinds = set(map(type, values))
+        if kinds and kinds <= {int, float}:
+            arrays[EXTRA + name] = np.array(values, dtype=np.int64 if kinds == {int} else np.float64)
+        else:
+            text[name] = values
+    return arrays, {"extra": json.loads(json.dumps(text))}
 
 
 def particles_from_arrays(arrays: Mapping[str, NDArray[Any]], attributes: Mapping[str, Any]) -> ParticleSet:
     """Inverse of `particles_to_arrays`. Raises StateError for what cannot be used, or exported."""
     with _refusing("no table of particles"):
         table = arrays["id"], arrays["half"], arrays["position_A"], arrays["angles_deg"]
-        columns = attributes["extra"]
+        numbers = {name: array for name, array in arrays.items() if name.startswith(EXTRA)}
+        columns = {
+            **attributes["extra"],
+            **{name.removeprefix(EXTRA): array.tolist() for name, array in numbers.items()},
+        }
         if problem := problem_with_columns(columns, len(arrays["id"])):
             raise ValueError(problem)
     return ParticleSet(*table, dict(columns))

@@ -228,6 +228,38 @@ def test_columns_that_could_not_be_exported_are_refused(
     assert str(refused.value).isprintable()
 
 
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"x\n_wrpAngleRot1 #9": np.zeros(4)}, "a column cannot be called 'x\\n_wrpAngleRot1 #9'"),
+        ({"rlnNormCorrection": np.zeros(3)}, "its column rlnNormCorrection does not have 4 values"),
+        ({"rlnNormCorrection": np.zeros((4, 1))}, "its column rlnNormCorrection does not have 4 values"),
+        ({f"c{n}": np.zeros(4) for n in range(201)}, "it has more than 200 further columns"),
+    ],
+)
+def test_columns_of_numbers_that_could_not_be_exported_are_refused(
+    template: Population, judge: Judge, columns: dict[str, np.ndarray], message: str
+) -> None:
+    part = template.repository.read(PART, "HEAD")
+    arrays, attributes = read_group(template.objects, part["particles"][ITEM_ID])
+    named = {f"extra.{name}": values for name, values in columns.items()}
+    group = write_group(template.objects, arrays | named, attributes)
+    (found,) = judge({PART: part | {"particles": {ITEM_ID: group}}})
+    assert found.message.startswith(f"group {group}: {message}")
+    assert found.message.isprintable()
+    with pytest.raises(StateError, match="a group holds no table of particles that this mpop can use"):
+        particles_from_arrays(arrays | named, attributes)
+
+
+def test_a_number_that_is_none_is_not_read_from_a_column(template: Population) -> None:
+    part = template.repository.read(PART, "HEAD")
+    arrays, attributes = read_group(template.objects, part["particles"][ITEM_ID])
+    read = particles_from_arrays(arrays | {"extra.rlnNormCorrection": np.ones(4)}, attributes)
+    assert read.extra["rlnNormCorrection"] == [1.0] * 4
+    with pytest.raises(StateError, match="its column rlnNormCorrection holds 'nan' in row 1"):
+        particles_from_arrays(arrays | {"extra.rlnNormCorrection": np.full(4, np.nan)}, attributes)
+
+
 def test_a_table_of_particles_without_columns_is_refused(template: Population, judge: Judge) -> None:
     part = template.repository.read(PART, "HEAD")
     arrays, _ = read_group(template.objects, part["particles"][ITEM_ID])
