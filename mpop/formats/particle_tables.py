@@ -110,15 +110,19 @@ def series_name(text: str) -> str:
 
 
 def read_particles(
-    path: str | Path, angpix_coords: float | None = None, angpix_shifts: float | None = None
+    path: str | Path,
+    angpix_coords: float | None = None,
+    angpix_shifts: float | None = None,
+    blocks: Blocks | None = None,
 ) -> ParticleTable:
     """Read a particle table of any supported kind.
 
     angpix_coords: A per unit of rlnCoordinate, where the table does not say. angpix_shifts: A per unit of
-    rlnOriginX/Y/Z in pixels. Raises InputError naming file, block, column or rows.
+    rlnOriginX/Y/Z in pixels. blocks: those of the file, if it was read. Raises InputError naming file, block,
+    column or rows.
     """
     path = Path(path)
-    blocks = read_star(path)
+    blocks = read_star(path) if blocks is None else blocks
     name, table = _particle_block(path, blocks)
     if len(table) == 0:
         raise InputError(f"{path}: block data_{name} has no rows")

@@ -168,9 +168,14 @@ class StackTable:
         return self.take(rows)
 
 
-def stack_table_if_one(path: str | Path, pixel_size_A: float | None = None) -> StackTable | None:
-    """As `read_stack_table`; None for a table that lists no images of stacks, or particles of tomograms."""
-    blocks = read_star(Path(path))
+def stack_table_if_one(
+    path: str | Path, pixel_size_A: float | None = None, blocks: Blocks | None = None
+) -> StackTable | None:
+    """As `read_stack_table`; None for a table that lists no images of stacks, or particles of tomograms.
+
+    blocks: those of the file, if it was read.
+    """
+    blocks = read_star(Path(path)) if blocks is None else blocks
     table = _block(blocks)[1]
     if "rlnImageName" not in table.columns or any(column in table.columns for column in TOMO_COLUMNS):
         return None

@@ -140,14 +140,15 @@ def particles_from_arrays(arrays: Mapping[str, NDArray[Any]], attributes: Mappin
     """Inverse of `particles_to_arrays`. Raises StateError for what cannot be used, or exported."""
     with _refusing("no table of particles"):
         table = arrays["id"], arrays["half"], arrays["position_A"], arrays["angles_deg"]
-        numbers = {name: array for name, array in arrays.items() if name.startswith(EXTRA)}
-        columns = {
-            **attributes["extra"],
-            **{name.removeprefix(EXTRA): array.tolist() for name, array in numbers.items()},
+        rows, text = len(arrays["id"]), attributes["extra"]
+        numbers = {
+            name.removeprefix(EXTRA): array.tolist() for name, array in arrays.items() if name.startswith(EXTRA)
         }
-        if problem := problem_with_columns(columns, len(arrays["id"])):
+        if problem := problem_with_columns(text, rows) or problem_with_columns(numbers, rows):
             raise ValueError(problem)
-    return ParticleSet(*table, dict(columns))
+        if twice := text.keys() & numbers.keys():
+            raise ValueError(f"its column {min(twice)} is there twice")
+    return ParticleSet(*table, {**text, **numbers})
 
 
 def maps_of_species(arrays: Mapping[str, NDArray[Any]]) -> Arrays:

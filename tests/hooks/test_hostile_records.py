@@ -256,6 +256,8 @@ def test_a_number_that_is_none_is_not_read_from_a_column(template: Population) -
     arrays, attributes = read_group(template.objects, part["particles"][ITEM_ID])
     read = particles_from_arrays(arrays | {"extra.rlnNormCorrection": np.ones(4)}, attributes)
     assert read.extra["rlnNormCorrection"] == [1.0] * 4
+    with pytest.raises(StateError, match="its column rlnClassNumber is there twice"):
+        particles_from_arrays(arrays, {**attributes, "extra": {"rlnClassNumber": [1] * 4}})
     with pytest.raises(StateError, match="its column rlnNormCorrection holds 'nan' in row 1"):
         particles_from_arrays(arrays | {"extra.rlnNormCorrection": np.full(4, np.nan)}, attributes)
 

@@ -15,6 +15,7 @@ from mpop.doubts import Doubt, settle
 from mpop.errors import InputError, StateError
 from mpop.formats.particle_tables import read_particles
 from mpop.formats.stack_tables import stack_table_if_one
+from mpop.formats.star import read_star
 from mpop.geometry.symmetry import symmetry_matrices
 from mpop.jobs.halfmaps import filtered_and_fsc
 from mpop.jobs.importing.stack_particles import match_stack_particles
@@ -94,13 +95,14 @@ def add_species(
     volumes = {"half1": given.half1, "half2": given.half2, "mask": given.required_mask()}
     maps = {key: resize(volume, box) for key, volume in volumes.items()}
     positions = ""
-    images = stack_table_if_one(particles, angpix_shifts)
+    blocks = read_star(Path(particles))
+    images = stack_table_if_one(particles, angpix_shifts, blocks)
     if images is not None:
         found = match_stack_particles(population, images, items, ignore_unmatched, diameter_A, first_per_image)
         sets, warnings = found.sets, found.warnings
         doubts += found.doubts
     else:
-        table = read_particles(particles, angpix_coords, angpix_shifts)
+        table = read_particles(particles, angpix_coords, angpix_shifts, blocks)
         tilted = match_tilt_particles(population, table, items, ignore_unmatched, diameter_A)
         sets, warnings, positions = tilted.sets, tilted.warnings, tilted.positions
         doubts += tilted.doubts
