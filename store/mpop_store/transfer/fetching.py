@@ -70,6 +70,8 @@ def fetch(
     with history.objects.leases.hold("fetch"), quarantine(history) as waiting:
         _receive(history, remote, waiting, tuple(dict.fromkeys(theirs.values())), plan)
         commits = inspect(waiting, theirs.values(), again=plan.depth is not None)
+        if not plan.older:
+            waiting.history.collect_names(change for commit in commits for change in commit.changes)
         check(waiting.history, commits)
         targets = {local_name(ref, name): oid for ref, oid in theirs.items()}
         received = 0
@@ -80,7 +82,7 @@ def fetch(
         lacking: list[str] = []
         if not plan.older:
             place = Place(remote.describe().store or "", name, remote.address)
-            lacking = _note_what_is_left(history, remote, waiting, place, targets.values(), commits, plan, named)
+            lacking = _note_what_is_left(history, remote, waiting, place, targets.values(), plan, named)
         with history.locked():
             before = [] if plan.depth is not None else list(history.refs.all().values())
             moves, diverged = _moves(history, waiting, targets, name, plan)
@@ -144,20 +146,21 @@ def _note_what_is_left(
     waiting: Quarantine,
     place: Place,
     tips: Iterable[str],
-    commits: Sequence[NewCommit],
     plan: Plan,
     brought: Named,
 ) -> list[str]:
     """Note, durable, what new commits name and a remote has, and that was not brought on purpose: only that is not
-    lost when it is missing. The first time, of a clone by an older mpop too, all commits are looked at.
+    lost when it is missing. What they name was collected as they were checked; the first time, of a clone by an
+    older mpop too, all commits are looked at.
 
     Returns what the remote has not."""
     held = HeldPromises(history.private)
     is_first = not held.has_seen(place)
     if (plan.again or is_first) and history.refs.all():  # else all there are is new
-        commits = new_commits(waiting.variables, tips, ())
-    changes = [change for commit in commits for change in commit.changes]
-    named = named_in(waiting.history, changes, everything(history.references_of))
+        changes = (change for commit in new_commits(waiting.variables, tips, ()) for change in commit.changes)
+        named = named_in(waiting.history, changes, everything(history.references_of))
+    else:
+        named = waiting.history.names()
     store = history.objects.offline()
     groups = [one for one in named.groups if one not in brought.groups and not is_whole(store, one)]
     files = [one for one in named.files if one not in brought.files and not store.has(one)]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import subprocess
-from contextlib import ExitStack
+from collections.abc import Iterable
+from contextlib import ExitStack, suppress
 from pathlib import Path
+from typing import Any
 
 import pygit2
 
@@ -12,6 +14,8 @@ from mpop_store.errors import DamagedObjectError
 from mpop_store.git.git_objects import MAX_OBJECT, GitObjects
 from mpop_store.git.history import History
 from mpop_store.transfer.git_commands import running
+from mpop_store.transfer.naming import Named, everything, is_record, references_in
+from mpop_store.transfer.walking import FileChange
 
 
 class IncomingHistory(History):
@@ -24,6 +28,31 @@ class IncomingHistory(History):
         self._objects = self._streamed = _StreamedObjects(git, variables)
         self.objects = real.objects
         self.references_of = real.references_of
+        self._found = Named()
+        self._unread: dict[str, str] = {}
+
+    def collect_names(self, changes: Iterable[FileChange]) -> None:
+        """From now on keep what the new records of changes name, as they are read, so that none is read twice."""
+        new = ((one.new, one.path) for one in changes if one.new is not None and is_record(one.path))
+        self._unread.update(new)
+
+    def names(self) -> Named:
+        """What those records name. Raises DamagedObjectError for one that is not a record."""
+        for oid, path in list(self._unread.items()):
+            self._keep_names(oid, path, super().load(oid))
+        return self._found
+
+    def load(self, oid: str, unique_keys: bool = False) -> dict[str, Any]:
+        """As `History.load`."""
+        record = super().load(oid, unique_keys)
+        if (path := self._unread.get(oid)) is not None:
+            with suppress(DamagedObjectError):  # it stays unread, and `names` will say so
+                self._keep_names(oid, path, record)
+        return record
+
+    def _keep_names(self, oid: str, path: str, record: dict[str, Any]) -> None:
+        self._found.add(references_in(record, path, everything(self.references_of)))
+        del self._unread[oid]
 
     def close(self) -> None:
         """End what reads for us."""
