@@ -19,13 +19,15 @@ POINT_GROUP = re.compile(r"[CD][1-9]\d{0,2}|T|O|I[1-4]?")
 MAX_PATH = 4096
 MAX_DEPTH = 20
 
-Check = Callable[[Any], bool]
+SCALARS = frozenset({str, int, float, bool, type(None)})
+
+Check = Callable[[Any], object]
+"""Is true of what it accepts. Of the rest it is false or raises TypeError."""
 
 
 def matches(pattern: re.Pattern[str]) -> Check:
     """Text of a form."""
-    fullmatch = pattern.fullmatch  # looked up once: records hold these by the thousand
-    return lambda value: isinstance(value, str) and fullmatch(value) is not None
+    return pattern.fullmatch  # with nothing of ours around it: records hold these by the thousand
 
 
 def between(low: float, high: float) -> Check:
@@ -116,8 +118,15 @@ def wrong_fields(record: Mapping[str, Any]) -> Iterator[str]:
         check, complaint = CHECKS.get(field, (None, ""))
         if check is None and field.endswith("_object"):
             check, complaint = or_none(a_hash), "is not a hash"
-        if check is not None and not check(value):
+        if check is not None and not _accepts(check, value):
             yield f"its {field} {complaint}"
+
+
+def _accepts(check: Check, value: Any) -> bool:
+    try:
+        return bool(check(value))
+    except TypeError:  # no text where text is due
+        return False
 
 
 def _is_readable(record: Mapping[str, Any]) -> bool:
@@ -135,6 +144,8 @@ def _is_shallow(value: Any, depth: int = 0) -> bool:
     if depth > MAX_DEPTH:
         return False
     inside = value.values() if isinstance(value, Mapping) else value
+    if SCALARS.issuperset(map(type, inside)):  # of hundreds, at once
+        return True
     return all(_is_shallow(one, depth + 1) for one in inside if isinstance(one, dict | list))
 
 
