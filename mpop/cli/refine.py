@@ -59,7 +59,7 @@ def refine(
     """Refine tilt series and particles together; one commit per iteration."""
     from mpop.jobs.refine import RefineParameters
     from mpop.jobs.refine import refine as run_refine
-    from mpop.jobs.refine_record import pose_error_lines
+    from mpop.jobs.refine_record import error_lines, resolution_line
     from mpop.refinement.priors import parse_prior
 
     context.options.json |= json
@@ -86,11 +86,8 @@ def refine(
         for failure in job.failed:
             context.warn(f"{failure.name} was not refined: {failure.reason}")
     first, last = result.jobs[0], result.jobs[-1]
-    lines = [
-        f"{name}: {angstrom(first.resolution_before_A[name])} -> {angstrom(after)}"
-        for name, after in last.resolution_after_A.items()
-    ]
-    lines += pose_error_lines(last)
+    lines = [resolution_line(name, first, last) for name in last.resolution_after_A]
+    lines += error_lines(last)
     lines.append(f"{counted(len(result.commits), 'commit')}, the last is {result.commits[-1][:10]}")
     data = {"commits": result.commits, "jobs": result.jobs, "doubts": result.doubts}
     emit("refine", data, "\n".join(lines))

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
@@ -29,9 +29,10 @@ from mpop.jobs.maps.denoise import stored_denoiser
 from mpop.jobs.progress import Progress, silent
 from mpop.jobs.reconstruct import new_species
 from mpop.jobs.refine_record import Pass, job_record, message
-from mpop.jobs.refine_stack import Spreads, move_stack, stack_amplitudes, stack_spreads
+from mpop.jobs.refine_stack import move_stack, stack_amplitudes, stack_spreads
+from mpop.jobs.refine_start import HalfMaps, Start, find_start, stored_maps
 from mpop.jobs.selection import Selection, names_to_write, select
-from mpop.maps.fsc import THRESHOLD, fsc_report
+from mpop.maps.fsc import THRESHOLD
 from mpop.population import Population, versioned
 from mpop.records.models import FailedSeries, ItemRecord, JobRecord, SpeciesRecord
 from mpop.records.stack import StackModel
@@ -40,6 +41,7 @@ from mpop.refinement.references import prepare_species
 from mpop.refinement.series import SeriesScore, SpeciesReference, gather_images, optimise
 from mpop.refinement.stack import PoseSearch
 from mpop.refinement.system import RefinedGroups, SeriesSystem
+from mpop.refinement.widths import LearnedWidths, WidthSums
 
 LATER = ("prior", "search_deg", "search_A")
 """Parameters that the first refinements did not have."""
@@ -124,7 +126,7 @@ def refine(
         raise InputError("nothing to refine: image warp, stage angles and poses are all switched off")
     result = RefineResult([], [], [], [])
     series: dict[str, _Series] = {}
-    spreads: Spreads = {}
+    widths = LearnedWidths()
     for iteration in range(1, (until or parameters.iterations) + 1):
         started = time.perf_counter()
         chosen = select(population, parameters.species, parameters.sources)
@@ -133,7 +135,9 @@ def refine(
             say(result.doubts)
         for item in chosen.items:
             series.setdefault(item.id, _open_series(population, item, chosen, parameters.groups))
-        references, warnings = _references(population, chosen.species, parameters.prior, threads, progress)
+        begun = _start(population, chosen, series, parameters, threads, progress) if iteration == 1 else None
+        maps = begun.maps if begun else {one.id: stored_maps(population, one) for one in chosen.species}
+        references, warnings = _references(population, chosen.species, maps, parameters.prior, threads, progress)
         if not any(references.values()):
             if iteration > 1:
                 break  # nothing left to compare with; the last commit tells
@@ -143,11 +147,14 @@ def refine(
             )
         label = f"iteration {iteration}/{parameters.iterations}"
         search = parameters.search(iteration)
+        if begun:
+            widths, warnings = begun.widths, begun.warnings + warnings
         for one in series.values():
             if one.system is not None:
-                one.system.expect([spreads.get(identity) for identity in one.start.particles])
+                one.system.expect(widths.of_series(list(one.start.particles)))
         done = _refine_all(population, chosen, series, references, search, device, threads, label, progress)
-        spreads = done.series_spreads
+        done.begun, done.widths = begun, widths
+        widths = widths.with_more(done.width_sums)
         done.warnings[:0] = [*(map(str, result.doubts) if iteration == 1 else ()), *warnings]
         others = _other_series(population, chosen, done)
         states = [series[item.id].state for item in chosen.items if item.id in done.scores] + others
@@ -211,23 +218,26 @@ def _open_series(population: Population, item: ItemRecord, chosen: Selection, gr
 
 
 def _references(
-    population: Population, species: Sequence[SpeciesRecord], prior: Prior, threads: int, progress: Progress
+    population: Population,
+    species: Sequence[SpeciesRecord],
+    halves: Mapping[str, HalfMaps],
+    prior: Prior,
+    threads: int,
+    progress: Progress,
 ) -> tuple[dict[str, SpeciesReference | None], list[str]]:
     """The half-maps of every species through the prior, None for those that agree nowhere; and warnings."""
     references: dict[str, SpeciesReference | None] = {}
     warnings: list[str] = []
     for one in species:
-        maps = population.maps(one)
-        half1, half2, mask = maps["half1"], maps["half2"], maps["mask"]
-        report = fsc_report(half1, half2, mask, one.pixel_size_A)
+        maps = halves[one.id]
         denoiser = stored_denoiser(population, one) if prior == "denoise" else None
         weights = half_map_weights(population, one, threads, progress) if prior == "isotropic" else None
         warnings += weights.warnings if weights else []
         references[one.id] = prepare_species(
-            half1,
-            half2,
-            mask,
-            report,
+            maps.half1,
+            maps.half2,
+            population.maps(one)["mask"],
+            maps.report,
             one.diameter_A,
             one.pixel_size_A,
             prior,
@@ -278,8 +288,9 @@ def _refine_all(
                     threads,
                 )
             else:
-                score = _refine_one(population, item, one, one.system, references, device, threads)
-                done.learn(one.start.particles, score)
+                score = _refine_one(
+                    population, item, one, one.system, references, done.width_sums, device, threads
+                )
         except UNUSABLE as error:
             done.failed.append(FailedSeries(item=item.id, name=item.name, reason=str(error)))
         else:
@@ -305,6 +316,7 @@ def _refine_one(
     series: _Series,
     system: SeriesSystem,
     references: dict[str, SpeciesReference | None],
+    sums: WidthSums,
     device: str,
     threads: int,
 ) -> SeriesScore:
@@ -318,6 +330,7 @@ def _refine_one(
         series.start.pixel_size_A,
         threads,
     )
+    sums.add(system, series.theta, held, images, device)
     series.theta, score = optimise(system, series.theta, images, device)
     model, particles = system.updated(series.theta)
     series.state = replace(
@@ -347,6 +360,24 @@ def _undetected(
         for identity, value in zip(series.start.particles, score.before, strict=True)
         if math.isnan(value) and references[identity] is not None
     ]
+
+
+def _start(
+    population: Population,
+    chosen: Selection,
+    series: dict[str, _Series],
+    parameters: RefineParameters,
+    threads: int,
+    progress: Progress,
+) -> Start:
+    ids = {item.id for item in chosen.items}
+    others = [
+        SeriesState.load(population, item, chosen.species)
+        for item in population.items().values()
+        if item.id not in ids and any(item.id in one.particles for one in chosen.species)
+    ]
+    states = [series[item.id].state for item in chosen.items]
+    return find_start(population, chosen.species, states, others, parameters.groups, threads, progress)
 
 
 def _other_series(population: Population, chosen: Selection, done: Pass) -> list[SeriesState]:

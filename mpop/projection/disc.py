@@ -73,3 +73,11 @@ class HalfDisc:
         plane = np.zeros((*packed.shape[:-1], self.size * (self.size // 2 + 1)), dtype=packed.dtype)
         plane[..., self.index] = packed
         return plane.reshape(*packed.shape[:-1], self.size, self.size // 2 + 1)
+
+    def inner(self, radius: float) -> tuple[HalfDisc, NDArray[np.int64]]:
+        """The disc up to a radius, and where its components are in the packed order of the whole."""
+        if radius >= self.r_max:
+            return self, np.arange(len(self))
+        smaller = HalfDisc.make(self.size, radius, self.r_min)
+        order = np.argsort(self.index)
+        return smaller, order[np.searchsorted(self.index, smaller.index, sorter=order)]

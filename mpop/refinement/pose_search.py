@@ -72,7 +72,7 @@ def search_poses(
     """Rotations (n, 3, 3) and shifts (n, 2) in pixels that fit best within an angle and a shift of the given
     ones."""
     for level in levels(images.disc.r_max, images.row_scale, images.disc.size, angle_deg, reach_px):
-        disc, inner = _inner(images.disc, level.radius)
+        disc, inner = images.disc.inner(level.radius)
         _, best = best_poses(
             images.reference,
             disc,
@@ -120,12 +120,3 @@ def turns_within(radius: float, constant: float) -> Array:
     kept = np.flatnonzero(length <= radius * (1 + 1e-9))
     order = kept[np.argsort(length[kept], kind="stable")]
     return Rotation.from_rotvec(points[order]).as_matrix()
-
-
-def _inner(disc: HalfDisc, radius: float) -> tuple[HalfDisc, NDArray[np.int64]]:
-    """The disc up to a radius, and where its components are in the packed order of the whole."""
-    if radius >= disc.r_max:
-        return disc, np.arange(len(disc))
-    smaller = HalfDisc.make(disc.size, radius, disc.r_min)
-    order = np.argsort(disc.index)
-    return smaller, order[np.searchsorted(disc.index, smaller.index, sorter=order)]

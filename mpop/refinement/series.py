@@ -16,7 +16,6 @@ from mpop.projection.reference import Reference
 from mpop.records.stack import SeriesModel
 from mpop.records.tilt_series import ParticleSet
 from mpop.refinement.extraction import TiltLoader
-from mpop.refinement.pose_prior import PoseSpread
 from mpop.refinement.stack_images import extract_images
 from mpop.refinement.system import SeriesSystem
 from mpop.refinement.target import SpeciesImages
@@ -51,8 +50,6 @@ class SeriesScore:
     before: list[float]
     after: list[float]
     evaluations: int
-    spreads: tuple[PoseSpread | None, ...] = ()
-    """How far the poses of each species are from where the job found them, of tilt series."""
 
 
 def image_size(diameter_A: float, pixel_size_A: float) -> int:
@@ -151,7 +148,7 @@ def optimise(
     seen = [None if value < DETECTED else species for value, species in zip(before, images, strict=True)]
     before = [np.nan if species is None else value for value, species in zip(before, seen, strict=True)]
     if all(species is None for species in seen):
-        return theta, SeriesScore(before, before, 1, (None,) * len(before))
+        return theta, SeriesScore(before, before, 1)
     scale = system.scales(theta, seen)
 
     def scaled_cost(x: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
@@ -167,7 +164,7 @@ def optimise(
     )
     theta = result.x * scale
     after = _scores(system, theta, seen, device)
-    return theta, SeriesScore(before, after, int(result.nfev), tuple(system.spreads(theta, seen)))
+    return theta, SeriesScore(before, after, int(result.nfev))
 
 
 def _scores(

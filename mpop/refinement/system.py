@@ -30,9 +30,9 @@ from mpop.errors import RefinementError
 from mpop.geometry.euler import euler_to_matrix, matrix_to_euler
 from mpop.geometry.splines import resample_grid, spline_basis
 from mpop.geometry.tilt import Projection, TiltGeometry, slice_rows
+from mpop.maps.fsc import THRESHOLD
 from mpop.projection.score import project_slices
 from mpop.records.tilt_series import ParticleSet, SplineGrid, TiltSeriesModel
-from mpop.refinement.pose_prior import PoseSpread
 from mpop.refinement.target import SpeciesImages, SpeciesScore, score_species
 
 Array = NDArray[np.float64]
@@ -40,18 +40,45 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class RefinedGroups:
-    """Which parameters are refined, and how large their offsets are expected to be (prior sigma); those of poses
-    until it is known better (`SeriesSystem.expect`)."""
+    """Which parameters are refined."""
 
     image_warp: tuple[int, int] | None = (4, 4)
     """Nodes along x, y of the local image warp; (1, 1) is a shift per tilt; None leaves the warp alone."""
     stage_angles: bool = True
     poses: bool = True
-    sigma_global_warp_A: float = 10.0
-    sigma_local_warp_A: float = 4.0
-    sigma_stage_deg: float = 0.5
-    sigma_position_A: float = 5.0
-    sigma_rotation_deg: float = 5.0
+
+
+HELD = 1e-3
+"""A width (A or degrees) that holds parameters where they are: no image tells so little."""
+
+
+@dataclass(frozen=True)
+class Widths:
+    """How large offsets are expected to be (prior sigma, per axis); learned in `mpop.refinement.widths`.
+
+    positions_A and rotations_deg are of one species; 0 holds a group where it is.
+    """
+
+    global_warp_A: float = 10.0
+    local_warp_A: float = 4.0
+    stage_angles_deg: float = 0.5
+    positions_A: float = 5.0
+    rotations_deg: float = 5.0
+
+
+@dataclass(frozen=True)
+class ImageSlopes:
+    """Of the m images of a species: slopes of L by shift (m, 2) 1/A and by a turn of the image's frame (m, 3)
+    1/deg, how well either is told (m,) 1/A^2 and 1/deg^2, and the weights (m, nodes) of the local warp's nodes
+    where each is."""
+
+    particle: NDArray[np.int64]
+    tilt: NDArray[np.int64]
+    by_shift: Array
+    by_turn: Array
+    shift_told: Array
+    turn_told: Array
+    reach: Array
 
 
 class SeriesSystem:
@@ -67,66 +94,54 @@ class SeriesSystem:
         self._positions = torch.cat([torch.as_tensor(p.position_A) for p in particles])
         self._poses = torch.cat([euler_to_matrix(torch.as_tensor(p.angles_deg)) for p in particles])
         self._bounds = np.cumsum([0, *(len(p) for p in particles)])
-        self._widths = [(groups.sigma_position_A, groups.sigma_rotation_deg) for _ in particles]
+        self._widths = [Widths() for _ in particles]
         self._layout = self._make_layout()
-        self.size = sum(int(np.prod(shape)) for shape, _ in self._layout.values())
+        self.size = sum(int(np.prod(shape)) for shape in self._layout.values())
 
-    def _make_layout(self) -> dict[str, tuple[tuple[int, ...], float]]:
-        """Shape and prior sigma of each refined group, in the order of the vector."""
+    def _make_layout(self) -> dict[str, tuple[int, ...]]:
+        """Shape of each refined group, in the order of the vector."""
         groups, n, p = self.groups, self.model.n_tilts, int(self._bounds[-1])
-        layout: dict[str, tuple[tuple[int, ...], float]] = {}
+        layout: dict[str, tuple[int, ...]] = {}
         if groups.image_warp is not None:
-            layout["global_warp"] = ((2, n), groups.sigma_global_warp_A)
+            layout["global_warp"] = (2, n)
             _, n_y, n_x = self.model.grid_movement_x.values.shape
             if n_x * n_y > 1:
-                layout["local_warp"] = ((2, n, n_y, n_x), groups.sigma_local_warp_A)
+                layout["local_warp"] = (2, n, n_y, n_x)
         if groups.stage_angles:
-            layout["stage_angles"] = ((3, n), groups.sigma_stage_deg)
+            layout["stage_angles"] = (3, n)
         if groups.poses:
-            layout["positions"] = ((p, 3), groups.sigma_position_A)
-            layout["rotations"] = ((p, 3), groups.sigma_rotation_deg)
+            layout["positions"] = (p, 3)
+            layout["rotations"] = (p, 3)
         return layout
 
     @property
     def group_slices(self) -> dict[str, slice]:
         """Where each refined group sits in the parameter vector."""
-        ends = np.cumsum([0, *(int(np.prod(shape)) for shape, _ in self._layout.values())])
+        ends = np.cumsum([0, *(int(np.prod(shape)) for shape in self._layout.values())])
         return {name: slice(int(a), int(b)) for name, a, b in zip(self._layout, ends, ends[1:], strict=False)}
 
     @property
     def prior_sigma(self) -> Array:
         """(size,) prior sigma of every parameter."""
-        sigma = np.concatenate([np.full(int(np.prod(s)), sigma) for s, sigma in self._layout.values()] or [[]])
-        for axis, name in enumerate(("positions", "rotations")):
+        sigma = np.empty(self.size)
+        whole = self._widths[0]
+        for name, width in (
+            ("global_warp", whole.global_warp_A),
+            ("local_warp", whole.local_warp_A),
+            ("stage_angles", whole.stage_angles_deg),
+            ("positions", np.repeat([one.positions_A for one in self._widths], 3 * np.diff(self._bounds))),
+            ("rotations", np.repeat([one.rotations_deg for one in self._widths], 3 * np.diff(self._bounds))),
+        ):
             if name in self._layout:
-                widths = [width[axis] for width in self._widths]
-                sigma[self.group_slices[name]] = np.repeat(widths, 3 * np.diff(self._bounds))
+                sigma[self.group_slices[name]] = np.maximum(width, HELD)
         return sigma
 
-    def expect(self, spreads: Sequence[PoseSpread | None]) -> None:
-        """Expect the poses of every species as far from where they were as all of its particles turned out to be;
-        None leaves what was expected."""
-        self._widths = [
-            width if spread is None else (spread.sigma_A, spread.sigma_deg)
-            for width, spread in zip(self._widths, spreads, strict=True)
-        ]
-
-    def spreads(self, theta: Array, images: Sequence[SpeciesImages | None]) -> list[PoseSpread | None]:
-        """How far the poses of every species that takes part are from where they were."""
-        if "positions" not in self._layout:
-            return [None] * len(self.particles)
-        second = np.square(theta) + np.square(self.scales(theta, images))
-        moved, turned = (second[self.group_slices[name]].reshape(-1, 3) for name in ("positions", "rotations"))
-        turned_rad2, moved_A2 = np.deg2rad(1.0) ** 2 * turned.mean(axis=1), moved.mean(axis=1)
-        return [
-            PoseSpread(float(turned_rad2[a:b].sum()), float(moved_A2[a:b].sum()), int(b - a))
-            if species is not None and b > a
-            else None
-            for species, a, b in zip(images, self._bounds, self._bounds[1:], strict=False)
-        ]
+    def expect(self, widths: Sequence[Widths]) -> None:
+        """Expect offsets as large as this, one for each species; the warp and the stage are those of the first."""
+        self._widths = list(widths)
 
     def _unpack(self, theta: Tensor) -> dict[str, Tensor]:
-        return {name: theta[part].reshape(self._layout[name][0]) for name, part in self.group_slices.items()}
+        return {name: theta[part].reshape(self._layout[name]) for name, part in self.group_slices.items()}
 
     def _grids(self, offsets: dict[str, Tensor]) -> dict[str, Tensor]:
         """The refined grids: where they started plus their offsets."""
@@ -207,7 +222,7 @@ class SeriesSystem:
         with torch.no_grad():
             whole = self._project(torch.as_tensor(theta))
             views = self._views(whole, images)
-        curvature = {name: np.zeros(shape) for name, (shape, _) in self._layout.items()}
+        curvature = {name: np.zeros(shape) for name, shape in self._layout.items()}
         starts = [start for start, species in zip(self._bounds, images, strict=False) if species is not None]
         for (species, shift, rows), start in zip(views, starts, strict=True):
             scored = score_species(species, shift.numpy(), rows.numpy())
@@ -215,6 +230,41 @@ class SeriesSystem:
             self._add_curvature(curvature, species, int(start), by_shift, by_rotation, whole)
         flat = np.concatenate([c.ravel() for c in curvature.values()])
         return 1 / np.sqrt(flat + 1 / np.square(self.prior_sigma))
+
+    @property
+    def stage(self) -> Array:
+        """(n, 3, 3) from the tomogram's frame to that of each tilt."""
+        return TiltGeometry(self.model).stage.numpy()
+
+    def slopes(
+        self, theta: Array, images: Sequence[SpeciesImages | None], device: str = "cpu"
+    ) -> list[ImageSlopes | None]:
+        """How L changes with every image's own shift and turn; None for species that do not take part, or fit no
+        better with their reference than without."""
+        with torch.no_grad():
+            whole = self._project(torch.as_tensor(theta))
+            views = iter(self._views(whole, images))
+        found: list[ImageSlopes | None] = []
+        for species, start in zip(images, self._bounds, strict=False):
+            if species is None:
+                found.append(None)
+                continue
+            _, shift, rows = next(views)
+            scored = score_species(species, shift.numpy(), rows.numpy(), device)
+            if not scored.amplitude > 0:
+                found.append(None)
+                continue
+            told = _curvature(species, scored, rows.numpy())
+            reach = self._reach(whole, species, int(start), *self.model.grid_movement_x.values.shape[1:])
+            by_turn = _by_turn(rows.numpy(), scored.d_rows)
+            found.append(ImageSlopes(species.particle, species.tilt, scored.d_shift, by_turn, *told, reach))
+        return found
+
+    def _reach(self, whole: Projection, species: SpeciesImages, start: int, n_y: int, n_x: int) -> Array:
+        """(m, n_y n_x) weights of the local warp's nodes in every image."""
+        place = whole.position_A[species.particle + start, species.tilt]
+        x, y = (place / torch.as_tensor(self.model.image_dims_A)).unbind(-1)
+        return (spline_basis(y, n_y)[:, :, None] * spline_basis(x, n_x)[:, None, :]).flatten(1).numpy()
 
     def _add_curvature(
         self,
@@ -230,10 +280,9 @@ class SeriesSystem:
         if "global_warp" in curvature:
             np.add.at(curvature["global_warp"].T, tilt, by_shift[:, None])
         if "local_warp" in curvature:
-            n_y, n_x = self._layout["local_warp"][0][2:]
-            x, y = (whole.position_A[particle, tilt] / torch.as_tensor(self.model.image_dims_A)).unbind(-1)
-            reach = spline_basis(y, n_y)[:, :, None] * spline_basis(x, n_x)[:, None, :]
-            weighted = by_shift[:, None, None, None] * reach.numpy()[:, None] ** 2
+            n_y, n_x = self._layout["local_warp"][2:]
+            reach = self._reach(whole, species, start, n_y, n_x).reshape(-1, 1, n_y, n_x)
+            weighted = by_shift[:, None, None, None] * reach**2
             np.add.at(curvature["local_warp"].swapaxes(0, 1), tilt, weighted)
         if "stage_angles" in curvature:
             np.add.at(curvature["stage_angles"].T, tilt, by_rotation[:, None])
@@ -281,14 +330,67 @@ def _refined_grid(grid: SplineGrid, n_x: int, n_y: int, n_z: int) -> SplineGrid:
 def _curvature(species: SpeciesImages, scored: SpeciesScore, rows: Array) -> tuple[Array, Array]:
     """Expected curvature of L by the shift (1/A^2) and by a rotation (1/deg^2) of each image, (m,).
 
-    -d^2 L/ds^2 = 2 a^2 (2 pi)^2 sum Q |R|^2 k_x^2; the mean k^2 comes from a sample of the images. A rotation
-    moves the particle's density by its distance to the axis: the same with the mean square radius of a ball.
+    Of a shift, 2 a^2 (2 pi)^2 sum Q |R|^2 k_x^2; of a turn, 2 a^2 sum Q |dR|^2, with dR how slices change when
+    they turn, both from a sample of the images. Noise in R turns like a signal does, and of molecules that are
+    nearly round it is most of what turns: only changes that both half-maps have count, each ring of them divided by
+    how well the half-maps agree in it, as they do in R.
     """
     sample = np.linspace(0, len(rows) - 1, min(64, len(rows))).astype(int)
-    slices = project_slices(species.references[0], species.disc, rows[sample] * species.row_scale)
-    weight = species.power[sample] * np.square(np.abs(slices))
-    k = species.disc.radius / (species.disc.size * species.pixel_size_A)
-    mean_k2 = float((weight * k**2).sum() / max(weight.sum(), np.finfo(float).tiny))
-    by_shift = (2 * np.pi) ** 2 * scored.amplitude**2 * scored.reference_power * mean_k2
-    diameter = species.references[0].extent_A / 2  # a species' box is twice its diameter
-    return by_shift, by_shift * np.deg2rad(1.0) ** 2 * (diameter / 2) ** 2 * (2 / 5)
+    scale, power = species.row_scale, species.power[sample]
+
+    def slices(at: Array) -> tuple[NDArray, NDArray]:
+        first, second = (project_slices(one, species.disc, at * scale) for one in species.references)
+        return first, second
+
+    still = slices(rows[sample])
+    own, shared = _ring_sums(species, power, still)
+    agreement = np.clip(np.divide(shared, own, out=np.zeros_like(own), where=own > 0), LEAST_AGREEMENT, 1.0)
+    total = max(float(own.sum()), np.finfo(float).tiny)
+    k = np.arange(len(own)) / (species.disc.size * species.pixel_size_A)
+    by_shift = (2 * np.pi) ** 2 * float((own * k**2 / 2).sum())
+    by_turn = 0.0
+    for turned in _turned(rows[sample]):
+        changes = [after - before for after, before in zip(slices(turned), still, strict=True)]
+        own, shared = _ring_sums(species, power, (changes[0], changes[1]))
+        by_turn += float(np.maximum(shared / agreement, LEAST_AGREEMENT * own).sum()) / 3 / SMALL_TURN_DEG**2
+    each = 2 * scored.amplitude**2 * scored.reference_power / total
+    return each * by_shift, each * by_turn
+
+
+LEAST_AGREEMENT = THRESHOLD
+"""Of two half-maps in the shells that are used."""
+
+
+def _ring_sums(
+    species: SpeciesImages, power: NDArray[np.floating], slices: tuple[NDArray, NDArray]
+) -> tuple[Array, Array]:
+    """(rings,) sums of Q |A|^2, the mean of two sets of slices (s, pixels), and of Q Re(A* B)."""
+    ring = np.rint(species.disc.radius).astype(int)
+    first, second = slices
+    own = (power * (np.square(np.abs(first)) + np.square(np.abs(second))) / 2).sum(axis=0)
+    shared = (power * np.real(first.conj() * second)).sum(axis=0)
+    return _per_ring(ring, own), _per_ring(ring, shared)
+
+
+def _per_ring(ring: NDArray[np.int_], values: NDArray[np.floating]) -> Array:
+    return np.bincount(ring, values).astype(np.float64)
+
+
+SMALL_TURN_DEG = 0.5
+"""At the edge of a particle of 200 A this is 0.9 A: less than any reference resolves."""
+
+
+def _turned(rows: Array) -> list[Array]:
+    """Slice rows (m, 2, 3) after a small turn of the image's frame about x, y and z."""
+    x, y = rows[:, 0], rows[:, 1]
+    z, angle = np.cross(x, y), np.deg2rad(SMALL_TURN_DEG)
+    moves = [(np.zeros_like(x), -z), (z, np.zeros_like(x)), (-y, x)]
+    return [rows + angle * np.stack(move, axis=1) for move in moves]
+
+
+def _by_turn(rows: Array, d_rows: Array) -> Array:
+    """(m, 3) derivatives by a turn (degrees) of the image's frame about x, y and z, from those by slice rows."""
+    (x, y), (first, second) = rows.swapaxes(0, 1), d_rows.swapaxes(0, 1)
+    z = np.cross(x, y)
+    by_turn = np.stack([-(z * second).sum(1), (z * first).sum(1), (x * second - y * first).sum(1)], axis=1)
+    return by_turn * np.deg2rad(1.0)

@@ -1,0 +1,146 @@
+"""Whether particle images contradict the half-maps, or the geometry, that they came with.
+
+Every question is one of two descriptions of the same images: as imported, and with one thing turned over. A
+particle's images gain 2 a AB - a^2 A2 nats by a description, a the amplitude that all particles have in common
+(`mpop.refinement.target`). What they gain more by the other description, summed over particles, has an error that
+comes from how particles differ; so many of these errors from zero the answer is certain, or worth a warning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mpop.projection.score import score_with_gradients
+from mpop.records.stack import StackModel
+from mpop.records.tilt_series import SplineGrid, TiltSeriesModel
+from mpop.refinement.target import SpeciesImages
+from mpop.refinement.views import ParticleView
+
+Array = NDArray[np.float64]
+
+DOUBTFUL_Z, CERTAIN_Z = 4.0, 6.0
+"""Standard errors. By chance, the first is exceeded once in 30 000 questions; errors that come from some ten
+particles are themselves uncertain, so that a job is not stopped before the second."""
+FEWEST_PARTICLES = 8
+"""That tell an error."""
+MIRRORS = {
+    "x": np.array([-1.0, 1.0, 1.0]),
+    "y": np.array([1.0, -1.0, 1.0]),
+    "z": np.array([1.0, 1.0, -1.0]),
+    "all axes": np.array([-1.0, -1.0, -1.0]),
+}
+
+
+@dataclass(frozen=True)
+class ParticleFits:
+    """AB and A2 of p particles, summed over the images of each."""
+
+    ab: Array
+    a2: Array
+
+    @classmethod
+    def together(cls, parts: Iterable[ParticleFits]) -> ParticleFits:
+        """Of all particles of all parts."""
+        parts = list(parts)
+        return cls(np.concatenate([one.ab for one in parts]), np.concatenate([one.a2 for one in parts]))
+
+    @property
+    def amplitude(self) -> float:
+        """The best common amplitude; negative where images show the negative of the reference."""
+        a2 = float(self.a2.sum())
+        return float(self.ab.sum()) / a2 if a2 > 0 else 0.0
+
+    @property
+    def value(self) -> float:
+        """L, 0 where images are no better with the reference than without."""
+        return max(self.amplitude, 0.0) * max(float(self.ab.sum()), 0.0)
+
+    def gains(self, negative: bool = False) -> Array:
+        """(p,) nats by the reference; negative: by its negative."""
+        amplitude = min(self.amplitude, 0.0) if negative else max(self.amplitude, 0.0)
+        return 2 * amplitude * self.ab - amplitude**2 * self.a2
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """For the other description, summed over particles: nats, and how many standard errors that is."""
+
+    nats: float
+    z: float
+    particles: int
+
+    @classmethod
+    def of(cls, differences: Array) -> Evidence:
+        """differences: (p,) nats."""
+        count = len(differences)
+        error = float(np.std(differences, ddof=1)) * count**0.5 if count >= FEWEST_PARTICLES else np.inf
+        total = float(differences.sum())
+        return cls(total, total / error if error > 0 else 0.0, count)
+
+    @property
+    def certain(self) -> bool:
+        """A reason to stop."""
+        return self.z > CERTAIN_Z
+
+    @property
+    def doubtful(self) -> bool:
+        """A reason to warn."""
+        return self.z > DOUBTFUL_Z
+
+    @property
+    def words(self) -> str:
+        """The figure that shows it."""
+        return f"{self.nats:.0f} nats more, {self.z:.1f} standard errors, {self.particles} particles"
+
+
+def particle_fits(
+    images: SpeciesImages, view: ParticleView, crossed: bool = False, mirror: Array | None = None
+) -> ParticleFits:
+    """How the particles of one species in one series fit their half-maps.
+
+    crossed: half 1 with half-map 2, half 2 with half-map 1. mirror: (3,) signs of the map's axes.
+    """
+    signs = np.ones(3) if mirror is None else mirror
+    at = images.particle, images.tilt
+    shift = view.position_A[at] / images.pixel_size_A - images.origin_px
+    rows = view.rows[at] * images.row_scale * signs
+    out = np.zeros((len(rows), 2))
+    references = images.references[::-1] if crossed else images.references
+    for reference, half in zip(references, (slice(0, images.n_half1), slice(images.n_half1, None)), strict=True):
+        out[half] = score_with_gradients(
+            reference, images.disc, images.data[half], images.power[half], rows[half], shift[half]
+        )[:, :2]
+    count = len(view.position_A)
+    ab, a2 = (np.bincount(images.particle, column, count).astype(np.float64) for column in out.T)
+    seen = np.bincount(images.particle, minlength=count) > 0
+    return ParticleFits(ab[seen], a2[seen])
+
+
+def contrast(fits: ParticleFits) -> Evidence:
+    """For the negative of the half-maps."""
+    return Evidence.of(fits.gains(negative=True) - fits.gains())
+
+
+def difference(imported: ParticleFits, other: ParticleFits) -> Evidence:
+    """For another description of the same particles."""
+    return Evidence.of(other.gains() - imported.gains())
+
+
+def with_depth_turned(model: TiltSeriesModel) -> TiltSeriesModel:
+    """Defocus counted the other way along the beam."""
+    return replace(model, are_angles_inverted=not model.are_angles_inverted)
+
+
+def with_defocus_negated(model: TiltSeriesModel | StackModel) -> TiltSeriesModel | StackModel:
+    """Overfocus for underfocus."""
+    if isinstance(model, StackModel):
+        return replace(model, defocus_um=-model.defocus_um, defocus_delta_um=-model.defocus_delta_um)
+    negated = {
+        name: SplineGrid(-getattr(model, name).values, getattr(model, name).margin)
+        for name in ("grid_ctf", "grid_ctf_defocus_delta")
+    }
+    return replace(with_depth_turned(model), **negated)
