@@ -28,7 +28,9 @@ from mpop.jobs.leasing import leased
 from mpop.jobs.maps.denoise import stored_denoiser
 from mpop.jobs.progress import Progress, silent
 from mpop.jobs.reconstruct import new_species
+from mpop.jobs.refine_contradictions import contradicted_depth
 from mpop.jobs.refine_record import Pass, job_record, message
+from mpop.jobs.refine_sample import sample
 from mpop.jobs.refine_stack import move_stack, stack_amplitudes, stack_spreads
 from mpop.jobs.refine_start import HalfMaps, Start, find_start, stored_maps
 from mpop.jobs.selection import Selection, names_to_write, select
@@ -126,7 +128,7 @@ def refine(
         raise InputError("nothing to refine: image warp, stage angles and poses are all switched off")
     result = RefineResult([], [], [], [])
     series: dict[str, _Series] = {}
-    widths = LearnedWidths()
+    widths, depth_unclear = LearnedWidths(), False
     for iteration in range(1, (until or parameters.iterations) + 1):
         started = time.perf_counter()
         chosen = select(population, parameters.species, parameters.sources)
@@ -148,7 +150,11 @@ def refine(
         label = f"iteration {iteration}/{parameters.iterations}"
         search = parameters.search(iteration)
         if begun:
-            widths, warnings = begun.widths, begun.warnings + warnings
+            widths, warnings, depth_unclear = begun.widths, begun.warnings + warnings, begun.depth_unclear
+        elif depth_unclear:  # what one iteration refined tells more
+            sampled = sample(population, [series[item.id].state for item in chosen.items], references, threads)
+            warnings += contradicted_depth(population, sampled, references, references, threads).warnings
+            depth_unclear = False
         for one in series.values():
             if one.system is not None:
                 one.system.expect(widths.of_series(list(one.start.particles)))

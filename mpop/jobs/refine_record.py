@@ -129,7 +129,9 @@ def error_lines(job: JobRecord) -> list[str]:
     if series:
         whole, parts = _off(series["global_warp_A"], "A"), _off(series["local_warp_A"], "A")
         turned = _off(series["stage_angles_deg"], "degrees")
-        lines.append(f"tilt series: images were {whole}, parts of them {parts}, stage angles {turned} (RMS per axis)")
+        lines.append(
+            f"tilt series: images were {whole}, parts of them {parts}, stage angles {turned} (RMS per axis)"
+        )
     return lines
 
 

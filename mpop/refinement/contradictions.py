@@ -92,6 +92,11 @@ class Evidence:
         return self.z > DOUBTFUL_Z
 
     @property
+    def refuted(self) -> bool:
+        """Certainly as imported."""
+        return self.z < -CERTAIN_Z
+
+    @property
     def words(self) -> str:
         """The figure that shows it."""
         return f"{self.nats:.0f} nats more, {self.z:.1f} standard errors, {self.particles} particles"

@@ -332,8 +332,8 @@ def _curvature(species: SpeciesImages, scored: SpeciesScore, rows: Array) -> tup
 
     Of a shift, 2 a^2 (2 pi)^2 sum Q |R|^2 k_x^2; of a turn, 2 a^2 sum Q |dR|^2, with dR how slices change when
     they turn, both from a sample of the images. Noise in R turns like a signal does, and of molecules that are
-    nearly round it is most of what turns: only changes that both half-maps have count, each ring of them divided by
-    how well the half-maps agree in it, as they do in R.
+    nearly round it is most of what turns: only changes that both half-maps have count, each ring of them divided
+    by how well the half-maps agree in it, as they do in R.
     """
     sample = np.linspace(0, len(rows) - 1, min(64, len(rows))).astype(int)
     scale, power = species.row_scale, species.power[sample]

@@ -6,13 +6,13 @@ other image shares. Products of two images are therefore free of it:
 
     <g_i . g_j> = f_i f_j <u_i . u_j>        i != j
 
-and what two images share tells the kind of error: the same particle in two tilts its pose; two particles in one
-tilt the stage and the shift of that tilt; and two that are near each other in it, more than others, the local warp.
-The width sigma of each kind is the least-squares solution over all pairs; a sum over the pairs of a particle, or of
-a tilt, is the square of a sum over its images less the sum of their squares, and takes no longer than these.
+and what two images share tells the kind of error: one particle in two tilts its pose; two particles in one
+tilt the stage and the shift of that tilt; two that are near each other in it, beyond that, the local warp. The
+width sigma of each kind is the least-squares solution over all pairs. A sum over the pairs of a particle, or of a
+tilt, is the square of the sum over its images less the sum of squares.
 
-Half 1 is compared with half-map 2 here, and half 2 with half-map 1: in its own half-map an image finds itself, which
-holds it where it is. Only these few numbers come of it, and nothing moves.
+Half 1 is compared with half-map 2 here, and half 2 with half-map 1: in its own half-map an image finds itself, and
+that holds it where it is. Only these few numbers come of it, and nothing moves.
 """
 
 from __future__ import annotations
@@ -28,8 +28,6 @@ from mpop.refinement.target import SpeciesImages
 
 Array = NDArray[np.float64]
 
-SUPPORTED_Z = 2.0
-"""A kind of error is there when its variance is so many standard errors above 0; else its parameters stay."""
 FEWEST_UNITS = 8
 """Particles, or tilts, that tell a standard error."""
 
@@ -66,9 +64,14 @@ class VarianceSums:
         return variance, error
 
     def sigmas(self) -> Array:
-        """(k,) widths, 0 for those that are not supported."""
+        """(k,) widths; a variance v with a standard error e counts as v^3 / (v^2 + e^2).
+
+        A width that is too large moves parameters by noise, one that is too small leaves them. Where little
+        is known the second is meant.
+        """
         variance, error = self.variances()
-        return np.sqrt(np.where(variance > SUPPORTED_Z * error, variance, 0.0))
+        certain = np.square(variance) + np.square(error)
+        return np.sqrt(np.divide(variance**3, certain, out=np.zeros_like(variance), where=variance > 0))
 
 
 @dataclass
