@@ -9,7 +9,8 @@ from mpop.errors import RefinementError
 from mpop.projection.disc import HalfDisc
 from mpop.projection.reference import Reference, prepare_reference
 from mpop.records.tilt_series import ParticleSet, SplineGrid, TiltSeriesModel
-from mpop.refinement.system import RefinedGroups, SeriesSystem
+from mpop.refinement.series import optimise
+from mpop.refinement.system import HELD, RefinedGroups, SeriesSystem, Widths
 from mpop.refinement.target import SpeciesImages
 from mpop.refinement.views import ParticleView
 
@@ -148,39 +149,26 @@ def test_fixed_groups_are_absent() -> None:
     np.testing.assert_allclose(moved.grid_angle_z.values, 0.25)
 
 
-def test_poses_are_expected_as_far_off_as_all_of_a_species_are(
+def test_offsets_are_expected_as_large_as_was_learned(
     system_and_images: tuple[SeriesSystem, list[SpeciesImages]],
 ) -> None:
-    """Offsets and uncertainty are parts of one variance. Certain poses tell by the first, others by the second."""
+    """The prior of every group has its own width, and a width of 0 holds a group where it is."""
     system, images = system_and_images
-    rng = np.random.default_rng(6)
-    theta = np.zeros(system.size)
-    positions, rotations = system.group_slices["positions"], system.group_slices["rotations"]
-    theta[positions] = 3.0 * rng.choice([-1, 1], positions.stop - positions.start)
-    theta[rotations] = 0.7
-    certain, empty = (
-        SpeciesImages(**{**vars(one), "data": factor * one.data, "power": factor * one.power})
-        for one, factor in zip(images, (1e12, 1e-12), strict=True)
-    )
-    system.expect([None, None])
-    first, second = system.spreads(theta, [certain, empty])
-    assert first is not None and second is not None
-    assert (first.sigma_A, first.sigma_deg) == pytest.approx((3.0, 0.7), rel=1e-3)
-    defaults = RefinedGroups()
-    expected = np.hypot(3.0, defaults.sigma_position_A), np.hypot(0.7, defaults.sigma_rotation_deg)
-    assert (second.sigma_A, second.sigma_deg) == pytest.approx(expected, rel=1e-3)
-    assert system.spreads(theta, [None, empty])[0] is None
-
     moved = SeriesSystem(system.model, system.particles, system.groups)
-    moved.expect([first, None])
-    particles = [len(one) for one in system.particles]
-    widths = np.repeat([3.0, defaults.sigma_position_A], [3 * count for count in particles])
-    np.testing.assert_allclose(moved.prior_sigma[positions], widths, rtol=1e-3)
+    moved.expect([Widths(3.0, 0.0, 0.2, 1.5, 2.5), Widths(3.0, 0.0, 0.2, 0.7, 0.0)])
+    count = 3 * len(system.particles[0])
+    slices, sigma = system.group_slices, moved.prior_sigma
+    for group, width in (("global_warp", 3.0), ("local_warp", HELD), ("stage_angles", 0.2)):
+        np.testing.assert_array_equal(sigma[slices[group]], width)
+    for group, first, second in (("positions", 1.5, 0.7), ("rotations", 2.5, HELD)):
+        np.testing.assert_array_equal(sigma[slices[group]][:count], first)
+        np.testing.assert_array_equal(sigma[slices[group]][count:], second)
+
+    theta = np.random.default_rng(6).normal(0, 0.1, system.size)
     before, after = (one.cost(theta, images)[0] for one in (system, moved))
-    own = slice(positions.start, positions.start + 3 * particles[0])
-    turned = slice(rotations.start, rotations.start + 3 * particles[0])
-    more = sum(
-        0.5 * np.square(theta[part]).sum() * (new**-2 - old**-2)
-        for part, new, old in ((own, first.sigma_A, 5.0), (turned, first.sigma_deg, 5.0))
-    )
-    assert after - before == pytest.approx(more, rel=1e-9)
+    more = 0.5 * float(np.sum(np.square(theta) * (sigma**-2.0 - system.prior_sigma**-2.0)))
+    assert after - before == pytest.approx(more, rel=1e-6)
+    found, _ = optimise(moved, np.zeros(moved.size), images, max_evaluations=10)
+    assert np.abs(found[slices["local_warp"]]).max() < 10 * HELD
+    assert np.abs(found[slices["rotations"]][count:]).max() < 10 * HELD
+    assert np.abs(found[slices["rotations"]][:count]).max() > 0.1
