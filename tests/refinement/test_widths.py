@@ -92,8 +92,8 @@ def _learned(world: World) -> LearnedWidths:
 
 
 def test_every_width_is_found() -> None:
-    found = _learned(make_world(1, PLANTED, nats=10.0))
-    tolerance = 0.2  # 60 particles and 25 tilts tell a width to 0.05 to 0.14 of it
+    found = _learned(make_world(1, PLANTED, nats=40.0))
+    tolerance = 0.25  # two standard errors of the least certain, the local warp
     assert found.global_warp_A == pytest.approx(PLANTED["global_warp"], rel=tolerance)
     assert found.local_warp_A == pytest.approx(PLANTED["local_warp"], rel=tolerance)
     assert found.stage_angles_deg == pytest.approx(PLANTED["stage_angles"], rel=tolerance)
@@ -103,7 +103,7 @@ def test_every_width_is_found() -> None:
 
 @pytest.mark.parametrize("alone", list(PLANTED))
 def test_one_kind_of_error_is_not_taken_for_another(alone: str) -> None:
-    found = _learned(make_world(2, {alone: PLANTED[alone]}, nats=10.0))
+    found = _learned(make_world(2, {alone: PLANTED[alone]}, nats=40.0))
     widths = {
         "global_warp": found.global_warp_A,
         "local_warp": found.local_warp_A,
@@ -113,7 +113,7 @@ def test_one_kind_of_error_is_not_taken_for_another(alone: str) -> None:
     }
     assert widths.pop(alone) == pytest.approx(PLANTED[alone], rel=0.25)
     for name, width in widths.items():
-        assert width < 0.2 * PLANTED[name], name
+        assert width < 0.35 * PLANTED[name], name
 
 
 def test_noise_is_no_error() -> None:
