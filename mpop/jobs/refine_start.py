@@ -80,7 +80,7 @@ def find_start(
     masks = {one.id: population.maps(one)["mask"] for one in species}
     references: dict[Kind, References] = {
         "imported": {one.id: _reference(one, imported[one.id], masks[one.id]) for one in species},
-        "images": {one.id: _reference(one, images[one.id], masks[one.id]) for one in species},
+        "images": {one.id: _reference(one, images.get(one.id), masks[one.id]) for one in species},
     }
     finest = {one.id: _finer(references["imported"][one.id], references["images"][one.id]) for one in species}
     sampled = sample(population, states, finest, threads)
@@ -98,7 +98,7 @@ def find_start(
     return Start(
         {one.id: (imported if kinds[one.id] == "imported" else images)[one.id] for one in species},
         kinds,
-        {one.id: images[one.id].report.resolution_A for one in species},
+        {one.id: images[one.id].report.resolution_A if one.id in images else None for one in species},
         LearnedWidths().with_more(sums),
         warnings + depth.warnings,
         depth.unclear,
@@ -119,8 +119,8 @@ def image_maps(
     threads: int,
     progress: Progress,
 ) -> dict[str, HalfMaps]:
-    """Half-maps by species id from all series that can be read, with their parameters as they stand. Nothing is
-    stored."""
+    """Half-maps by species id from all series that can be read, with their parameters as they stand; none of species
+    without an image. Nothing is stored."""
     totals = {one.id: empty_target(one) for one in species}
     for number, state in enumerate(states, start=1):
         parts = {one.id: empty_target(one) for one in species if one.id in state.particles}
@@ -142,12 +142,15 @@ def image_maps(
         progress("reconstruct as imported", number, len(states))
     found = {}
     for one in species:
-        maps, report = divide(one, totals[one.id].halves, population.maps(one)["mask"])
-        found[one.id] = HalfMaps(maps["half1"], maps["half2"], report)
+        if all(half.values.any() for half in totals[one.id].halves):
+            maps, report = divide(one, totals[one.id].halves, population.maps(one)["mask"])
+            found[one.id] = HalfMaps(maps["half1"], maps["half2"], report)
     return found
 
 
-def _reference(species: SpeciesRecord, maps: HalfMaps, mask: np.ndarray) -> SpeciesReference | None:
+def _reference(species: SpeciesRecord, maps: HalfMaps | None, mask: np.ndarray) -> SpeciesReference | None:
+    if maps is None:
+        return None
     return prepare_species(
         maps.half1, maps.half2, mask, maps.report, species.diameter_A, species.pixel_size_A, "fsc"
     )

@@ -22,9 +22,9 @@ from mpop.refinement.views import ParticleView
 
 Array = NDArray[np.float64]
 
-DOUBTFUL_Z, CERTAIN_Z = 4.0, 6.0
-"""Standard errors. By chance, the first is exceeded once in 30 000 questions; errors that come from some ten
-particles are themselves uncertain, so that a job is not stopped before the second."""
+DOUBTFUL_Z, CERTAIN_Z = 4.0, 5.0
+"""Standard deviations of a Gaussian. By chance, the first is exceeded once in 30 000 questions, the second once in
+three million."""
 FEWEST_PARTICLES = 8
 """That tell an error."""
 MIRRORS = {
@@ -67,7 +67,8 @@ class ParticleFits:
 
 @dataclass(frozen=True)
 class Evidence:
-    """For the other description, summed over particles: nats, and how many standard errors that is."""
+    """For the other description, summed over particles: nats, and how many standard deviations of a Gaussian it is
+    as unlikely as."""
 
     nats: float
     z: float
@@ -77,9 +78,9 @@ class Evidence:
     def of(cls, differences: Array) -> Evidence:
         """differences: (p,) nats."""
         count = len(differences)
-        error = float(np.std(differences, ddof=1)) * count**0.5 if count >= FEWEST_PARTICLES else np.inf
         total = float(differences.sum())
-        return cls(total, total / error if error > 0 else 0.0, count)
+        error = float(np.std(differences, ddof=1)) * count**0.5 if count >= FEWEST_PARTICLES else np.inf
+        return cls(total, _gaussian(total / error, count - 1) if error > 0 else 0.0, count)
 
     @property
     def certain(self) -> bool:
@@ -99,7 +100,13 @@ class Evidence:
     @property
     def words(self) -> str:
         """The figure that shows it."""
-        return f"{self.nats:.0f} nats more, {self.z:.1f} standard errors, {self.particles} particles"
+        return f"{self.nats:.0f} nats more, {self.z:.1f} standard deviations, {self.particles} particles"
+
+
+def _gaussian(t: float, freedom: int) -> float:
+    """What is as unlikely in a Gaussian as t in Student's distribution (Wallace 1959), since the error is estimated
+    too."""
+    return float(np.sign(t) * np.sqrt(freedom * np.log1p(t**2 / freedom)) * (8 * freedom + 1) / (8 * freedom + 3))
 
 
 def particle_fits(

@@ -152,17 +152,17 @@ def optimise(
     scale = system.scales(theta, seen)
 
     def scaled_cost(x: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        value, gradient = system.cost(x * scale, seen, device)
+        value, gradient = system.cost(np.where(scale > 0, x * scale, theta), seen, device)
         return value, gradient * scale
 
     result = minimize(
         scaled_cost,
-        theta / scale,
+        np.divide(theta, scale, out=np.zeros_like(theta), where=scale > 0),
         jac=True,
         method="L-BFGS-B",
         options={"maxcor": 20, "maxfun": max_evaluations, "maxiter": max_evaluations, "ftol": 1e-6},
     )
-    theta = result.x * scale
+    theta = np.where(scale > 0, result.x * scale, theta)
     after = _scores(system, theta, seen, device)
     return theta, SeriesScore(before, after, int(result.nfev))
 

@@ -218,7 +218,8 @@ class SeriesSystem:
         return value, leaf.grad.numpy() + theta * inverse_variance
 
     def scales(self, theta: Array, images: Sequence[SpeciesImages | None]) -> Array:
-        """(size,) expected standard deviation of every parameter, the unit of the optimiser's steps."""
+        """(size,) expected standard deviation of every parameter, the unit of the optimiser's steps; 0 where it is
+        held."""
         with torch.no_grad():
             whole = self._project(torch.as_tensor(theta))
             views = self._views(whole, images)
@@ -229,7 +230,8 @@ class SeriesSystem:
             by_shift, by_rotation = _curvature(species, scored, rows.numpy())
             self._add_curvature(curvature, species, int(start), by_shift, by_rotation, whole)
         flat = np.concatenate([c.ravel() for c in curvature.values()])
-        return 1 / np.sqrt(flat + 1 / np.square(self.prior_sigma))
+        sigma = self.prior_sigma
+        return np.where(sigma > HELD, 1 / np.sqrt(flat + 1 / np.square(sigma)), 0.0)
 
     @property
     def stage(self) -> Array:

@@ -98,9 +98,9 @@ def test_noise_is_met_in_silence(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
-        (invert_images, r"fit the negative of .* better .*standard errors.*contrast.*inverted"),
+        (invert_images, r"fit the negative of .* better .*standard deviations.*contrast.*inverted"),
         (negate_defocus, r"fit the negative of .*with defocus of the other sign they fit as they are"),
-        (mirror_maps, r"asymmetric's half-maps mirrored .*standard errors.*opposite hands"),
+        (mirror_maps, r"asymmetric's half-maps mirrored .*standard deviations.*opposite hands"),
     ],
     ids=["contrast", "defocus", "mirror"],
 )
@@ -121,7 +121,7 @@ def test_the_wrong_handedness_stops_and_is_named(tmp_path: Path) -> None:
     turn_depth(tmp_path / "data")
     population, _ = import_simulation(tmp_path / "population", summary)
     with pytest.raises(
-        RefinementError, match=r"depth is counted the other way .*standard errors.*AreAnglesInverted"
+        RefinementError, match=r"depth is counted the other way .*standard deviations.*AreAnglesInverted"
     ):
         refine(population, RefineParameters(iterations=2), threads=2)
 

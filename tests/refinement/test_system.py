@@ -169,6 +169,6 @@ def test_offsets_are_expected_as_large_as_was_learned(
     more = 0.5 * float(np.sum(np.square(theta) * (sigma**-2.0 - system.prior_sigma**-2.0)))
     assert after - before == pytest.approx(more, rel=1e-6)
     found, _ = optimise(moved, np.zeros(moved.size), images, max_evaluations=10)
-    assert np.abs(found[slices["local_warp"]]).max() < 10 * HELD
-    assert np.abs(found[slices["rotations"]][count:]).max() < 10 * HELD
+    assert not found[slices["local_warp"]].any()
+    assert not found[slices["rotations"]][count:].any()
     assert np.abs(found[slices["rotations"]][:count]).max() > 0.1
