@@ -119,8 +119,8 @@ def image_maps(
     threads: int,
     progress: Progress,
 ) -> dict[str, HalfMaps]:
-    """Half-maps by species id from all series that can be read, with their parameters as they stand; none of species
-    without an image. Nothing is stored."""
+    """Half-maps by species id from all series that can be read, with their parameters as they stand; none of a
+    species without an image. Nothing is stored."""
     totals = {one.id: empty_target(one) for one in species}
     for number, state in enumerate(states, start=1):
         parts = {one.id: empty_target(one) for one in species if one.id in state.particles}

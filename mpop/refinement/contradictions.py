@@ -104,8 +104,7 @@ class Evidence:
 
 
 def _gaussian(t: float, freedom: int) -> float:
-    """What is as unlikely in a Gaussian as t in Student's distribution (Wallace 1959), since the error is estimated
-    too."""
+    """What is as unlikely in a Gaussian as t in Student's distribution (Wallace 1959), as errors are estimated."""
     return float(np.sign(t) * np.sqrt(freedom * np.log1p(t**2 / freedom)) * (8 * freedom + 1) / (8 * freedom + 3))
 
 
