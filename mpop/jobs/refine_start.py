@@ -37,8 +37,8 @@ FINER = 1.1
 """A particle finds itself in half-maps of the images, which hold it where it is: these must show more."""
 
 RELATED = 0.5
-"""Half-maps of the images are blurred as they are, and so fit them better than sharper ones of the same molecule do:
-at three times the usual errors by a half. Those of another molecule gain next to nothing."""
+"""Half-maps of the images are blurred as they are, and so fit them better than sharper ones of the same molecule
+do: at three times the usual errors by a half. Those of another molecule gain nothing to speak of."""
 
 Kind = Literal["imported", "images"]
 
@@ -167,8 +167,8 @@ def _finer(one: SpeciesReference | None, other: SpeciesReference | None) -> Spec
 
 
 def _better(species: str, sampled: Sequence[Sampled], references: Mapping[Kind, References]) -> Kind:
-    """The imported half-maps, if they have not much less detail than those of the images, and have to do with them:
-    gain particles at least a good part of what those gain, as far as both reach."""
+    """The imported half-maps, if they have not much less detail than those of the images and have to do with them:
+    gain particles a good part of what those gain, as far as both reach."""
     imported, images = references["imported"][species], references["images"][species]
     if imported is None or images is None:
         return "images" if imported is None else "imported"
