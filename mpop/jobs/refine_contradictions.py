@@ -72,15 +72,18 @@ def contradicted_depth(
     unclear = False
     tilt_series = [one for one in sampled if not isinstance(one.state.model, StackModel)]
     for name, members in _by_source(population, tilt_series).items():
-        differences = []
+        differences, apart = [], []
         for one in members:
             turned = _turned_over(population, one, with_depth_turned(one.state.tilt_series), finest, threads)
             if turned is not None:
                 as_imported, other = one.fits(references, crossed=True), turned.fits(references, crossed=True)
-                differences += [fits.gains() - as_imported[identity].gains() for identity, fits in other.items()]
+                for identity, fits in other.items():
+                    differences.append(fits.gains() - as_imported[identity].gains())
+                    change_um = turned.view(identity).defocus_um - one.view(identity).defocus_um
+                    apart.append(np.square(change_um).mean(axis=1)[np.unique(one.images[identity].particle)])
         if not differences:
             continue
-        evidence = Evidence.of(np.concatenate(differences))
+        evidence = Evidence.of(np.concatenate(differences), np.concatenate(apart))
         unclear |= not evidence.refuted
         text = (
             f"{name}: particles fit better when their depth is counted the other way ({evidence.words}); the "

@@ -42,14 +42,16 @@ class Sampled:
             if (reference := references.get(identity)) is not None
         }
 
+    def view(self, species: str) -> ParticleView:
+        """How the particles of a species appear."""
+        return ParticleView.of(self.state.model, self.particles[species])
+
     def fits(
         self, references: References, crossed: bool = False, mirror: np.ndarray | None = None
     ) -> dict[str, ParticleFits]:
         """Of the particles of every species."""
         return {
-            identity: particle_fits(
-                images, ParticleView.of(self.state.model, self.particles[identity]), crossed, mirror
-            )
+            identity: particle_fits(images, self.view(identity), crossed, mirror)
             for identity, images in self.compared_with(references).items()
         }
 

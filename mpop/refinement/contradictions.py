@@ -75,11 +75,13 @@ class Evidence:
     particles: int
 
     @classmethod
-    def of(cls, differences: Array) -> Evidence:
-        """differences: (p,) nats."""
+    def of(cls, differences: Array, expected: Array | None = None) -> Evidence:
+        """differences: (p,) nats; expected: to what they are in proportion, if not all are alike."""
         count = len(differences)
         total = float(differences.sum())
-        error = float(np.std(differences, ddof=1)) * count**0.5 if count >= FEWEST_PARTICLES else np.inf
+        alike = np.ones(count) if expected is None else expected
+        rest = differences - total * alike / alike.sum()
+        error = np.sqrt(np.square(rest).sum() * count / (count - 1)) if count >= FEWEST_PARTICLES else np.inf
         return cls(total, _gaussian(total / error, count - 1) if error > 0 else 0.0, count)
 
     @property

@@ -19,6 +19,7 @@ from mpop.jobs.demo import import_simulation
 from mpop.jobs.evaluate import evaluate
 from mpop.jobs.halfmaps import SeriesState
 from mpop.jobs.progress import silent
+from mpop.jobs.recording import in_angstrom
 from mpop.jobs.refine import RefineParameters, refine
 from mpop.jobs.refine_start import Start, find_start
 from mpop.population import Population
@@ -37,9 +38,9 @@ def with_errors(folder: Path, part: float) -> SimulationSummary:
         SimulationParameters(
             series=2,
             tilts=15,
-            particles=24,
-            image_size=360,
-            pixel_size_A=4.0,
+            particles=30,
+            image_size=480,
+            pixel_size_A=3.0,
             image_warp_rms_A=5.0 * part,
             stage_angle_rms_deg=0.3 * part,
             pose_shift_rms_A=3.0 * part,
@@ -161,4 +162,6 @@ def test_small_errors_get_smaller(tmp_path: Path) -> None:
         assert started[one.name]["resolution_A"] == pytest.approx(one.resolution_A.before, rel=0.01)
         assert started[one.name]["compared_with"] == "images"
         message = population.repository.show(result.commits[0]).message
-        assert re.search(rf"{one.name}: [\d.]+ A -> [\d.]+ A \(half-maps before: 1[89].\d A\)", message)
+        imported_A = in_angstrom(result.jobs[0].resolution_before_A[one.name])
+        before_A = in_angstrom(one.resolution_A.before)
+        assert re.search(rf"{one.name}: {before_A} -> [\d.]+ A \(half-maps before: {imported_A}\)", message)
