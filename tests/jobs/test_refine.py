@@ -216,14 +216,26 @@ def test_only_what_is_asked_for_is_refined(tiny_world) -> None:
     population = tiny_world.population
     before = {one.name: one for one in population.species().values()}
     chosen, other = sorted(before)
-    parameters = RefineParameters(1, None, stage_angles=True, poses=False, species=(chosen,))
+    parameters = RefineParameters(1, (2, 2), stage_angles=False, poses=False, species=(chosen,))
     refine(population, parameters, threads=2)
     assert population.one_species(other).version == before[other].version
     one = population.one_species(chosen)
     assert one.particles == before[chosen].particles, "poses were not refined"
     model = population.tilt_series(population.item("TS_01"))
-    assert not model.grid_movement_x.values.any()
-    assert model.grid_angle_z.values.any()
+    assert model.grid_movement_x.values.any()
+    assert not model.grid_angle_z.values.any()
+
+
+def test_what_is_not_seen_to_be_off_stays_and_is_named(tiny_world) -> None:
+    """A dozen small molecules tell stage angles to a degree or two; 0.3 degrees were planted."""
+    population = tiny_world.population
+    parameters = RefineParameters(1, None, stage_angles=True, poses=False, species=("asymmetric",))
+    (job,) = refine(population, parameters, threads=2).jobs
+    assert job.result["series_errors"]["stage_angles_deg"] == 0
+    assert "stage angles not seen to be off and kept" in population.repository.show().message
+    for item in population.items().values():
+        model = population.tilt_series(item)
+        assert not any(getattr(model, f"grid_angle_{axis}").values.any() for axis in "xyz")
 
 
 @pytest.fixture(scope="module")
