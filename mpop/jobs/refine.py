@@ -336,7 +336,7 @@ def _refine_one(
         series.start.pixel_size_A,
         threads,
     )
-    sums.add(system, series.theta, held, images, device)
+    sums.add(system, system.without_uncertain(series.theta), held, images, device)
     series.theta, score = optimise(system, series.theta, images, device)
     model, particles = system.updated(series.theta)
     series.state = replace(

@@ -25,7 +25,7 @@ from mpop.maps.fsc import FSCReport, fsc_report
 from mpop.population import Population
 from mpop.records.models import SpeciesRecord
 from mpop.records.stack import StackModel
-from mpop.refinement.contradictions import ParticleFits
+from mpop.refinement.contradictions import difference
 from mpop.refinement.reconstruction import add_series
 from mpop.refinement.references import prepare_species
 from mpop.refinement.series import SpeciesReference
@@ -35,10 +35,6 @@ from mpop.refinement.widths import LearnedWidths, WidthSums
 
 FINER = 1.1
 """A particle finds itself in half-maps of the images, which hold it where it is: these must show more."""
-
-RELATED = 0.5
-"""Half-maps of the images are blurred as they are, and so fit them better than sharper ones of the same molecule
-do: at three times the usual errors by a half. Those of another molecule gain nothing to speak of."""
 
 Kind = Literal["imported", "images"]
 
@@ -167,17 +163,19 @@ def _finer(one: SpeciesReference | None, other: SpeciesReference | None) -> Spec
 
 
 def _better(species: str, sampled: Sequence[Sampled], references: Mapping[Kind, References]) -> Kind:
-    """The imported half-maps, if they have not much less detail than those of the images and have to do with them:
-    gain particles a good part of what those gain, as far as both reach."""
+    """The half-maps of the images if they have more detail, or if particles fit them better as far as both reach.
+
+    The second is so where images have errors larger than the detail of the imported half-maps, which does not find
+    them then: those of the images are blurred by the same errors, and do.
+    """
     imported, images = references["imported"][species], references["images"][species]
     if imported is None or images is None:
         return "images" if imported is None else "imported"
     if images.resolution_A * FINER < imported.resolution_A:
         return "images"
     reach_A = max(imported.resolution_A, images.resolution_A)
-    fits: dict[Kind, ParticleFits | None] = {
-        kind: all_fits(species, sampled, {species: replace(one, resolution_A=reach_A)}, crossed=True)
-        for kind, one in (("imported", imported), ("images", images))
-    }
-    first, second = fits["imported"], fits["images"]
-    return "images" if first and second and first.value < RELATED * second.value else "imported"
+    first, second = (
+        all_fits(species, sampled, {species: replace(one, resolution_A=reach_A)}, crossed=True)
+        for one in (imported, images)
+    )
+    return "images" if first and second and difference(first, second).doubtful else "imported"
