@@ -336,8 +336,8 @@ def _refine_one(
         series.start.pixel_size_A,
         threads,
     )
-    sums.add(system, system.without_uncertain(series.theta), held, images, device)
     series.theta, score = optimise(system, series.theta, images, device)
+    sums.add(system, series.theta, held, images, device)
     model, particles = system.updated(series.theta)
     series.state = replace(
         series.start,

@@ -105,15 +105,15 @@ def _errors(chosen: Selection, done: Pass) -> dict[str, Any]:
         spread = done.stack_spreads.get(one.id)
         if spread and spread.images:
             poses[one.name] = {"angle_deg": round(spread.sigma_deg, 3), "shift_A": round(spread.sigma_A, 3)}
-        elif one.id in widths.positions:
-            angle, shift = widths.rotations[one.id].sigma, widths.positions[one.id].sigma
+        elif one.id in widths.positions_A:
+            angle, shift = widths.rotations_deg[one.id], widths.positions_A[one.id]
             poses[one.name] = {"angle_deg": round(angle, 3), "shift_A": round(shift, 3)}
     errors: dict[str, Any] = {"pose_errors": poses} if poses else {}
-    if widths.positions:
+    if widths.positions_A:
         errors["series_errors"] = {
-            "global_warp_A": round(widths.global_warp.sigma, 3),
-            "local_warp_A": round(widths.local_warp.sigma, 3),
-            "stage_angles_deg": round(widths.stage_angles.sigma, 3),
+            "global_warp_A": round(widths.global_warp_A, 3),
+            "local_warp_A": round(widths.local_warp_A, 3),
+            "stage_angles_deg": round(widths.stage_angles_deg, 3),
         }
     return errors
 

@@ -17,7 +17,7 @@ Gradients run exactly from the kernels through the geometry by torch's reverse m
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -53,28 +53,17 @@ HELD = 1e-3
 
 
 @dataclass(frozen=True)
-class Width:
-    """Standard deviation of offsets along an axis, A or degrees; certain: it need not be asked again."""
-
-    sigma: float = 0.0
-    certain: bool = False
-
-
-UNKNOWN = Width()
-
-
-@dataclass(frozen=True)
 class Widths:
-    """How large offsets are expected to be; learned in `mpop.refinement.widths`. 0 holds a group where it is.
+    """How large offsets are expected to be (prior sigma, per axis); learned in `mpop.refinement.widths`.
 
-    positions and rotations are of one species.
+    positions_A and rotations_deg are of one species; 0 holds a group where it is.
     """
 
-    global_warp: Width = Width(10.0)
-    local_warp: Width = Width(4.0)
-    stage_angles: Width = Width(0.5)
-    positions: Width = Width(5.0)
-    rotations: Width = Width(5.0)
+    global_warp_A: float = 10.0
+    local_warp_A: float = 4.0
+    stage_angles_deg: float = 0.5
+    positions_A: float = 5.0
+    rotations_deg: float = 5.0
 
 
 @dataclass(frozen=True)
@@ -134,20 +123,18 @@ class SeriesSystem:
     @property
     def prior_sigma(self) -> Array:
         """(size,) prior sigma of every parameter."""
-        return np.maximum(self._by_parameter(lambda width: width.sigma), HELD)
-
-    def without_uncertain(self, theta: Array) -> Array:
-        """Parameters whose width is uncertain where they started, all others as they are."""
-        return theta * self._by_parameter(lambda width: float(width.certain))
-
-    def _by_parameter(self, chosen: Callable[[Width], float]) -> Array:
-        """(size,) what is chosen of the width of every parameter's group."""
-        values = np.empty(self.size)
-        counts = 3 * np.diff(self._bounds)
-        for name, part in self.group_slices.items():
-            each = [chosen(getattr(widths, name)) for widths in self._widths]
-            values[part] = np.repeat(each, counts) if name in ("positions", "rotations") else each[0]
-        return values
+        sigma = np.empty(self.size)
+        whole = self._widths[0]
+        for name, width in (
+            ("global_warp", whole.global_warp_A),
+            ("local_warp", whole.local_warp_A),
+            ("stage_angles", whole.stage_angles_deg),
+            ("positions", np.repeat([one.positions_A for one in self._widths], 3 * np.diff(self._bounds))),
+            ("rotations", np.repeat([one.rotations_deg for one in self._widths], 3 * np.diff(self._bounds))),
+        ):
+            if name in self._layout:
+                sigma[self.group_slices[name]] = np.maximum(width, HELD)
+        return sigma
 
     def expect(self, widths: Sequence[Widths]) -> None:
         """Expect offsets as large as this, one for each species; the warp and the stage are those of the first."""

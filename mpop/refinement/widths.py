@@ -23,13 +23,14 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from mpop.refinement.system import UNKNOWN, ImageSlopes, SeriesSystem, Width, Widths
+from mpop.refinement.system import ImageSlopes, SeriesSystem, Widths
 from mpop.refinement.target import SpeciesImages
 
 Array = NDArray[np.float64]
 
-CERTAIN_Z = 2.0
-"""A variance so many standard errors above 0 is certain."""
+SUPPORTED_Z = 2.0
+"""A kind of error is there when its variance is so many standard errors above 0. A width that is too large moves
+parameters by noise; one of 0 leaves them where they are, to be asked again."""
 FEWEST_UNITS = 8
 """Particles, or tilts, that tell a standard error."""
 
@@ -65,17 +66,10 @@ class VarianceSums:
         error = np.sqrt(np.square(left @ np.linalg.pinv(a)).sum(axis=0))
         return variance, error
 
-    def widths(self) -> list[Width]:
-        """The width of each; a variance v with a standard error e counts as v^3 / (v^2 + e^2).
-
-        A width that is too large moves parameters by noise, one that is too small leaves them. Where little is
-        known the second is meant.
-        """
+    def sigmas(self) -> Array:
+        """(k,) widths, 0 for those that are not supported."""
         variance, error = self.variances()
-        total = np.square(variance) + np.square(error)
-        sigma = np.sqrt(np.divide(variance**3, total, out=np.zeros_like(variance), where=variance > 0))
-        certain = variance > CERTAIN_Z * error
-        return [Width(float(width), bool(sure)) for width, sure in zip(sigma, certain, strict=True)]
+        return np.sqrt(np.where(variance > SUPPORTED_Z * error, variance, 0.0))
 
 
 @dataclass
@@ -172,45 +166,42 @@ def _pairs(unit: NDArray[np.int64], values: Array, own: Array, count: int | None
 
 @dataclass(frozen=True)
 class LearnedWidths:
-    """What all tilt series may be off by, per axis, in A and degrees; 0 where nothing stands out of noise, and
-    parameters stay. positions, rotations: by species."""
+    """Standard deviations per axis of all that tilt series may be off by; 0 where nothing stood out, and
+    parameters stay. positions_A, rotations_deg: by species."""
 
-    global_warp: Width = UNKNOWN
-    local_warp: Width = UNKNOWN
-    stage_angles: Width = UNKNOWN
-    positions: dict[str, Width] = field(default_factory=dict)
-    rotations: dict[str, Width] = field(default_factory=dict)
+    global_warp_A: float = 0.0
+    local_warp_A: float = 0.0
+    stage_angles_deg: float = 0.0
+    positions_A: dict[str, float] = field(default_factory=dict)
+    rotations_deg: dict[str, float] = field(default_factory=dict)
 
     def with_more(self, sums: WidthSums) -> LearnedWidths:
-        """The same, and those that were uncertain so far as they are seen now."""
-        whole, local = (self.global_warp, self.local_warp) if sums.warp is None else sums.warp.widths()
-        stage = self.stage_angles if sums.stage is None else sums.stage.widths()[0]
+        """The same, and the widths of what was held so far, if they stand out now."""
+        whole, local = (0.0, 0.0) if sums.warp is None else sums.warp.sigmas().tolist()
+        stage = 0.0 if sums.stage is None else float(sums.stage.sigmas()[0])
         return LearnedWidths(
-            _latest(self.global_warp, whole),
-            _latest(self.local_warp, local),
-            _latest(self.stage_angles, stage),
-            _latest_of_all(self.positions, sums.position),
-            _latest_of_all(self.rotations, sums.rotation),
+            self.global_warp_A or whole,
+            self.local_warp_A or local,
+            self.stage_angles_deg or stage,
+            _first_found(self.positions_A, sums.position),
+            _first_found(self.rotations_deg, sums.rotation),
         )
 
     def of_series(self, species: Sequence[str]) -> list[Widths]:
         """As a series with these species expects its parameters."""
         return [
             Widths(
-                self.global_warp,
-                self.local_warp,
-                self.stage_angles,
-                self.positions.get(identity, UNKNOWN),
-                self.rotations.get(identity, UNKNOWN),
+                self.global_warp_A,
+                self.local_warp_A,
+                self.stage_angles_deg,
+                self.positions_A.get(identity, 0.0),
+                self.rotations_deg.get(identity, 0.0),
             )
             for identity in species
         ]
 
 
-def _latest(before: Width, now: Width) -> Width:
-    return before if before.certain else now
-
-
-def _latest_of_all(before: dict[str, Width], sums: dict[str, VarianceSums]) -> dict[str, Width]:
-    found = {one: _latest(before.get(one, UNKNOWN), part.widths()[0]) for one, part in sums.items()}
-    return before | found
+def _first_found(before: dict[str, float], sums: dict[str, VarianceSums]) -> dict[str, float]:
+    return {one: before.get(one) or float(part.sigmas()[0]) for one, part in sums.items()} | {
+        one: width for one, width in before.items() if width
+    }

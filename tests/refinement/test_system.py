@@ -10,7 +10,7 @@ from mpop.projection.disc import HalfDisc
 from mpop.projection.reference import Reference, prepare_reference
 from mpop.records.tilt_series import ParticleSet, SplineGrid, TiltSeriesModel
 from mpop.refinement.series import optimise
-from mpop.refinement.system import HELD, RefinedGroups, SeriesSystem, Width, Widths
+from mpop.refinement.system import HELD, RefinedGroups, SeriesSystem, Widths
 from mpop.refinement.target import SpeciesImages
 from mpop.refinement.views import ParticleView
 
@@ -155,8 +155,7 @@ def test_offsets_are_expected_as_large_as_was_learned(
     """The prior of every group has its own width, and a width of 0 holds a group where it is."""
     system, images = system_and_images
     moved = SeriesSystem(system.model, system.particles, system.groups)
-    shared = Width(3.0), Width(0.0), Width(0.2)
-    moved.expect([Widths(*shared, Width(1.5), Width(2.5)), Widths(*shared, Width(0.7), Width(0.0))])
+    moved.expect([Widths(3.0, 0.0, 0.2, 1.5, 2.5), Widths(3.0, 0.0, 0.2, 0.7, 0.0)])
     count = 3 * len(system.particles[0])
     slices, sigma = system.group_slices, moved.prior_sigma
     for group, width in (("global_warp", 3.0), ("local_warp", HELD), ("stage_angles", 0.2)):
