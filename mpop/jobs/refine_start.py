@@ -120,8 +120,12 @@ def image_maps(
     progress: Progress,
 ) -> dict[str, HalfMaps]:
     """Half-maps by species id from all series that can be read, with their parameters as they stand; none of a
-    species without an image. Nothing is stored."""
+    species of which none can. Nothing is stored.
+
+    Raises RefinementError for half-maps that are empty, which the first iteration would leave too.
+    """
     totals = {one.id: empty_target(one) for one in species}
+    read: set[str] = set()
     for number, state in enumerate(states, start=1):
         parts = {one.id: empty_target(one) for one in species if one.id in state.particles}
         try:
@@ -139,10 +143,11 @@ def image_maps(
         for identity, part in parts.items():
             for total, more in zip(totals[identity].halves, part.halves, strict=True):
                 total.add(more)
+        read |= parts.keys()
         progress("reconstruct as imported", number, len(states))
     found = {}
     for one in species:
-        if all(half.values.any() for half in totals[one.id].halves):
+        if one.id in read:
             maps, report = divide(one, totals[one.id].halves, population.maps(one)["mask"])
             found[one.id] = HalfMaps(maps["half1"], maps["half2"], report)
     return found

@@ -42,6 +42,18 @@ def test_half_maps_without_particles_are_not_committed(tiny_world) -> None:
     assert population.repository.head == before
 
 
+def test_a_half_without_images_stops_a_refinement_before_anything_moves(tiny_world) -> None:
+    population = tiny_world.population
+    with_particles(
+        population, lambda part: replace(part, position_A=part.position_A + 1e5 * (part.half == 2)[:, None, None])
+    )
+    before, stages = population.repository.head, set()
+    with pytest.raises(RefinementError, match="half-map 2 is empty: no image of a particle of this half"):
+        refine(population, RefineParameters(1), progress=lambda stage, done, total: stages.add(stage))
+    assert stages == {"reconstruct as imported"}
+    assert population.repository.head == before
+
+
 def test_particles_beside_their_images_make_no_map(tiny_world) -> None:
     population = tiny_world.population
     with_particles(population, lambda part: replace(part, position_A=part.position_A + 1e5))
