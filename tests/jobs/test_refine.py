@@ -13,6 +13,7 @@ import pytest
 
 from mpop.errors import InputError, NotFoundError, RefinementError, StateError, StoreError
 from mpop.jobs import refine as refine_module
+from mpop.jobs.demo import import_simulation
 from mpop.jobs.evaluate import evaluate
 from mpop.jobs.half_map_weights import half_map_weights
 from mpop.jobs.importing.source import add_source
@@ -236,6 +237,31 @@ def test_what_is_not_seen_to_be_off_stays_and_is_named(tiny_world) -> None:
     for item in population.items().values():
         model = population.tilt_series(item)
         assert not any(getattr(model, f"grid_angle_{axis}").values.any() for axis in "xyz")
+
+
+def test_stage_angles_alone_are_refined_where_they_are_seen_to_be_off(tmp_path: Path) -> None:
+    parameters = SimulationParameters(
+        series=2,
+        tilts=11,
+        particles=12,
+        image_size=256,
+        pixel_size_A=5.0,
+        seed=3,
+        stage_angle_rms_deg=4.0,
+        image_warp_rms_A=1.0,
+        pose_shift_rms_A=0.5,
+        pose_angle_rms_deg=0.5,
+    )
+    population, _ = import_simulation(tmp_path / "population", simulate_tilt_series(tmp_path / "data", parameters))
+    refine(population, RefineParameters(1, None, stage_angles=True, poses=False), threads=2)
+    for item in population.items().values():
+        model = population.tilt_series(item)
+        assert not model.grid_movement_x.values.any()
+        planted = np.load(tmp_path / "data" / "truth" / f"{item.name}.npz")["stage_angles_deg"]
+        found = np.stack([getattr(model, f"grid_angle_{axis}").values.ravel() for axis in "xyz"], axis=1)
+        left = found - planted
+        # a turn that all tilts share is one of the particles
+        assert np.std(left, axis=0).mean() < 0.6 * np.std(planted, axis=0).mean()
 
 
 @pytest.fixture(scope="module")
