@@ -128,11 +128,17 @@ def _positions(slopes: ImageSlopes, rows: Array) -> VarianceSums:
 
 
 def _stage_angles(seen: Sequence[ImageSlopes], n_tilts: int) -> VarianceSums:
-    """Turns that all particles of a tilt have."""
+    """Turns that all particles of a tilt have, less what all have in all tilts: particles' own turns have a mean,
+    which every tilt shows."""
+    firsts = np.cumsum([0, *(int(one.particle.max(initial=-1)) + 1 for one in seen)])
+    particle = np.concatenate([one.particle + first for one, first in zip(seen, firsts, strict=False)])
     tilt = np.concatenate([one.tilt for one in seen])
     turn, told = np.concatenate([one.by_turn for one in seen]), np.concatenate([one.turn_told for one in seen])
     b = _pairs(tilt, turn, np.square(turn).sum(axis=1), n_tilts)
-    return VarianceSums(b[:, None], 3 * _pairs(tilt, told[:, None], told**2, n_tilts)[:, None, None])
+    a = 3 * _pairs(tilt, told[:, None], told**2, n_tilts)
+    apart = 3 * _apart(particle, tilt, told[:, None])
+    shared = _apart(particle, tilt, turn) / apart if apart > 0 else 0.0
+    return VarianceSums((b - a * shared)[:, None], a[:, None, None])
 
 
 def _warp(seen: Sequence[ImageSlopes], n_tilts: int) -> VarianceSums:
@@ -162,6 +168,13 @@ def _pairs(unit: NDArray[np.int64], values: Array, own: Array, count: int | None
     total = np.zeros((count, values.shape[1]))
     np.add.at(total, unit, values)
     return np.square(total).sum(axis=1) - np.bincount(unit, own, count)
+
+
+def _apart(particle: NDArray[np.int64], tilt: NDArray[np.int64], values: Array) -> float:
+    """Sum of scalar products of values (m, d) over all pairs of different particles in different tilts."""
+    own = np.square(values).sum(axis=1)
+    whole = float(np.square(values.sum(axis=0)).sum() - own.sum())
+    return whole - float(_pairs(particle, values, own).sum() + _pairs(tilt, values, own).sum())
 
 
 @dataclass(frozen=True)
