@@ -153,7 +153,7 @@ def refine(
             widths, warnings, depth_unclear = begun.widths, begun.warnings + warnings, begun.depth_unclear
         elif depth_unclear:  # what one iteration refined tells more
             sampled = sample(population, [series[item.id].state for item in chosen.items], references, threads)
-            warnings += contradicted_depth(population, sampled, references, references, threads).warnings
+            warnings += contradicted_depth(population, sampled, references, threads).warnings
             depth_unclear = False
         for one in series.values():
             if one.system is not None:

@@ -60,13 +60,13 @@ class Depth:
 
 
 def contradicted_depth(
-    population: Population, sampled: Sequence[Sampled], references: References, finest: References, threads: int
+    population: Population, sampled: Sequence[Sampled], references: References, threads: int
 ) -> Depth:
     """On which side of a tilted image defocus is larger, by source. Raises RefinementError where it is not the
     imported one.
 
-    Half-maps may be those of the images as they stand: each particle is compared with the one that it has no part
-    in.
+    references: those up to whose resolution the images were gathered. They may be those of the images as they
+    stand: each particle is compared with the half-map that it has no part in.
     """
     warnings: list[str] = []
     unclear = False
@@ -74,7 +74,7 @@ def contradicted_depth(
     for name, members in _by_source(population, tilt_series).items():
         differences, apart = [], []
         for one in members:
-            turned = _turned_over(population, one, with_depth_turned(one.state.tilt_series), finest, threads)
+            turned = _turned_over(population, one, with_depth_turned(one.state.tilt_series), references, threads)
             if turned is not None:
                 as_imported, other = one.fits(references, crossed=True), turned.fits(references, crossed=True)
                 for identity, fits in other.items():

@@ -1,17 +1,20 @@
 """Where the `refine` job starts from: half-maps of the images as they stand, what contradicts them, what is off.
 
 Half-maps come with a species from another program, or from another state of it. What its images give with the
-parameters that they have now is what a refinement has to improve on, and particles may be compared with either.
-Which is better is found on an even sample of them, each compared with the map that it has no part in: half 1 with
-half-map 2, half 2 with half-map 1. The same sample shows whether images and half-maps contradict each other
-(`mpop.refinement.contradictions`), and how far parameters are off (`mpop.refinement.widths`). That comes from the
-half-maps of the images: they are blurred by the same errors, and so show nothing that is too fine to tell them.
+parameters that they have now is what a refinement has to improve on. An even sample of particles, each compared
+with the half-map that it has no part in (half 1 with half-map 2, half 2 with half-map 1), shows whether images and
+half-maps contradict each other (`mpop.refinement.contradictions`), and how far parameters are off
+(`mpop.refinement.widths`). That comes from the half-maps of the images: they are blurred by the same errors, and
+so show nothing that is too fine to tell them.
+
+Particles are compared with the half-maps that came with their species first. Those of the images may be much
+finer, but in them a particle finds itself, as it lies now, and that holds it there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -19,22 +22,18 @@ import numpy as np
 from mpop.jobs.half_map_weights import UNUSABLE
 from mpop.jobs.halfmaps import SeriesState, divide, empty_target
 from mpop.jobs.progress import Progress
-from mpop.jobs.refine_contradictions import all_fits, contradicted_depth, contradicted_maps
-from mpop.jobs.refine_sample import References, Sampled, sample
+from mpop.jobs.refine_contradictions import contradicted_depth, contradicted_maps
+from mpop.jobs.refine_sample import References, sample
 from mpop.maps.fsc import FSCReport, fsc_report
 from mpop.population import Population
 from mpop.records.models import SpeciesRecord
 from mpop.records.stack import StackModel
-from mpop.refinement.contradictions import difference
 from mpop.refinement.reconstruction import add_series
 from mpop.refinement.references import prepare_species
 from mpop.refinement.series import SpeciesReference
 from mpop.refinement.system import RefinedGroups, SeriesSystem
 from mpop.refinement.views import ParticleView
 from mpop.refinement.widths import LearnedWidths, WidthSums
-
-FINER = 1.1
-"""A particle finds itself in half-maps of the images, which hold it where it is: these must show more."""
 
 Kind = Literal["imported", "images"]
 
@@ -84,11 +83,13 @@ def find_start(
     }
     finest = {one.id: _finer(references["imported"][one.id], references["images"][one.id]) for one in species}
     sampled = sample(population, states, finest, threads)
-    kinds: dict[str, Kind] = {one.id: _better(one.id, sampled, references) for one in species}
-    chosen: References = {one.id: references[kinds[one.id]][one.id] for one in species}
+    kinds: dict[str, Kind] = {
+        one.id: "images" if references["imported"][one.id] is None and one.id in images else "imported"
+        for one in species
+    }
     warnings = contradicted_maps(population, species, sampled, references["imported"], finest, threads)
-    depth = contradicted_depth(population, sampled, chosen, finest, threads)
-    blurred = {one.id: references["images"][one.id] or chosen[one.id] for one in species}
+    depth = contradicted_depth(population, sampled, finest, threads)
+    blurred = {one.id: references["images"][one.id] or references["imported"][one.id] for one in species}
     sums = WidthSums()
     for one in sampled:
         if not isinstance(one.state.model, StackModel):
@@ -165,22 +166,3 @@ def _finer(one: SpeciesReference | None, other: SpeciesReference | None) -> Spec
     if one is None or other is None:
         return one or other
     return one if one.resolution_A < other.resolution_A else other
-
-
-def _better(species: str, sampled: Sequence[Sampled], references: Mapping[Kind, References]) -> Kind:
-    """The half-maps of the images if they have more detail, or if particles fit them better as far as both reach.
-
-    The second is so where images have errors larger than the detail of the imported half-maps, which does not find
-    them then: those of the images are blurred by the same errors, and do.
-    """
-    imported, images = references["imported"][species], references["images"][species]
-    if imported is None or images is None:
-        return "images" if imported is None else "imported"
-    if images.resolution_A * FINER < imported.resolution_A:
-        return "images"
-    reach_A = max(imported.resolution_A, images.resolution_A)
-    first, second = (
-        all_fits(species, sampled, {species: replace(one, resolution_A=reach_A)}, crossed=True)
-        for one in (imported, images)
-    )
-    return "images" if first and second and difference(first, second).doubtful else "imported"

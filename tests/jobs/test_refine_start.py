@@ -86,6 +86,13 @@ def mirror_maps(data: Path) -> None:
             volume.set_data(np.ascontiguousarray(np.roll(np.flip(volume.data, 0), 1, 0)))
 
 
+def empty_maps(data: Path) -> None:
+    for path in (data / "species").glob("asymmetric_half?.mrc"):
+        with mrcfile.open(path, "r+") as volume:
+            seed = int(path.stem[-1])
+            volume.set_data(np.random.default_rng(seed).normal(size=volume.data.shape).astype(np.float32))
+
+
 def negate_defocus(data: Path) -> None:
     for path in (data / "warp_tiltseries").glob("*.xml"):
         text = path.read_text()
@@ -105,8 +112,23 @@ def test_small_and_large_errors_are_met_in_silence(tmp_path: Path, part: float) 
     population, _ = import_simulation(tmp_path / "population", with_errors(tmp_path / "data", part))
     found = begun(population)
     assert found.warnings == []
-    # small errors leave more than the imported 19 A in the images; large ones are not found with that much detail
-    assert set(found.kinds.values()) == {"images"}
+    assert found.widths.global_warp_A == pytest.approx(2.7 * part, rel=0.3)
+    assert found.widths.local_warp_A == pytest.approx(2.2 * part, rel=0.7)
+    for width in found.widths.positions_A.values():
+        assert width == pytest.approx(1.73 * part, rel=0.5)  # two standard errors of C1
+
+
+def test_half_maps_that_agree_nowhere_give_way_to_those_of_the_images(
+    shared_tiny_world: TinyWorld, tmp_path: Path
+) -> None:
+    population, _ = spoiled(shared_tiny_world, tmp_path, empty_maps)
+    found = begun(population)
+    names = {one.id: one.name for one in population.species().values()}
+    assert {names[one]: kind for one, kind in found.kinds.items()} == {
+        "asymmetric": "images",
+        "ferritin-like": "imported",
+    }
+    assert all(maps.report.resolution_A is not None for maps in found.maps.values())
 
 
 def test_noise_is_met_in_silence(tmp_path: Path) -> None:
@@ -160,7 +182,7 @@ def test_small_errors_get_smaller(tmp_path: Path) -> None:
         assert one.gap_closed > 0.2
         # what is reported as the beginning is what the images gave then, and not what was imported
         assert started[one.name]["resolution_A"] == pytest.approx(one.resolution_A.before, rel=0.01)
-        assert started[one.name]["compared_with"] == "images"
+        assert started[one.name]["compared_with"] == "imported"
         message = population.repository.show(result.commits[0]).message
         imported_A = in_angstrom(result.jobs[0].resolution_before_A[one.name])
         before_A = in_angstrom(one.resolution_A.before)
