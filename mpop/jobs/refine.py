@@ -155,12 +155,15 @@ def refine(
             sampled = sample(population, [series[item.id].state for item in chosen.items], references, threads)
             warnings += contradicted_depth(population, sampled, references, threads).warnings
             depth_unclear = False
-        for one in series.values():
-            if one.system is not None:
-                one.system.expect(widths.of_series(list(one.start.particles)))
+        _expect(series, widths)
         done = _refine_all(population, chosen, series, references, search, device, threads, label, progress)
         done.begun, done.widths = begun, widths
         widths = widths.with_more(done.width_sums)
+        if begun and widths != done.widths:
+            done.widths, done.width_sums = widths, WidthSums()
+            _expect(series, widths)
+            _move_on(population, chosen, series, references, done, device, threads, label, progress)
+            widths = widths.with_more(done.width_sums)
         done.warnings[:0] = [*(map(str, result.doubts) if iteration == 1 else ()), *warnings]
         others = _other_series(population, chosen, done)
         states = [series[item.id].state for item in chosen.items if item.id in done.scores] + others
@@ -314,6 +317,40 @@ def _refine_all(
             "defocus and weights"
         )
     return done
+
+
+def _expect(series: Mapping[str, _Series], widths: LearnedWidths) -> None:
+    for one in series.values():
+        if one.system is not None:
+            one.system.expect(widths.of_series(list(one.start.particles)))
+
+
+def _move_on(
+    population: Population,
+    chosen: Selection,
+    series: dict[str, _Series],
+    references: dict[str, SpeciesReference | None],
+    done: Pass,
+    device: str,
+    threads: int,
+    label: str,
+    progress: Progress,
+) -> None:
+    """Move tilt series once more along the half-maps that they began with: more of their parameters are seen to be
+    off now that others have moved, and in the next half-maps a particle would find itself with these errors."""
+    moved = [item for item in chosen.items if series[item.id].system is not None and item.id in done.scores]
+    for number, item in enumerate(moved, start=1):
+        started, one, first = time.perf_counter(), series[item.id], done.scores.pop(item.id)
+        assert one.system is not None
+        try:
+            more = _refine_one(population, item, one, one.system, references, done.width_sums, device, threads)
+        except UNUSABLE as error:
+            done.failed.append(FailedSeries(item=item.id, name=item.name, reason=str(error)))
+        else:
+            evaluations = first.evaluations + more.evaluations
+            done.scores[item.id] = SeriesScore(first.before, more.after, evaluations)
+            done.seconds[item.id] += round(time.perf_counter() - started, 3)
+        progress(f"{label}, on", number, len(moved))
 
 
 def _refine_one(
