@@ -16,6 +16,13 @@ def test_equal_results_differ_in_nothing() -> None:
     )
 
 
+def test_a_whole_number_is_the_same_without_its_point() -> None:
+    """Records are written in one form, in which 0.0 is 0; true is no number."""
+    assert result_differences({"width": 0, "count": 2}, {"width": 0.0, "count": 2}, {}, {}) == []
+    (found,) = result_differences({"seen": True}, {"seen": 1}, {}, {})
+    assert found.name == "seen"
+
+
 def test_each_kind_of_difference() -> None:
     found = result_differences(
         {"verdict": "Even.", "by": {"best_A": 3.0}, "curve": [3.0, 4.0], "steps": 5, "zero": 0.0},
