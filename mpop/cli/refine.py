@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from mpop.cli import context
-from mpop.cli.context import JsonOption, WaitOption, angstrom, emit
+from mpop.cli.context import ForceOption, JsonOption, WaitOption, angstrom, emit
 from mpop.words import counted
 from mpop_store.errors import InputError
 
@@ -53,6 +53,7 @@ def refine(
         ),
     ] = 0.0,
     search_shift: Annotated[float, typer.Option(min=0, help="How far to look for shifts with --search, A.")] = 6.0,
+    force: ForceOption = False,
     wait: WaitOption = False,
     json: JsonOption = False,
 ) -> None:
@@ -77,7 +78,9 @@ def refine(
     )
     here = context.population()
     with context.progress_bars() as progress:
-        result = run_refine(here, parameters, context.device(), context.threads(), progress, say=context.warn_of)
+        result = run_refine(
+            here, parameters, context.device(), context.threads(), progress, say=context.warn_of, force=force
+        )
     said = set(map(str, result.doubts))
     warnings = dict.fromkeys(warning for job in result.jobs for warning in job.warnings)
     for warning in (one for one in warnings if one not in said):

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from mpop.doubts import Doubt
+from mpop.doubts import Doubt, settle
 from mpop.errors import InputError, RefinementError
 from mpop.jobs.environment import peak_GiB
 from mpop.jobs.erased import blank_tilts, with_erased
@@ -29,6 +29,7 @@ from mpop.jobs.maps.denoise import stored_denoiser
 from mpop.jobs.progress import Progress, silent
 from mpop.jobs.reconstruct import new_species
 from mpop.jobs.refine_contradictions import contradicted_depth
+from mpop.jobs.refine_guard import Agreement, ruin, unseen_doubt
 from mpop.jobs.refine_record import Pass, job_record, message
 from mpop.jobs.refine_sample import sample
 from mpop.jobs.refine_stack import move_stack, stack_amplitudes, stack_spreads
@@ -117,18 +118,20 @@ def refine(
     progress: Progress = silent,
     until: int | None = None,
     say: Say = say_nothing,
+    force: bool = False,
 ) -> RefineResult:
     """Refine and commit, `parameters.iterations` times, or only the first of these iterations, until one of them.
 
     say: what to do with doubts as they are found; they are in the records, too. A series whose images cannot be
-    read or scored is left as it is and named in the job's record. Raises RefinementError when no series is left,
-    or when half-maps stop making sense.
+    read or scored is left as it is and named in the job's record, and so is a species that no series shows. Raises
+    RefinementError when no series is left, or when half-maps stop making sense; and DoubtfulInputError, unless
+    forced, in place of a commit whose half-maps are certainly worse than those before.
     """
     if parameters.image_warp is None and not parameters.stage_angles and not parameters.poses:
         raise InputError("nothing to refine: image warp, stage angles and poses are all switched off")
     result = RefineResult([], [], [], [])
     series: dict[str, _Series] = {}
-    widths, depth_unclear = LearnedWidths(), False
+    widths, depth_unclear, before = LearnedWidths(), False, Agreement(frozenset(), {})
     for iteration in range(1, (until or parameters.iterations) + 1):
         started = time.perf_counter()
         chosen = select(population, parameters.species, parameters.sources)
@@ -167,8 +170,15 @@ def refine(
         done.warnings[:0] = [*(map(str, result.doubts) if iteration == 1 else ()), *warnings]
         others = _other_series(population, chosen, done)
         states = [series[item.id].state for item in chosen.items if item.id in done.scores] + others
-        rebuilt = rebuild(population, chosen.species, states, threads, progress)
-        doubts = [*blank_tilts(chosen.items, rebuilt), *map_doubts(chosen.species, rebuilt)]
+        unseen = _unseen(chosen, series, references, done)
+        kept = [one for one in chosen.species if one not in unseen]
+        rebuilt = rebuild(population, kept, states, threads, progress)
+        now = Agreement(
+            frozenset(state.item.id for state in states), {one: maps.report for one, maps in rebuilt.items()}
+        )
+        doubts = settle(ruin(population, kept, begun.images if begun else before, now), force)
+        doubts += [*map(unseen_doubt, unseen), *blank_tilts(chosen.items, rebuilt), *map_doubts(kept, rebuilt)]
+        before = now
         done.warnings += [str(doubt) for doubt in doubts]
         job = job_record(
             chosen, {**parameters.recorded, "iteration": iteration}, parameters.seed, done, device, threads
@@ -177,7 +187,7 @@ def refine(
             update={
                 "wall_s": round(time.perf_counter() - started, 3),
                 "peak_GiB": round(peak_GiB(), 3),
-                "resolution_after_A": {s.name: rebuilt[s.id].report.resolution_A for s in chosen.species},
+                "resolution_after_A": {s.name: rebuilt[s.id].report.resolution_A for s in kept},
                 "series": with_erased(job.series, chosen.items, rebuilt),
             }
         )
@@ -192,7 +202,7 @@ def refine(
                 versions,
                 job.id,
             )
-            for one in chosen.species
+            for one in kept
         ]
         told = message(iteration, parameters.iterations, job)
         commit = population.commit_records([*items, *species, job], told, since=chosen.head)
@@ -202,7 +212,7 @@ def refine(
         new = [doubt for doubt in doubts if (doubt.kind, doubt.where) not in known]
         say(new)
         result.doubts.extend(new)
-        result.species[:] = species
+        result.species[:] = [*species, *unseen]
     return result
 
 
@@ -403,6 +413,22 @@ def _undetected(
         for identity, value in zip(series.start.particles, score.before, strict=True)
         if math.isnan(value) and references[identity] is not None
     ]
+
+
+def _unseen(
+    chosen: Selection,
+    series: dict[str, _Series],
+    references: dict[str, SpeciesReference | None],
+    done: Pass,
+) -> list[SpeciesRecord]:
+    """Species that have a reference and stand out of noise in no series: their images give no half-map."""
+    seen = {
+        identity
+        for item, score in done.scores.items()
+        for identity, value in zip(series[item].start.particles, score.before, strict=True)
+        if not math.isnan(value)
+    }
+    return [one for one in chosen.species if references[one.id] is not None and one.id not in seen]
 
 
 def _start(

@@ -81,7 +81,7 @@ def _beginning(chosen: Selection, begun: Start | None) -> dict[str, Any]:
     if begun is None:
         return {}
     started = {
-        one.name: {"resolution_A": begun.resolution_A[one.id], "compared_with": begun.kinds[one.id]}
+        one.name: {"resolution_A": begun.resolution_A(one.id), "compared_with": begun.kinds[one.id]}
         for one in chosen.species
     }
     return {"start": started}

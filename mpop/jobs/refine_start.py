@@ -23,6 +23,7 @@ from mpop.jobs.half_map_weights import UNUSABLE
 from mpop.jobs.halfmaps import SeriesState, divide, empty_target
 from mpop.jobs.progress import Progress
 from mpop.jobs.refine_contradictions import contradicted_depth, contradicted_maps
+from mpop.jobs.refine_guard import Agreement
 from mpop.jobs.refine_sample import References, sample
 from mpop.maps.fsc import FSCReport, fsc_report
 from mpop.population import Population
@@ -50,15 +51,20 @@ class HalfMaps:
 @dataclass(frozen=True)
 class Start:
     """What a refinement starts from. maps: by species id, those that its particles are compared with first; kinds:
-    which they are; resolution_A: of the half-maps that the images give as they stand."""
+    which they are; images: how the half-maps agree that the images give as they stand."""
 
     maps: dict[str, HalfMaps]
     kinds: dict[str, Kind]
-    resolution_A: dict[str, float | None]
+    images: Agreement
     widths: LearnedWidths
     warnings: list[str]
     depth_unclear: bool
     """Whether these half-maps were too coarse to tell the handedness of all tilt series."""
+
+    def resolution_A(self, species: str) -> float | None:
+        """Of the half-maps that the images of a species give as they stand."""
+        report = self.images.reports.get(species)
+        return report and report.resolution_A
 
 
 def find_start(
@@ -75,7 +81,7 @@ def find_start(
     Raises RefinementError when images contradict the half-maps that they came with, with the figure that shows it.
     """
     imported = {one.id: stored_maps(population, one) for one in species}
-    images = image_maps(population, species, [*states, *others], threads, progress)
+    images, items = image_maps(population, species, [*states, *others], threads, progress)
     masks = {one.id: population.maps(one)["mask"] for one in species}
     references: dict[Kind, References] = {
         "imported": {one.id: _reference(one, imported[one.id], masks[one.id]) for one in species},
@@ -99,7 +105,7 @@ def find_start(
     return Start(
         {one.id: (imported if kinds[one.id] == "imported" else images)[one.id] for one in species},
         kinds,
-        {one.id: images[one.id].report.resolution_A if one.id in images else None for one in species},
+        Agreement(items, {identity: maps.report for identity, maps in images.items()}),
         LearnedWidths().with_more(sums),
         warnings + depth.warnings,
         depth.unclear,
@@ -119,14 +125,15 @@ def image_maps(
     states: Sequence[SeriesState],
     threads: int,
     progress: Progress,
-) -> dict[str, HalfMaps]:
+) -> tuple[dict[str, HalfMaps], frozenset[str]]:
     """Half-maps by species id from all series that can be read, with their parameters as they stand; none of a
-    species of which none can. Nothing is stored.
+    species of which none can. And the items of these series. Nothing is stored.
 
     Raises RefinementError for half-maps that are empty, which the first iteration would leave too.
     """
     totals = {one.id: empty_target(one) for one in species}
     read: set[str] = set()
+    items: set[str] = set()
     for number, state in enumerate(states, start=1):
         parts = {one.id: empty_target(one) for one in species if one.id in state.particles}
         try:
@@ -145,13 +152,14 @@ def image_maps(
             for total, more in zip(totals[identity].halves, part.halves, strict=True):
                 total.add(more)
         read |= parts.keys()
+        items.add(state.item.id)
         progress("reconstruct as imported", number, len(states))
     found = {}
     for one in species:
         if one.id in read:
             maps, report = divide(one, totals[one.id].halves, population.maps(one)["mask"])
             found[one.id] = HalfMaps(maps["half1"], maps["half2"], report)
-    return found
+    return found, frozenset(items)
 
 
 def _reference(species: SpeciesRecord, maps: HalfMaps | None, mask: np.ndarray) -> SpeciesReference | None:

@@ -101,7 +101,7 @@ def _again_refine(
         parameters = RefineParameters(**values)
     except (KeyError, TypeError, ValueError) as error:
         raise StateError(f"job {job.id[:10]} has parameters that this mpop does not know; update mpop?") from error
-    return refine(population, parameters, device, threads, progress, until=iteration).jobs[-1]
+    return refine(population, parameters, device, threads, progress, until=iteration, force=True).jobs[-1]
 
 
 def _again_reconstruct(

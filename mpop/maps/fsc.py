@@ -233,13 +233,17 @@ def _by_chance(
 
 def significance(masked: FSCCurve, mask: NDArray[np.float32], last: float, first: float = 0.0) -> float:
     """z of the masked FSC over the shells from one frequency (1/A) to another, both included, but for shell 0."""
-    box = len(mask)
-    squares = (np.square(plane, dtype=np.float64) for plane in mask)
-    second, fourth = np.sum([(one.sum(), np.square(one).sum()) for one in squares], axis=0)
-    fraction = second**2 / (box**3 * fourth)
-    pairs = fraction / 2 * _shell_counts(box)
+    pairs = independent_pairs(mask)
     used = (masked.frequency > 0) & (masked.frequency >= first) & (masked.frequency <= last)
     return float((pairs * masked.correlation)[used].sum() / np.sqrt(pairs[used].sum() / 2))
+
+
+def independent_pairs(mask: NDArray[np.float32]) -> Array:
+    """(box // 2 + 1,) independent pairs of coefficients in each shell of masked maps."""
+    squares = (np.square(plane, dtype=np.float64) for plane in mask)
+    second, fourth = np.sum([(one.sum(), np.square(one).sum()) for one in squares], axis=0)
+    fraction = second**2 / (len(mask) ** 3 * fourth)
+    return fraction / 2 * _shell_counts(len(mask))
 
 
 def _randomise_phases(

@@ -41,6 +41,7 @@ def test_refinement_finds_the_planted_truth_and_writes_what_it_did(tiny_world) -
     before = {s.id: s for s in population.species().values()}
     result = refine(population, RefineParameters(iterations=2, image_warp=(2, 2)), threads=2)
 
+    assert result.doubts == []
     assert len(result.commits) == 2
     assert population.repository.head == result.commits[-1]
     assert population.repository.is_clean

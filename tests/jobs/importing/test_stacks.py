@@ -12,10 +12,13 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from mpop.collisions.finding import find
+from mpop.doubts import DoubtfulInputError
 from mpop.errors import InputError, StateError
 from mpop.formats.stack_tables import read_stack_table
 from mpop.formats.star import read_star, write_star
+from mpop.jobs import refine as refine_module
 from mpop.jobs.export_stacks import export_relion
+from mpop.jobs.halfmaps import SeriesState
 from mpop.jobs.importing.species import add_species
 from mpop.jobs.importing.stack import add_stack, item_names
 from mpop.jobs.refine import RefineParameters, refine
@@ -25,6 +28,7 @@ from mpop.maps.fsc import fsc_report
 from mpop.population import Population
 from mpop.records.stack import StackModel
 from mpop.refinement.references import prepare_species
+from mpop.refinement.series import SeriesScore
 from mpop.refinement.stack import PoseSearch, refine_stack
 from mpop.requests.check import collisions_of
 from mpop.requests.claims import offered_species
@@ -128,6 +132,7 @@ def test_refinement_finds_the_planted_poses_and_can_be_run_again(stack: Stack, t
     result = refine(stack.population, RefineParameters(iterations=2, search_deg=4.0, search_A=4.0))
     (written,) = export_relion(stack.population, tmp_path / "out")
     angle, shift = errors(written, truth)
+    assert result.doubts == []
     assert start[0] > 2.5
     assert angle < 0.75 * start[0]
     assert shift < 0.5 * start[1]
@@ -144,6 +149,22 @@ def test_refinement_finds_the_planted_poses_and_can_be_run_again(stack: Stack, t
     assert np.array_equal(was.half, now.half)
     assert verify(stack.population).ok
     assert reproduce(stack.population, result.commits[0]).is_identical
+
+
+def test_poses_that_make_half_maps_worse_are_not_committed(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    def scatter(population: Population, state: SeriesState, *_: object) -> tuple[SeriesState, SeriesScore]:
+        rng, moved = np.random.default_rng(1), {}
+        for species, particles in state.particles.items():
+            turned = particles.angles_deg + rng.normal(0, 30, particles.angles_deg.shape)
+            moved[species] = replace(particles, angles_deg=turned)
+        objects = {species: population.write_particles(particles) for species, particles in moved.items()}
+        return replace(state, particles=moved, particle_objects=objects), SeriesScore([100.0], [200.0], 1)
+
+    imported = stack.population.repository.head
+    monkeypatch.setattr(refine_module, "move_stack", scatter)
+    with pytest.raises(DoubtfulInputError, match=r"species molecule: .*(standard errors below|at no resolution)"):
+        refine(stack.population, RefineParameters(iterations=1))
+    assert stack.population.repository.head == imported
 
 
 def test_a_particle_sees_its_own_half_map_only(simulated: Stack) -> None:
