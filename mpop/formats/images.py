@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from mpop.errors import InputError, RefinementError
 from mpop.formats.files import replacing, require_file
+from mpop.formats.known_kinds import MRC, TIFF, is_not
 from mpop.formats.mrc_headers import BEGIN_BYTES, bytes_are_unsigned, header_fault
 from mpop.words import counted
 
@@ -97,7 +98,8 @@ def open_stack(path: str | Path, square_pixels: bool = False) -> tuple[NDArray, 
     except (ValueError, OverflowError) as error:
         with path.open("rb") as file:
             fault = header_fault(file.read(BEGIN_BYTES), path)
-        raise InputError(f"{path}: {fault or f'not a readable MRC stack ({_one_line(error)})'}") from error
+        message = fault or f"not a readable MRC stack ({_one_line(error)})"
+        raise InputError(is_not(path, MRC, message)) from error
     if square_pixels:
         _check_pixels(header, path)
     return data, _voxel_size(float(header.cella.x), int(header.mx))
@@ -179,7 +181,8 @@ def _decode_mrc(content: BinaryIO, path: Path) -> tuple[NDArray, np.recarray]:
         return data.view(np.uint8) if bytes_are_unsigned(header) else data, header
     except (ValueError, OverflowError) as error:
         fault = header_fault(begin, path)
-        raise InputError(f"{path}: {fault or f'not a readable MRC file ({_one_line(error)})'}") from error
+        message = fault or f"not a readable MRC file ({_one_line(error)})"
+        raise InputError(is_not(path, MRC, message)) from error
 
 
 def _check_axes(header: np.recarray) -> None:
@@ -253,7 +256,7 @@ def _decode_tiff(content: bytes, path: Path) -> NDArray:
         with io.BytesIO(content) as stream:
             return np.asarray(tifffile.imread(stream))
     except Exception as error:  # tifffile raises whatever its parsing stumbles over
-        raise InputError(f"{path}: not a readable TIFF file ({_one_line(error)})") from error
+        raise InputError(is_not(path, TIFF, f"not a readable TIFF file ({_one_line(error)})")) from error
 
 
 def _content(path: Path) -> bytes:

@@ -26,6 +26,7 @@ from scipy.spatial.transform import Rotation
 
 from mpop.doubts import Doubt
 from mpop.errors import InputError
+from mpop.formats.known_kinds import PARTICLES, table_is_not
 from mpop.formats.star import Blocks, read_star, write_star
 from mpop.formats.table_reader import TableReader, block_with
 
@@ -136,7 +137,8 @@ def _particle_block(path: Path, blocks: Blocks) -> tuple[str, pd.DataFrame]:
     marks = ("rlnCoordinate", "rlnCentered", "wrpCoordinate")
     name = block_with(path, blocks, lambda column: column.startswith(marks))
     if name is None:
-        raise InputError(f"{path}: no block with particle coordinates (found: {', '.join(blocks)})")
+        message = f"no block with particle coordinates (found: {', '.join(blocks)})"
+        raise InputError(table_is_not(path, blocks, PARTICLES, message))
     return name, blocks[name]
 
 

@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from mpop.doubts import Doubt
 from mpop.errors import InputError
 from mpop.formats.kept_columns import Columns, keep_columns
+from mpop.formats.known_kinds import PARTICLES, table_is_not
 from mpop.formats.star import Blocks, read_star
 from mpop.formats.table_reader import TableReader
 
@@ -195,9 +196,8 @@ def read_stack_table(path: str | Path, pixel_size_A: float | None = None) -> Sta
 def _read(path: Path, blocks: Blocks, pixel_size_A: float | None) -> StackTable:
     name, table = _block(blocks)
     if "rlnImageName" not in table.columns:
-        raise InputError(
-            f"{path}: block data_{name} has no column _rlnImageName; is it a table of particle images?"
-        )
+        message = f"block data_{name} has no column _rlnImageName; is it a table of particle images?"
+        raise InputError(table_is_not(path, blocks, PARTICLES, message))
     if len(table) == 0:
         raise InputError(f"{path}: block data_{name} has no rows")
     if any(column in table.columns for column in TOMO_COLUMNS):

@@ -14,6 +14,7 @@ import starfile
 
 from mpop.errors import InputError, StateError
 from mpop.formats.files import replacing, require_file
+from mpop.formats.known_kinds import STAR, is_not
 from mpop.formats.star_parser import parse_star
 from mpop_hooks.columns import COLUMN
 
@@ -28,9 +29,9 @@ def read_star(path: Path) -> Blocks:
     try:
         tables = parse_star(_text(path))
     except ValueError as error:
-        raise InputError(f"{path}: not a readable STAR file ({error})") from error
+        raise InputError(is_not(path, STAR, f"not a readable STAR file ({error})")) from error
     if not tables:
-        raise InputError(f"{path}: no data block; is it a STAR file?")
+        raise InputError(is_not(path, STAR, "no data block; is it a STAR file?"))
     return tables
 
 

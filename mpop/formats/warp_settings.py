@@ -9,6 +9,7 @@ from lxml import etree
 
 from mpop.errors import InputError
 from mpop.formats.files import replacing, require_file
+from mpop.formats.known_kinds import SETTINGS, is_not
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,8 @@ def read_settings(path: str | Path) -> WarpSettings:
     try:
         root = etree.fromstring(path.read_bytes(), etree.XMLParser(resolve_entities=False, no_network=True))
     except etree.XMLSyntaxError as error:
-        raise InputError(f"{path}: not readable as XML ({' '.join(error.msg.split())})") from error
+        reason = f"not readable as XML ({' '.join(error.msg.split())})"
+        raise InputError(is_not(path, SETTINGS, reason)) from error
     values = {
         (section.tag, param.get("Name")): param.get("Value", "")
         for section in root.iter()

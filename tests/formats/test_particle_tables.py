@@ -355,5 +355,5 @@ def test_an_unknown_pixel_size_is_asked_for(tmp_path: Path) -> None:
 
 
 def test_a_table_of_something_else_is_refused(test_data: Path) -> None:
-    with pytest.raises(InputError, match=r"no block with particle coordinates \(found: general, fsc, guinier"):
+    with pytest.raises(InputError, match=r"is a postprocess\.star of RELION, not a table of particles"):
         read_particles(test_data / "relion5_tomo/PostProcess/job022/postprocess.star")

@@ -17,6 +17,7 @@ import pandas as pd
 from mpop.doubts import Doubt, settle
 from mpop.errors import InputError, NotFoundError, StateError
 from mpop.formats.images import MRC_SUFFIXES, TIFF_SUFFIXES, decode_image
+from mpop.formats.known_kinds import SETTINGS, is_not
 from mpop.formats.tomostar import ANGLE, AXIS, DOSE, Tomostar, read_tomostar
 from mpop.formats.warp_settings import read_settings
 from mpop.formats.warp_xml import (
@@ -105,7 +106,8 @@ def locate_project(warp: Path, tomostar: Path | None, pixel_size_A: float | None
             raise InputError("--angpix is needed when no .settings file gives the pixel size")
         return WarpProject(_tomostars(tomostar, "*.tomostar"), warp, pixel_size_A, None)
     if warp.suffix != ".settings":
-        raise InputError(f"{warp}: give a Warp .settings file, or a folder with XMLs and --tomostar DIR")
+        message = "give a Warp .settings file, or a folder with XMLs and --tomostar DIR"
+        raise InputError(is_not(warp, SETTINGS, message))
     found = read_settings(warp)
     base = warp.parent
     folder = tomostar or base / found.data_folder
