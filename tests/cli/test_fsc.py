@@ -165,3 +165,34 @@ def test_bad_input_is_one_line_and_nothing_is_written(
         run(folder, *arguments, "--out", "out")
     assert "\n" not in str(caught.value)
     assert not (folder / "out").exists()
+
+
+def kinds(data: dict) -> list[str]:
+    """Of the doubts in JSON, whose sentences are the warnings."""
+    assert len(data["doubts"]) == len(data["warnings"])
+    return [doubt["kind"] for doubt in data["doubts"]]
+
+
+def test_the_full_map_in_place_of_a_half_map_is_doubted(folder: Path, maps: NoisyHalves) -> None:
+    write_map(folder / "full.mrc", (maps.half1 + maps.half2) / 2, 1.5)
+    data = json.loads(run(folder, "half1.mrc", "full.mrc", "--mask", "mask.mrc", "--json"))
+    assert "half-maps-not-independent" in kinds(data)
+
+
+def test_a_pixel_size_that_contradicts_the_headers_is_said_and_used(folder: Path) -> None:
+    halves = ("half1.mrc", "half2.mrc", "--mask", "mask.mrc", "--json")
+    assert kinds(json.loads(run(folder, *halves, "--angpix", "1.5"))) == []
+    data = json.loads(run(folder, *halves, "--angpix", "3.0"))
+    assert kinds(data)[:3] == ["pixel-size"] * 3
+    assert "1.5 A/px by its header, but --angpix is 3; 3 A/px is used" in data["warnings"][0]
+    assert data["pixel_size_A"] == 3.0
+
+
+def test_a_b_factor_from_few_shells_is_said_with_its_error(folder: Path) -> None:
+    few = json.loads(run(folder, "half1.mrc", "half2.mrc", "--mask", "mask.mrc", "--angpix", "4", "--json"))
+    assert "b-factor" in kinds(few)
+    if few["b_factor_fit"] is not None:
+        assert few["b_factor_fit"]["shells"] < 10
+    enough = json.loads(run(folder, "half1.mrc", "half2.mrc", "--mask", "mask.mrc", "--json"))
+    assert enough["b_factor_fit"]["shells"] >= 10
+    assert 0 < enough["b_factor_fit"]["error_A2"] < 0.5 * abs(enough["b_factor_A2"])

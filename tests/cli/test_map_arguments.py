@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import sys
@@ -24,9 +25,10 @@ REPORT, VOLUME = Path("out/report.html"), Path("out/fsc3d.mrc")
 VERBS = ("fsc", "fsc3d", "local-resolution", "orientations", "correct", "denoise")
 
 
-def run(folder: Path, *words: str) -> None:
-    """Run a command in a folder; its error is raised."""
-    CliRunner().invoke(app, ["-C", str(folder), *words], catch_exceptions=False, standalone_mode=False)
+def run(folder: Path, *words: str) -> str:
+    """What a command in a folder prints; its error is raised."""
+    options = ["-C", str(folder), *words]
+    return CliRunner().invoke(app, options, catch_exceptions=False, standalone_mode=False).stdout
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -153,3 +155,24 @@ def test_examples_in_the_help_are_commands_that_can_be_given(verb: str) -> None:
         program, name, *words = shlex.split(line)
         assert (program, name) == ("mpop", verb)
         assert command.make_context(verb, words).params
+
+
+def test_results_of_an_earlier_call_are_replaced_and_maps_of_others_are_not(tmp_path: Path) -> None:
+    maps, _ = half_maps(30)
+    for name in ("half1", "half2"):
+        write_map(tmp_path / f"{name}.mrc", getattr(maps, name), maps.pixel_size_A)
+    words = ("fsc", "half1.mrc", "half2.mrc", "--out", "out", "--json")
+
+    def replaced(answer: str) -> list[str]:
+        return [one for one in json.loads(answer)["warnings"] if "results of an earlier call" in one]
+
+    assert replaced(run(tmp_path, *words)) == []
+    assert replaced(run(tmp_path, *words)) == ["out: holds the results of an earlier call; they are replaced"]
+    (tmp_path / "mine").mkdir()
+    for name in ("map.mrc", "mask.mrc"):
+        write_map(tmp_path / "mine" / name, maps.half1, maps.pixel_size_A)
+        with pytest.raises(InputError, match=f"mine/{name}: is there already, and no report says"):
+            run(tmp_path, "fsc", "half1.mrc", "half2.mrc", "--out", "mine")
+        (tmp_path / "mine" / name).unlink()
+    write_map(tmp_path / "mine" / "other.mrc", maps.half1, maps.pixel_size_A)
+    assert replaced(run(tmp_path, "fsc", "half1.mrc", "half2.mrc", "--out", "mine", "--json")) == []
