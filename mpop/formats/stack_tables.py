@@ -185,15 +185,16 @@ def stack_table_if_one(
     return _read(Path(path), blocks, pixel_size_A)
 
 
-def read_stack_table(path: str | Path, pixel_size_A: float | None = None) -> StackTable:
+def read_stack_table(path: str | Path, pixel_size_A: float | None = None, with_extra: bool = True) -> StackTable:
     """Read a table of particle images.
 
-    pixel_size_A: of the images, in place of what the table says. Raises InputError naming file, block and column.
+    pixel_size_A: of the images, in place of what the table says. with_extra: read the columns that are kept for
+    export, too. Raises InputError naming file, block and column.
     """
-    return _read(Path(path), read_star(Path(path)), pixel_size_A)
+    return _read(Path(path), read_star(Path(path)), pixel_size_A, with_extra)
 
 
-def _read(path: Path, blocks: Blocks, pixel_size_A: float | None) -> StackTable:
+def _read(path: Path, blocks: Blocks, pixel_size_A: float | None, with_extra: bool = True) -> StackTable:
     name, table = _block(blocks)
     if "rlnImageName" not in table.columns:
         message = f"block data_{name} has no column _rlnImageName; is it a table of particle images?"
@@ -202,7 +203,7 @@ def _read(path: Path, blocks: Blocks, pixel_size_A: float | None) -> StackTable:
         raise InputError(f"{path}: block data_{name} has no rows")
     if any(column in table.columns for column in TOMO_COLUMNS):
         raise InputError(f"{path}: its particles lie in tomograms; import the tilt series with --warp")
-    return _Reader(path, name, table, blocks.get("optics")).read(pixel_size_A)
+    return _Reader(path, name, table, blocks.get("optics")).read(pixel_size_A, with_extra)
 
 
 def _block(blocks: Blocks) -> tuple[str, pd.DataFrame]:
@@ -218,7 +219,7 @@ def _block(blocks: Blocks) -> tuple[str, pd.DataFrame]:
 class _Reader(TableReader):
     """One block of particle images."""
 
-    def read(self, pixel_size_A: float | None) -> StackTable:
+    def read(self, pixel_size_A: float | None, with_extra: bool) -> StackTable:
         """Everything that mpop uses of it, and all that it keeps."""
         self._refuse()
         self.missing: list[str] = []
@@ -227,6 +228,7 @@ class _Reader(TableReader):
         files, file, image = self._images()
         u, v = (self._required(f"rlnDefocus{axis}") for axis in "UV")
         origin = self._origin(pixel)
+        others = [column for column in self.table.columns if with_extra and column not in MODELLED]
         return StackTable(
             self.path,
             files,
@@ -246,7 +248,7 @@ class _Reader(TableReader):
             self.whole(["rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi"]),
             origin,
             self._centre(pixel, origin),
-            keep_columns(self, [column for column in self.table.columns if column not in MODELLED]),
+            keep_columns(self, others),
             self._ignored(),
             self.missing,
             self.doubts,

@@ -68,7 +68,7 @@ def add_stack(
     refuse_name(population, name)
     if pixel_size_A is not None and not pixel_size_A > 0:
         raise InputError(f"--angpix {pixel_size_A:g} is not a pixel size; it must be greater than 0")
-    whole = read_stack_table(star, pixel_size_A)
+    whole = read_stack_table(star, pixel_size_A, with_extra=False)
     table = whole.of_groups(optics_groups) if optics_groups else whole
     table = _with_optics(table.one_row_per_image(first_per_image), amplitude_contrast)
     warnings = _aberrations(table, ignore_aberrations)
@@ -174,7 +174,7 @@ def _has_others(whole: StackTable, file: str, rows: NDArray[np.int64]) -> bool:
 
 def _has_several_pixel_sizes(whole: StackTable, file: str) -> bool:
     """Whether images of a file differ in pixel size by the table, so that its header cannot be right for all."""
-    if whole.pixel_sizes_A is None:
+    if whole.pixel_sizes_A is None or np.ptp(whole.pixel_sizes_A) == 0:
         return False
     sizes = whole.pixel_sizes_A[whole.file == whole.files.index(file)]
     return bool(np.ptp(sizes) > SAME * sizes[0])
