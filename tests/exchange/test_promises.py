@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from commands import as_json, mpop, run
@@ -25,12 +26,14 @@ from mpop.exchange.selection import Data
 from mpop.jobs.verify import verify
 from mpop.population import Population
 from mpop_store.arrays.groups import group_objects
-from mpop_store.git.repository import Repository
+from mpop_store.git.history import History
+from mpop_store.git.repository import ROOT_RECORD, Repository
 from mpop_store.objects.collection import collect
 from mpop_store.objects.packing import pack
 from mpop_store.objects.promises import DAY_S, GivenPromises, HeldPromises
 from mpop_store.transfer import dropping
 from mpop_store.transfer.directory import DirectoryRemote
+from mpop_store.transfer.incoming import IncomingHistory
 from mpop_store.transfer.promising import holder_of
 from mpop_store.transfer.remote import Promise, Proof
 from mpop_store.transfer.remotes import Remotes
@@ -356,6 +359,24 @@ def test_a_part_of_a_group_that_was_left_there_is_not_lost(
     lazy.objects.get(group)
     assert lazy.objects.offline().has(group)
     assert lost(lazy) == set() and verify(lazy).elsewhere > 0
+
+
+def test_a_clone_without_data_reads_each_record_once(
+    original: Population, shared: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+    load = History.load
+
+    def counted(self: History, oid: str, unique_keys: bool = False) -> dict[str, Any]:
+        if isinstance(self, IncomingHistory):
+            read.append(oid)
+        return load(self, oid, unique_keys)
+
+    monkeypatch.setattr(History, "load", counted)
+    made = clone(str(shared.root), tmp_path / "lazy", data=Data("none"))
+    root = Repository.open(made.root).find(ROOT_RECORD, made.branch)  # it says first which rules hold
+    assert len(set(read)) > 10
+    assert {oid for oid in read if read.count(oid) > 1} <= {root}
 
 
 def test_what_was_left_where_it_is_not_is_lost(near: Population, shared: Repository, tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ class Fetched:
     commits: int = 0
     bytes: int = 0
     diverged: Mapping[str, str] = field(default_factory=dict)
-    lacking: Sequence[str] = ()
+    lacking: tuple[str, ...] = ()
 
 
 def fetch(
@@ -79,7 +79,7 @@ def fetch(
         if plan.select is not None:
             named = _wanted(waiting, targets, commits, plan, plan.select)
             received = bring_named(history.objects, remote, named, progress)
-        lacking: list[str] = []
+        lacking: tuple[str, ...] = ()
         if not plan.older:
             place = Place(remote.describe().store or "", name, remote.address)
             lacking = _note_what_is_left(history, remote, waiting, place, targets.values(), plan, named)
@@ -148,7 +148,7 @@ def _note_what_is_left(
     tips: Iterable[str],
     plan: Plan,
     brought: Named,
-) -> list[str]:
+) -> tuple[str, ...]:
     """Note, durable, what new commits name and a remote has, and that was not brought on purpose: only that is not
     lost when it is missing. What they name was collected as they were checked; the first time, of a clone by an
     older mpop too, all commits are looked at.
@@ -165,7 +165,7 @@ def _note_what_is_left(
     groups = [one for one in named.groups if one not in brought.groups and not is_whole(store, one)]
     files = [one for one in named.files if one not in brought.files and not store.has(one)]
     if not (groups or files or is_first):
-        return []
+        return ()
     whole = remote.have(groups, Proof.COMPLETE) if groups else []
     there = remote.have(files) if files else []
     with history.locked():
@@ -175,7 +175,7 @@ def _note_what_is_left(
             compress(groups, whole),
             compress(files, there),
         )
-    return [one for one, known in zip([*groups, *files], [*whole, *there], strict=True) if not known]
+    return tuple(one for one, known in zip([*groups, *files], [*whole, *there], strict=True) if not known)
 
 
 def _moves(
