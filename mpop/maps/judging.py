@@ -6,12 +6,11 @@ larger. A correction that keeps to its data keeps some of their noise too, and e
 hide behind it: what is left of the noise in r is found with the other half-map x', whose noise is in neither x
 nor y1. With S the power of the density, and V that of noise and e y together,
 
-    chi^2 = sum u |r|^2 / sum u (Re r (x - x')* + <e^2> S),    u = sqrt(A^2 S / V) / V
+    chi^2 = sum |r|^2 / V / sum (Re r (x - x')* + <e^2> S) / V
 
 over the measured coefficients of maps within the mask. It is 1 for the true density, and at most that for a map
 that is as near to it as the data are. A correction that follows its data leaves less than A may be wrong by:
-where noise is faint, it is well below 1. The root in u lets coefficients count for more that the data say
-clearly.
+where noise is faint, it is well below 1.
 """
 
 from __future__ import annotations
@@ -102,7 +101,7 @@ def _residues(
     box = model.box
     noise = np.float32(noise_within(mask)) * model.noise
     error = noise + model.doubt
-    weight = np.where(measured, model.amplitude * np.sqrt(model.signal_everywhere / error) / error, 0)
+    weight = np.where(measured, 1 / error, 0).astype(np.float32)
     x = transform(half)
     left, difference = (
         transform(inverse(np.sqrt(weight) * one, box) * mask)

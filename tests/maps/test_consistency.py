@@ -75,18 +75,21 @@ def with_a_blob(found: Corrected) -> np.ndarray:
     return found.correction.half1 + blob * found.maps.truth.max() / blob.max()
 
 
-@pytest.mark.parametrize("noise", [0.0002, 0.002, 0.02, 0.3])
+@pytest.mark.parametrize("noise", [0.0002, 0.002, 0.02])
 @pytest.mark.parametrize("seed", [0, 1, 2])
 @pytest.mark.parametrize("wrong", [another, scaled, shifted, with_a_blob])
 def test_what_contradicts_the_data_is_found(
     wrong: Callable[[Corrected], np.ndarray], noise: float, seed: int
 ) -> None:
     found = corrected(noise, seed)
-    assert found.chi2(wrong(found)) > 1.25 * CONSISTENT
+    assert found.chi2(wrong(found)) > 2 * CONSISTENT
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_in_the_noisiest_maps_another_density_is_found(seed: int) -> None:
-    """With noise of twice the signal in shell 8 less than that need not show."""
-    found = corrected(2.0, seed)
+def test_in_noise_what_is_larger_than_that_is_found(seed: int) -> None:
+    """With 0.3 and twice the signal's power in shell 8: an error of a third of the signal is less than noise."""
+    found = corrected(0.3, seed)
+    assert found.chi2(shifted(found)) > CONSISTENT
     assert found.chi2(another(found)) > 2 * CONSISTENT
+    noisiest = corrected(2.0, seed)
+    assert noisiest.chi2(another(noisiest)) > 2 * CONSISTENT
