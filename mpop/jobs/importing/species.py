@@ -18,6 +18,7 @@ from mpop.formats.stack_tables import stack_table_if_one
 from mpop.formats.star import read_star
 from mpop.geometry.symmetry import symmetry_matrices
 from mpop.jobs.halfmaps import filtered_and_fsc
+from mpop.jobs.importing.signal import signal_doubt
 from mpop.jobs.importing.stack_particles import match_stack_particles
 from mpop.jobs.importing.tilt_particles import match_tilt_particles
 from mpop.jobs.leasing import leased
@@ -109,6 +110,9 @@ def add_species(
     refuse_empty_half(str(particles), (part.half for part in sets.values()))
     settle(doubts, force)
     report = fsc_report(maps["half1"], maps["half2"], maps["mask"], pixel)
+    if images is None and (nothing := signal_doubt(population, maps, report, diameter_A, pixel, sets)):
+        doubts.append(nothing)
+    settle(doubts, force)
     group = population.write_group({**maps, **filtered_and_fsc(maps["half1"], maps["half2"], report)})
     objects = {item: population.write_particles(part) for item, part in sets.items()}
     content = {"maps": group, "particles": objects, "symmetry": symmetry.upper(), "diameter_A": float(diameter_A)}

@@ -1,0 +1,85 @@
+"""Particles that are not where the images show them are doubted at import; those that are there are not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from mpop.doubts import Doubt, DoubtfulInputError
+from mpop.jobs.importing.signal import signal_doubt
+from mpop.jobs.importing.species import add_species
+from mpop.maps.fsc import fsc_report
+from mpop.records.tilt_series import ParticleSet
+
+if TYPE_CHECKING:
+    from tests.conftest import TinyWorld
+
+Change = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+
+def doubt(world: TinyWorld, change: Change, noise: float = 0.0) -> list[Doubt | None]:
+    """For every species: what is doubted with positions (p, T, 3) changed, and noise added to its half-maps."""
+    population, found = world.population, []
+    volume = np.array(population.tilt_series(population.item("TS_01")).volume_dims_A)
+    for one in population.species().values():
+        maps, rng = population.maps(one), np.random.default_rng(0)
+        for half in ("half1", "half2"):
+            added = noise * maps[half].std() * rng.normal(size=maps[half].shape)
+            maps[half] = (maps[half] + added).astype(np.float32)
+
+        def moved(part: ParticleSet) -> ParticleSet:
+            return replace(part, position_A=change(part.position_A, volume))
+
+        sets = {item: moved(population.particles(one, item)) for item in one.particles}
+        report = fsc_report(maps["half1"], maps["half2"], maps["mask"], one.pixel_size_A)
+        found.append(signal_doubt(population, maps, report, one.diameter_A, one.pixel_size_A, sets))
+    return found
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda position, volume: position / 4,
+        lambda position, volume: np.where([1, 0, 0], volume - position, position),
+        lambda position, volume: np.where([0, 1, 0], volume - position, position),
+        lambda position, volume: position[..., [1, 0, 2]],
+    ],
+    ids=["a quarter", "x mirrored", "y mirrored", "x and y swapped"],
+)
+def test_particles_in_wrong_places_are_doubted(shared_tiny_world: TinyWorld, change: Change) -> None:
+    for found in doubt(shared_tiny_world, change):
+        assert found is not None
+        assert (found.kind, found.grave) == ("no-signal", True)
+
+
+@pytest.mark.parametrize("shift_A", [0.0, 6.0])
+def test_particles_in_their_places_are_not(shared_tiny_world: TinyWorld, shift_A: float) -> None:
+    assert doubt(shared_tiny_world, lambda position, volume: position + shift_A) == [None, None]
+
+
+def test_maps_that_promise_little_let_nothing_be_concluded(shared_tiny_world: TinyWorld) -> None:
+    assert doubt(shared_tiny_world, lambda position, volume: position / 4, noise=20.0) == [None, None]
+
+
+def test_the_import_stops_where_there_is_no_signal(tiny_world: TinyWorld) -> None:
+    population = tiny_world.population
+    species = next(iter(population.species().values()))
+    files = [
+        tiny_world.data / "species" / f"{species.name}_{kind}" for kind in ("half1.mrc", "half2.mrc", "mask.mrc")
+    ]
+    table = tiny_world.data / "species" / f"{species.name}_particles.star"
+    options: dict[str, Any] = {
+        "diameter_A": species.diameter_A,
+        "symmetry": species.symmetry,
+        "angpix_coords": 5.0 / 4,
+    }
+    with pytest.raises(DoubtfulInputError, match=r"12 particles in 3 tilts have a score of .*--angpix-coords"):
+        add_species(population, "again", *files, table, **options)
+    assert population.repository.is_clean
+    assert "no-signal" in [
+        one.kind for one in add_species(population, "again", *files, table, **options, force=True).doubts
+    ]
