@@ -15,6 +15,7 @@ import typer
 from mpop.cli import context
 from mpop.doubts import Doubt, reported
 from mpop_store.errors import InputError
+from mpop_store.paths import inside
 
 if TYPE_CHECKING:
     from mpop.jobs.maps.input import HalfMaps
@@ -88,7 +89,7 @@ def check_out(
         raise InputError(f"{above}: is a file; --out names a folder")
     if not os.access(above, os.W_OK | os.X_OK):
         raise InputError(f"{above}: may not be written to; give another folder as --out")
-    there = [folder / name for name in written if (folder / name).exists()]
+    there = [path for path in (inside(folder, name) for name in written) if path.exists()]
     if there and report is not None and other is None:
         raise InputError(
             f"{there[0]}: is there already, and no report says that this command wrote it; give another folder as "

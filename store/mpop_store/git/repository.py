@@ -30,6 +30,7 @@ from mpop_store.git.opening import open_git, unsupported_index
 from mpop_store.git.operations import Moves, Operation
 from mpop_store.git.plain_git import README, warn_of_hooks_elsewhere
 from mpop_store.git.refs import HEAD, SYMBOLIC
+from mpop_store.git.work_tree import is_in_work_tree, remove_empty
 from mpop_store.hashing import canonical_json, parse_json
 from mpop_store.objects.named_anew import named_anew
 from mpop_store.paths import below
@@ -256,7 +257,7 @@ class Repository(History):
             paths = parse_json(self._stale.read_bytes())
         except ValueError:  # a power cut; then the files are looked at by `git status`, and by nothing of ours
             return []
-        return [path for path in paths if _is_in_work_tree(self.root, path)] if isinstance(paths, list) else []
+        return [path for path in paths if is_in_work_tree(self.root, path)] if isinstance(paths, list) else []
 
     def _use(self, pending: Path) -> None:
         """Put an index in the place of the one in use."""
@@ -291,7 +292,7 @@ class Repository(History):
                 file.write_bytes(self._objects.blob(str(index[path].id)))
             else:
                 file.unlink(missing_ok=True)
-                _remove_empty(file.parent, self.root)
+                remove_empty(file.parent, self.root)
 
     def _render_all(self) -> None:
         """Make the whole work tree what the index says."""
@@ -362,7 +363,7 @@ class Repository(History):
             return commit
 
     def commit_aside(self, changes: Changes, message: str, since: str) -> str:
-        """Commit records on top of `since`, on a new branch that nobody stands on; returns the branch's name."""
+        """Commit records on top of `since`, on a new branch that nobody is on; returns the branch's name."""
         self.require_work_tree()
         with self.locked(), readable_errors(self.root):
             self.finish_interrupted()
@@ -482,23 +483,3 @@ def _put(index: pygit2.Index, blobs: Mapping[str, str | None]) -> None:
             index.add(pygit2.IndexEntry(path, pygit2.Oid(hex=blob), FileMode.BLOB))
         elif path in index:
             index.remove(path)
-
-
-def _is_in_work_tree(root: Path, path: Any) -> bool:
-    """Whether this is the relative path of a file that may lie in a work tree."""
-    if not isinstance(path, str) or path.startswith(".git"):
-        return False
-    with contextlib.suppress(StateError):
-        below(root, path)
-        return True
-    return False
-
-
-def _remove_empty(folder: Path, root: Path) -> None:
-    """Remove folders that hold nothing any more, up to the root."""
-    while folder != root:
-        try:
-            folder.rmdir()
-        except OSError:
-            return
-        folder = folder.parent
