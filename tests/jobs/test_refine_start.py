@@ -104,7 +104,7 @@ def negate_defocus(data: Path) -> None:
 def test_right_data_are_met_in_silence(shared_tiny_world: TinyWorld) -> None:
     found = begun(shared_tiny_world.population)
     assert found.warnings == []
-    assert all(resolution_A is not None for resolution_A in found.resolution_A.values())
+    assert all(found.resolution_A(identity) is not None for identity in shared_tiny_world.population.species())
 
 
 @pytest.mark.parametrize("part", [0.2, 3.0])
