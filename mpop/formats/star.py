@@ -19,6 +19,8 @@ from mpop.formats.star_parser import parse_star
 from mpop_hooks.columns import COLUMN
 
 Blocks = dict[str, pd.DataFrame]
+PLAIN = re.compile(r"(?!data_|save_|loop_|stop_|global_|\.$)[A-Za-z0-9./@+-][!-~]*", re.IGNORECASE)
+"""Text without need of quotation marks. gemmi puts them around `TS_01`, and Warp and M do not take them off."""
 LIST = re.compile(r"\[[^\s'\"#]*\]")
 """A list of numbers as RELION writes it, without quotation marks: `[0.1,2,3]`."""
 
@@ -84,7 +86,7 @@ def _require_column(name: str) -> str:
 
 def _quote(column: str, value: Any) -> Any:
     """A value of a column of text."""
-    if not isinstance(value, str) or LIST.fullmatch(value):
+    if not isinstance(value, str) or LIST.fullmatch(value) or PLAIN.fullmatch(value):
         return value
     quoted = gemmi.cif.quote(value) if value.isprintable() else "\n"
     if "\n" in quoted:  # both quotation marks before blanks: STAR has only a block of lines for that

@@ -127,6 +127,16 @@ def test_whatever_is_cut_out_or_put_in_is_read_or_named(
         assert all(len(set(table.columns)) == len(table.columns) for table in tables.values())
 
 
+@pytest.mark.parametrize(
+    "name", ["TS_01", "TS_01.tomostar", "T", "../a/b_1.mrc", "000001@a.mrcs", "grid#1.mrc", "T'x"]
+)
+def test_names_are_written_without_quotation_marks(tmp_path: Path, name: str) -> None:
+    """Warp and M take the marks as part of a name."""
+    write_star(tmp_path / "a.star", {"particles": pd.DataFrame({"rlnTomoName": [name]})})
+    assert (tmp_path / "a.star").read_text().split()[-1] == name
+    assert read_star(tmp_path / "a.star")["particles"]["rlnTomoName"].tolist() == [name]
+
+
 def test_files_hold_no_time_and_are_the_same_on_every_run(tmp_path: Path) -> None:
     tables = {
         "general": pd.DataFrame({"rlnFinalResolution": [3.2]}),
