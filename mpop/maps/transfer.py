@@ -114,8 +114,8 @@ class TransferModel:
     def error_of_data(self) -> Map:
         """Power of x - A y as it counts against another estimate of the density: see above."""
         unknown = np.square(self.amplitude_error) + np.float32(SHARED_ERROR**2)
-        poor = np.square(np.float32(1) - self.amplitude)
-        return self.noise + poor * unknown * self.signal_everywhere
+        doubt = np.square(1 - self.amplitude) * unknown * self.signal_everywhere
+        return self.noise + doubt.astype(np.float32)
 
     @cached_property
     def doubt(self) -> Map:
