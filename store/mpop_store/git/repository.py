@@ -339,8 +339,7 @@ class Repository(History):
     def commit_changes(self, changes: Changes, message: str, since: str, also: Sequence[str] = ()) -> str:
         """Commit records on top of HEAD in one step, for jobs and merges.
 
-        since: the commit that the job started from. also: further parents of a merge. Raises OvertakenError when
-        one of the records has been changed by someone else since then.
+        since: where the job began. also: parents of a merge. Raises OvertakenError for what others changed since.
         """
         self.require_work_tree()
         with self.locked(), readable_errors(self.root):
@@ -348,10 +347,7 @@ class Repository(History):
             self._refuse_overwriting(changes, since)
             head = self.head
             assert head is not None  # there is a commit that the job started from
-            blobs = self._write_blobs(changes)
-            commit = self._write_commit(head, blobs, [head, *also], message)
-            self.objects.recheck(named_anew(self, blobs, head))
-            self.make_durable()
+            commit, blobs = self._made(changes, message, [head, *also])
             pending = self._prepare(blobs, "after")
             try:
                 operation = self._advance(commit, message, head, (head, commit))
@@ -367,26 +363,26 @@ class Repository(History):
         self.require_work_tree()
         with self.locked(), readable_errors(self.root):
             self.finish_interrupted()
-            blobs = self._write_blobs(changes)
-            commit = self._write_commit(since, blobs, [since], message)
-            self.objects.recheck(named_anew(self, blobs, since))
-            self.make_durable()
-            branch = f"set-aside-{commit[:10]}"
-            self.objects.clean()
-            reason = f"commit: {message.splitlines()[0]}, set aside"
-            self.refs.update({f"refs/heads/{branch}": (None, commit)}, reason)
-            if self.vetting is not None:
-                self.vetting.made(commit, self._objects.parents(commit))
+            commit, _ = self._made(changes, message, [since])
+            branch, subject = f"set-aside-{commit[:10]}", message.splitlines()[0]
+            self.refs.update({f"refs/heads/{branch}": (None, commit)}, f"commit: {subject}, set aside")
             return branch
+
+    def _made(self, changes: Changes, message: str, parents: list[str]) -> tuple[str, dict[str, str | None]]:
+        """A commit that no reference names yet, on top of the first parent, and its blobs by path."""
+        blobs = self._write_blobs(changes)
+        commit = self._write_commit(parents[0], blobs, parents, message)
+        self.objects.recheck(named_anew(self, blobs, parents[0]))
+        self.make_durable()
+        return commit, blobs
 
     def _refuse_overwriting(self, changes: Changes, since: str) -> None:
         """A job must not undo what others committed or staged while it ran."""
         for at, how in ((HEAD, "committed"), (None, "staged")):
             moved = [path for path in changes if self.find(path, since) != self.find(path, at)]
             if moved:
-                raise OvertakenError(
-                    f"{len(moved)} records were changed and {how} while the job ran (first: {moved[0]})"
-                )
+                what = f"{len(moved)} records were changed and {how} while the job ran"
+                raise OvertakenError(f"{what} (first: {moved[0]})")
 
     def _advance(
         self,
