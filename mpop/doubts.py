@@ -35,7 +35,7 @@ class Doubt:
         line = f"{self.where}: {self.read}"
         if self.against:
             line += f", but {self.against}"
-        return "; ".join(part for part in (line, self.assumed, self.way_on) if part)
+        return _sentence(part for part in (line, self.assumed, self.way_on) if part)
 
 
 class DoubtfulInputError(InputError):
@@ -43,7 +43,7 @@ class DoubtfulInputError(InputError):
 
     def __init__(self, doubts: Iterable[Doubt]) -> None:
         self.doubts = list(doubts)
-        super().__init__(f"{'; '.join(map(str, self.doubts))}; insist with --force")
+        super().__init__(_sentence([*map(str, self.doubts), "insist with --force"]))
 
 
 def reported(doubts: Iterable[Doubt]) -> dict[str, Any]:
@@ -59,3 +59,14 @@ def settle(doubts: Iterable[Doubt], force: bool) -> list[Doubt]:
     if grave and not force:
         raise DoubtfulInputError(grave)
     return doubts
+
+
+def _sentence(parts: Iterable[str]) -> str:
+    """Parts with semicolons between; after a question begins a new sentence."""
+    line = ""
+    for part in parts:
+        if line.endswith("?"):
+            line += f" {part[0].upper()}{part[1:]}"
+        else:
+            line += f"; {part}" if line else part
+    return line
