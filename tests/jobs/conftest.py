@@ -152,6 +152,7 @@ def write_species(files: WarpFiles) -> None:
     rng = np.random.default_rng(7)
     z, y, x = np.indices((BOX,) * 3) - BOX // 2
     signal = np.exp(-(x**2 + y**2 + 2 * z**2) / 8.0)
+    signal += 0.5 * np.exp(-((x - 1.5) ** 2 + (y - 0.7) ** 2 + (z + 1) ** 2) / 2.0)  # no symmetry
     for kind in ("half1", "half2"):
         files.write_map(kind, signal + 0.02 * rng.normal(size=signal.shape))
     files.write_map("mask", np.clip((8.5 - np.sqrt(x**2 + y**2 + z**2)) / 4, 0, 1))
