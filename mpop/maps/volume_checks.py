@@ -18,6 +18,9 @@ FEW_SOLVENT = 1000
 UNLIKE_POWER = 4.0
 """How far the power of one half-map over that of the other may differ from one part of the spectrum to another;
 half-sets of unequal size make it 1 to 2."""
+RINGS_TOGETHER = 5
+"""A filter reaches over several rings. In one where the signal has a zero, a map of high symmetry holds a handful
+of independent coefficients, whose power differs by chance."""
 COPIED_NOISE = 0.5
 """Correlation of the finest detail of the solvent, where independent half-maps have none; a half-map and the mean
 of both have 0.7."""
@@ -89,7 +92,8 @@ def _masked_before(half1: Map, half2: Map) -> Doubt | None:
 
 def _unlike(half1: Map, half2: Map, pixel_size_A: float) -> Doubt | None:
     """By the power of sections, which holds all that was filtered, sharpened or masked in one map alone."""
-    first, second = (_power_of_sections(half) for half in (half1, half2))
+    together = np.ones(RINGS_TOGETHER)
+    first, second = (np.convolve(_power_of_sections(half), together, mode="same") for half in (half1, half2))
     held = (first > 0) | (second > 0)
     ratio = (first[held] + FAINT * first.max()) / (second[held] + FAINT * second.max())
     if not len(ratio) or ratio.max() <= UNLIKE_POWER * ratio.min():

@@ -57,3 +57,24 @@ def test_half_sets_of_unequal_size_are_none_of_these(noise: float, masked: bool)
     rng = np.random.default_rng(9)
     other = many.truth + noise * 1.5**0.5 * rng.standard_normal(many.truth.shape, dtype=np.float32)
     assert kinds(few, other, masked) == []
+
+
+def octahedral(volume: np.ndarray) -> np.ndarray:
+    """The mean over the 24 rotations of a cube."""
+    tops = [np.rot90(volume, turns, (0, 1)) for turns in range(4)]
+    tops += [np.rot90(volume, turns, (0, 2)) for turns in (1, 3)]
+    return sum(np.rot90(top, turns, (1, 2)) for top in tops for turns in range(4)) / 24
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_high_symmetry_makes_no_half_maps_unlike(seed: int) -> None:
+    """A hollow shell, whose spectrum has zeros: half-maps hold noise there, of few independent coefficients."""
+    rng = np.random.default_rng(seed)
+    radius_A = 3.0 * np.linalg.norm(np.indices((85, 85, 85)) - 42, axis=0)
+    shell = np.exp(-np.square((radius_A - 50) / 8)).astype(np.float32)
+    half1, half2 = (
+        low_pass(octahedral(shell + 2.0 * rng.standard_normal(shell.shape, dtype=np.float32)), 3.0, 18.0)
+        for _ in range(2)
+    )
+    found = volume_doubts("a and b", half1, half2, None, fsc(half1, half2, 3.0).correlation, 1, 3.0)
+    assert "half-maps-unlike" not in [doubt.kind for doubt in found]
