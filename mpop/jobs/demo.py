@@ -93,9 +93,12 @@ def run_demo(
 
 
 def import_simulation(
-    folder: str | Path, simulated: SimulationSummary, progress: Progress = silent
+    folder: str | Path, simulated: SimulationSummary, progress: Progress = silent, force: bool = False
 ) -> tuple[Population, str]:
-    """A new population with the simulated project and its species; it, and the commit that holds them."""
+    """A new population with the simulated project and its species; it, and the commit that holds them.
+
+    force: in spite of what is doubted of the species.
+    """
     population = Population.init(folder, "demo")
     project = simulated.directory
     add_source(population, "simulated", project / "warp_tiltseries.settings", progress=progress)
@@ -103,7 +106,7 @@ def import_simulation(
         folder = project / "species"
         half1, half2, mask = (inside(folder, f"{one.name}_{kind}.mrc") for kind in ("half1", "half2", "mask"))
         particles = inside(folder, f"{one.name}_particles.star")
-        add_species(population, one.name, half1, half2, mask, particles, one.diameter_A, one.symmetry)
+        add_species(population, one.name, half1, half2, mask, particles, one.diameter_A, one.symmetry, force=force)
     with _commit_date(IMPORT_DATE):
         return population, population.commit("Import simulated tilt series")
 

@@ -57,7 +57,7 @@ def spoiled(world: TinyWorld, folder: Path, spoil: Callable[[Path], None]) -> tu
     truth = json.loads((data / "truth" / "truth.json").read_text())
     species = [SimulatedSpecies(**one) for one in truth["species"]]
     summary = SimulationSummary(data, truth["series"], species, truth["planted_position_rms_A"])
-    return import_simulation(folder / "population", summary)
+    return import_simulation(folder / "population", summary, force=True)
 
 
 def begun(population: Population) -> Start:
@@ -136,7 +136,7 @@ def test_noise_is_met_in_silence(tmp_path: Path) -> None:
         series=2, tilts=11, particles=12, image_size=256, pixel_size_A=5.0, signal=0.0
     )
     summary = simulate_tilt_series(tmp_path / "data", parameters)
-    population, _ = import_simulation(tmp_path / "population", summary)
+    population, _ = import_simulation(tmp_path / "population", summary, force=True)
     found = begun(population)
     assert found.warnings == []
     assert set(found.kinds.values()) == {"imported"}
