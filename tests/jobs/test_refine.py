@@ -278,7 +278,8 @@ def noise_population(tmp_path_factory: pytest.TempPathFactory) -> Population:
     for one in summary.species:
         stem = folder / "data" / "species" / one.name
         maps = [f"{stem}_{kind}.mrc" for kind in ("half1", "half2", "mask")]
-        add_species(population, one.name, *maps, f"{stem}_particles.star", one.diameter_A, one.symmetry)
+        table = f"{stem}_particles.star"
+        add_species(population, one.name, *maps, table, one.diameter_A, one.symmetry, force=True)
     population.commit("Import")
     return population
 

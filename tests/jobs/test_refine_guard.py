@@ -20,10 +20,10 @@ QUICK = RefineParameters(iterations=1, image_warp=(2, 2))
 
 
 def scatter(system: SeriesSystem, theta: np.ndarray, *_: Any) -> tuple[np.ndarray, SeriesScore]:
-    """An optimiser that throws particles about, by 15 A, and is content."""
+    """An optimiser that throws particles about, by 40 A, and is content."""
     theta = theta.copy()
     positions = system.group_slices["positions"]
-    theta[positions] = 15 * np.random.default_rng(1).normal(size=positions.stop - positions.start)
+    theta[positions] = 40 * np.random.default_rng(1).normal(size=positions.stop - positions.start)
     return theta, SeriesScore([100.0] * len(system.particles), [200.0] * len(system.particles), 1)
 
 
@@ -35,11 +35,12 @@ def test_what_makes_half_maps_worse_is_not_committed(tiny_world, monkeypatch: py
         refine(population, QUICK, threads=2)
     assert population.repository.head == imported
     assert population.repository.is_clean
-    assert {doubt.kind for doubt in caught.value.doubts} <= {"refined-worse", "half-maps-lost"}
+    ruin = {"refined-worse", "half-maps-lost"}
+    assert {doubt.kind for doubt in caught.value.doubts} <= ruin
     assert {doubt.where for doubt in caught.value.doubts} == {"species asymmetric", "species ferritin-like"}
 
     result = refine(population, QUICK, threads=2, force=True)
-    assert [doubt.grave for doubt in result.doubts] == [True, True]
+    assert [doubt for doubt in result.doubts if doubt.kind in ruin] == caught.value.doubts
     message = population.repository.show(result.commits[0]).message
     assert all(f"warning: {doubt}" in message for doubt in result.doubts)
     assert reproduce(population, result.commits[0]).is_identical
