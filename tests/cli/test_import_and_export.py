@@ -236,7 +236,9 @@ def test_warnings_are_lines_of_their_own(mpop: Callable[..., Answer], tiny_world
     path.write_text(path.read_text().replace("_rlnRandomSubset", "_rlnSomething").replace("TS_02", "TS_77"))
     here = ("-C", tiny_world.folder / "population")
     assert_refused(mpop(*here, "species", "add", "x", *species_options(tiny_world.data)), 2, "TS_77 .12 rows.")
-    answer = mpop(*here, "species", "add", "x", *species_options(tiny_world.data), "--ignore-unmatched")
+    answer = mpop(
+        *here, "species", "add", "x", *species_options(tiny_world.data), "--ignore-unmatched", "--symmetry", "O"
+    )
     assert answer.code == 0
     assert [line[:15] for line in answer.err.splitlines()] == ["mpop: warning: "] * 2
     assert "12 of 24 rows are in series that this population lacks" in answer.err
