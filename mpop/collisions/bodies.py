@@ -22,6 +22,8 @@ MAX_EDGE = 64
 """Voxels along an edge of the coarse volume, at most."""
 POINTS = 2048
 """An overlap measured with so many points is right to about 1 % of the volume."""
+SAME_PLACE = 0.2
+"""Two particles of one species nearer than this part of their body's radius are one particle."""
 
 
 @dataclass(frozen=True)

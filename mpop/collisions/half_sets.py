@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
-from mpop.collisions.search import SAME_PLACE
+from mpop.collisions.bodies import SAME_PLACE
 from mpop.doubts import Doubt
 from mpop.errors import InputError
 

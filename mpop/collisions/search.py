@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
+from mpop.collisions.bodies import SAME_PLACE
 from mpop.collisions.occupants import Occupant
 from mpop.collisions.overlap import Placed, overlaps
 from mpop.comparison.particles import rotation_between
@@ -21,10 +22,8 @@ from mpop.errors import InputError
 
 THRESHOLD = 0.05
 """Of the smaller body. See docs/decisions/008-collisions.md."""
-SAME_PLACE = 0.2
-"""Duplicates are nearer than this part of the body's radius..."""
 SAME_ANGLE_DEG = 20.0
-"""...and turned by less, modulo the point group."""
+"""Duplicates are turned by less, modulo the point group, and nearer than `SAME_PLACE`."""
 MAX_CANDIDATES = 20_000_000
 """In one tomogram. A crowded one of 1,000 particles has a few thousand."""
 

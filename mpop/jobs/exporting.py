@@ -17,7 +17,7 @@ from mpop.formats.fsc_files import NO_RESOLUTION, fsc_table, write_postprocess
 from mpop.formats.images import write_map
 from mpop.formats.particle_tables import write_m_particles
 from mpop.formats.warp_xml import with_aberrations_of, write_tilt_series
-from mpop.jobs.halfmaps import FSC_COLUMNS
+from mpop.maps.filtered import FSC_COLUMNS
 from mpop.population import Population
 from mpop.records.models import ItemRecord, SpeciesRecord
 from mpop_store.paths import inside, refuse_same_files

@@ -16,8 +16,9 @@ from mpop.doubts import Doubt
 from mpop.errors import MissingObjectError, RefinementError, StateError
 from mpop.geometry.symmetry import symmetry_matrices
 from mpop.jobs.progress import Progress
-from mpop.maps.filters import multiply_radially, transform
-from mpop.maps.fsc import FSCReport, fsc_report, fsc_weights, mean_amplitudes, up_to
+from mpop.maps.filtered import filtered_and_fsc
+from mpop.maps.filters import transform
+from mpop.maps.fsc import FSCReport, fsc_report, mean_amplitudes, up_to
 from mpop.maps.half_map_checks import half_map_doubts
 from mpop.maps.reconstruction import last_shell, reconstruct
 from mpop.maps.symmetry_checks import symmetry_doubts
@@ -34,7 +35,6 @@ from mpop_store import version_of
 SUMS_UNITS = "noise per A^2"
 """Of stored Fourier sums (docs/format.md); part of their key, so that sums in other units are never added to them.
 Those of the first versions, in the units of each image, have none in theirs."""
-FSC_COLUMNS = ("frequency", "corrected", "unmasked", "masked", "randomised")
 
 
 @dataclass
@@ -245,16 +245,3 @@ def rebuilt_doubts(
 def map_doubts(species: Sequence[SpeciesHead], rebuilt: Mapping[str, RebuiltSpecies]) -> list[Doubt]:
     """Of the new half-maps of all species."""
     return [doubt for one in species for doubt in rebuilt[one.id].doubts]
-
-
-def filtered_and_fsc(half1: np.ndarray, half2: np.ndarray, report: FSCReport) -> dict[str, np.ndarray]:
-    """The arrays that follow from two half-maps: `filtered` (z, y, x), their mean weighted by
-    sqrt(2 FSC / (1 + FSC)) up to the resolution; `fsc` (5, shells), rows as `FSC_COLUMNS`."""
-    curve = report.corrected
-    weights = fsc_weights(curve.correlation)
-    if report.resolution_A is not None:
-        weights = np.where(curve.frequency <= 1 / report.resolution_A, weights, 0.0)
-    filtered = multiply_radially((half1 + half2) / 2, weights)
-    rows = (curve.frequency, curve.correlation, report.unmasked.correlation)
-    more = (report.masked.correlation, report.phase_randomised.correlation)
-    return {"filtered": filtered, "fsc": np.stack([*rows, *more]).astype(np.float64)}

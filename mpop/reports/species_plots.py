@@ -6,7 +6,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib import rc_context
 
-from mpop.jobs.halfmaps import filtered_and_fsc
+from mpop.maps.filtered import filtered_and_fsc
 from mpop.maps.fsc import THRESHOLD
 from mpop.reports.figures import (
     AFTER,

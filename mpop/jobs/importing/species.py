@@ -17,13 +17,12 @@ from mpop.formats.particle_tables import read_particles
 from mpop.formats.stack_tables import stack_table_if_one
 from mpop.formats.star import read_star
 from mpop.geometry.symmetry import symmetry_matrices
-from mpop.jobs.halfmaps import filtered_and_fsc
-from mpop.jobs.importing.signal import signal_doubt
 from mpop.jobs.importing.stack_particles import match_stack_particles
 from mpop.jobs.importing.tilt_particles import match_tilt_particles
 from mpop.jobs.leasing import leased
 from mpop.jobs.maps.checking import map_doubts
 from mpop.jobs.maps.input import HalfMaps, from_files
+from mpop.maps.filtered import filtered_and_fsc
 from mpop.maps.filters import resize
 from mpop.maps.fsc import fsc_report
 from mpop.maps.symmetry_checks import symmetry_doubts
@@ -110,8 +109,11 @@ def add_species(
     refuse_empty_half(str(particles), (part.half for part in sets.values()))
     settle(doubts, force)
     report = fsc_report(maps["half1"], maps["half2"], maps["mask"], pixel)
-    if images is None and (nothing := signal_doubt(population, maps, report, diameter_A, pixel, sets)):
-        doubts.append(nothing)
+    if images is None:
+        from mpop.jobs.importing.signal import signal_doubt  # loads torch and numba, which stacks do without
+
+        if nothing := signal_doubt(population, maps, report, diameter_A, pixel, sets):
+            doubts.append(nothing)
     settle(doubts, force)
     group = population.write_group({**maps, **filtered_and_fsc(maps["half1"], maps["half2"], report)})
     objects = {item: population.write_particles(part) for item, part in sets.items()}

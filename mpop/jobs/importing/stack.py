@@ -29,6 +29,8 @@ from mpop_store import canonical_json, hash_bytes
 
 MAX_NAME = 100
 """Characters of an item's name that is made from folders."""
+AT_A_TIME = 64
+"""Images that are looked at together."""
 
 
 @dataclass(frozen=True)
@@ -227,9 +229,10 @@ def _check_images(
         raise InputError(
             f"{table.path}: image {table.image[beyond[0]] + 1} of {path} is listed, but that holds {len(stack)}"
         )
-    for row in rows:
-        if not np.isfinite(stack[table.image[row]]).all():
-            raise InputError(f"{path}: image {table.image[row] + 1} holds NaN or infinity")
+    for some in np.array_split(rows, range(AT_A_TIME, len(rows), AT_A_TIME)):
+        finite = np.isfinite(np.asarray(stack)[table.image[some]]).all(axis=(1, 2))
+        if not finite.all():
+            raise InputError(f"{path}: image {table.image[some[~finite][0]] + 1} holds NaN or infinity")
 
 
 def _raw(population: Population, path: Path, stack: NDArray, store_raw: bool) -> RawImage:

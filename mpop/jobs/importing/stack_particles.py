@@ -52,6 +52,7 @@ def match_stack_particles(
     doubts = [*table.doubts, *images_in_both_halves(table)]
     table = table.one_row_per_image(first_per_image)
     stacks = {item.id: model for item in items.values() if isinstance(model := population.model(item), StackModel)}
+    sources = population.sources()
     sets: dict[str, ParticleSet] = {}
     unmatched, warnings = 0, []
     if table.half is None:
@@ -68,7 +69,7 @@ def match_stack_particles(
         for item in _parts_of(table, file, {one: items[one] for one in by_name.get(PurePosixPath(file).name, ())}):
             place, known = _places(stacks[item], table.image[left])
             if known.any():
-                pixel = population.source(items[item].source).pixel_size_A
+                pixel = sources[items[item].source].pixel_size_A
                 sets[item] = _particles(table, left[known], stacks[item], place[known], pixel)
                 half[left[known]] = sets[item].half
                 said.set(left[known], stacks[item], place[known], pixel)

@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -58,7 +59,7 @@ class Layout:
 
     def document(self) -> bytes:
         """The metadata document, canonical JSON."""
-        return canonical_json(_document(self.shape, self.chunks, self.dtype))
+        return _as_json(self)
 
     @classmethod
     def parse(cls, document: Any) -> Layout:
@@ -116,6 +117,11 @@ class Layout:
             in_box = tuple(slice(a - part.start, b - part.start) for (a, b), part in zip(ends, box, strict=True))
             in_chunk = tuple(slice(a - begin, b - begin) for (a, b), begin in zip(ends, corner, strict=True))
             yield "/".join(["c", *map(str, index)]), in_box, in_chunk
+
+
+@lru_cache(maxsize=256)  # many groups hold arrays of the same few layouts
+def _as_json(layout: Layout) -> bytes:
+    return canonical_json(_document(layout.shape, layout.chunks, layout.dtype))
 
 
 def _document(shape: Sequence[int], chunks: Sequence[int], dtype: np.dtype[Any]) -> dict[str, Any]:

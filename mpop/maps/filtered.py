@@ -1,0 +1,23 @@
+"""What a species holds beside its half-maps: their filtered mean, and curves that say how well they agree."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mpop.maps.filters import multiply_radially
+from mpop.maps.fsc import FSCReport, fsc_weights
+
+FSC_COLUMNS = ("frequency", "corrected", "unmasked", "masked", "randomised")
+
+
+def filtered_and_fsc(half1: np.ndarray, half2: np.ndarray, report: FSCReport) -> dict[str, np.ndarray]:
+    """The arrays that follow from two half-maps: `filtered` (z, y, x), their mean weighted by
+    sqrt(2 FSC / (1 + FSC)) up to the resolution; `fsc` (5, shells), rows as `FSC_COLUMNS`."""
+    curve = report.corrected
+    weights = fsc_weights(curve.correlation)
+    if report.resolution_A is not None:
+        weights = np.where(curve.frequency <= 1 / report.resolution_A, weights, 0.0)
+    filtered = multiply_radially((half1 + half2) / 2, weights)
+    rows = (curve.frequency, curve.correlation, report.unmasked.correlation)
+    more = (report.masked.correlation, report.phase_randomised.correlation)
+    return {"filtered": filtered, "fsc": np.stack([*rows, *more]).astype(np.float64)}
