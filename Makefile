@@ -1,9 +1,10 @@
 # Every target does its own set-up: a virtual environment in .venv, made by the first Python 3.11+ found.
 #   make demo PYTHON=/path/to/python3.12                           another Python
 #   make demo PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu   a smaller torch, without CUDA
+#   make mutants MODULE="mpop/maps/fsc.py mpop/optics/ctf.py"      mutation testing of these alone
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench docs clean
+.PHONY: help demo test mutants lint format bench docs clean
 
 CANDIDATES := python3 python3.13 python3.12 python3.11 python
 PYTHON ?= $(firstword $(foreach name,$(CANDIDATES),$(shell \
@@ -14,6 +15,7 @@ INSTALLED := .venv/installed
 help:
 	@echo "make demo    simulate, import, commit, refine, verify; ends with demo/report.html"
 	@echo "make test    run the tests"
+	@echo "make mutants change numerical code, one operator at a time: do its tests notice? (hours)"
 	@echo "make lint    check style and types"
 	@echo "make format  put the code in the project's style"
 	@echo "make bench   measure speed and memory against other programs"
@@ -35,6 +37,10 @@ demo: $(INSTALLED)
 
 test: $(INSTALLED)
 	$(BIN)/pytest --numprocesses 2 --dist loadfile
+
+mutants: $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test,mutation]'
+	$(BIN)/python scripts/mutants.py $(MODULE)
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check
