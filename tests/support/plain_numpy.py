@@ -65,6 +65,27 @@ def noise_power(image: NDArray[np.floating], patch: int = 256) -> tuple[Array, A
     return np.arange(patch // 2 + 1) / patch, means
 
 
+def rings_of_patches(patches: list[tuple[NDArray[np.floating], NDArray[np.bool_]]]) -> Array:
+    """(size // 2 + 1,) mean power of the rings of square patches, each with the pixels that were measured of it.
+
+    Of a real transform's components, the columns k_x >= 0; Hann windows, pixels that were not measured at 0.
+    """
+    size = len(patches[0][0])
+    taper = np.outer(np.hanning(size), np.hanning(size))
+    total = sum(
+        np.abs(np.fft.fft2(np.where(seen, patch - patch[seen].mean(dtype=float), 0) * taper)) ** 2
+        for patch, seen in patches
+    )
+    total = total / sum((taper**2 * seen).sum() for _, seen in patches)
+    rings: list[list[float]] = [[] for _ in range(size)]
+    for y in indices(size):
+        for x in range(size // 2 + 1):
+            rings[round(np.sqrt(y * y + x * x))].append(total[y, x])
+    means = np.array([np.mean(ring) for ring in rings[: size // 2 + 1]])
+    means[0] = means[1]
+    return means
+
+
 def frequencies(size: int, pixel_A: float) -> tuple[Array, Array]:
     """(size, size) k_y and k_x of a full transform."""
     axis = np.array(indices(size)) / (size * pixel_A)
