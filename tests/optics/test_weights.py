@@ -56,6 +56,12 @@ def test_fitted_weights_replace_the_cosine() -> None:
     np.testing.assert_allclose(tilt_amplitudes(fitted), [0.2, 1.0, 0.7])
 
 
+def test_two_nodes_are_a_fit_that_is_stretched_over_the_tilts() -> None:
+    fitted = replace(MODEL, grid_dose_weights=per_tilt(0.2, 0.8), grid_dose_bfacs=per_tilt(-80.0, -100.0))
+    np.testing.assert_allclose(tilt_amplitudes(fitted), [0.2, 0.5, 0.8])
+    np.testing.assert_allclose(tilt_bfactors_A2(fitted), [-80.0, -90.0, -100.0])
+
+
 @pytest.mark.parametrize("value", [-7.0, 0.0, 0.8, 1.0])
 def test_a_grid_of_one_node_is_no_fit_whatever_its_value(value: float) -> None:
     model = replace(MODEL, grid_dose_weights=per_tilt(value), grid_dose_bfacs=per_tilt(value))
