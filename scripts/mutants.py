@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import ast
 import importlib.util
+import math
 import os
 import shutil
 import signal
@@ -145,16 +146,19 @@ class Trial:
                 sys.stdout.flush()
                 sys.stderr.flush()
                 os._exit(code)
-        end = None if seconds is None else time.monotonic() + seconds
-        while True:
-            done, status = os.waitpid(child, os.WNOHANG)
-            if done:
-                return status == PASSED
-            if end is not None and time.monotonic() > end:
+        end = math.inf if seconds is None else time.monotonic() + seconds
+        try:
+            while time.monotonic() < end:
+                done, status = os.waitpid(child, os.WNOHANG)
+                if done:
+                    child = None
+                    return status == PASSED
+                time.sleep(0.02)
+            return False
+        finally:
+            if child is not None:
                 os.killpg(child, signal.SIGKILL)
                 os.waitpid(child, 0)
-                return False
-            time.sleep(0.02)
 
     def _pytest(self, tests: list[str], compiled: Path, write_bytecode: bool) -> int:
         output = os.open(self.tree / "output.txt", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
