@@ -26,6 +26,7 @@ from scipy.spatial.transform import Rotation
 
 from mpop.doubts import Doubt
 from mpop.errors import InputError
+from mpop.formats.kept_columns import Columns, keep_with_optics
 from mpop.formats.known_kinds import PARTICLES, table_is_not
 from mpop.formats.star import Blocks, read_star, write_star
 from mpop.formats.table_reader import TableReader, block_with
@@ -87,7 +88,7 @@ class ParticleTable:
     centred: bool
     half: NDArray[np.uint8] | None
     row: NDArray[np.int64]
-    extra: dict[str, list[str | float | int]]
+    extra: Columns
     doubts: list[Doubt] = field(default_factory=list)
     positions: str = ""
     pixels: Array | None = None
@@ -160,7 +161,7 @@ class _Reader(TableReader):
     ) -> ParticleTable:
         """half: column of half-sets. series: columns that may name it. What else the table has is kept."""
         used = (half, next((column for column in series if self.has(column)), ""), *POSES)
-        extra = self.unused(lambda column: column in used or WRP_POSE.fullmatch(column) is not None)
+        unused = [one for one in self.table.columns if one not in used and not WRP_POSE.fullmatch(one)]
         rows = np.arange(1, len(self.table) + 1)
         return ParticleTable(
             self.path,
@@ -170,7 +171,7 @@ class _Reader(TableReader):
             centred,
             self.half(half),
             rows,
-            extra,
+            keep_with_optics(self, unused),
             self.doubts,
             positions,
         )

@@ -67,8 +67,8 @@ class StackTable:
     amplitude contrast; what the table lacks of these and of the defocus is NaN and named in `missing`.
     optics_group: index into `groups`, the rows of data_optics by column, those that no particle uses too; [] when
     the table has none. angles_deg: (p, 3) rot, tilt, psi, None when the table has none; origin_A: (p, 2).
-    centre_A: (p, 2) of the particle in its micrograph, None when the table does not say. extra: columns kept for
-    export.
+    centre_A: (p, 2) of the particle in its micrograph, micrograph: number of that; None when the table does not
+    say. extra: columns kept for export.
     """
 
     path: Path
@@ -89,6 +89,7 @@ class StackTable:
     angles_deg: Array | None
     origin_A: Array
     centre_A: Array | None
+    micrograph: NDArray[np.int64] | None
     extra: Columns
     ignored: list[str]
     missing: list[str]
@@ -248,6 +249,7 @@ class _Reader(TableReader):
             self.whole(["rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi"]),
             origin,
             self._centre(pixel, origin),
+            self._micrograph(),
             keep_columns(self, others),
             self._ignored(),
             self.missing,
@@ -366,13 +368,18 @@ class _Reader(TableReader):
 
         Where the pixels of the micrograph are not given they are taken as those of the images: they are no larger.
         """
-        if not self.has("rlnCoordinateX", "rlnCoordinateY", "rlnMicrographName"):
+        if not self.has("rlnCoordinateX", "rlnCoordinateY"):
             return None
         given = (self.of_optics(column) for column in MICROGRAPH_PIXEL)
         pixel = next((sizes for sizes in given if sizes is not None), pixel_sizes_A)
         if pixel is None:
             return None
         return self.numbers(["rlnCoordinateX", "rlnCoordinateY"]) * pixel[:, None] - origin_A
+
+    def _micrograph(self) -> NDArray[np.int64] | None:
+        if not self.has("rlnMicrographName"):
+            return None
+        return pd.factorize(self.table["rlnMicrographName"])[0].astype(np.int64)
 
     def _ignored(self) -> list[str]:
         """What the table says of the images and mpop does not model."""

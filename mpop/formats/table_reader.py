@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from mpop.doubts import Doubt
 from mpop.errors import InputError
 from mpop.formats.star import Blocks
-from mpop_hooks.columns import COLUMN, MAX_INTEGER, problem_with_columns
 
 Array = NDArray[np.float64]
 
@@ -73,41 +72,6 @@ class TableReader:
                 )
             )
         return shift
-
-    def kept(self, columns: Sequence[str]) -> dict[str, list[str | float | int]]:
-        """Those of some columns that the block has, to be kept for export, each (p,) long.
-
-        Numbers that JSON does not have, as infinity, are kept as text.
-        """
-        kept = {column: _plain(pd.Series(self.table[column])) for column in columns if self.has(column)}
-        if problem := problem_with_columns(kept, len(self.table)):
-            raise InputError(f"{self.path}: block data_{self.block}: {problem}")
-        return kept
-
-    def unused(self, is_used: Callable[[str], bool]) -> dict[str, list[str | float | int]]:
-        """All columns but some, and those of each particle's optics group, to be kept for export.
-
-        A column whose name could not be exported is left out, with a doubt.
-        """
-        columns = [column for column in self.table.columns if not is_used(column)]
-        if odd := [column for column in columns if not COLUMN.fullmatch(column)]:
-            names = ", ".join(f"_{column}" for column in odd[:5])
-            self.doubts.append(
-                Doubt(
-                    "columns-left-out",
-                    f"{self.path}: block data_{self.block}",
-                    f"it has {names}",
-                    "letters, digits and _ make the name of a column",
-                    "they are not kept for export",
-                )
-            )
-        kept = self.kept([column for column in columns if column not in odd])
-        if self.optics is not None and len(self.optics):
-            rows = self.optics_rows()
-            optics = TableReader(self.path, "optics", self.optics)
-            for column, values in optics.kept([one for one in self.optics.columns if not self.has(one)]).items():
-                kept[column] = [values[row] for row in rows]
-        return kept
 
     def half(self, column: str) -> NDArray[np.uint8] | None:
         """(p,) half-sets, None when the block does not tell them."""
@@ -170,17 +134,6 @@ class TableReader:
                         f"{values[1]}; give each group a number of its own"
                     )
         return numbers, rows
-
-
-def _plain(column: pd.Series) -> list[str | float | int]:
-    """Values as they are kept: numbers of JSON, or text."""
-    values = column.tolist()
-    if pd.api.types.is_numeric_dtype(column):
-        read = np.asarray(column, dtype=np.float64)
-        wrong = np.flatnonzero(~np.isfinite(read) | (np.abs(read) > MAX_INTEGER))
-        for row in wrong.tolist():
-            values[row] = str(values[row])
-    return values
 
 
 def block_with(path: Path, blocks: Blocks, marks: Callable[[str], bool]) -> str | None:

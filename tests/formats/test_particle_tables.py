@@ -130,6 +130,18 @@ def test_every_optics_group_has_its_own_pixel_size(tmp_path: Path) -> None:
         table(tmp_path, BASIC | {"rlnOpticsGroup": [1, 7]}, optics)
 
 
+def test_columns_of_particles_and_optics_groups_are_kept_as_many_as_there_may_be(tmp_path: Path) -> None:
+    many = {f"rlnFurther{number:03d}": [number, number] for number in range(198)}
+    optics = {"rlnOpticsGroup": [1], "rlnImagePixelSize": [3.0], "rlnFirst": [1], "rlnSecond": [2]}
+    read = table(tmp_path, BASIC | many | {"rlnOpticsGroup": [1, 1]}, optics)
+    assert [*read.extra] == [*many, "rlnOpticsGroup", "rlnImagePixelSize"]
+    (doubt,) = read.doubts
+    assert (doubt.kind, doubt.grave) == ("column-not-kept", False)
+    assert doubt.read == "mpop does not use _rlnFirst, _rlnSecond"
+    fewer = table(tmp_path, BASIC | {"rlnOpticsGroup": [1, 1]}, optics)
+    assert (fewer.extra["rlnSecond"], fewer.doubts) == ([2, 2], [])
+
+
 def test_optics_groups_that_contradict_themselves_are_refused(tmp_path: Path) -> None:
     particles = BASIC | {"rlnOpticsGroup": [1, 2]}
     same = {

@@ -95,17 +95,30 @@ TABLE = (
 
 
 @pytest.mark.parametrize(
-    ("value", "message"),
+    ("column", "value", "message"),
     [
-        ("a\u202eb", r"holds 'a\\u202eb' in row 1"),
-        ("a\x1bb", "line 12: parse error"),
-        ("x" * 5000, "holds 'xxx"),
+        ("rlnTomoParticleName", "a\u202eb", "its column rlnTomoParticleName holds 'a\\u202eb' in row 1"),
+        ("rlnTomoParticleName", "x" * 5000, "its column rlnTomoParticleName holds 'xxx"),
+        ("rln\u202eName", "a", "a column cannot be called 'rln\\u202eName'"),
     ],
 )
-def test_a_value_that_could_not_be_exported_is_not_imported(tmp_path: Path, value: str, message: str) -> None:
+def test_a_column_that_could_not_be_exported_is_left_out_and_doubted(
+    tmp_path: Path, column: str, value: str, message: str
+) -> None:
     path = tmp_path / "p.star"
-    path.write_text(TABLE.format(column="rlnTomoParticleName", value=value))
-    with pytest.raises(InputError, match=message) as refused:
+    path.write_text(TABLE.format(column=column, value=value))
+    read = read_particles(path)
+    assert column not in read.extra
+    (doubt,) = read.doubts
+    assert (doubt.kind, doubt.grave) == ("column-not-kept", False)
+    assert message in doubt.against
+    assert str(doubt).isprintable()
+
+
+def test_what_no_program_can_read_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "p.star"
+    path.write_text(TABLE.format(column="rlnTomoParticleName", value="a\x1bb"))
+    with pytest.raises(InputError, match="line 12: parse error") as refused:
         read_particles(path)
     assert str(refused.value).isprintable()
 

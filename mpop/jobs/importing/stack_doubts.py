@@ -43,12 +43,11 @@ def neighbours_in_both_halves(table: StackTable, half: NDArray[np.uint8], diamet
 
     half: (p,) 1 or 2, 0 for rows that are left out.
     """
-    if table.centre_A is None:
+    if table.centre_A is None or table.micrograph is None:
         return []
-    names = np.array([str(name) for name in table.extra["rlnMicrographName"]])
     rows = np.flatnonzero(half > 0)
-    rows = rows[np.argsort(names[rows], kind="stable")]
-    ends = np.flatnonzero(names[rows][1:] != names[rows][:-1]) + 1
+    rows = rows[np.argsort(table.micrograph[rows], kind="stable")]
+    ends = np.flatnonzero(np.diff(table.micrograph[rows])) + 1
     flat = np.pad(table.centre_A, ((0, 0), (0, 1)))[:, None]
     placed = ((half[group], flat[group]) for group in np.split(rows, ends))
     found = half_sets_doubt(str(table.path), placed, diameter_A)

@@ -152,6 +152,15 @@ def test_other_neighbours_are_not_doubted(world: World, columns: dict[str, objec
     assert kinds(world.species(star)) == []
 
 
+def test_neighbours_are_found_in_micrographs_whose_names_cannot_be_kept(world: World) -> None:
+    names = ["m1\u202e.mrc"] * 4 + ["m2.mrc"] * 4
+    star = world.folder / "odd.star"
+    world.source(world.table(rlnCoordinateX=[0.0, 0.0, *[100.0 * row for row in range(2, ROWS)]]))
+    text = (world.folder / "t.star").read_text()
+    star.write_text(text.replace(PARTICLES["rlnMicrographName"][0], names[0]))
+    assert kinds(world.species(star, force=True)) == ["column-not-kept", "half-sets-overlap"]
+
+
 def test_few_neighbours_among_many_are_only_noted(world: World) -> None:
     many = 300
     columns = {name: np.resize(values, many).tolist() for name, values in PARTICLES.items()}
