@@ -8,15 +8,16 @@ One operator or number is changed at a time (Cosmic Ray's operators), in a copy 
 tests/mutants.toml names for the module run. A change that they pass "survives": either nobody can see it, which is
 then written down there with the reason, or a test is missing. Exit code 1 when any other survives.
 
-Tests run in forks of a process that has loaded numpy, torch and numba, and not mpop: what takes seconds to import
-is imported once. Kernels are compiled anew for each change of a module that they are made from.
+Tests run in forks of a process that has loaded the libraries and mpop's records, not what is changed: what takes
+seconds to import is imported once. Kernels are compiled anew for each change of a module that they are made from.
 """
 
 from __future__ import annotations
 
 import argparse
 import ast
-import importlib.util
+import gc
+import importlib
 import math
 import os
 import shutil
@@ -32,20 +33,18 @@ from pathlib import Path
 
 import hypothesis
 import numba
-import numpy  # noqa: F401  loaded once for all tests, as are those below
 import parso
 import pytest
-import roma  # noqa: F401
-import scipy.fft
-import scipy.interpolate
-import scipy.ndimage
-import scipy.spatial  # noqa: F401
-import torch  # noqa: F401
 from cosmic_ray.ast import ast_nodes, get_ast
 from cosmic_ray.mutating import mutate_code
 from cosmic_ray.plugins import get_operator
 
 ROOT = Path(__file__).resolve().parent.parent
+LOADED = (
+    *("numpy", "scipy.fft", "scipy.interpolate", "scipy.ndimage", "scipy.spatial", "torch", "roma", "zarr"),
+    *("mrcfile", "starfile", "pydantic", "xdist.plugin", "pytest_asyncio", "mpop.records.models"),
+)
+"""Once for all tests."""
 COPIED = ("mpop", "store", "hooks", "tests", "pyproject.toml")
 BINARY = ("Add_Sub", "Sub_Add", "Mul_Div", "Div_Mul", "FloorDiv_Mul", "Mod_Mul", "Pow_Mul", "BitAnd_BitOr")
 """Not |, which is that of types."""
@@ -131,6 +130,12 @@ class Trial:
         for name in COPIED:
             copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy2
             copy(ROOT / name, self.tree / name)
+        os.environ["PYTHONPATH"] = os.pathsep.join(str(self.tree / name) for name in ("", "store", "hooks"))
+        sys.path[:0] = os.environ["PYTHONPATH"].split(os.pathsep)
+        os.chdir(self.tree)
+        for name in LOADED:
+            importlib.import_module(name)
+        gc.freeze()  # pytest collects garbage several times, of all that was loaded
 
     def passes(self, tests: list[str], seconds: float | None, compiled: Path, write_bytecode: bool) -> bool:
         """Whether tests pass in a process of their own, within a time."""
@@ -165,11 +170,6 @@ class Trial:
         os.dup2(output, 1)
         os.dup2(output, 2)
         os.environ.setdefault("MPOP_TEST_DATA", str(ROOT.parent / "shared" / "data"))
-        os.environ["PYTHONPATH"] = os.pathsep.join(str(self.tree / name) for name in ("", "store", "hooks"))
-        sys.path[:0] = os.environ["PYTHONPATH"].split(os.pathsep)
-        os.chdir(self.tree)
-        spec = importlib.util.find_spec("mpop")
-        assert spec is not None and spec.origin == str(self.tree / "mpop/__init__.py"), spec
         sys.dont_write_bytecode = not write_bytecode
         numba.config.CACHE_DIR = str(compiled)  # pyright: ignore[reportAttributeAccessIssue]
         hypothesis.settings.register_profile(
@@ -183,6 +183,8 @@ class Trial:
         """How many changes there are of a module, or of what has a name in it, and those that its tests pass."""
         path = self.tree / module
         code = path.read_text()
+        assert module.removesuffix(".py").replace("/", ".") not in sys.modules
+        assert sys.modules["mpop"].__file__ == str(self.tree / "mpop/__init__.py")
         within = lines_of(code, name) if name else range(1, len(code))
         start = time.monotonic()
         self.compiled.mkdir(exist_ok=True)

@@ -90,6 +90,13 @@ def test_loud_and_quiet_patches_are_no_ice() -> None:
     assert_is(noise_spectrum(image), expected(image, seen, used, TILE))
 
 
+def test_a_patch_of_which_little_was_measured_is_not_quiet_for_that() -> None:
+    image, present = tiles(1, 1, 1, np.sqrt(1 / 3.5), 1, 1, 1, 1), np.ones((TILE, 8 * TILE), bool)
+    present[:, 3 * TILE + 140 : 4 * TILE] = False
+    every = [(0, tile * TILE) for tile in range(8)]
+    assert_is(noise_spectrum(image, present), expected(image, present, every, TILE))
+
+
 def test_rings_are_means_of_their_components() -> None:
     total = np.random.default_rng(1).uniform(1, 2, (10, 6))
     rows = [0, 1, 2, 3, 4, -5, -4, -3, -2, -1]
