@@ -90,6 +90,13 @@ def test_loud_and_quiet_patches_are_no_ice() -> None:
     assert_is(noise_spectrum(image), expected(image, seen, used, TILE))
 
 
+def test_four_times_the_power_is_not_more_than_four_times() -> None:
+    tile = white((TILE, TILE))
+    image = np.concatenate([tile * np.float32(factor) for factor in (1, 1, 2, 1, 1, 0.5, 1, 1)], axis=1)
+    every = [(0, at * TILE) for at in range(8)]
+    assert_is(noise_spectrum(image), expected(image, np.ones(image.shape, bool), every, TILE))
+
+
 def test_a_patch_of_which_little_was_measured_is_not_quiet_for_that() -> None:
     image, present = tiles(1, 1, 1, np.sqrt(1 / 3.5), 1, 1, 1, 1), np.ones((TILE, 8 * TILE), bool)
     present[:, 3 * TILE + 140 : 4 * TILE] = False
