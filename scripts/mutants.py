@@ -227,8 +227,11 @@ def main() -> int:
         trial = Trial(Path(folder))
         for module, name in wanted:
             count, alive = trial.survivors(module, name, known[module]["tests"])
-            unseen = {(one["before"], one["after"]) for one in known[module].get("equivalent", [])}
-            missed = sum((mutant.before, mutant.after) not in unseen for mutant in alive)
+            unseen = [(one["before"], one.get("after")) for one in known[module].get("equivalent", [])]
+            missed = sum(
+                (mutant.before, mutant.after) not in unseen and (mutant.before, None) not in unseen
+                for mutant in alive
+            )
             killed = count - len(alive)
             print(f"{module}: {count} mutants, {killed} killed, {len(alive) - missed} equivalent, {missed} open")
             open_ones += missed
