@@ -106,7 +106,10 @@ def test_a_series_that_fails_now_is_named(tiny_world: TinyWorld) -> None:
     assert [failure.name for failure in found.failed] == [gone.name] and not found.is_identical
     by_name = {item.name: item for item in found.items}
     assert not by_name[gone.name].is_identical and by_name[gone.name].quantities
-    assert all(item.is_identical for name, item in by_name.items() if name != gone.name)
+    (other,) = [item for name, item in by_name.items() if name != gone.name]
+    # how far parameters are off is learned from all series, so that the other one moves a little otherwise
+    moved, apart = ({one.name: one.rms for one in item.quantities} for item in (by_name[gone.name], other))
+    assert all(apart[name] < 0.5 * moved[name] for name in apart), (apart, moved)
 
 
 def test_other_versions_of_software_are_told(tiny_world: TinyWorld, monkeypatch: pytest.MonkeyPatch) -> None:
