@@ -495,7 +495,7 @@ def test_maps_that_would_make_a_wrong_species_need_force(
     """What `mpop fsc` says of the same maps, in the same words."""
     for kind in kinds:
         _spoilt(warp_files, kind, change)
-    with pytest.raises(DoubtfulInputError, match="[Ii]nsist with --force") as caught:
+    with pytest.raises(DoubtfulInputError, match=r"[Ii]nsist with --force") as caught:
         add(population, warp_files)
     assert doubt in [one.kind for one in caught.value.doubts]
     assert population.species() == {}
