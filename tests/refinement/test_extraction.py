@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from mpop.records.tilt_series import CTFModel, TiltSeriesModel
 from mpop.refinement import extraction
-from mpop.refinement.dirt import Exposure, clean
+from mpop.refinement.dirt import CleanImage, Erased, Exposure, clean
 from mpop.refinement.extraction import (
     ExtractionRequest,
     Ledger,
@@ -35,6 +35,9 @@ IMAGES = np.random.default_rng(2).normal(size=(4, 300, 340)).astype(np.float32)
 IMAGES[BLANK] = 7.0
 ORIGINS = np.array([[170, 150], [0, 150], [340, 150], [20, 3], [339, 299], [30, -1]])
 """x, y of particles; the third and the last lie outside."""
+EVERYWHERE = np.ones(IMAGES[0].shape, bool)
+WHOLE_DISC = sum(x * x + y * y <= DIAMETER**2 / 4 for x in range(-7, 8) for y in range(-7, 8))
+"""Pixels."""
 MODEL = TiltSeriesModel(
     angles_deg=ANGLES,
     exposure=EXPOSURES,
@@ -69,10 +72,12 @@ def envelope(size: int, tilt: int) -> NDArray[np.float64]:
     return np.interp(k, rings, np.exp(-EXPOSURES[tilt] * rings**2)) * np.cos(np.deg2rad(ANGLES[tilt]))
 
 
-def expected(tilt: int, x: int, y: int) -> tuple[NDArray, NDArray]:
+def expected(
+    tilt: int, image: NDArray[np.floating], present: NDArray[np.bool_], x: int, y: int
+) -> tuple[NDArray, NDArray]:
     """P and Q of an image whose noise was brought to 1 per A^2."""
-    bright = IMAGES[tilt].mean(dtype=float) - IMAGES[tilt]
-    spectrum = noise_spectrum(bright)
+    bright = image[present].mean(dtype=float) - image
+    spectrum = noise_spectrum(bright, present)
     factor = unit_factor(spectrum, PIXEL_A)
     noise = [factor**2 * spectrum.at(np.hypot(*plain_numpy.frequencies(size, 1.0))) for size in (LARGE, SMALL)]
     data, power = plain_numpy.premultiplied(
@@ -84,8 +89,17 @@ def expected(tilt: int, x: int, y: int) -> tuple[NDArray, NDArray]:
         envelope(SMALL, tilt),
         noise[1],
     )
-    power *= plain_numpy.part_of_disc(IMAGES[tilt].shape, x, y, DIAMETER / 2)
+    rows, columns = np.mgrid[: image.shape[0], : image.shape[1]]
+    disc = (columns - x) ** 2 + (rows - y) ** 2 <= DIAMETER**2 / 4
+    power *= (disc & present).sum() / WHOLE_DISC
     return data[:, : SMALL // 2 + 1], power[:, : SMALL // 2 + 1]
+
+
+def assert_alike(found: tuple[NDArray, NDArray], wanted: tuple[NDArray, NDArray]) -> None:
+    """But for the Nyquist frequency, which nobody uses."""
+    inside = np.hypot(*plain_numpy.frequencies(SMALL, 1.0))[:, : SMALL // 2 + 1] < 0.5 - 1 / SMALL
+    for one, other in zip(found, wanted, strict=True):
+        assert np.linalg.norm((one - other)[inside]) < CLOSE * np.linalg.norm(other[inside])
 
 
 def extracted(requests: list[ExtractionRequest], ledger: Ledger | None = None) -> list[TiltBatch]:
@@ -107,11 +121,22 @@ def test_every_particle_in_an_image_is_cut_out_with_its_weight(
             assert origin.tolist() == ORIGINS[number].tolist()
             found[batch.tilt, int(number)] = arrays
     assert sorted(found) == [(tilt, number) for tilt in (0, 3) for number in (0, 1, 3, 4)]
-    inside = np.hypot(*plain_numpy.frequencies(SMALL, 1.0))[:, : SMALL // 2 + 1] < 0.5 - 1 / SMALL
-    for (tilt, number), (data, power) in found.items():
-        wanted_data, wanted_power = expected(tilt, *ORIGINS[number])
-        assert np.linalg.norm((data - wanted_data)[inside]) < CLOSE * np.linalg.norm(wanted_data[inside])
-        assert np.linalg.norm((power - wanted_power)[inside]) < CLOSE * np.linalg.norm(wanted_power[inside])
+    for (tilt, number), arrays in found.items():
+        assert_alike(arrays, expected(tilt, IMAGES[tilt], EVERYWHERE, *ORIGINS[number]))
+
+
+def test_level_noise_and_weight_are_those_of_what_was_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What dirt was filled with counts for none of them."""
+    present = EVERYWHERE.copy()
+    present[140:152, 100:300] = False
+    image = np.where(present, IMAGES[0], np.float32(40.0))
+    monkeypatch.setattr(extraction, "clean", lambda image, pixel, exposure: CleanImage(image, present, Erased()))
+    visible = np.zeros((6, 4), bool)
+    visible[:, 0] = True
+    (batch,) = extract(lambda tilt: image, MODEL, PIXEL_A, [replace(request(), visible=visible)], 1)
+    assert batch.particle.tolist() == [0, 1, 3, 4]
+    for number, *arrays in zip(batch.particle, batch.data, batch.power, strict=True):
+        assert_alike(arrays, expected(0, image, present, *ORIGINS[number]))
 
 
 def test_positions_are_rounded_to_the_next_pixel() -> None:
