@@ -151,7 +151,7 @@ def test_against_a_model_and_a_map(folder: Path, test_data: Path) -> None:
         (("half1.mrc", "half2.mrc", "--mask", "half1.mrc"), "a mask must lie between 0 and 1"),
         (("half1.mrc", "half2.mrc", "--angpix", "-1"), "--angpix -1 is not a length"),
         (("half1.mrc", "half2.mrc", "--low-pass", "1"), "at least Nyquist, 3 A"),
-        (("half1.mrc", "half2.mrc", "--mtf", "half1.mrc"), "half1.mrc: no data block; is it a STAR file?"),
+        (("half1.mrc", "half2.mrc", "--mtf", "half1.mrc"), "half1.mrc: is an MRC image or map, not a STAR file"),
         (("half1.mrc", "--model", "missing.cif"), "missing.cif: no such file"),
         (("half1.mrc", "--model", "half2.mrc"), "half2.mrc: "),
         (("half1.mrc", "--map", "half2.mrc", "--model", "a.cif"), "--model and --map each go alone"),

@@ -335,7 +335,7 @@ def test_other_numbers_that_are_none(scene: Scene, tmp_path: Path) -> None:
     write_star(
         tmp_path / f"{RUN}_it005_half1_model.star", {"model_general": pd.DataFrame({"rlnPixelSize": [np.nan]})}
     )
-    with pytest.raises(InputError, match="row 1: _rlnPixelSize is nan, not a finite number"):
+    with pytest.raises(InputError, match="column _rlnPixelSize: '<NA>' is not a number"):
         reconstruct_for_relion(star, OPEN)
 
 
