@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import pandas as pd
+if TYPE_CHECKING:  # maps wait for nothing else
+    import pandas as pd
 
 BEGIN = 4096
 """Bytes that are looked at."""
