@@ -173,13 +173,14 @@ def test_dirt_is_looked_for_by_how_the_tilt_was_taken(monkeypatch: pytest.Monkey
         extraction, "clean", lambda image, pixel, exposure: seen.append(exposure) or clean(image, pixel, exposure)
     )
     one = request(ORIGINS[:2])
-    one.defocus_um[:, 0], one.phase_shift_pi[:, 0] = [2.0, -2.5], [0.1, -0.2]
+    one.defocus_um[:, 0], one.phase_shift_pi[:, 0] = [0.5, -0.7], [0.1, -0.2]
     other = request(ORIGINS[:1])
-    other.defocus_um[:, 0], other.phase_shift_pi[:, 0] = 2.2, 0.15
+    other.defocus_um[:, 0], other.phase_shift_pi[:, 0] = 0.6, 0.15
     extracted([one, other])
     extracted([])
-    assert seen[0] == Exposure(3.0, 2.5, 0.2, 300.0)  # steps of 3, 3.5 and 2.5
-    assert seen[3] == Exposure(3.0, 0.0, 0.0, 300.0)
+    extracted([request(ORIGINS[:0])])
+    assert seen[0] == Exposure(3.0, 0.7, 0.2, 300.0)  # steps of 3, 3.5 and 2.5
+    assert seen[3] == seen[6] == Exposure(3.0, 0.0, 0.0, 300.0)
 
 
 def test_of_a_single_tilt_no_step_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
