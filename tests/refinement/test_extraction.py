@@ -222,6 +222,11 @@ def test_parts_of_discs_are_counted(diameter: float) -> None:
             assert part == pytest.approx((disc & measured).sum() / whole if inside else 0, abs=1e-6)
 
 
+def test_a_single_particle_at_a_border_has_its_part() -> None:
+    part = measured_part((24, 31), None, np.array([[0, 12]]), 12.0)
+    assert part.tolist() == pytest.approx([plain_numpy.part_of_disc((24, 31), 0, 12, 6.0)])
+
+
 @pytest.mark.parametrize("size", [8, 9, 30])
 def test_frequencies_of_components(size: int) -> None:
     k = np.hypot(*plain_numpy.frequencies(size, 1.0))[:, : size // 2 + 1]
