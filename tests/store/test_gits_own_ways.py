@@ -262,7 +262,9 @@ def test_files_of_a_shared_population_can_be_used_by_those_it_is_shared_with(
 
 def test_a_value_for_sharing_that_git_does_not_know_is_refused(place: Path) -> None:
     git(place / "p", "config", "core.sharedRepository", "everyone")
+    before = os.umask(0o022)
     said = mpop(place / "p", "status", code=4)
+    assert os.umask(before) == 0o022, "refusing took rights from all files that come after"
     assert "core.sharedRepository is 'everyone'" in said
 
 

@@ -26,8 +26,13 @@ def share(config: pygit2.Config) -> None:
     value = "" if not values else "true" if values[-1] is None else values[-1].lower()
     if value in NOT_SHARED:
         return
-    mask = os.umask(0o077)
-    os.umask(_mask(value, mask))
+    mask = os.umask(0o077)  # it can only be read by setting it
+    try:
+        shared = _mask(value, mask)
+    except StateError:
+        os.umask(mask)
+        raise
+    os.umask(shared)
 
 
 def _mask(value: str, mask: int) -> int:
