@@ -140,8 +140,8 @@ def _add_stack(name: str, star: Path, images: Path | None, **options: Any) -> No
         f"Added source {source.name}: {counted(added.images, 'particle image')} in "
         f"{counted(len(source.items), 'stack')} at {source.pixel_size_A:g} A/px"
     )
-    told = {"source": source, "images": added.images, "warnings": added.warnings, "doubts": added.doubts}
-    emit("source", told, text)
+    result = {"source": source, "images": added.images, "warnings": added.warnings, "doubts": added.doubts}
+    emit("source", result, text)
 
 
 def list_sources(json: JsonOption = False) -> None:

@@ -34,7 +34,7 @@ class Pass:
     widths: LearnedWidths = field(default_factory=LearnedWidths)
     """How far parameters of tilt series are expected to be off."""
     width_sums: WidthSums = field(default_factory=WidthSums)
-    """What their images told of that, for the next pass."""
+    """What their images show of that, for the next pass."""
 
 
 def job_record(

@@ -69,15 +69,15 @@ class Widths:
 @dataclass(frozen=True)
 class ImageSlopes:
     """Of the m images of a species: slopes of L by shift (m, 2) 1/A and by a turn of the image's frame (m, 3)
-    1/deg, how well either is told (m,) 1/A^2 and 1/deg^2, and the weights (m, nodes) of the local warp's nodes
+    1/deg, the information on either (m,) 1/A^2 and 1/deg^2, and the weights (m, nodes) of the local warp's nodes
     where each is."""
 
     particle: NDArray[np.int64]
     tilt: NDArray[np.int64]
     by_shift: Array
     by_turn: Array
-    shift_told: Array
-    turn_told: Array
+    shift_information: Array
+    turn_information: Array
     reach: Array
 
 
@@ -256,10 +256,10 @@ class SeriesSystem:
             if not scored.amplitude > 0:
                 found.append(None)
                 continue
-            told = _curvature(species, scored, rows.numpy())
+            information = _curvature(species, scored, rows.numpy())
             reach = self._reach(whole, species, int(start), *self.model.grid_movement_x.values.shape[1:])
             by_turn = _by_turn(rows.numpy(), scored.d_rows)
-            found.append(ImageSlopes(species.particle, species.tilt, scored.d_shift, by_turn, *told, reach))
+            found.append(ImageSlopes(species.particle, species.tilt, scored.d_shift, by_turn, *information, reach))
         return found
 
     def _reach(self, whole: Projection, species: SpeciesImages, start: int, n_y: int, n_x: int) -> Array:

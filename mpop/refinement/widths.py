@@ -114,8 +114,10 @@ def _rotations(slopes: ImageSlopes, stage: Array) -> VarianceSums:
     """Turns that a particle has in all tilts; stage (n, 3, 3) from the tomogram's frame to the image's."""
     turn = np.einsum("mji,mj->mi", stage[slopes.tilt], slopes.by_turn)
     b = _pairs(slopes.particle, turn, np.square(turn).sum(axis=1))
-    told = slopes.turn_told
-    return VarianceSums(b[:, None], 3 * _pairs(slopes.particle, told[:, None], told**2)[:, None, None])
+    information = slopes.turn_information
+    return VarianceSums(
+        b[:, None], 3 * _pairs(slopes.particle, information[:, None], information**2)[:, None, None]
+    )
 
 
 def _positions(slopes: ImageSlopes, rows: Array) -> VarianceSums:
@@ -123,8 +125,10 @@ def _positions(slopes: ImageSlopes, rows: Array) -> VarianceSums:
     seen = rows[slopes.tilt]
     pull = np.einsum("mji,mj->mi", seen, slopes.by_shift)
     b = _pairs(slopes.particle, pull, np.square(pull).sum(axis=1))
-    told = slopes.shift_told[:, None] * np.einsum("mji,mjk->mik", seen, seen).reshape(-1, 9)
-    return VarianceSums(b[:, None], _pairs(slopes.particle, told, np.square(told).sum(axis=1))[:, None, None])
+    information = slopes.shift_information[:, None] * np.einsum("mji,mjk->mik", seen, seen).reshape(-1, 9)
+    return VarianceSums(
+        b[:, None], _pairs(slopes.particle, information, np.square(information).sum(axis=1))[:, None, None]
+    )
 
 
 def _stage_angles(seen: Sequence[ImageSlopes], n_tilts: int) -> VarianceSums:
@@ -133,10 +137,13 @@ def _stage_angles(seen: Sequence[ImageSlopes], n_tilts: int) -> VarianceSums:
     firsts = np.cumsum([0, *(int(one.particle.max(initial=-1)) + 1 for one in seen)])
     particle = np.concatenate([one.particle + first for one, first in zip(seen, firsts, strict=False)])
     tilt = np.concatenate([one.tilt for one in seen])
-    turn, told = np.concatenate([one.by_turn for one in seen]), np.concatenate([one.turn_told for one in seen])
+    turn, information = (
+        np.concatenate([one.by_turn for one in seen]),
+        np.concatenate([one.turn_information for one in seen]),
+    )
     b = _pairs(tilt, turn, np.square(turn).sum(axis=1), n_tilts)
-    a = 3 * _pairs(tilt, told[:, None], told**2, n_tilts)
-    apart = 3 * _apart(particle, tilt, told[:, None])
+    a = 3 * _pairs(tilt, information[:, None], information**2, n_tilts)
+    apart = 3 * _apart(particle, tilt, information[:, None])
     shared = _apart(particle, tilt, turn) / apart if apart > 0 else 0.0
     return VarianceSums((b - a * shared)[:, None], a[:, None, None])
 
@@ -145,17 +152,20 @@ def _warp(seen: Sequence[ImageSlopes], n_tilts: int) -> VarianceSums:
     """Shifts that all particles of a tilt have, and those that follow the splines of the local warp: with B the
     weights of its nodes, two images share the variances 1 and K = B . B'."""
     tilt = np.concatenate([one.tilt for one in seen])
-    pull, told = np.concatenate([one.by_shift for one in seen]), np.concatenate([one.shift_told for one in seen])
+    pull, information = (
+        np.concatenate([one.by_shift for one in seen]),
+        np.concatenate([one.shift_information for one in seen]),
+    )
     reach = np.concatenate([one.reach for one in seen])
     own = np.square(reach).sum(axis=1)
     pull2 = np.square(pull).sum(axis=1)
     nodes = np.einsum("mi,mj->mij", pull, reach).reshape(len(pull), -1)
     b = [_pairs(tilt, pull, pull2, n_tilts), _pairs(tilt, nodes, pull2 * own, n_tilts)]
-    near = told[:, None] * reach
+    near = information[:, None] * reach
     pairs = np.einsum("mi,mj->mij", near, reach).reshape(len(pull), -1)
-    one = _pairs(tilt, told[:, None], told**2, n_tilts)
-    k = _pairs(tilt, near, told**2 * own, n_tilts)
-    k2 = _pairs(tilt, pairs, np.square(told * own), n_tilts)
+    one = _pairs(tilt, information[:, None], information**2, n_tilts)
+    k = _pairs(tilt, near, information**2 * own, n_tilts)
+    k2 = _pairs(tilt, pairs, np.square(information * own), n_tilts)
     return VarianceSums(np.stack(b, axis=-1), 2 * np.stack([np.stack([one, k], -1), np.stack([k, k2], -1)], -2))
 
 

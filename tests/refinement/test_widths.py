@@ -122,7 +122,7 @@ def test_noise_is_no_error() -> None:
     world = make_world(3, {}, nats=1.0)
     (slopes,) = world.system.slopes(np.zeros(world.system.size), [world.images])
     assert slopes is not None
-    assert slopes.shift_told.mean() ** -0.5 > 3.0
+    assert slopes.shift_information.mean() ** -0.5 > 3.0
     found = _learned(world)
     assert max(found.global_warp_A, found.local_warp_A, found.positions_A["one"]) < 0.5
     assert max(found.stage_angles_deg, found.rotations_deg["one"]) < 1.0
@@ -135,8 +135,8 @@ def test_what_images_tell_of_turns_and_shifts_is_the_curvature_of_the_score() ->
     assert slopes is not None
     start = system.score(np.zeros(system.size), [images])[0].value
     for group, step, told in (
-        ("positions", 0.4, (2 / 3) * slopes.shift_told.sum()),
-        ("rotations", 0.6, slopes.turn_told.sum()),
+        ("positions", 0.4, (2 / 3) * slopes.shift_information.sum()),
+        ("rotations", 0.6, slopes.turn_information.sum()),
     ):
         fall = 0.0
         for axis in range(3):

@@ -359,7 +359,7 @@ class Repository(History):
             return commit
 
     def commit_aside(self, changes: Changes, message: str, since: str) -> str:
-        """Commit records on top of `since`, on a new branch that nobody is on; returns the branch's name."""
+        """Commit records on top of `since`, on a new branch that is not checked out; returns the branch's name."""
         self.require_work_tree()
         with self.locked(), readable_errors(self.root):
             self.finish_interrupted()
