@@ -19,7 +19,8 @@ from pathlib import Path
 from benchmarks.misaligned_stack import DATA, Outcome, import_stack, judge, make_stack
 from mpop.formats.stack_tables import read_stack_table
 from mpop.jobs.export_stacks import export_relion
-from mpop.jobs.refine import RefineParameters, refine
+from mpop.jobs.refine import refine
+from mpop.jobs.refine_parameters import RefineParameters
 from mpop.refinement.priors import Prior
 
 PRIORS: tuple[Prior, ...] = ("none", "fsc", "isotropic")

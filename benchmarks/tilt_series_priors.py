@@ -24,7 +24,8 @@ from benchmarks.misaligned_stack import fsc_by_cone
 from mpop.formats.images import read_map
 from mpop.jobs.demo import import_simulation
 from mpop.jobs.evaluate import evaluate
-from mpop.jobs.refine import RefineParameters, refine
+from mpop.jobs.refine import refine
+from mpop.jobs.refine_parameters import RefineParameters
 from mpop.jobs.truth import WarpEvaluation
 from mpop.maps.filters import resize
 from mpop.refinement.priors import Prior

@@ -11,7 +11,7 @@ import pytest
 
 from mpop.errors import StateError
 from mpop.jobs.demo import DemoRun, import_simulation, run_demo
-from mpop.jobs.refine import RefineParameters
+from mpop.jobs.refine_parameters import RefineParameters
 from mpop.reports.refinement import RunFacts, report_data, write_report
 from mpop.simulation.parameters import SimulationParameters
 from mpop_store import MpopError

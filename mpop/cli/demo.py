@@ -33,7 +33,7 @@ def demo(
     """Simulate, import, commit, refine, verify, and report."""
     from mpop.jobs.demo import run_demo
     from mpop.jobs.history import history
-    from mpop.jobs.refine import RefineParameters
+    from mpop.jobs.refine_parameters import RefineParameters
     from mpop.reports.refinement import RunFacts, report_data, write_report
     from mpop.simulation.parameters import SimulationParameters
 

@@ -58,8 +58,8 @@ def refine(
     json: JsonOption = False,
 ) -> None:
     """Refine tilt series and particles together; one commit per iteration."""
-    from mpop.jobs.refine import RefineParameters
     from mpop.jobs.refine import refine as run_refine
+    from mpop.jobs.refine_parameters import RefineParameters
     from mpop.jobs.refine_record import error_lines, resolution_line
     from mpop.refinement.priors import parse_prior
 
@@ -67,9 +67,7 @@ def refine(
     context.options.wait = wait
     parameters = RefineParameters(
         iterations,
-        parse_grid(image_warp),
-        stage_angles,
-        poses,
+        {"image_warp": parse_grid(image_warp), "stage_angles": stage_angles, "poses": poses},
         tuple(species or ()),
         tuple(sources or ()),
         prior=parse_prior(prior),

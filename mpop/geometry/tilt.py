@@ -31,14 +31,6 @@ from mpop.geometry.euler import axis_rotation, euler_to_matrix
 from mpop.geometry.splines import evaluate_grid, evaluate_grid_4d, spline_basis
 from mpop.records.tilt_series import SplineGrid, TiltSeriesModel
 
-REFINABLE_GRIDS = (
-    "grid_movement_x",
-    "grid_movement_y",
-    "grid_angle_x",
-    "grid_angle_y",
-    "grid_angle_z",
-)
-
 
 @dataclass(frozen=True)
 class Projection:
@@ -59,8 +51,8 @@ def _tensor(array: np.ndarray) -> Tensor:
 class TiltGeometry:
     """The geometry of one tilt series, ready to project points.
 
-    grids: tensors that replace grids of the model while they are refined, by the names in
-    `REFINABLE_GRIDS`, each (n_z, n_y, n_x).
+    grids: tensors that replace grids of the model while they are refined, by their names there: (n_z, n_y, n_x),
+    and (n_exposure, n_z, n_y, n_x) of the volume warp.
     """
 
     def __init__(self, model: TiltSeriesModel, grids: Mapping[str, Tensor] | None = None) -> None:
@@ -119,11 +111,11 @@ class TiltGeometry:
         )
 
     def _volume_warp(self, x: Tensor, y: Tensor, z: Tensor) -> Tensor:
-        model = self.model
-        grids = (model.grid_volume_warp_x, model.grid_volume_warp_y, model.grid_volume_warp_z)
-        return torch.stack(
-            [evaluate_grid_4d(_tensor(g.values), x, y, z, self.exposure_coordinate) for g in grids], dim=-1
-        )
+        nodes = [self._nodes(f"grid_volume_warp_{axis}") for axis in "xyz"]
+        return torch.stack([evaluate_grid_4d(one, x, y, z, self.exposure_coordinate) for one in nodes], dim=-1)
+
+    def _nodes(self, name: str) -> Tensor:
+        return self._grids[name] if name in self._grids else _tensor(getattr(self.model, name).values)
 
     def defocus_um(self, position_A: Tensor, depth_A: Tensor) -> Tensor:
         """(p, n) defocus of each particle image, positive = underfocus; 1e-4 um per A of depth."""

@@ -19,7 +19,8 @@ from mpop.jobs.evaluate import Evaluation, evaluate
 from mpop.jobs.importing.source import add_source
 from mpop.jobs.importing.species import add_species
 from mpop.jobs.progress import Progress, silent
-from mpop.jobs.refine import RefineParameters, RefineResult, refine
+from mpop.jobs.refine import RefineResult, refine
+from mpop.jobs.refine_parameters import RefineParameters
 from mpop.jobs.verify import VerifyReport, verify
 from mpop.population import Population
 from mpop.simulation.parameters import SimulationParameters

@@ -12,8 +12,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -30,6 +29,7 @@ from mpop.jobs.progress import Progress, silent
 from mpop.jobs.reconstruct import new_species
 from mpop.jobs.refine_contradictions import contradicted_depth
 from mpop.jobs.refine_guard import Agreement, ruin, unseen_doubt
+from mpop.jobs.refine_parameters import RefineParameters
 from mpop.jobs.refine_record import Pass, job_record, message
 from mpop.jobs.refine_sample import sample
 from mpop.jobs.refine_stack import move_stack, stack_amplitudes, stack_spreads
@@ -39,49 +39,13 @@ from mpop.maps.fsc import THRESHOLD
 from mpop.population import Population, versioned
 from mpop.records.models import FailedSeries, ItemRecord, JobRecord, SpeciesRecord
 from mpop.records.stack import StackModel
-from mpop.refinement.priors import DEFAULT, Prior
+from mpop.refinement.groups.group import ParameterGroup
+from mpop.refinement.priors import Prior
 from mpop.refinement.references import prepare_species
 from mpop.refinement.series import SeriesScore, SpeciesReference, gather_images, optimise
 from mpop.refinement.stack import PoseSearch
-from mpop.refinement.system import RefinedGroups, SeriesSystem
+from mpop.refinement.system import SeriesSystem
 from mpop.refinement.widths import LearnedWidths, WidthSums
-
-LATER = ("prior", "search_deg", "search_A")
-"""Parameters that the first refinements did not have."""
-
-
-@dataclass(frozen=True)
-class RefineParameters:
-    """What to refine; the defaults use everything. Names: of species and sources, () for all."""
-
-    iterations: int = 4
-    image_warp: tuple[int, int] | None = (4, 4)
-    stage_angles: bool = True
-    poses: bool = True
-    species: tuple[str, ...] = ()
-    sources: tuple[str, ...] = ()
-    seed: int = 0
-    prior: Prior = DEFAULT
-    """What half-maps pass through before particles are compared with them."""
-    search_deg: float = 0.0
-    search_A: float = 0.0
-    """How far to look around the poses of stacks in the first iteration; each next one looks half as far."""
-
-    @property
-    def groups(self) -> RefinedGroups:
-        """The parameter groups of each series' system."""
-        return RefinedGroups(self.image_warp, self.stage_angles, self.poses)
-
-    def search(self, iteration: int) -> PoseSearch:
-        """How far to look in an iteration, counted from 1."""
-        return PoseSearch.within(self.search_deg, self.search_A, iteration)
-
-    @property
-    def recorded(self) -> dict[str, Any]:
-        """As a job's record holds them. What came later is left out where it is as it was before, so that a job of
-        then is the same job now."""
-        later = {field.name: field.default for field in fields(self) if field.name in LATER}
-        return {name: value for name, value in asdict(self).items() if name not in later or value != later[name]}
 
 
 @dataclass(frozen=True)
@@ -127,7 +91,8 @@ def refine(
     RefinementError when no series is left, or when half-maps stop making sense; and DoubtfulInputError, unless
     forced, in place of a commit whose half-maps are certainly worse than those before.
     """
-    if parameters.image_warp is None and not parameters.stage_angles and not parameters.poses:
+    groups = parameters.chosen_groups
+    if not groups:
         raise InputError("nothing to refine: image warp, stage angles and poses are all switched off")
     result = RefineResult([], [], [], [])
     series: dict[str, _Series] = {}
@@ -139,7 +104,7 @@ def refine(
             result.doubts[:] = half_set_doubts(population, chosen.species)
             say(result.doubts)
         for item in chosen.items:
-            series.setdefault(item.id, _open_series(population, item, chosen, parameters.groups))
+            series.setdefault(item.id, _open_series(population, item, chosen, groups))
         begun = _start(population, chosen, series, parameters, threads, progress) if iteration == 1 else None
         maps = begun.maps if begun else {one.id: stored_maps(population, one) for one in chosen.species}
         references, warnings = _references(population, chosen.species, maps, parameters.prior, threads, progress)
@@ -159,7 +124,9 @@ def refine(
             warnings += contradicted_depth(population, sampled, references, threads).warnings
             depth_unclear = False
         _expect(series, widths)
-        done = _refine_all(population, chosen, series, references, search, device, threads, label, progress)
+        done = _refine_all(
+            population, chosen, series, groups, references, search, device, threads, label, progress
+        )
         done.begun, done.widths = begun, widths
         widths = widths.with_more(done.width_sums)
         if begun and widths != done.widths:
@@ -226,10 +193,12 @@ def _with_denoiser(
     return species.model_copy(update={"denoiser_object": group})
 
 
-def _open_series(population: Population, item: ItemRecord, chosen: Selection, groups: RefinedGroups) -> _Series:
+def _open_series(
+    population: Population, item: ItemRecord, chosen: Selection, groups: Sequence[ParameterGroup]
+) -> _Series:
     state = SeriesState.load(population, item, chosen.species)
     if isinstance(state.model, StackModel):
-        if not groups.poses:
+        if not any(group.per == "particle" for group in groups):
             raise InputError(f"{item.name} is a stack of particle images, which have nothing but poses to refine")
         return _Series(state, None, np.zeros(0), state)
     system = SeriesSystem(state.tilt_series, list(state.particles.values()), groups)
@@ -270,6 +239,7 @@ def _refine_all(
     population: Population,
     chosen: Selection,
     series: dict[str, _Series],
+    groups: Sequence[ParameterGroup],
     references: dict[str, SpeciesReference | None],
     search: PoseSearch,
     device: str,
@@ -278,7 +248,7 @@ def _refine_all(
     progress: Progress,
 ) -> Pass:
     """Move the parameters of every series; collect scores and failures."""
-    done = Pass()
+    done = Pass(groups)
     done.warnings += [
         f"{one.name}: its half-maps agree at no resolution (FSC below {THRESHOLD}), so it was not used to refine"
         for one in chosen.species
@@ -446,7 +416,7 @@ def _start(
         if item.id not in ids and any(item.id in one.particles for one in chosen.species)
     ]
     states = [series[item.id].state for item in chosen.items]
-    return find_start(population, chosen.species, states, others, parameters.groups, threads, progress)
+    return find_start(population, chosen.species, states, others, parameters.chosen_groups, threads, progress)
 
 
 def _other_series(population: Population, chosen: Selection, done: Pass) -> list[SeriesState]:

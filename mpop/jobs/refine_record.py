@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,14 +16,20 @@ from mpop.jobs.refine_stack import Spreads
 from mpop.jobs.refine_start import Start
 from mpop.jobs.selection import Selection
 from mpop.records.models import FailedSeries, JobRecord
+from mpop.refinement.groups.group import ParameterGroup
+from mpop.refinement.groups.registry import chosen_groups, defaults
 from mpop.refinement.series import SeriesScore
 from mpop.refinement.widths import LearnedWidths, WidthSums
+
+POSE_ERRORS = {"rotations": "angle_deg", "positions": "shift_A"}
+WORDS = {"deg": "degrees"}
 
 
 @dataclass
 class Pass:
     """What one iteration did to the series."""
 
+    groups: Sequence[ParameterGroup]
     scores: dict[str, SeriesScore] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     failed: list[FailedSeries] = field(default_factory=list)
@@ -98,46 +105,50 @@ def resolution_line(name: str, first: JobRecord, last: JobRecord) -> str:
 
 
 def _errors(chosen: Selection, done: Pass) -> dict[str, Any]:
-    """How far the parameters that the job began with were off, per axis: poses by name of species."""
-    widths = done.widths
+    """How far the parameters that the job began with were off, per axis: those of particles by name of species."""
+    widths, keys = done.widths, {group.name: error_key(group) for group in done.groups}
     poses = {}
     for one in chosen.species:
         spread = done.stack_spreads.get(one.id)
         if spread and spread.images:
             poses[one.name] = {"angle_deg": round(spread.sigma_deg, 3), "shift_A": round(spread.sigma_A, 3)}
-        elif one.id in widths.positions_A:
-            angle, shift = widths.rotations_deg[one.id], widths.positions_A[one.id]
-            poses[one.name] = {"angle_deg": round(angle, 3), "shift_A": round(shift, 3)}
+        else:
+            found = {
+                key: round(widths.of_particles[name][one.id], 3)
+                for name, key in keys.items()
+                if one.id in widths.of_particles.get(name, {})
+            }
+            if found:
+                poses[one.name] = found
     errors: dict[str, Any] = {"pose_errors": poses} if poses else {}
-    if widths.positions_A:
-        errors["series_errors"] = {
-            "global_warp_A": round(widths.global_warp_A, 3),
-            "local_warp_A": round(widths.local_warp_A, 3),
-            "stage_angles_deg": round(widths.stage_angles_deg, 3),
-        }
+    if widths.of_tilts:
+        errors["series_errors"] = {keys[name]: round(width, 3) for name, width in widths.of_tilts.items()}
     return errors
 
 
 def error_lines(job: JobRecord) -> list[str]:
     """What a refinement found of the parameters that it began with: a line for each species, and one for the tilt
     series."""
-    lines = []
-    for name, off in job.result.get("pose_errors", {}).items():
-        turned, moved = _off(off["angle_deg"], "degrees"), _off(off["shift_A"], "A")
-        lines.append(f"{name}: orientations were {turned}, positions {moved} (RMS per axis)")
-    series = job.result.get("series_errors")
-    if series:
-        whole, parts = _off(series["global_warp_A"], "A"), _off(series["local_warp_A"], "A")
-        turned = _off(series["stage_angles_deg"], "degrees")
-        lines.append(
-            f"tilt series: images were {whole}, parts of them {parts}, stage angles {turned} (RMS per axis)"
-        )
-    return lines
+    found = dict(job.result.get("pose_errors", {}))
+    if series := job.result.get("series_errors"):
+        found["tilt series"] = series
+    labels = {error_key(group): group.label for group in chosen_groups(defaults())}
+    return [
+        f"{name}: {', '.join(f'{labels.get(key, key)} {_off(key, width)}' for key, width in off.items())} "
+        "(RMS per axis)"
+        for name, off in found.items()
+    ]
 
 
-def _off(width: float, unit: str) -> str:
+def _off(key: str, width: float) -> str:
     """0: what was off did not stand out of noise."""
-    return f"{width:.2g} {unit} off" if width else "not seen to be off and kept"
+    unit = key.rsplit("_", 1)[1]
+    return f"{width:.2g} {WORDS.get(unit, unit)} off" if width else "not seen to be off and kept"
+
+
+def error_key(group: ParameterGroup) -> str:
+    """As records name the error of a group: with its unit; poses as of stacks."""
+    return POSE_ERRORS.get(group.name, f"{group.name}_{group.unit}")
 
 
 def message(iteration: int, iterations: int, job: JobRecord) -> str:

@@ -29,10 +29,11 @@ from mpop.maps.fsc import FSCReport, fsc_report
 from mpop.population import Population
 from mpop.records.models import SpeciesRecord
 from mpop.records.stack import StackModel
+from mpop.refinement.groups.group import ParameterGroup
 from mpop.refinement.reconstruction import add_series
 from mpop.refinement.references import prepare_species
 from mpop.refinement.series import SpeciesReference
-from mpop.refinement.system import RefinedGroups, SeriesSystem
+from mpop.refinement.system import SeriesSystem
 from mpop.refinement.views import ParticleView
 from mpop.refinement.widths import LearnedWidths, WidthSums
 
@@ -72,7 +73,7 @@ def find_start(
     species: Sequence[SpeciesRecord],
     states: Sequence[SeriesState],
     others: Sequence[SeriesState],
-    groups: RefinedGroups,
+    groups: Sequence[ParameterGroup],
     threads: int,
     progress: Progress,
 ) -> Start:

@@ -20,7 +20,8 @@ from mpop.jobs.environment import choose_device, software_versions, use_threads
 from mpop.jobs.maps.again import AGAIN, analyse_again
 from mpop.jobs.progress import Progress, silent
 from mpop.jobs.reconstruct import reconstruct_species
-from mpop.jobs.refine import RefineParameters, refine
+from mpop.jobs.refine import refine
+from mpop.jobs.refine_parameters import RefineParameters
 from mpop.jobs.result_differences import ResultDifference, result_differences
 from mpop.population import Population, typed
 from mpop.records.models import FailedSeries, JobRecord, SourceType, SpeciesHead, SpeciesRecord
@@ -93,12 +94,10 @@ class _Again(Population):
 def _again_refine(
     population: Population, job: JobRecord, device: str, threads: int, progress: Progress
 ) -> JobRecord:
-    values: dict[str, Any] = {
-        key: tuple(value) if isinstance(value, list) else value for key, value in job.parameters.items()
-    }
+    values = dict(job.parameters)
     try:
         iteration = int(values.pop("iteration"))
-        parameters = RefineParameters(**values)
+        parameters = RefineParameters.from_record(values)
     except (KeyError, TypeError, ValueError) as error:
         raise StateError(f"job {job.id[:10]} has parameters that this mpop does not know; update mpop?") from error
     return refine(population, parameters, device, threads, progress, until=iteration, force=True).jobs[-1]

@@ -23,6 +23,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from mpop.refinement.groups.group import Effect, Motion, Unit
 from mpop.refinement.system import ImageSlopes, SeriesSystem, Widths
 from mpop.refinement.target import SpeciesImages
 
@@ -72,15 +73,20 @@ class VarianceSums:
         return np.sqrt(np.where(variance > SUPPORTED_Z * error, variance, 0.0))
 
 
+@dataclass(frozen=True)
+class Family:
+    """Groups whose widths are learned together: they move images in the same way, and have offsets per the same
+    unit. species: of particles; None for what all species share."""
+
+    groups: tuple[str, ...]
+    species: str | None
+
+
 @dataclass
 class WidthSums:
-    """Of some series: the warp (shift of a tilt and local part, A^2) and stage angles (deg^2) by tilt; poses by
-    particle, of every species by its id."""
+    """Sums over the images of some series, for each family of groups."""
 
-    warp: VarianceSums | None = None
-    stage: VarianceSums | None = None
-    position: dict[str, VarianceSums] = field(default_factory=dict)
-    rotation: dict[str, VarianceSums] = field(default_factory=dict)
+    families: dict[Family, VarianceSums] = field(default_factory=dict)
 
     def add(
         self,
@@ -92,81 +98,106 @@ class WidthSums:
     ) -> None:
         """What the images of one series tell where its parameters are. species: ids, in the order of images."""
         crossed = [one and replace(one, references=one.references[::-1]) for one in images]
-        stage = system.stage
-        seen: list[ImageSlopes] = []
-        for identity, slopes in zip(species, system.slopes(theta, crossed, device), strict=True):
-            if slopes is None:
-                continue
-            seen.append(slopes)
-            _put(self.position, identity, _positions(slopes, stage[:, :2]))
-            _put(self.rotation, identity, _rotations(slopes, stage))
-        if seen:
-            stage_sums, warp_sums = _stage_angles(seen, len(stage)), _warp(seen, len(stage))
-            self.stage = stage_sums if self.stage is None else self.stage + stage_sums
-            self.warp = warp_sums if self.warp is None else self.warp + warp_sums
+        found = dict(zip(species, system.slopes(theta, crossed, device), strict=True))
+        seen = {identity: slopes for identity, slopes in found.items() if slopes is not None}
+        if not seen:
+            return
+        for (motion, per), names in _families(system).items():
+            if per == "particle":
+                for identity, slopes in seen.items():
+                    effects = [system.groups[name].effect(slopes.seen) for name in names]
+                    sums = normal_equations(effects, slopes.slopes[motion], slopes.information[motion])
+                    self._put(Family(names, identity), sums)
+            else:
+                self._put(Family(names, None), _shared(system, names, motion, list(seen.values())))
+
+    def _put(self, family: Family, more: VarianceSums) -> None:
+        self.families[family] = self.families[family] + more if family in self.families else more
 
 
-def _put(sums: dict[str, VarianceSums], species: str, more: VarianceSums) -> None:
-    sums[species] = sums[species] + more if species in sums else more
+def _families(system: SeriesSystem) -> dict[tuple[Motion, Unit], tuple[str, ...]]:
+    """Names of groups that are learned together."""
+    families: dict[tuple[Motion, Unit], tuple[str, ...]] = {}
+    for name, group in system.groups.items():
+        families[group.motion, group.per] = (*families.get((group.motion, group.per), ()), name)
+    return families
 
 
-def _rotations(slopes: ImageSlopes, stage: Array) -> VarianceSums:
-    """Turns that a particle has in all tilts; stage (n, 3, 3) from the tomogram's frame to the image's."""
-    turn = np.einsum("mji,mj->mi", stage[slopes.tilt], slopes.by_turn)
-    b = _pairs(slopes.particle, turn, np.square(turn).sum(axis=1))
-    information = slopes.turn_information
-    return VarianceSums(
-        b[:, None], 3 * _pairs(slopes.particle, information[:, None], information**2)[:, None, None]
+def _shared(
+    system: SeriesSystem, names: tuple[str, ...], motion: Motion, seen: Sequence[ImageSlopes]
+) -> VarianceSums:
+    """Of groups that all species of a series share. Turns that all particles have in all tilts are taken out: they
+    are the mean of particles' own turns, which every tilt shows."""
+    parts = [[system.groups[name].effect(one.seen) for name in names] for one in seen]
+    effects = [_together(column) for column in zip(*parts, strict=True)]
+    slopes = np.concatenate([one.slopes[motion] for one in seen])
+    information = np.concatenate([one.information[motion] for one in seen])
+    common = Effect(effects[0].unit, None, np.ones((len(slopes), 1)))
+    sums = normal_equations([*effects, common], slopes, information, system.model.n_tilts)
+    count = len(names)
+    b, a = sums.b[:, :count], sums.a[:, :count, :count]
+    if motion != "turn":
+        return VarianceSums(b, a)
+    firsts = np.cumsum([0, *(int(one.seen.particle.max(initial=-1)) + 1 for one in seen)])
+    particle = np.concatenate([one.seen.particle + first for one, first in zip(seen, firsts, strict=False)])
+    tilt = np.concatenate([one.seen.tilt for one in seen])
+    apart = slopes.shape[1] * _apart(particle, tilt, information[:, None])
+    variance = _apart(particle, tilt, slopes) / apart if apart > 0 else 0.0
+    return VarianceSums(b - sums.a[:, :count, count] * variance, a)
+
+
+def _together(effects: Sequence[Effect]) -> Effect:
+    """Of the images of several species."""
+    axes = [one.axes for one in effects if one.axes is not None]
+    return Effect(
+        np.concatenate([one.unit for one in effects]),
+        np.concatenate(axes) if axes else None,
+        np.concatenate([one.weights for one in effects]),
     )
 
 
-def _positions(slopes: ImageSlopes, rows: Array) -> VarianceSums:
-    """Shifts in the tomogram that a particle has in all tilts; rows (n, 2, 3) of the stage."""
-    seen = rows[slopes.tilt]
-    pull = np.einsum("mji,mj->mi", seen, slopes.by_shift)
-    b = _pairs(slopes.particle, pull, np.square(pull).sum(axis=1))
-    information = slopes.shift_information[:, None] * np.einsum("mji,mjk->mik", seen, seen).reshape(-1, 9)
-    return VarianceSums(
-        b[:, None], _pairs(slopes.particle, information, np.square(information).sum(axis=1))[:, None, None]
-    )
+def normal_equations(
+    effects: Sequence[Effect], slopes: Array, information: Array, units: int | None = None
+) -> VarianceSums:
+    """Of the variances of groups with the same units, from m images: slopes (m, d), the information on them (m,).
+
+    If offsets of a group g have variance v_g, two images of a unit share <u_i . u_j> = v_g tr(F_i F_j'), with
+    F = axes x weights; least squares over all pairs of the products of slopes gives
+    b_g = sum F_i' g_i . F_j' g_j and a_gh = sum f_i f_j (F_i' H_i . F_j' H_j), H that of h.
+    """
+    unit = effects[0].unit
+    count = int(unit.max()) + 1 if units is None else units
+    b = np.zeros((count, len(effects)))
+    a = np.zeros((count, len(effects), len(effects)))
+    for g, one in enumerate(effects):
+        pull = slopes if one.axes is None else np.einsum("mij,mi->mj", one.axes, slopes)
+        b[:, g] = _pairs_of(unit, pull, one.weights, count)
+        for h in range(g, len(effects)):
+            other = effects[h]
+            alike = _axes_in_common(one.axes, other.axes, len(unit))
+            weights = np.einsum("mi,mj->mij", one.weights, other.weights).reshape(len(unit), -1)
+            scale = slopes.shape[1] if alike is None else 1
+            axes = information[:, None] * (np.ones((len(unit), 1)) if alike is None else alike)
+            a[:, g, h] = a[:, h, g] = scale * _pairs_of(unit, axes, weights, count)
+    return VarianceSums(b, a)
 
 
-def _stage_angles(seen: Sequence[ImageSlopes], n_tilts: int) -> VarianceSums:
-    """Turns that all particles of a tilt have, less what all have in all tilts: particles' own turns have a mean,
-    which every tilt shows."""
-    firsts = np.cumsum([0, *(int(one.particle.max(initial=-1)) + 1 for one in seen)])
-    particle = np.concatenate([one.particle + first for one, first in zip(seen, firsts, strict=False)])
-    tilt = np.concatenate([one.tilt for one in seen])
-    turn, information = (
-        np.concatenate([one.by_turn for one in seen]),
-        np.concatenate([one.turn_information for one in seen]),
-    )
-    b = _pairs(tilt, turn, np.square(turn).sum(axis=1), n_tilts)
-    a = 3 * _pairs(tilt, information[:, None], information**2, n_tilts)
-    apart = 3 * _apart(particle, tilt, information[:, None])
-    shared = _apart(particle, tilt, turn) / apart if apart > 0 else 0.0
-    return VarianceSums((b - a * shared)[:, None], a[:, None, None])
+def _axes_in_common(one: Array | None, other: Array | None, count: int) -> Array | None:
+    """(m, axes^2) products of the axes of two groups; None where both are those of the image."""
+    if one is None and other is None:
+        return None
+    first, second = (other, one) if one is None else (one, other)
+    assert first is not None
+    if second is None:
+        return first.reshape(count, -1)
+    return np.einsum("mji,mjk->mik", first, second).reshape(count, -1)
 
 
-def _warp(seen: Sequence[ImageSlopes], n_tilts: int) -> VarianceSums:
-    """Shifts that all particles of a tilt have, and those that follow the splines of the local warp: with B the
-    weights of its nodes, two images share the variances 1 and K = B . B'."""
-    tilt = np.concatenate([one.tilt for one in seen])
-    pull, information = (
-        np.concatenate([one.by_shift for one in seen]),
-        np.concatenate([one.shift_information for one in seen]),
-    )
-    reach = np.concatenate([one.reach for one in seen])
-    own = np.square(reach).sum(axis=1)
-    pull2 = np.square(pull).sum(axis=1)
-    nodes = np.einsum("mi,mj->mij", pull, reach).reshape(len(pull), -1)
-    b = [_pairs(tilt, pull, pull2, n_tilts), _pairs(tilt, nodes, pull2 * own, n_tilts)]
-    near = information[:, None] * reach
-    pairs = np.einsum("mi,mj->mij", near, reach).reshape(len(pull), -1)
-    one = _pairs(tilt, information[:, None], information**2, n_tilts)
-    k = _pairs(tilt, near, information**2 * own, n_tilts)
-    k2 = _pairs(tilt, pairs, np.square(information * own), n_tilts)
-    return VarianceSums(np.stack(b, axis=-1), 2 * np.stack([np.stack([one, k], -1), np.stack([k, k2], -1)], -2))
+def _pairs_of(unit: NDArray[np.int64], values: Array, weights: Array, count: int) -> Array:
+    """(units,) sums over all pairs of different images of (values . values') (weights . weights')."""
+    products = np.einsum("mi,mj->mij", values, weights).reshape(len(unit), -1)
+    own = np.square(values).sum(axis=1) * np.square(weights).sum(axis=1)
+    return _pairs(unit, products, own, count)
 
 
 def _pairs(unit: NDArray[np.int64], values: Array, own: Array, count: int | None = None) -> Array:
@@ -189,42 +220,31 @@ def _apart(particle: NDArray[np.int64], tilt: NDArray[np.int64], values: Array) 
 
 @dataclass(frozen=True)
 class LearnedWidths:
-    """Standard deviations per axis of all that tilt series may be off by; 0 where nothing stood out, and
-    parameters stay. positions_A, rotations_deg: by species."""
+    """Standard deviations per axis of all that tilt series may be off by, by name of group; 0 where nothing stood
+    out, and parameters stay. of_particles: by species, too."""
 
-    global_warp_A: float = 0.0
-    local_warp_A: float = 0.0
-    stage_angles_deg: float = 0.0
-    positions_A: dict[str, float] = field(default_factory=dict)
-    rotations_deg: dict[str, float] = field(default_factory=dict)
+    of_tilts: dict[str, float] = field(default_factory=dict)
+    of_particles: dict[str, dict[str, float]] = field(default_factory=dict)
 
     def with_more(self, sums: WidthSums) -> LearnedWidths:
         """The same, and the widths of what was held so far, if they stand out now."""
-        whole, local = (0.0, 0.0) if sums.warp is None else sums.warp.sigmas().tolist()
-        stage = 0.0 if sums.stage is None else float(sums.stage.sigmas()[0])
-        return LearnedWidths(
-            self.global_warp_A or whole,
-            self.local_warp_A or local,
-            self.stage_angles_deg or stage,
-            _first_found(self.positions_A, sums.position),
-            _first_found(self.rotations_deg, sums.rotation),
-        )
+        tilts = dict(self.of_tilts)
+        particles = {name: dict(widths) for name, widths in self.of_particles.items()}
+        for family, part in sums.families.items():
+            for name, sigma in zip(family.groups, part.sigmas().tolist(), strict=True):
+                if family.species is None:
+                    tilts[name] = tilts.get(name) or sigma
+                else:
+                    widths = particles.setdefault(name, {})
+                    widths[family.species] = widths.get(family.species) or sigma
+        return LearnedWidths(tilts, particles)
 
     def of_series(self, species: Sequence[str]) -> list[Widths]:
-        """As a series with these species expects its parameters."""
+        """As a series with these species expects its parameters; what nothing is known of is held."""
         return [
-            Widths(
-                self.global_warp_A,
-                self.local_warp_A,
-                self.stage_angles_deg,
-                self.positions_A.get(identity, 0.0),
-                self.rotations_deg.get(identity, 0.0),
-            )
+            {
+                **self.of_tilts,
+                **{name: widths[identity] for name, widths in self.of_particles.items() if identity in widths},
+            }
             for identity in species
         ]
-
-
-def _first_found(before: dict[str, float], sums: dict[str, VarianceSums]) -> dict[str, float]:
-    return {one: before.get(one) or float(part.sigmas()[0]) for one, part in sums.items()} | {
-        one: width for one, width in before.items() if width
-    }

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from mpop.jobs.reconstruct import reconstruct_species
-from mpop.jobs.refine import RefineParameters, refine
+from mpop.jobs.refine import refine
+from mpop.jobs.refine_parameters import RefineParameters
 from mpop.population import Population
 from mpop.records.models import ItemRecord
 
@@ -55,7 +56,7 @@ def test_a_blank_tilt_is_left_out_of_maps_as_one_that_is_not_used(tiny_world, bl
 
 def test_refinement_leaves_the_same_tilt_out_and_goes_on(tiny_world, blank: None) -> None:
     population = tiny_world.population
-    result = refine(population, RefineParameters(iterations=1, image_warp=None, stage_angles=False))
+    result = refine(population, RefineParameters(iterations=1, groups={"image_warp": None, "stage_angles": False}))
     assert [doubt.where for doubt in result.doubts] == ["TS_01"]
     assert result.jobs[0].failed == []
     assert {row["name"] for row in result.jobs[0].series if "score_after" in row} == {"TS_01", "TS_02"}

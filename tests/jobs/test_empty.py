@@ -13,7 +13,8 @@ from mpop.formats.images import write_map
 from mpop.jobs.halfmaps import divide
 from mpop.jobs.importing.species import add_species
 from mpop.jobs.reconstruct import reconstruct_species
-from mpop.jobs.refine import RefineParameters, refine
+from mpop.jobs.refine import refine
+from mpop.jobs.refine_parameters import RefineParameters
 from mpop.population import Population
 from mpop.projection.insertion import FourierSums
 from mpop.records.tilt_series import ParticleSet
@@ -72,7 +73,7 @@ def test_half_sets_that_share_particles_are_said_before_the_work(tiny_world) -> 
     assert found.job.warnings == [str(doubt) for doubt in found.doubts]
     refined = refine(
         population,
-        RefineParameters(iterations=1, image_warp=None),
+        RefineParameters(iterations=1, groups={"image_warp": None}),
         say=lambda doubts: said.append([one.kind for one in doubts]),
     )
     assert "half-maps-not-independent" in said[2]  # which is what the copies did to the new half-maps

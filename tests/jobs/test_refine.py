@@ -20,7 +20,8 @@ from mpop.jobs.importing.source import add_source
 from mpop.jobs.importing.species import add_species
 from mpop.jobs.progress import silent
 from mpop.jobs.reconstruct import reconstruct_species
-from mpop.jobs.refine import RefineParameters, refine
+from mpop.jobs.refine import refine
+from mpop.jobs.refine_parameters import RefineParameters
 from mpop.jobs.verify import verify
 from mpop.networks import denoiser
 from mpop.population import Population
@@ -28,7 +29,7 @@ from mpop.refinement.priors import Prior
 from mpop.simulation.parameters import SimulationParameters
 from mpop.simulation.tilt_series import simulate_tilt_series
 
-QUICK = RefineParameters(iterations=1, image_warp=(2, 2))
+QUICK = RefineParameters(iterations=1, groups={"image_warp": (2, 2)})
 
 
 def raw_images(population: Population, item: str) -> list[Path]:
@@ -39,7 +40,7 @@ def test_refinement_finds_the_planted_truth_and_writes_what_it_did(tiny_world) -
     population = tiny_world.population
     imported = population.repository.head
     before = {s.id: s for s in population.species().values()}
-    result = refine(population, RefineParameters(iterations=2, image_warp=(2, 2)), threads=2)
+    result = refine(population, RefineParameters(iterations=2, groups={"image_warp": (2, 2)}), threads=2)
 
     assert result.doubts == []
     assert len(result.commits) == 2
@@ -118,7 +119,9 @@ def test_refuses_uncommitted_changes(tiny_world) -> None:
 
 def test_refuses_to_refine_nothing(tiny_world) -> None:
     with pytest.raises(InputError, match="nothing to refine"):
-        refine(tiny_world.population, RefineParameters(1, None, stage_angles=False, poses=False))
+        refine(
+            tiny_world.population, RefineParameters(1, {"image_warp": None, "stage_angles": False, "poses": False})
+        )
 
 
 def test_unknown_names_are_refused(tiny_world) -> None:
@@ -185,7 +188,7 @@ def test_an_interrupt_keeps_what_was_committed(tiny_world, monkeypatch: pytest.M
 
     monkeypatch.setattr(refine_module, "optimise", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        refine(population, RefineParameters(iterations=3, image_warp=(1, 1)), threads=2)
+        refine(population, RefineParameters(iterations=3, groups={"image_warp": (1, 1)}), threads=2)
     again = Population.open(population.root)
     assert [commit.subject for commit in again.repository.log()] == ["Refine, iteration 1 of 3", "Import"]
     assert again.repository.is_clean
@@ -218,7 +221,9 @@ def test_only_what_is_asked_for_is_refined(tiny_world) -> None:
     population = tiny_world.population
     before = {one.name: one for one in population.species().values()}
     chosen, other = sorted(before)
-    parameters = RefineParameters(1, (2, 2), stage_angles=False, poses=False, species=(chosen,))
+    parameters = RefineParameters(
+        1, {"image_warp": (2, 2), "stage_angles": False, "poses": False}, species=(chosen,)
+    )
     refine(population, parameters, threads=2)
     assert population.one_species(other).version == before[other].version
     one = population.one_species(chosen)
@@ -231,7 +236,7 @@ def test_only_what_is_asked_for_is_refined(tiny_world) -> None:
 def test_what_is_not_seen_to_be_off_stays_and_is_named(tiny_world) -> None:
     """A dozen small molecules tell stage angles to a degree or two; 0.3 degrees were planted."""
     population = tiny_world.population
-    parameters = RefineParameters(1, None, stage_angles=True, poses=False, species=("asymmetric",))
+    parameters = RefineParameters(1, {"image_warp": None, "poses": False}, species=("asymmetric",))
     (job,) = refine(population, parameters, threads=2).jobs
     assert job.result["series_errors"]["stage_angles_deg"] == 0
     assert "stage angles not seen to be off and kept" in population.repository.show().message
@@ -254,7 +259,7 @@ def test_stage_angles_alone_are_refined_where_they_are_seen_to_be_off(tmp_path: 
         pose_angle_rms_deg=0.5,
     )
     population, _ = import_simulation(tmp_path / "population", simulate_tilt_series(tmp_path / "data", parameters))
-    refine(population, RefineParameters(1, None, stage_angles=True, poses=False), threads=2)
+    refine(population, RefineParameters(1, {"image_warp": None, "poses": False}), threads=2)
     for item in population.items().values():
         model = population.tilt_series(item)
         assert not model.grid_movement_x.values.any()

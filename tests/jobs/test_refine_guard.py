@@ -10,13 +10,14 @@ import pytest
 
 from mpop.doubts import DoubtfulInputError
 from mpop.jobs import refine as refine_module
-from mpop.jobs.refine import RefineParameters, refine
+from mpop.jobs.refine import refine
+from mpop.jobs.refine_parameters import RefineParameters
 from mpop.jobs.reproduce import reproduce
 from mpop.population import Population
 from mpop.refinement.series import SeriesScore
 from mpop.refinement.system import SeriesSystem
 
-QUICK = RefineParameters(iterations=1, image_warp=(2, 2))
+QUICK = RefineParameters(iterations=1, groups={"image_warp": (2, 2)})
 
 
 def scatter(system: SeriesSystem, theta: np.ndarray, *_: Any) -> tuple[np.ndarray, SeriesScore]:

@@ -20,10 +20,11 @@ from mpop.jobs.evaluate import evaluate
 from mpop.jobs.halfmaps import SeriesState
 from mpop.jobs.progress import silent
 from mpop.jobs.recording import in_angstrom
-from mpop.jobs.refine import RefineParameters, refine
+from mpop.jobs.refine import refine
+from mpop.jobs.refine_parameters import RefineParameters
 from mpop.jobs.refine_start import Start, find_start
 from mpop.population import Population
-from mpop.refinement.system import RefinedGroups
+from mpop.refinement.groups.registry import chosen_groups, defaults
 from mpop.simulation.parameters import SimulationParameters
 from mpop.simulation.tilt_series import SimulatedSpecies, SimulationSummary, simulate_tilt_series
 
@@ -63,7 +64,7 @@ def spoiled(world: TinyWorld, folder: Path, spoil: Callable[[Path], None]) -> tu
 def begun(population: Population) -> Start:
     species = list(population.species().values())
     states = [SeriesState.load(population, item, species) for item in population.items().values()]
-    return find_start(population, species, states, [], RefinedGroups(), 2, silent)
+    return find_start(population, species, states, [], chosen_groups(defaults()), 2, silent)
 
 
 def invert_images(data: Path) -> None:
@@ -112,9 +113,9 @@ def test_small_and_large_errors_are_met_in_silence(tmp_path: Path, part: float) 
     population, _ = import_simulation(tmp_path / "population", with_errors(tmp_path / "data", part))
     found = begun(population)
     assert found.warnings == []
-    assert found.widths.global_warp_A == pytest.approx(2.7 * part, rel=0.3)
-    assert found.widths.local_warp_A == pytest.approx(2.2 * part, rel=0.7)
-    for width in found.widths.positions_A.values():
+    assert found.widths.of_tilts["global_warp"] == pytest.approx(2.7 * part, rel=0.3)
+    assert found.widths.of_tilts["local_warp"] == pytest.approx(2.2 * part, rel=0.7)
+    for width in found.widths.of_particles["positions"].values():
         assert width == pytest.approx(1.73 * part, rel=0.5)  # two standard errors of C1
 
 

@@ -14,14 +14,15 @@ from example_population import refine as pretend_to_refine
 from mpop.errors import InputError, StateError
 from mpop.jobs import reproduce as reproduce_module
 from mpop.jobs.reconstruct import reconstruct_species
-from mpop.jobs.refine import RefineParameters, refine
+from mpop.jobs.refine import refine
+from mpop.jobs.refine_parameters import RefineParameters
 from mpop.jobs.reproduce import reproduce
 from mpop.population import Population, versioned
 
 if TYPE_CHECKING:
     from conftest import TinyWorld
 
-QUICK = RefineParameters(iterations=2, image_warp=(2, 2), stage_angles=False)
+QUICK = RefineParameters(iterations=2, groups={"image_warp": (2, 2), "stage_angles": False})
 
 
 def everything(population: Population) -> Any:

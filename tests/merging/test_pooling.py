@@ -15,14 +15,15 @@ import pytest
 from mpop.errors import InputError
 from mpop.formats.images import read_map
 from mpop.jobs.reconstruct import reconstruct_species
-from mpop.jobs.refine import RefineParameters, refine
+from mpop.jobs.refine import refine
+from mpop.jobs.refine_parameters import RefineParameters
 from mpop.jobs.verify import verify
 from mpop.maps.fsc import fsc
 from mpop.merging import Conflict, merge, plan
 from mpop.population import Population
 from mpop.records.models import SpeciesRecord
 
-QUICK = RefineParameters(iterations=1, image_warp=(2, 2))
+QUICK = RefineParameters(iterations=1, groups={"image_warp": (2, 2)})
 NOISE = 1e-4
 """Of a map's standard deviation: the order in which float32 numbers are added."""
 

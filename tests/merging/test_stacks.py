@@ -15,7 +15,8 @@ from mpop.exchange.fetching import fetch_from
 from mpop.formats.star import read_star, write_star
 from mpop.jobs.importing.species import add_species
 from mpop.jobs.importing.stack import add_stack
-from mpop.jobs.refine import RefineParameters, refine
+from mpop.jobs.refine import refine
+from mpop.jobs.refine_parameters import RefineParameters
 from mpop.jobs.verify import verify
 from mpop.merging import continue_merge, merge, resolve
 from mpop.population import Population

@@ -9,8 +9,9 @@ from mpop.errors import RefinementError
 from mpop.projection.disc import HalfDisc
 from mpop.projection.reference import Reference, prepare_reference
 from mpop.records.tilt_series import ParticleSet, SplineGrid, TiltSeriesModel
+from mpop.refinement.groups.registry import chosen_groups, defaults
 from mpop.refinement.series import optimise
-from mpop.refinement.system import HELD, RefinedGroups, SeriesSystem, Widths
+from mpop.refinement.system import HELD, SeriesSystem
 from mpop.refinement.target import SpeciesImages
 from mpop.refinement.views import ParticleView
 
@@ -79,7 +80,7 @@ def system_and_images(request: pytest.FixtureRequest) -> tuple[SeriesSystem, lis
     model = make_model(rng)
     particles = [make_particles(rng, 6, request.param), make_particles(rng, 4, request.param)]
     images = [make_images(rng, model, species) for species in particles]
-    return SeriesSystem(model, particles, RefinedGroups(image_warp=(3, 3))), images
+    return SeriesSystem(model, particles, chosen_groups(defaults() | {"image_warp": (3, 3)})), images
 
 
 @pytest.mark.parametrize("group", ["global_warp", "local_warp", "stage_angles", "positions", "rotations"])
@@ -106,7 +107,7 @@ def test_update_moves_projections_like_the_cost_does(
     system, images = system_and_images
     theta = np.random.default_rng(3).normal(0, 0.5, system.size)
     model, particles = system.updated(theta)
-    moved = SeriesSystem(model, particles, system.groups)
+    moved = SeriesSystem(model, particles, list(system.groups.values()))
     expected = [scored.value for scored in system.score(theta, images)]
     found = [scored.value for scored in moved.score(np.zeros(moved.size), images)]
     assert found == pytest.approx(expected, rel=1e-9)
@@ -116,7 +117,7 @@ def test_halves_are_scored_against_their_own_half_map() -> None:
     rng = np.random.default_rng(4)
     model, particles = make_model(rng), make_particles(rng, 6)
     images = make_images(rng, model, particles)
-    system = SeriesSystem(model, [particles], RefinedGroups())
+    system = SeriesSystem(model, [particles], chosen_groups(defaults()))
     first, second = images.references
     spoiled = Reference(second.values * np.nan, second.reach, second.box, second.pixel_size_A)
     only_first = images.data.copy()
@@ -141,7 +142,7 @@ def test_nan_in_the_data_is_an_error(system_and_images: tuple[SeriesSystem, list
 def test_fixed_groups_are_absent() -> None:
     rng = np.random.default_rng(5)
     model, particles = make_model(rng), make_particles(rng, 3)
-    system = SeriesSystem(model, [particles], RefinedGroups(None, stage_angles=True, poses=False))
+    system = SeriesSystem(model, [particles], chosen_groups({"stage_angles": True}))
     assert list(system.group_slices) == ["stage_angles"]
     moved, kept = system.updated(np.full(system.size, 0.25))
     assert kept == [particles]
@@ -154,9 +155,10 @@ def test_offsets_are_expected_as_large_as_was_learned(
 ) -> None:
     """The prior of every group has its own width, and a width of 0 holds a group where it is."""
     system, images = system_and_images
-    moved = SeriesSystem(system.model, system.particles, system.groups)
-    moved.expect([Widths(3.0, 0.0, 0.2, 1.5, 2.5), Widths(3.0, 0.0, 0.2, 0.7, 0.0)])
-    count = 3 * len(system.particles[0])
+    moved = SeriesSystem(system.model, system.particles, list(system.groups.values()))
+    common = {"global_warp": 3.0, "local_warp": 0.0, "stage_angles": 0.2}
+    moved.expect([common | {"positions": 1.5, "rotations": 2.5}, common | {"positions": 0.7, "rotations": 0.0}])
+    count = system.particles[0].position_A.size
     slices, sigma = system.group_slices, moved.prior_sigma
     for group, width in (("global_warp", 3.0), ("local_warp", HELD), ("stage_angles", 0.2)):
         np.testing.assert_array_equal(sigma[slices[group]], width)

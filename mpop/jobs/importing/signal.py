@@ -20,7 +20,7 @@ from mpop.population import Population
 from mpop.records.tilt_series import ParticleSet, TiltSeriesModel
 from mpop.refinement.references import prepare_species
 from mpop.refinement.series import DETECTED, gather_images
-from mpop.refinement.system import RefinedGroups, SeriesSystem
+from mpop.refinement.system import SeriesSystem
 
 TILTS = 3
 """So many of the least exposed are looked at."""
@@ -70,7 +70,7 @@ def signal_doubt(
         )
     except UNUSABLE:  # images that are not here, or bad: for who works with them to say
         return None
-    system = SeriesSystem(model, [looked_at], RefinedGroups(None, stage_angles=False, poses=False))
+    system = SeriesSystem(model, [looked_at], ())
     found = system.score(np.zeros(0), images)[0].value
     if not found < DETECTED:
         return None

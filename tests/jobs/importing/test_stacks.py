@@ -21,7 +21,8 @@ from mpop.jobs.export_stacks import export_relion
 from mpop.jobs.halfmaps import SeriesState
 from mpop.jobs.importing.species import add_species
 from mpop.jobs.importing.stack import add_stack, item_names
-from mpop.jobs.refine import RefineParameters, refine
+from mpop.jobs.refine import refine
+from mpop.jobs.refine_parameters import RefineParameters
 from mpop.jobs.reproduce import reproduce
 from mpop.jobs.verify import verify
 from mpop.maps.fsc import fsc_report

@@ -1,0 +1,42 @@
+"""Rotations of particles, at every sample of their trajectories: vectors in the tomogram's frame, in degrees."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import roma
+import torch
+from torch import Tensor
+
+from mpop.records.tilt_series import TiltSeriesModel
+from mpop.refinement.groups.group import Effect, Motion, SeenImages, SeriesState, Unit
+
+
+@dataclass(frozen=True)
+class Rotations:
+    """Applied after the pose of a particle."""
+
+    name: str = "rotations"
+    label: str = "orientations"
+    unit: str = "deg"
+    motion: Motion = "turn"
+    per: Unit = "particle"
+    sigma: float = 5.0
+
+    def prepared(self, model: TiltSeriesModel) -> TiltSeriesModel:
+        """As it is."""
+        return model
+
+    def shape(self, state: SeriesState) -> tuple[int, int, int]:
+        """A rotation vector of every particle at every sample."""
+        particles, samples, _, _ = state.pose.shape
+        return (particles, 3, samples)
+
+    def apply(self, offset: Tensor, state: SeriesState) -> SeriesState:
+        """Particles turn."""
+        turn = roma.rotvec_to_rotmat(torch.deg2rad(offset.transpose(1, 2)))
+        return replace(state, pose=turn @ state.pose)
+
+    def effect(self, images: SeenImages) -> Effect:
+        """The turn in the frame of the image, by how much of every sample there is at a tilt's exposure."""
+        return Effect(images.particle, images.stage, images.of_samples)
