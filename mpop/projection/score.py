@@ -1,4 +1,9 @@
-"""Slices and scores on whichever device: numba kernels on the CPU, torch elsewhere."""
+"""Slices and scores on whichever device: numba kernels on the CPU, torch elsewhere.
+
+With R the slice of the reference that an image shows, and P and Q its premultiplied data and power
+(`mpop.projection.kernels`), AB = Re <R, P> and A2 = <Q, |R|^2>. At an amplitude a of the reference the image gains
+2 a AB - a^2 A2 nats by it. That is what refinement climbs, by everything that the image depends on.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +12,7 @@ from numpy.typing import NDArray
 
 from mpop.projection import kernels, torch_backend
 from mpop.projection.disc import HalfDisc
+from mpop.projection.named import Score
 from mpop.projection.reference import Reference
 
 
@@ -29,10 +35,11 @@ def score_with_gradients(
     rows: NDArray[np.float64],
     shifts: NDArray[np.float64],
     device: str = "cpu",
-) -> NDArray[np.float64]:
-    """(n, N_OUT) AB, A2 and their derivatives; see `kernels.score_with_gradients`.
+) -> Score:
+    """AB and A2 of n images, and their derivatives by shift (pixels) and slice rows (voxels).
 
-    device: `cpu`, or what torch knows (`cuda:0`). Raises ValueError when a slice leaves the reference.
+    data, power: (n, pixels) P and Q; rows: (n, 2, 3) in voxels; shifts: (n, 2) in pixels. device: `cpu`, or what
+    torch knows (`cuda:0`). Raises ValueError when a slice leaves the reference.
     """
     check_reach(reference, disc, rows)
     if device != "cpu":
@@ -41,7 +48,7 @@ def score_with_gradients(
     kernels.score_with_gradients(
         reference.values, data, power, rows, shifts, disc.size, disc.row_y, disc.row_x, disc.row_start, out
     )
-    return out
+    return Score.of_columns(out)
 
 
 def check_reach(reference: Reference, disc: HalfDisc, rows: NDArray[np.float64]) -> None:

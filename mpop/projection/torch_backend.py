@@ -16,6 +16,7 @@ from torch.nn.functional import grid_sample
 
 from mpop.projection.disc import HalfDisc
 from mpop.projection.kernels import N_OUT
+from mpop.projection.named import Score
 from mpop.projection.reference import Reference
 
 BATCH_COMPONENTS = 1 << 21
@@ -43,8 +44,8 @@ def score_with_gradients(
     rows: NDArray[np.floating] | Tensor,
     shifts: NDArray[np.floating] | Tensor,
     device: str = "cpu",
-) -> NDArray[np.float64]:
-    """(n, N_OUT) AB, A2 and their derivatives; arguments as `kernels.score_with_gradients`.
+) -> Score:
+    """AB, A2 and their derivatives; arguments as `score.score_with_gradients`.
 
     What is a tensor on the device already is not copied again.
     """
@@ -60,7 +61,7 @@ def score_with_gradients(
             torch.as_tensor(rows[batch]).to(volume),
             torch.as_tensor(shifts[batch]).to(volume),
         )
-    return out
+    return Score.of_columns(out)
 
 
 def _score_batch(

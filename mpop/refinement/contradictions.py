@@ -124,9 +124,10 @@ def particle_fits(
     out = np.zeros((len(rows), 2))
     references = images.references[::-1] if crossed else images.references
     for reference, half in zip(references, (slice(0, images.n_half1), slice(images.n_half1, None)), strict=True):
-        out[half] = score_with_gradients(
+        score = score_with_gradients(
             reference, images.disc, images.data[half], images.power[half], rows[half], shift[half]
-        )[:, :2]
+        )
+        out[half] = np.stack([score.ab, score.a2], axis=1)
     count = len(view.position_A)
     ab, a2 = (np.bincount(images.particle, column, count).astype(np.float64) for column in out.T)
     seen = np.bincount(images.particle, minlength=count) > 0

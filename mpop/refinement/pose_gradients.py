@@ -83,15 +83,15 @@ def _score(
 ) -> tuple[Array, Array]:
     """a AB - a^2 A2 / 2 - prior of every image (n,), and its derivatives (n, 5) by rotation vector and shift."""
     rows = rotation[:, :2] * images.row_scale
-    out = score_with_gradients(images.reference, images.disc, images.data, images.power, rows, shift_px, device)
-    by_rows = (amplitude * out[:, 4:10] - amplitude**2 / 2 * out[:, 10:16]).reshape(-1, 2, 3) * images.row_scale
+    score = score_with_gradients(images.reference, images.disc, images.data, images.power, rows, shift_px, device)
+    by_rows = score.gain_by("rows", amplitude) / 2 * images.row_scale
     # a small turn w of the image's frame adds w x to the rows: -w_z A_1 + w_y A_2 to the first, and so on
     x, y, z = rotation[:, 0], rotation[:, 1], rotation[:, 2]
     first, second = by_rows[:, 0], by_rows[:, 1]
     by_turn = np.stack([-(z * second).sum(1), (z * first).sum(1), (x * second - y * first).sum(1)], axis=1)
     penalty, slope = prior.penalty(rotation, shift_px)
-    gradient = np.concatenate([by_turn, amplitude * out[:, 2:4]], axis=1) - slope
-    return amplitude * out[:, 0] - amplitude**2 / 2 * out[:, 1] - penalty, gradient
+    gradient = np.concatenate([by_turn, score.gain_by("shift", amplitude) / 2], axis=1) - slope
+    return score.gain(amplitude) / 2 - penalty, gradient
 
 
 def expected_deviations(

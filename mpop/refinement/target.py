@@ -71,29 +71,30 @@ def score_species(
     shift_A: (m, 2) from the origin pixel; rows: (m, 2, 3) as `mpop.geometry.tilt.slice_rows`.
     """
     halves = (slice(0, images.n_half1), slice(images.n_half1, None))
-    out = np.concatenate(
-        [
-            score_with_gradients(
-                reference,
-                images.disc,
-                images.data[half],
-                images.power[half],
-                rows[half] * images.row_scale,
-                shift_A[half] / images.pixel_size_A,
-                device,
-            )
-            for reference, half in zip(images.references, halves, strict=True)
-        ]
+    scores = [
+        score_with_gradients(
+            reference,
+            images.disc,
+            images.data[half],
+            images.power[half],
+            rows[half] * images.row_scale,
+            shift_A[half] / images.pixel_size_A,
+            device,
+        )
+        for reference, half in zip(images.references, halves, strict=True)
+    ]
+    power = np.concatenate([score.a2 for score in scores])
+    ab, a2 = np.concatenate([score.ab for score in scores]).sum(), power.sum()
+    is_finite = bool(np.isfinite(ab) and np.isfinite(a2))
+    # against the reference is as bad as without it
+    amplitude = (max(ab / a2, 0.0) if a2 > 0 else 0.0) if is_finite else np.nan
+    by_shift, by_rows = (
+        np.concatenate([score.gain_by(name, amplitude) for score in scores]) for name in ("shift", "rows")
     )
-    ab, a2 = out[:, 0].sum(), out[:, 1].sum()
-    if not np.isfinite(ab) or not np.isfinite(a2):
-        return SpeciesScore(np.nan, np.nan, out[:, 1], out[:, 2:4], out[:, 4:10].reshape(-1, 2, 3))
-    amplitude = max(ab / a2, 0.0) if a2 > 0 else 0.0  # against the reference is as bad as without it
-    d_rows = 2 * amplitude * out[:, 4:10] - amplitude**2 * out[:, 10:16]
     return SpeciesScore(
         value=amplitude * max(ab, 0.0),
         amplitude=amplitude,
-        reference_power=out[:, 1],
-        d_shift=2 * amplitude / images.pixel_size_A * out[:, 2:4],
-        d_rows=d_rows.reshape(-1, 2, 3) * images.row_scale,
+        reference_power=power,
+        d_shift=by_shift / images.pixel_size_A,
+        d_rows=by_rows * images.row_scale,
     )

@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
+from scores import columns
 
 from mpop.projection.disc import HalfDisc
+from mpop.projection.named import Score
 from mpop.projection.reference import Reference, prepare_reference
 from mpop.projection.score import project_slices, score_with_gradients
 
@@ -30,7 +32,7 @@ class Images:
     rows: NDArray[np.float64]
     shifts: NDArray[np.float64]
 
-    def score(self) -> NDArray[np.float64]:
+    def score(self) -> Score:
         return score_with_gradients(self.reference, self.disc, self.data, self.power, self.rows, self.shifts)
 
     def only(self, chosen: NDArray[np.bool_]) -> Images:
@@ -63,9 +65,9 @@ def test_sums_are_those_of_the_definition(images: Images) -> None:
     product = slices.conj() * images.data * phases(images.disc, images.shifts)
     k = images.disc.frequencies()
     found = images.score()
-    np.testing.assert_allclose(found[:, 0], product.real.sum(axis=1), rtol=1e-11)
-    np.testing.assert_allclose(found[:, 1], (images.power * np.abs(slices) ** 2).sum(axis=1), rtol=1e-12)
-    np.testing.assert_allclose(found[:, 2:4], -2 * np.pi / images.disc.size * product.imag @ k, rtol=1e-10)
+    np.testing.assert_allclose(found.ab, product.real.sum(axis=1), rtol=1e-11)
+    np.testing.assert_allclose(found.a2, (images.power * np.abs(slices) ** 2).sum(axis=1), rtol=1e-12)
+    np.testing.assert_allclose(found.ab_by["shift"], -2 * np.pi / images.disc.size * product.imag @ k, rtol=1e-10)
 
 
 def parts_of_the_disc(images: Images) -> dict[str, NDArray[np.bool_]]:
@@ -80,19 +82,22 @@ def test_gradients_are_central_differences(images: Images, part: str) -> None:
     assert chosen.any(axis=1).all()
     images = images.only(chosen)
     gradient = images.score()
-    scale = np.abs(gradient).max(axis=0)
     step = 1e-7  # slopes jump at voxel faces: short, so that next to no component crosses one
     for axis in range(2):
         move = step * np.eye(2)[axis]
         ahead, behind = (replace(images, shifts=images.shifts + sign * move).score() for sign in (1, -1))
-        numeric = (ahead - behind)[:, 0] / (2 * step)
-        assert np.abs(gradient[:, 2 + axis] - numeric).max() <= 1e-6 * scale[2 + axis]
+        numeric = (ahead.ab - behind.ab) / (2 * step)
+        found = gradient.ab_by["shift"][:, axis]
+        assert np.abs(found - numeric).max() <= 1e-6 * np.abs(found).max()
     for entry in range(6):
         move = step * np.eye(6)[entry].reshape(2, 3)
         ahead, behind = (replace(images, rows=images.rows + sign * move).score() for sign in (1, -1))
-        numeric = (ahead - behind)[:, :2] / (2 * step)
-        for column, value in ((4 + entry, numeric[:, 0]), (10 + entry, numeric[:, 1])):
-            assert np.abs(gradient[:, column] - value).max() <= 1e-6 * scale[column]
+        for found, difference in (
+            (gradient.ab_by["rows"], ahead.ab - behind.ab),
+            (gradient.a2_by["rows"], ahead.a2 - behind.a2),
+        ):
+            one = found.reshape(-1, 6)[:, entry]
+            assert np.abs(one - difference / (2 * step)).max() <= 1e-6 * np.abs(one).max()
 
 
 def rotation(vector_deg: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -115,8 +120,8 @@ def test_score_is_best_at_the_planted_shift_and_rotation(blobs: Callable, random
     )
 
     def correlation(images: Images) -> float:
-        ab, a2 = images.score()[0, :2]
-        return ab / np.sqrt(a2 * np.square(np.abs(slices)).sum())
+        score = images.score()
+        return score.ab[0] / np.sqrt(score.a2[0] * np.square(np.abs(slices)).sum())
 
     def optimum(moved: Callable[[float], Images], step: float) -> float:
         """Where the parabola through -step, 0 and step has its top."""
@@ -150,7 +155,8 @@ def test_float32_holds_over_long_rows() -> None:
         rows=rows,
         shifts=shifts,
     )
-    assert np.abs(single.score()[:, :2] / len(disc) - 1).max() < 1e-5
+    found = single.score()
+    assert np.abs(np.stack([found.ab, found.a2]) / len(disc) - 1).max() < 1e-5
 
 
 def single_precision(images: Images) -> Images:
@@ -170,7 +176,7 @@ def test_results_do_not_depend_on_the_number_of_threads(images: Images) -> None:
         for threads in (1, min(2, numba.config.NUMBA_NUM_THREADS)):
             numba.set_num_threads(threads)
             slices = project_slices(images.reference, images.disc, images.rows)
-            found.append((images.score().tobytes(), slices.tobytes()))
+            found.append((columns(images.score()).tobytes(), slices.tobytes()))
     finally:
         numba.set_num_threads(before)
     assert found[0] == found[1]
@@ -183,8 +189,8 @@ def test_bad_data_shows_in_its_own_image_and_no_other(images: Images, bad: float
     images.data[3, 17] = bad
     images.power[5, 20] = bad
     found = images.score()
-    assert not np.isfinite(found[3, [0, 2, 3]]).any()
-    assert found[3, 1] == expected[3, 1]
-    assert not np.isfinite(found[5, 1])
+    assert not np.isfinite([found.ab[3], *found.ab_by["shift"][3]]).any()
+    assert found.a2[3] == expected.a2[3]
+    assert not np.isfinite(found.a2[5])
     others = np.delete(np.arange(10), [3, 5])
-    np.testing.assert_array_equal(found[others], expected[others])
+    np.testing.assert_array_equal(columns(found)[others], columns(expected)[others])

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from scores import columns
 
 from mpop.projection import score, torch_backend
 from mpop.projection.disc import HalfDisc
@@ -51,7 +52,7 @@ def arguments(blobs: Callable, random_rows: Callable) -> Callable[[type], Argume
 @pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 1e-10), (np.float32, 1e-4)])
 def test_twins_agree(arguments: Callable[[type], Arguments], dtype: type, tolerance: float) -> None:
     args = arguments(dtype)
-    kernel, twin = score.score_with_gradients(*args), torch_backend.score_with_gradients(*args)
+    kernel, twin = (columns(one.score_with_gradients(*args)) for one in (score, torch_backend))
     assert twin.dtype == np.float64
     assert twin.shape == (COUNT, 16)
     assert (np.abs(kernel - twin).max(axis=0) < tolerance * np.abs(twin).max(axis=0)).all()
@@ -63,10 +64,10 @@ def test_twins_agree(arguments: Callable[[type], Arguments], dtype: type, tolera
 
 def test_batches_change_nothing(arguments: Callable[[type], Arguments], monkeypatch: pytest.MonkeyPatch) -> None:
     args = arguments(np.float64)
-    whole = torch_backend.score_with_gradients(*args)
+    whole = columns(torch_backend.score_with_gradients(*args))
     slices = torch_backend.project_slices(args.reference, args.disc, args.rows)
     monkeypatch.setattr(torch_backend, "BATCH_COMPONENTS", 7 * len(args.disc))
-    np.testing.assert_allclose(torch_backend.score_with_gradients(*args), whole, rtol=1e-12)
+    np.testing.assert_allclose(columns(torch_backend.score_with_gradients(*args)), whole, rtol=1e-12)
     in_batches = torch_backend.project_slices(args.reference, args.disc, args.rows)
     np.testing.assert_allclose(in_batches, slices, rtol=1e-12)
 
@@ -77,15 +78,17 @@ def test_tensors_do_as_well_as_arrays_and_no_grad_does_not_matter(
     args = arguments(np.float32)
     tensors = [torch.as_tensor(array) for array in args[2:]]
     with torch.no_grad():
-        found = torch_backend.score_with_gradients(args.reference, args.disc, *tensors)
-    np.testing.assert_array_equal(found, torch_backend.score_with_gradients(*args))
+        found = columns(torch_backend.score_with_gradients(args.reference, args.disc, *tensors))
+    np.testing.assert_array_equal(found, columns(torch_backend.score_with_gradients(*args)))
 
 
 def test_no_images_give_no_scores(arguments: Callable[[type], Arguments]) -> None:
     args = arguments(np.float32)
     none = Arguments(args.reference, args.disc, *(array[:0] for array in args[2:]))
-    assert score.score_with_gradients(*none).shape == (0, 16)
-    assert torch_backend.score_with_gradients(*none).shape == (0, 16)
+    for one in (score, torch_backend):
+        found = one.score_with_gradients(*none)
+        assert found.ab.shape == (0,)
+        assert found.ab_by["rows"].shape == (0, 2, 3)
     assert score.project_slices(args.reference, args.disc, none.rows).shape == (0, len(args.disc))
 
 
@@ -94,22 +97,23 @@ def test_nan_shows_in_its_own_image_and_no_other(arguments: Callable[[type], Arg
     expected = torch_backend.score_with_gradients(*args)
     args.data[3, 17] = np.nan
     found = torch_backend.score_with_gradients(*args)
-    assert np.isnan(found[3, [0, 2, 3]]).all()
+    assert np.isnan([found.ab[3], *found.ab_by["shift"][3]]).all()
     others = np.delete(np.arange(COUNT), 3)
-    np.testing.assert_allclose(found[others], expected[others], rtol=1e-6)
+    np.testing.assert_allclose(columns(found)[others], columns(expected)[others], rtol=1e-6)
 
 
 def test_any_device_but_the_cpu_is_torchs(arguments: Callable[[type], Arguments]) -> None:
     args = arguments(np.float64)
     np.testing.assert_array_equal(
-        score.score_with_gradients(*args, device="cpu:0"), torch_backend.score_with_gradients(*args)
+        columns(score.score_with_gradients(*args, device="cpu:0")),
+        columns(torch_backend.score_with_gradients(*args)),
     )
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_cuda_agrees_with_the_kernels(arguments: Callable[[type], Arguments]) -> None:
     args = arguments(np.float32)
-    kernel, cuda = score.score_with_gradients(*args), score.score_with_gradients(*args, device="cuda")
+    kernel, cuda = (columns(score.score_with_gradients(*args, device=device)) for device in ("cpu", "cuda"))
     assert (np.abs(kernel - cuda).max(axis=0) < 1e-4 * np.abs(kernel).max(axis=0)).all()
 
 
