@@ -132,9 +132,9 @@ class TiltGeometry:
         return self._evaluate(name, x, y, self.tilt_coordinate)
 
 
-def slice_rows(rotation: Tensor, magnification: np.ndarray) -> Tensor:
+def slice_rows(rotation: Tensor, magnification: np.ndarray | Tensor) -> Tensor:
     """The two vectors that take an image frequency to the map: k_map = k_x rows_0 + k_y rows_1.
 
     rotation: (..., 3, 3); magnification: (2, 2) matrix M. Returns (..., 2, 3): M^T R[:2].
     """
-    return _tensor(magnification).T @ rotation[..., :2, :]
+    return torch.as_tensor(magnification, dtype=torch.float64).T @ rotation[..., :2, :]

@@ -1,4 +1,4 @@
-"""The contrast transfer function of particle images, and its square at a smaller window.
+"""The contrast transfer function of particle images.
 
 With k in 1/A, theta from the x axis towards y, lambda the electron wavelength,
 
@@ -15,7 +15,6 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import scipy.fft
 from numba import njit, prange
 from numpy.typing import NDArray
 
@@ -84,36 +83,3 @@ def ctf_images(
         1.0 / (size * pixel_size_A),
     )
     return np.sin(out, out=out)
-
-
-def cropped_inverse(spectra: NDArray, size: int, threads: int = 1, centred: bool = False) -> NDArray[np.floating]:
-    """The middle (n, size, size) of the inverse transforms of spectra (n, L, L // 2 + 1); L and size even.
-
-    centred: the middle is at index L // 2 and stays the middle; else it is at index 0, and the corners are cut
-    out. Rows that are cut away are not transformed.
-    """
-    large, half = spectra.shape[1], size // 2
-
-    def crop(values: NDArray, axis: int) -> NDArray:
-        values = np.moveaxis(values, axis, 0)
-        if centred:
-            part = values[large // 2 - half : large // 2 + half]
-        else:
-            part = np.concatenate([values[:half], values[large - half :]])
-        return np.moveaxis(part, 0, axis)
-
-    rows = crop(np.asarray(scipy.fft.ifft(spectra, axis=1, workers=threads, overwrite_x=True)), 1)
-    return crop(np.asarray(scipy.fft.irfft(rows, n=large, axis=2, workers=threads)), 2)
-
-
-def band_limited_ctf2(ctf: NDArray[np.floating], size: int, threads: int = 1) -> NDArray[np.floating]:
-    """CTF^2 at a smaller window, cropped in real space as pre-multiplied images are.
-
-    ctf: (n, L, L // 2 + 1). Returns (n, size, size // 2 + 1), what of CTF^2 fits the smaller window. Without
-    this the weight would still oscillate where the data no longer can.
-    """
-    squared = np.square(ctf)
-    if size == ctf.shape[1]:
-        return squared
-    cropped = cropped_inverse(squared, size, threads)
-    return np.ascontiguousarray(np.real(np.asarray(scipy.fft.rfft2(cropped, workers=threads))))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -28,6 +28,17 @@ class Score:
         """From (n, 16) AB, A2, dAB by shift (2), dAB by rows (2 x 3), dA2 by rows (2 x 3)."""
         by_rows, squared = (part.reshape(-1, 2, 3) for part in (columns[:, 4:10], columns[:, 10:16]))
         return cls(columns[:, 0], columns[:, 1], {"shift": columns[:, 2:4], "rows": by_rows}, {"rows": squared})
+
+    @classmethod
+    def together(cls, parts: Sequence[Score]) -> Score:
+        """Of the images of all parts; at least one, and alike."""
+        first = parts[0]
+        return cls(
+            np.concatenate([one.ab for one in parts]),
+            np.concatenate([one.a2 for one in parts]),
+            {name: np.concatenate([one.ab_by[name] for one in parts]) for name in first.ab_by},
+            {name: np.concatenate([one.a2_by[name] for one in parts]) for name in first.a2_by},
+        )
 
     def gain(self, amplitude: float) -> Array:
         """(n,) 2 a AB - a^2 A2."""

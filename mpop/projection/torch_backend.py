@@ -27,12 +27,12 @@ def project_slices(
     reference: Reference, disc: HalfDisc, rows: NDArray[np.floating] | Tensor, device: str = "cpu"
 ) -> NDArray[np.complexfloating]:
     """Slices of a reference. rows: (n, 2, 3) in voxels. Returns (n, pixels) in the reference's precision."""
-    volume, k = _on_device(reference, disc, device)
+    volume, k = on_device(reference, disc, device)
     dtype = np.complex64 if volume.dtype == torch.float32 else np.complex128
     out = np.empty((len(rows), len(disc)), dtype=dtype)
     with torch.no_grad():
         for batch in _batches(len(rows), len(disc)):
-            out[batch] = _slices(volume, k, torch.as_tensor(rows[batch]).to(k)).cpu().numpy()
+            out[batch] = slices_of(volume, k, torch.as_tensor(rows[batch]).to(k)).cpu().numpy()
     return out
 
 
@@ -49,7 +49,7 @@ def score_with_gradients(
 
     What is a tensor on the device already is not copied again.
     """
-    volume, k = _on_device(reference, disc, device)
+    volume, k = on_device(reference, disc, device)
     out = np.empty((len(rows), N_OUT))
     for batch in _batches(len(rows), len(disc)):
         out[batch] = _score_batch(
@@ -70,7 +70,7 @@ def _score_batch(
     """Each image's AB and A2 depend on its own rows and shift only: derivatives of their sums are all there is."""
     with torch.enable_grad():
         rows, shifts = rows.detach().requires_grad_(), shifts.detach().requires_grad_()
-        slices = _slices(volume, k, rows)
+        slices = slices_of(volume, k, rows)
         angle = turn * (shifts[:, :1] * k[:, 0] + shifts[:, 1:] * k[:, 1])
         centred = data * torch.polar(torch.ones_like(angle), angle)
         ab = (slices.conj() * centred).real.sum(dim=1)
@@ -81,7 +81,7 @@ def _score_batch(
     return torch.cat([column.detach() for column in columns], dim=1).double().cpu().numpy()
 
 
-def _slices(volume: Tensor, k: Tensor, rows: Tensor) -> Tensor:
+def slices_of(volume: Tensor, k: Tensor, rows: Tensor) -> Tensor:
     """V(k_x r_0 + k_y r_1). volume: (2, z, y, x); k: (pixels, 2); rows: (n, 2, 3). Returns (n, pixels)."""
     points = k[:, :1] * rows[:, None, 0] + k[:, 1:] * rows[:, None, 1]
     mate = points[..., 0] < 0  # the Friedel mate lies in the stored half
@@ -93,7 +93,7 @@ def _slices(volume: Tensor, k: Tensor, rows: Tensor) -> Tensor:
     return torch.complex(real, torch.where(mate, -imaginary, imaginary))
 
 
-def _on_device(reference: Reference, disc: HalfDisc, device: str) -> tuple[Tensor, Tensor]:
+def on_device(reference: Reference, disc: HalfDisc, device: str) -> tuple[Tensor, Tensor]:
     """The volume as (2, z, y, x) and the disc's k as (pixels, 2), in the reference's precision."""
     volume = torch.as_tensor(reference.values, device=device).movedim(-1, 0)
     return volume, torch.as_tensor(disc.frequencies()).to(volume)

@@ -29,7 +29,8 @@ from numpy.typing import NDArray
 
 from mpop.errors import BlankImageError
 from mpop.geometry.frequencies import wrapped_indices
-from mpop.optics.ctf import band_limited_ctf2, cropped_inverse, ctf_images
+from mpop.optics.ctf import ctf_images
+from mpop.optics.premultiplication import band_limited_ctf2, premultiplied
 from mpop.optics.weights import exposure_weights
 from mpop.records.tilt_series import TiltSeriesModel
 from mpop.refinement.dirt import CleanImage, Erased, Exposure, clean
@@ -263,17 +264,7 @@ def premultiply(
     spectrum = np.asarray(scipy.fft.rfft2(windows, workers=threads))
     spectrum *= ctf
     spectrum *= multipliers[0]
-    matched = cropped_inverse(spectrum, size, threads, centred=True)
-    data = np.asarray(scipy.fft.rfft2(matched, workers=threads), dtype=np.complex64)
-    data *= _to_origin(size)
+    data = premultiplied(spectrum, size, threads)
     power = band_limited_ctf2(ctf, size, threads)
     power *= multipliers[1]
     return data, np.maximum(power, 0.0, out=power)
-
-
-@lru_cache(maxsize=16)
-def _to_origin(size: int) -> NDArray[np.float32]:
-    """(size, size // 2 + 1) phases that move the centre pixel, size // 2 of an even size, to index 0, over
-    size^2."""
-    odd = np.add.outer(np.arange(size), np.arange(size // 2 + 1)) % 2
-    return ((1.0 - 2.0 * odd) / size**2).astype(np.float32)

@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mpop.errors import InputError
-from mpop.optics.ctf import band_limited_ctf2, cropped_inverse, ctf_images, electron_wavelength_A
+from mpop.optics.ctf import ctf_images, electron_wavelength_A
+from mpop.optics.premultiplication import band_limited_ctf2, cropped_inverse
 from mpop.records.tilt_series import CTFModel
 
 

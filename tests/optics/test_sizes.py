@@ -8,7 +8,8 @@ import scipy.fft
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mpop.optics.ctf import band_limited_ctf2, ctf_images, electron_wavelength_A
+from mpop.optics.ctf import ctf_images, electron_wavelength_A
+from mpop.optics.premultiplication import band_limited_ctf2
 from mpop.optics.sizes import aliasing_free_size, delocalisation_A, even_fast_size
 from mpop.records.tilt_series import CTFModel
 
