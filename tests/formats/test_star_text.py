@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from mpop.errors import InputError, StateError
 from mpop.formats.particle_tables import read_particles, write_m_particles
 from mpop.formats.star import write_star
+from mpop.formats.star_parser import parse_star
 
 PRINTABLE = st.text(st.characters(codec="utf-8"), max_size=12).filter(str.isprintable)
 HARD = st.sampled_from(
@@ -137,3 +138,30 @@ def test_quotation_marks_stay_as_they_are(tmp_path: Path) -> None:
     for written, meant in (("O'Brien", "O'Brien"), ("'a b'", "a b"), ('"it\'s"', "it's"), ("a\"b'c", "a\"b'c")):
         path.write_text(TABLE.format(column="rlnTomoParticleName", value=written))
         assert read_particles(path).extra["rlnTomoParticleName"] == [meant, "x"]
+
+
+NUMBER = st.one_of(
+    st.integers(-(2**65), 2**65).map(str),
+    st.floats().map(repr),
+    st.floats(-1e6, 1e6).map(lambda value: f"{value:.6f}"),
+    st.sampled_from(
+        ["007", "+5", "-0", "1.", ".5", "1e400", "-nan", "NaN", "inf", "1_0", "0x1F", "True", "x", "?"]
+    ),
+)
+
+
+@given(columns=st.lists(st.lists(NUMBER, min_size=3, max_size=3), min_size=1, max_size=3))
+def test_numbers_read_at_once_are_those_read_one_by_one(columns: list[list[str]]) -> None:
+    """A comment behind a row makes the reader take one value after the other."""
+    names = "".join(f"_rln{number} #{number}\n" for number in range(len(columns)))
+    rows = [" ".join(row) for row in zip(*columns, strict=True)]
+    head = f"data_particles\n\nloop_\n{names}"
+    at_once = parse_star(f"{head}{chr(10).join(rows)}\n")["particles"]
+    one_by_one = parse_star(f"{head}{chr(10).join(rows)} # comment\n")["particles"]
+    pd.testing.assert_frame_equal(at_once, one_by_one, check_exact=True)
+
+
+@given(values=st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=50))
+def test_numbers_have_all_digits_that_were_written(values: list[float]) -> None:
+    text = "data_\nloop_\n_rlnOriginXAngst\n" + "".join(f"{value!r}\n" for value in values)
+    assert parse_star(text)[""]["rlnOriginXAngst"].tolist() == values
