@@ -41,7 +41,7 @@ from cosmic_ray.plugins import get_operator
 
 ROOT = Path(__file__).resolve().parent.parent
 LOADED = (
-    *("numpy", "scipy.fft", "scipy.interpolate", "scipy.ndimage", "scipy.spatial", "torch", "roma", "zarr"),
+    *("numpy", "scipy.fft", "scipy.interpolate", "scipy.ndimage", "scipy.spatial", "torch", "zarr"),
     *("mrcfile", "starfile", "pydantic", "xdist.plugin", "pytest_asyncio", "mpop.records.models"),
 )
 """Once for all tests."""

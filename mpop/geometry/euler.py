@@ -4,11 +4,12 @@ RELION's (rot, tilt, psi) are ZYZ Euler angles of a passive rotation: `A = Rz(ps
 takes a vector of the reference map to the frame of the image, `x_image = A x_map`; for a particle in a
 tomogram, to the frame of the tomogram. Warp's `Euler(rot, tilt, psi)` is the same matrix. All functions take
 and return torch tensors with any number of leading dimensions, keep the dtype and are differentiable.
+
+RoMa has the same, but loads torch's compiler with it, which costs as much again as torch itself.
 """
 
 from __future__ import annotations
 
-import roma
 import torch
 from torch import Tensor
 
@@ -18,7 +19,8 @@ def euler_to_matrix(angles_deg: Tensor) -> Tensor:
 
     angles_deg: (..., 3). Returns (..., 3, 3) with x_image = A x_map.
     """
-    return roma.euler_to_rotmat("ZYZ", tuple(angles_deg.unbind(-1)), degrees=True).transpose(-1, -2)
+    rot, tilt, psi = (axis_rotation(axis, angles_deg[..., i]) for i, axis in enumerate((2, 1, 2)))
+    return (rot @ tilt @ psi).transpose(-1, -2)
 
 
 def matrix_to_euler(matrix: Tensor) -> Tensor:
@@ -46,4 +48,19 @@ def axis_rotation(axis: int, angle_deg: Tensor) -> Tensor:
     """
     direction = torch.zeros(3, dtype=angle_deg.dtype, device=angle_deg.device)
     direction[axis] = 1.0
-    return roma.rotvec_to_rotmat(torch.deg2rad(angle_deg)[..., None] * direction)
+    return vector_rotation(angle_deg[..., None] * direction)
+
+
+def vector_rotation(vector_deg: Tensor) -> Tensor:
+    """Active right-handed rotation about a vector by its length: Rodrigues' I + sin(a) K + (1 - cos(a)) K^2, with
+    K the cross product with the unit vector.
+
+    vector_deg: (..., 3). Returns (..., 3, 3). Its derivative at 0 is right, as both factors are written by sinc.
+    """
+    vector = torch.deg2rad(vector_deg)
+    turns = torch.linalg.vector_norm(vector, dim=-1)[..., None, None] / (2 * torch.pi)
+    x, y, z = vector.unbind(-1)
+    zero = torch.zeros_like(x)
+    cross = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], dim=-1).unflatten(-1, (3, 3))
+    identity = torch.eye(3, dtype=vector.dtype, device=vector.device)
+    return identity + torch.sinc(2 * turns) * cross + torch.sinc(turns) ** 2 / 2 * (cross @ cross)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.spatial.transform import Rotation
 from torch import Tensor
 
-from mpop.geometry.euler import axis_rotation, euler_to_matrix, matrix_to_euler
+from mpop.geometry.euler import axis_rotation, euler_to_matrix, matrix_to_euler, vector_rotation
 
 degrees = st.floats(-720, 720, allow_nan=False, width=32)
 
@@ -78,8 +80,18 @@ def test_axis_rotation_is_active_and_right_handed(axis: int, before: tuple, afte
     torch.testing.assert_close(turned, torch.tensor(after, dtype=torch.float64), rtol=0, atol=1e-15)
 
 
+@given(length=st.sampled_from([0.0, 1e-9, 1e-3, 1.0, 90.0, 180.0, 500.0]), seed=st.integers(0, 99))
+def test_rotation_about_a_vector_is_scipys(length: float, seed: int) -> None:
+    direction = np.random.default_rng(seed).normal(size=3)
+    vector = length * direction / np.linalg.norm(direction)
+    expected = torch.as_tensor(Rotation.from_rotvec(vector, degrees=True).as_matrix())
+    torch.testing.assert_close(vector_rotation(torch.as_tensor(vector)), expected, rtol=0, atol=1e-14)
+
+
 def test_gradients() -> None:
     angles = torch.tensor([[10.0, 20.0, 30.0], [-50.0, 170.0, 80.0]], dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(euler_to_matrix, angles, eps=1e-4, atol=1e-8)
     zero = torch.zeros(3, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(lambda angle: axis_rotation(1, angle), zero, eps=1e-4, atol=1e-8)
+    vectors = torch.tensor([[0.0, 0.0, 0.0], [1e-6, 0.0, 0.0], [20.0, -90.0, 5.0]], dtype=torch.float64)
+    assert torch.autograd.gradcheck(vector_rotation, vectors.requires_grad_(), eps=1e-4, atol=1e-8)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-import roma
-import torch
 from torch import Tensor
 
+from mpop.geometry.euler import vector_rotation
 from mpop.records.tilt_series import TiltSeriesModel
 from mpop.refinement.groups.group import Effect, Motion, SeenImages, SeriesState, Unit
 
@@ -34,8 +33,7 @@ class Rotations:
 
     def apply(self, offset: Tensor, state: SeriesState) -> SeriesState:
         """Particles turn."""
-        turn = roma.rotvec_to_rotmat(torch.deg2rad(offset.transpose(1, 2)))
-        return replace(state, pose=turn @ state.pose)
+        return replace(state, pose=vector_rotation(offset.transpose(1, 2)) @ state.pose)
 
     def effect(self, images: SeenImages) -> Effect:
         """The turn in the frame of the image, by how much of every sample there is at a tilt's exposure."""
