@@ -178,11 +178,13 @@ def _visible_doubts(table: ParticleTable, parts: Mapping[str, tuple[ParticleSet,
 
 def _identities(item: str, position: np.ndarray, angles: np.ndarray) -> np.ndarray:
     """(p,) ids that follow from where particles are; equal rows differ by how often they came before."""
+    parts = [values.reshape(len(values), -1).astype("<f8", copy=False) for values in (position, angles)]
+    rows = np.concatenate(parts, axis=1)
+    whole, size, start = rows.tobytes(), rows.strides[0], item.encode()
     seen: Counter[bytes] = Counter()
-    identities = np.empty(len(position), dtype=np.uint64)
-    for i, (place, angle) in enumerate(zip(position, angles, strict=True)):
-        key = item.encode() + place.astype("<f8").tobytes() + angle.astype("<f8").tobytes()
-        digest = hash_bytes(key + str(seen[key]).encode())
-        seen[key] += 1
-        identities[i] = int(digest[:16], 16)
+    identities = np.empty(len(rows), dtype=np.uint64)
+    for i in range(len(rows)):
+        row = whole[i * size : (i + 1) * size]
+        identities[i] = int(hash_bytes(start + row + str(seen[row]).encode())[:16], 16)
+        seen[row] += 1
     return identities
