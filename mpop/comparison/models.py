@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mpop.geometry.splines import resample_grid
 from mpop.records.stack import SeriesModel, StackModel
 from mpop.records.tilt_series import LinearGrid4D, SplineGrid, TiltSeriesModel
 
@@ -186,8 +187,6 @@ def _of_splines(before: SplineGrid, after: SplineGrid) -> Array:
     """At the nodes where both have the same, or one of them is constant; else where the finer of both has them."""
     if _share_nodes(before.values, after.values) and before.margin == after.margin:
         return after.values - before.values
-    from mpop.geometry.splines import resample_grid  # loads torch, which takes a second
-
     n_z, n_y, n_x = np.maximum(before.values.shape, after.values.shape)
     first, second = (resample_grid(grid, int(n_x), int(n_y), int(n_z)).values for grid in (before, after))
     return second - first

@@ -9,8 +9,8 @@ M_{i-1} + 4 M_i + M_{i+1} = 6 (y_{i-1} - 2 y_i + y_{i+1})), the spline in [i, i+
 
     s(u) = (1-f) y_i + f y_{i+1} + ((1-f)^3 - (1-f))/6 M_i + (f^3 - f)/6 M_{i+1}.
 
-It is linear in y, so that here it is kept as a matrix: s = basis(u, n) @ y. Torch, differentiable in u and in
-the nodes.
+It is linear in y, so that here it is kept as a matrix: s = basis(u, n) @ y. Of numpy's arrays or torch's tensors,
+and differentiable in u and in the nodes.
 """
 
 from __future__ import annotations
@@ -18,9 +18,8 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
-import torch
-from torch import Tensor
 
+from mpop.geometry.namespaces import Array, as_one_of, namespace
 from mpop.records.tilt_series import LinearGrid4D, SplineGrid
 
 
@@ -36,39 +35,38 @@ def _moment_matrix(nodes: int) -> np.ndarray:
     return moments
 
 
-def spline_basis(u: Tensor, nodes: int) -> Tensor:
+def spline_basis(u: Array, nodes: int) -> Array:
     """Weights of each node for the natural cubic spline at u.
 
     u: (...), clamped to [0, 1]. Returns (..., nodes).
     """
     if nodes == 1:
-        return torch.ones_like(u)[..., None]
-    x = u.clamp(0.0, 1.0)[..., None] * (nodes - 1)
-    interval = x.detach().floor().clamp(0, nodes - 2)
+        return namespace(u).ones_like(u)[..., None]
+    x = u.clip(0.0, 1.0)[..., None] * (nodes - 1)
+    interval = namespace(u).floor(x).clip(0, nodes - 2)
     f = x - interval
-    index = torch.arange(nodes, dtype=u.dtype, device=u.device)
-    left, right = (index == interval).to(u.dtype), (index == interval + 1).to(u.dtype)
-    moments = torch.as_tensor(_moment_matrix(nodes), dtype=u.dtype, device=u.device)
+    index = as_one_of(u, range(nodes))
+    left, right = as_one_of(u, index == interval), as_one_of(u, index == interval + 1)
+    moments = as_one_of(u, _moment_matrix(nodes))
     cubic = ((1 - f) ** 3 - (1 - f)) / 6 * left + (f**3 - f) / 6 * right
     return (1 - f) * left + f * right + cubic @ moments
 
 
-def linear_basis(u: Tensor, nodes: int) -> Tensor:
+def linear_basis(u: Array, nodes: int) -> Array:
     """Weights of each node for linear interpolation at u in [0, 1]. Shapes as `spline_basis`."""
     if nodes == 1:
-        return torch.ones_like(u)[..., None]
-    x = u.clamp(0.0, 1.0)[..., None] * (nodes - 1)
-    index = torch.arange(nodes, dtype=u.dtype, device=u.device)
-    return (1 - (x - index).abs()).clamp(min=0.0)
+        return namespace(u).ones_like(u)[..., None]
+    x = u.clip(0.0, 1.0)[..., None] * (nodes - 1)
+    return namespace(u).clip(1 - abs(x - as_one_of(u, range(nodes))), 0.0, None)
 
 
 def evaluate_grid(
-    values: Tensor,
-    x: Tensor,
-    y: Tensor,
-    z: Tensor,
+    values: Array,
+    x: Array,
+    y: Array,
+    z: Array,
     margin: tuple[float, float, float] = (0.0, 0.0, 0.0),
-) -> Tensor:
+) -> Array:
     """Value of a spline grid at points.
 
     values: (n_z, n_y, n_x). x, y, z: (...) in [0, 1], broadcast together; margin as in `SplineGrid`.
@@ -81,10 +79,10 @@ def evaluate_grid(
     ]
     plane = along[1][..., :, None] * along[0][..., None, :]
     rows = along[2] @ values.reshape(n_z, n_y * n_x)
-    return (rows * plane.flatten(-2)).sum(-1)
+    return namespace(rows).sum(rows * plane.reshape((*plane.shape[:-2], n_y * n_x)), axis=-1)
 
 
-def evaluate_grid_4d(values: Tensor, x: Tensor, y: Tensor, z: Tensor, exposure: Tensor) -> Tensor:
+def evaluate_grid_4d(values: Array, x: Array, y: Array, z: Array, exposure: Array) -> Array:
     """Value of a 4-D linear grid (M's volume warp) at points.
 
     values: (n_exposure, n_z, n_y, n_x); coordinates (...) in [0, 1]. Returns their broadcast shape.
@@ -96,20 +94,20 @@ def evaluate_grid_4d(values: Tensor, x: Tensor, y: Tensor, z: Tensor, exposure: 
         * linear_basis(x, n_x)[..., None, None, :]
     )
     rows = linear_basis(exposure, n_e) @ values.reshape(n_e, n_z * n_y * n_x)
-    return (rows * space.flatten(-3)).sum(-1)
+    return namespace(rows).sum(rows * space.reshape((*space.shape[:-3], n_z * n_y * n_x)), axis=-1)
 
 
 def resample_grid(grid: SplineGrid, n_x: int, n_y: int, n_z: int) -> SplineGrid:
     """The grid with other numbers of nodes, its spline sampled at the new nodes; margin becomes 0."""
-    z, y, x = (torch.linspace(0.0, 1.0, n, dtype=torch.float64) for n in (n_z, n_y, n_x))
+    z, y, x = (np.linspace(0.0, 1.0, n) for n in (n_z, n_y, n_x))
     values = evaluate_grid(
-        torch.as_tensor(grid.values),
+        grid.values,
         x[None, None, :],
         y[None, :, None],
         z[:, None, None],
         grid.margin,
     )
-    return SplineGrid(values.expand(n_z, n_y, n_x).numpy().copy())
+    return SplineGrid(np.broadcast_to(values, (n_z, n_y, n_x)).copy())
 
 
 def is_zero(grid: SplineGrid | LinearGrid4D) -> bool:

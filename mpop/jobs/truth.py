@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
@@ -133,10 +132,9 @@ def evaluate_warp(state: SeriesState, planted: Planted) -> WarpEvaluation:
 def _warp_on_lattice(model: TiltSeriesModel, lattice: Array) -> Array:
     """(n, 5, 5, 2) image warp of a model, [tilt, y, x]."""
     n = model.n_tilts
-    t = torch.arange(n, dtype=torch.float64)[:, None, None] / max(n - 1, 1)
-    points = torch.as_tensor(lattice)
+    t = np.arange(n)[:, None, None] / max(n - 1, 1)
     fields = [
-        evaluate_grid(torch.as_tensor(grid.values), points[None, None, :], points[None, :, None], t, grid.margin)
+        evaluate_grid(grid.values, lattice[None, None, :], lattice[None, :, None], t, grid.margin)
         for grid in (model.grid_movement_x, model.grid_movement_y)
     ]
-    return torch.stack([field.expand(n, len(lattice), len(lattice)) for field in fields], dim=-1).numpy()
+    return np.stack([np.broadcast_to(one, (n, len(lattice), len(lattice))) for one in fields], axis=-1)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from mpop.projection import kernels, torch_backend
+from mpop.projection import kernels
 from mpop.projection.disc import HalfDisc
 from mpop.projection.named import Score
 from mpop.projection.reference import Reference
@@ -43,6 +43,8 @@ def score_with_gradients(
     """
     check_reach(reference, disc, rows)
     if device != "cpu":
+        from mpop.projection import torch_backend  # kernels wait for no torch
+
         return torch_backend.score_with_gradients(reference, disc, data, power, rows, shifts, device)
     out = np.empty((len(rows), kernels.N_OUT))
     kernels.score_with_gradients(

@@ -17,12 +17,12 @@ from mpop.records.stack import SeriesModel
 from mpop.records.tilt_series import ParticleSet
 from mpop.refinement.extraction import TiltLoader
 from mpop.refinement.stack_images import extract_images
-from mpop.refinement.system import SeriesSystem
 from mpop.refinement.target import SpeciesImages
 from mpop.refinement.views import ParticleView
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # what cuts images out waits for no torch
     from mpop.networks.denoiser import Denoiser
+    from mpop.refinement.system import SeriesSystem
 
 MAX_EVALUATIONS = 40
 """Of cost and gradient, per series and iteration; the optimiser usually stops earlier."""

@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from mpop.errors import RefinementError
@@ -134,7 +133,7 @@ def refine_stack(
         after += _fit(images, rotation, shift_px)
         rows = chunk[images.particle]
         position[rows, 0, :2] = (images.origin_px + shift_px) * pixel_size_A
-        angles[rows, 0] = matrix_to_euler(torch.as_tensor(rotation)).numpy()
+        angles[rows, 0] = matrix_to_euler(rotation)
     return RefinedStack(replace(particles, position_A=position, angles_deg=angles), before, after)
 
 
@@ -192,9 +191,9 @@ def _chunks(
 
 def _poses(images: SpeciesImages, particles: ParticleSet) -> tuple[Array, Array]:
     """Rotations (m, 3, 3) and shifts (m, 2) in pixels from the origin pixel, in the order of the images."""
-    angles = torch.as_tensor(particles.angles_deg[images.particle, 0])
+    angles = particles.angles_deg[images.particle, 0]
     shift = particles.position_A[images.particle, 0, :2] / images.pixel_size_A - images.origin_px
-    return euler_to_matrix(angles).numpy(), shift
+    return euler_to_matrix(angles), shift
 
 
 def _prior(images: SpeciesImages, expected: ParticleSet, search: PoseSearch, weight: float) -> PosePrior:

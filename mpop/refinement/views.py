@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from mpop.errors import InputError
@@ -44,26 +43,26 @@ class ParticleView:
         if isinstance(model, StackModel):
             return cls._of_stack(model, particles)
         geometry = TiltGeometry(model)
-        position = torch.as_tensor(particles.position_A)
-        projected = geometry.project(position, geometry.poses(torch.as_tensor(particles.angles_deg)))
+        position = particles.position_A
+        projected = geometry.project(position, geometry.poses(particles.angles_deg))
         delta, angle, phase = geometry.astigmatism(position)
         return cls(
-            projected.position_A.numpy(),
-            slice_rows(projected.rotation, model.magnification).numpy(),
-            geometry.defocus_um(position, projected.depth_A).numpy(),
-            delta.numpy(),
-            angle.numpy(),
-            phase.numpy(),
+            projected.position_A,
+            slice_rows(projected.rotation, model.magnification),
+            geometry.defocus_um(position, projected.depth_A),
+            delta,
+            angle,
+            phase,
             visible=visible_tilts(particles, model.n_tilts),
         )
 
     @classmethod
     def _of_stack(cls, model: StackModel, particles: ParticleSet) -> ParticleView:
         image = images_of(model, particles)
-        rotation = euler_to_matrix(torch.as_tensor(particles.angles_deg))
+        rotation = euler_to_matrix(particles.angles_deg)
         return cls(
             particles.position_A[..., :2],
-            slice_rows(rotation, model.magnification).numpy(),
+            slice_rows(rotation, model.magnification),
             model.defocus_um[image, None],
             model.defocus_delta_um[image, None],
             model.defocus_angle_deg[image, None],

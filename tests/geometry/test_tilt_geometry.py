@@ -13,10 +13,11 @@ from torch import Tensor
 
 from mpop.formats.warp_xml import read_tilt_series
 from mpop.geometry.euler import axis_rotation, euler_to_matrix
-from mpop.geometry.tilt import REFINABLE_GRIDS, TiltGeometry, slice_rows
+from mpop.geometry.tilt import TiltGeometry, slice_rows
 from mpop.records.tilt_series import LinearGrid4D, SplineGrid, TiltSeriesModel
 
 PIXEL_A = 0.834
+IMAGE_GRIDS = tuple(f"grid_movement_{axis}" for axis in "xy") + tuple(f"grid_angle_{axis}" for axis in "xyz")
 
 
 def tensor(values: object) -> Tensor:
@@ -63,10 +64,10 @@ def warp(test_data: Path) -> WarpOracle:
 
 def test_agrees_with_warp(warp: WarpOracle) -> None:
     geometry = TiltGeometry(warp.model)
-    position = (warp.points_A + geometry.volume_dims / 2)[:, None]
+    position = (warp.points_A + tensor(geometry.volume_dims / 2))[:, None]
     unturned = torch.eye(3, dtype=torch.float64).expand(27, 1, 3, 3)
     projected = geometry.project(position, unturned)
-    assert (projected.position_A - geometry.image_dims / 2 - warp.projected_A).abs().max() < 1e-3
+    assert (projected.position_A - tensor(geometry.image_dims / 2) - warp.projected_A).abs().max() < 1e-3
     assert (projected.rotation - warp.rotation).abs().max() < 1e-5
     defocus = geometry.defocus_um(position, projected.depth_A)
     delta, angle, phase = geometry.astigmatism(position)
@@ -110,9 +111,9 @@ def plain_model(**changes: object) -> TiltSeriesModel:
 def project_point(model: TiltSeriesModel, centred_A: tuple[float, float, float]) -> tuple[Tensor, Tensor]:
     """Projection of one point, (5, 2) from the centre of the image, and its depth (5,)."""
     geometry = TiltGeometry(model)
-    position = (tensor(centred_A) + geometry.volume_dims / 2).reshape(1, 1, 3)
+    position = (tensor(centred_A) + tensor(geometry.volume_dims / 2)).reshape(1, 1, 3)
     projected = geometry.project(position, torch.eye(3, dtype=torch.float64).reshape(1, 1, 3, 3))
-    return (projected.position_A - geometry.image_dims / 2)[0], projected.depth_A[0]
+    return (projected.position_A - tensor(geometry.image_dims / 2))[0], projected.depth_A[0]
 
 
 def test_directions_by_hand() -> None:
@@ -168,7 +169,7 @@ def test_inverted_angles_change_only_the_depth_and_as_in_warp() -> None:
 def test_defocus_is_that_of_the_tilt_plus_the_depth() -> None:
     model = plain_model(grid_ctf=SplineGrid(np.array([2.0, 2.1, 2.2, 2.3, 2.4]).reshape(5, 1, 1)))
     geometry = TiltGeometry(model)
-    position = (tensor((0.0, 0.0, 100.0)) + geometry.volume_dims / 2).reshape(1, 1, 3)
+    position = (tensor((0.0, 0.0, 100.0)) + tensor(geometry.volume_dims / 2)).reshape(1, 1, 3)
     depth = geometry.project(position, torch.eye(3, dtype=torch.float64).reshape(1, 1, 3, 3)).depth_A
     expected = [2.0, 2.1, 2.2, 2.3, 2.4] + 0.01 * np.cos(np.deg2rad([-40, -20, 0, 20, 40]))
     np.testing.assert_allclose(geometry.defocus_um(position, depth)[0], expected, atol=1e-12)
@@ -227,11 +228,31 @@ def test_gradients_to_positions_poses_and_grids(samples: int) -> None:
     )
     position = tensor(rng.uniform(200, 700, (1, samples, 3))).requires_grad_()
     angles = tensor(rng.uniform(20, 160, (1, samples, 3))).requires_grad_()
-    grids = [tensor(rng.normal(size=(5, 2, 2))).requires_grad_() for _ in REFINABLE_GRIDS]
+    shapes = dict.fromkeys(IMAGE_GRIDS, (5, 2, 2)) | {"grid_volume_warp_z": (2, 2, 2, 2)}
+    grids = [tensor(rng.normal(size=shape)).requires_grad_() for shape in shapes.values()]
 
     def outputs(position: Tensor, angles: Tensor, *grids: Tensor) -> tuple[Tensor, ...]:
-        geometry = TiltGeometry(model, dict(zip(REFINABLE_GRIDS, grids, strict=True)))
+        geometry = TiltGeometry(model, dict(zip(shapes, grids, strict=True)))
         projected = geometry.project(position, geometry.poses(angles))
         return projected.position_A, projected.rotation, projected.depth_A
 
     assert torch.autograd.gradcheck(outputs, (position, angles, *grids), eps=1e-4, atol=1e-6)
+
+
+def test_arrays_of_numpy_are_projected_as_tensors_are() -> None:
+    rng = np.random.default_rng(0)
+    grids = {name: SplineGrid(rng.normal(size=(5, 2, 3))) for name in (*IMAGE_GRIDS, "grid_ctf")}
+    warp = LinearGrid4D(rng.normal(size=(2, 2, 2, 2)))
+    geometry = TiltGeometry(plain_model(level_angle_x_deg=2.0, grid_volume_warp_x=warp, **grids))
+    position = rng.uniform(100, 900, (4, 2, 3))
+    angles = rng.uniform(-180, 180, (4, 2, 3))
+    found = geometry.project(position, geometry.poses(angles))
+    expected = geometry.project(tensor(position), geometry.poses(tensor(angles)))
+    for name in ("position_A", "rotation", "depth_A"):
+        array = getattr(found, name)
+        assert isinstance(array, np.ndarray)
+        np.testing.assert_allclose(array, getattr(expected, name).numpy(), rtol=1e-12, atol=1e-12)
+    optics = [geometry.defocus_um(position, found.depth_A), *geometry.astigmatism(position)]
+    tensors = [geometry.defocus_um(tensor(position), expected.depth_A), *geometry.astigmatism(tensor(position))]
+    for array, one in zip(optics, tensors, strict=True):
+        np.testing.assert_allclose(array, one.numpy(), rtol=1e-12, atol=1e-12)

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 from numpy.typing import NDArray
 
 from mpop.errors import InputError
@@ -233,9 +232,8 @@ def species_views(
 def series_views(model: TiltSeriesModel, particles: ParticleSet, frequency: float) -> Views:
     """Directions and weights of the images of particles (p) in the used tilts (n) of a series, p x n of them."""
     geometry = TiltGeometry(model)
-    poses = geometry.poses(torch.as_tensor(particles.angles_deg))
-    rotation = geometry.project(torch.as_tensor(particles.position_A), poses).rotation
-    direction = rotation[:, torch.as_tensor(model.use), 2, :].numpy()
+    rotation = geometry.project(particles.position_A, geometry.poses(particles.angles_deg)).rotation
+    direction = rotation[:, model.use, 2, :]
     weight = np.square(exposure_weights(model, np.array([frequency]))[model.use, 0])
     return Views(direction.reshape(-1, 3), np.tile(weight, len(particles)))
 

@@ -68,12 +68,12 @@ class SeenImages:
     @property
     def stage(self) -> Array:
         """(m, 3, 3) from the tomogram's frame to that of each image."""
-        return self.geometry.stage.numpy()[self.tilt]
+        return self.geometry.stage[self.tilt]
 
     @property
     def of_samples(self) -> Array:
         """(m, T) how much of every sample of a trajectory there is at the exposure of each image."""
-        return spline_basis(self.geometry.exposure_coordinate, self.samples).numpy()[self.tilt]
+        return spline_basis(self.geometry.exposure_coordinate, self.samples)[self.tilt]
 
 
 @dataclass(frozen=True)

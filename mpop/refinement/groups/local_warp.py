@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from mpop.geometry.splines import spline_basis
@@ -46,6 +45,6 @@ class LocalWarp:
     def effect(self, images: SeenImages) -> Effect:
         """As much as the spline has of every node where the image is."""
         _, n_y, n_x = images.geometry.model.grid_movement_x.values.shape
-        x, y = torch.as_tensor(images.place).unbind(-1)
+        x, y = images.place.T
         weights = spline_basis(y, n_y)[:, :, None] * spline_basis(x, n_x)[:, None, :]
-        return Effect(images.tilt, None, weights.flatten(1).numpy())
+        return Effect(images.tilt, None, weights.reshape(len(x), -1))
