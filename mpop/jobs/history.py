@@ -88,7 +88,7 @@ def describe(population: Population, commit: Commit) -> HistoryEntry:
             items.setdefault(item.source, []).append(item.name)
             uses |= set(item.species_versions.items())
     names = {one.id: one.name for one in population.species_heads(commit.id).values()} if uses else {}
-    sources = population.sources(commit.id) if items else {}
+    sources = population.sources(commit.id) if items or species else {}
     stacks = {one for one in items if one in sources and sources[one].type == "particle-stack"}
     return HistoryEntry(
         commit.id,
@@ -102,7 +102,7 @@ def describe(population: Population, commit: Commit) -> HistoryEntry:
         sorted(name for one in stacks for name in items[one]),
         sorted(f"{names.get(identity, identity)}@{version[:8]}" for identity, version in uses),
         job,
-        types=population.source_types(commit.id) if species else [],
+        types=sorted({one.type for one in sources.values()}) if species else [],
     )
 
 

@@ -32,15 +32,15 @@ MAX_OBJECT = 32 * 2**20
 """Bytes of the largest record, folder or commit that is read; a few bytes of a file can unpack to any size."""
 
 
-def loose_object_is_intact(file: Path, oid: str) -> bool:
-    """Whether a file holds the object of that id and nothing else; True if it is gone, into a pack."""
+def loose_object_is_intact(file: str | Path, oid: str) -> bool | None:
+    """Whether a file holds the object of that id and nothing else; None if it is gone, into a pack."""
     stream = zlib.decompressobj()
     try:
         with open_regular(file) as content:
             packed = content.read(min(os.fstat(content.fileno()).st_size, MAX_OBJECT) + SLACK)
         content = stream.decompress(packed, MAX_OBJECT + SLACK)
     except FileNotFoundError:
-        return True
+        return None
     except (zlib.error, OSError, DamagedObjectError):
         return False
     return stream.eof and not stream.unused_data and hashlib.sha1(content).hexdigest() == oid
@@ -51,6 +51,7 @@ class GitObjects:
 
     def __init__(self, git: pygit2.Repository) -> None:
         self._git = git
+        self._packed = git.odb
         self._folder = f"{git.path}objects"
         self._sound: set[str] = set()
         self._unsynced: set[str] = set()
@@ -58,22 +59,26 @@ class GitObjects:
 
     def loose_path(self, oid: str) -> Path:
         """Where an object lies if it is not in a pack."""
-        return Path(f"{self._folder}/{oid[:2]}/{oid[2:]}")
+        return Path(self._loose_file(oid))
+
+    def _loose_file(self, oid: str) -> str:
+        """As `loose_path`, as text: making a Path takes longer than looking whether the file is there."""
+        return f"{self._folder}/{oid[:2]}/{oid[2:]}"
 
     def check(self, oid: str) -> None:
         """Raise DamagedObjectError if an object lies here in a file of its own and is damaged, or is too large."""
         if oid in self._sound:
             return
-        path = self.loose_path(oid)
-        if not loose_object_is_intact(path, oid):
-            raise DamagedObjectError(f"Git object {oid} is damaged or missing; run `mpop verify`")
-        if not path.exists():  # one that is intact in a file of its own is no larger than it may be
+        intact = loose_object_is_intact(self._loose_file(oid), oid)
+        if intact is None:  # one that is intact in a file of its own is no larger than it may be
             self._refuse_large(oid)
+        elif not intact:
+            raise DamagedObjectError(f"Git object {oid} is damaged or missing; run `mpop verify`")
         self._sound.add(oid)
 
     def _refuse_large(self, oid: str) -> None:
         with contextlib.suppress(*UNREADABLE):  # whoever reads it will say so
-            _, size = self._git.odb.read_header(oid)
+            _, size = self._packed.read_header(oid)
             if size > MAX_OBJECT:
                 raise DamagedObjectError(
                     f"Git object {oid} has {size} bytes, and no record, folder or commit may have {MAX_OBJECT}"
@@ -261,7 +266,7 @@ class GitObjects:
         """Write an object; libgit2 would leave one of that name alone that a power cut has torn."""
         oid = str(write())
         path = self.loose_path(oid)
-        if not loose_object_is_intact(path, oid):
+        if loose_object_is_intact(path, oid) is False:
             path.unlink(missing_ok=True)
             write()
         self._unsynced.add(oid)

@@ -69,6 +69,10 @@ class Vetting(Protocol):
         """Check many commits in one go, before each is asked about; one that is refused is refused then."""
         ...
 
+    def leads_to(self, commit: str, parents: Iterable[str]) -> None:
+        """Note that somebody has read where a commit leads: once it has been checked, so have its parents."""
+        ...
+
     def staged(self, records: Mapping[str, Mapping[str, Any]]) -> None:
         """Raise StateError unless records of the working state by path are what mpop writes."""
         ...
@@ -372,6 +376,8 @@ class History:
 
     def _describe(self, commit: pygit2.Commit) -> Commit:
         parents = self._objects.parents(str(commit.id))
+        if self.vetting is not None:
+            self.vetting.leads_to(str(commit.id), parents)
         old = str(self._objects.commit(parents[0]).tree_id) if parents else None
         changed = {
             path: kind

@@ -79,7 +79,7 @@ def _git_files(folder: Path) -> Iterator[tuple[str, bool]]:
         if len(file.name) == 38:
             oid = file.parent.name + file.name
             intact = loose_object_is_intact(file, oid)
-            if intact or file.exists():  # else Git has just packed it
+            if intact is not None:  # else Git has just packed it
                 yield oid, intact
     for pattern in CHECKSUMMED:
         for file in sorted(folder.glob(pattern)):

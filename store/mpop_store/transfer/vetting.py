@@ -39,6 +39,7 @@ class HistoryVetting:
         self._problem = problem
         self._kept = CheckedCommits(history.private / FOLDER, RULES_VERSION)
         self._known: dict[str, None] = {}
+        self._child: dict[str, str] = {}
         self._history = history
 
     def commit(self, oid: str) -> None:
@@ -46,7 +47,7 @@ class HistoryVetting:
 
         Raises DamagedObjectError where that cannot be done.
         """
-        if oid in self._known or oid in self._recalled():
+        if self._is_known(oid):
             return
         if new := self._new([oid]):
             refused = next(self._refusals(new), None)
@@ -60,6 +61,22 @@ class HistoryVetting:
         with suppress(DamagedObjectError, StoreError):
             if unknown and next(self._refusals(self._new(unknown)), None) is None:
                 self._learn(unknown)
+
+    def leads_to(self, commit: str, parents: Iterable[str]) -> None:
+        """Note that somebody has read where a commit leads: once it has been checked, so have its parents."""
+        for parent in parents:
+            self._child.setdefault(parent, commit)
+
+    def _is_known(self, oid: str) -> bool:
+        """Whether a commit was checked, or one that leads to it as far as was noted."""
+        known, way = self._recalled(), {oid: None}
+        while oid not in known:
+            child = self._child.get(oid)
+            if child is None or child in way:  # a damaged pack can hold a circle
+                return False
+            way[oid := child] = None
+        known.update(way)
+        return True
 
     def staged(self, records: Mapping[str, Mapping[str, Any]]) -> None:
         """Raise StateError unless records of the working state by path are what mpop writes."""
