@@ -40,13 +40,16 @@ PATHS: Mapping[str, Callable[[Record], str]] = {
 }
 """Kind -> where a record of this kind lies."""
 
+NOT_RELATIVE = re.compile(r"[/\\~]|[A-Za-z]:")
+"""How a path begins, here or on Windows, that does not start from a folder of the population."""
+
 
 def check(proposal: Proposal) -> Iterator[Finding]:
     """Findings for records that are not what mpop writes."""
     for path, record in proposal.records.items():
         if problem := problem_with_record(path, record):
             yield Finding(RULE, printable(path), problem, ADVICE)
-        elif elsewhere := [raw["path"] for raw in record.get("raw", ()) if not _is_relative(raw["path"])]:
+        elif elsewhere := list(filter(NOT_RELATIVE.match, [raw["path"] for raw in record.get("raw", ())])):
             message = f"{len(elsewhere)} raw images are not named relative to the population ({elsewhere[0]})"
             yield Finding(RULE, path, message, "nobody else will find them", severity="note")
 
@@ -77,7 +80,3 @@ def _digits(part: Record) -> str:
     """The two digits with which all items of a part begin."""
     digits = {item[:2] for field in ("particles", "item_versions") for item in part[field]}
     return digits.pop() if len(digits) == 1 else "?"
-
-
-def _is_relative(path: str) -> bool:
-    return not path.startswith(("/", "\\", "~")) and re.match("[A-Za-z]:", path) is None

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,10 @@ MAX_NESTING = 64
 MAX_CONTAINERS = 2**22
 """Lists and objects in a JSON text. Two bytes of it become 64 in memory."""
 NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+
+TEXT = frozenset({str})
+CONTAINERS = frozenset({dict, list})
+PLAIN_KINDS = CONTAINERS | {str, bool, int, type(None)}
 
 UNVERSIONED = frozenset({"version", "derived"})
 """Keys that do not take part in a record's version: the version itself, and what can be computed again."""
@@ -47,8 +52,10 @@ def canonical_json(value: Any) -> bytes:
 
     Raises InputError for what JSON cannot hold the same everywhere: NaN, infinity, integers beyond 2^53.
     """
-    if _is_plain(value):  # where the standard library writes the same, ten times as fast
-        return PLAIN.encode(value).encode()
+    if _is_plain(value):
+        text = PLAIN.encode(value)
+        if text.isascii():  # where the standard library writes the same, ten times as fast
+            return text.encode()
     try:
         return rfc8785.dumps(value)
     except (rfc8785.CanonicalizationError, UnicodeEncodeError) as error:
@@ -59,15 +66,16 @@ def parse_json(text: bytes | str, unique_keys: bool = False) -> Any:
     """The value of a JSON text that anybody may have written.
 
     unique_keys: whether a key that an object has twice, of which other readers may take another one, is an error.
-    That takes twice as long. Raises ValueError, also for what nests too deep, takes far more memory than its text
+    Raises ValueError, also for what nests too deep, takes far more memory than its text
     does, or holds NaN or infinity by name.
     """
     data = text.encode() if isinstance(text, str) else text
-    brackets = data.translate(None, NO_BRACKETS)
+    few = data.count(b"{") + data.count(b"[") <= MAX_NESTING  # as in most records: no need to look at each
+    brackets = b"" if few else data.translate(None, NO_BRACKETS)
     if len(brackets) > 2 * MAX_CONTAINERS:
         raise ValueError("JSON of too many parts")
     try:
-        value = (UNIQUE if unique_keys else DECODER).decode(data.decode())
+        value = _with_unique_keys(data) if unique_keys else DECODER.decode(data.decode())
     except RecursionError as error:
         raise ValueError("JSON that nests too deep") from error
     if b"\\u" in data:
@@ -78,6 +86,21 @@ def parse_json(text: bytes | str, unique_keys: bool = False) -> Any:
         brackets = brackets.replace(b"[]", b"").replace(b"{}", b"")
     if brackets:  # it nests too deep, or strings hold brackets
         _check_nesting(value)
+    return value
+
+
+def _with_unique_keys(data: bytes) -> Any:
+    """The value of a JSON text. Raises ValueError where an object has a key twice."""
+    keys = 0
+
+    def counted(found: dict[str, Any]) -> dict[str, Any]:
+        nonlocal keys
+        keys += len(found)
+        return found
+
+    value = json.JSONDecoder(parse_constant=_refuse, object_hook=counted).decode(data.decode())
+    if keys != data.count(b":"):  # each key has one of its own: so one is here twice, or text holds colons
+        UNIQUE.decode(data.decode())
     return value
 
 
@@ -103,26 +126,33 @@ def _check_characters(value: Any) -> None:
 
 
 def _check_nesting(value: Any) -> None:
-    level = [value]
-    for _ in range(MAX_NESTING):
-        inner = [one.values() if isinstance(one, dict) else one for one in level if isinstance(one, dict | list)]
-        level = [one for values in inner for one in values]
-    if level:
+    if next(islice(levels(value), MAX_NESTING, None), None) is not None:
         raise ValueError("JSON that nests too deep")
 
 
 def _is_plain(value: Any) -> bool:
-    """Whether a value is made of ASCII text, integers, None and truth values only, with keys in byte order."""
-    kind = type(value)
-    if kind is str:
-        return value.isascii()
-    if kind is int:
-        return -(2**53) < value < 2**53
-    if kind is dict:
-        return all(type(key) is str and key.isascii() and _is_plain(inner) for key, inner in value.items())
-    if kind is list:
-        return all(_is_plain(inner) for inner in value)
-    return value is None or kind is bool
+    """Whether a value is made of text, small integers, None and truth values only, and all keys are text."""
+    for keys, values in levels([value]):
+        kinds = set(map(type, values))
+        if not (TEXT.issuperset(map(type, keys)) and PLAIN_KINDS.issuperset(kinds)):
+            return False
+        if int in kinds and not all(-(2**53) < one < 2**53 for one in values if type(one) is int):
+            return False
+    return True
+
+
+def levels(value: Any) -> Iterator[tuple[list[Any], list[Any]]]:
+    """All keys, and all values, that are equally deep in dictionaries and lists, from the outside in.
+
+    Checks look at hundreds of them at once.
+    """
+    level = [value]
+    while level:
+        dicts = [one for one in level if type(one) is dict]
+        lists = [one for one in level if type(one) is list]
+        values = [*chain.from_iterable(map(dict.values, dicts)), *chain.from_iterable(lists)]
+        yield [*chain.from_iterable(dicts)], values
+        level = [one for one in values if type(one) in CONTAINERS]
 
 
 def version_of(record: Mapping[str, Any]) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 from mpop_store.arrays.manifests import group_objects
 from mpop_store.errors import DamagedObjectError
 from mpop_store.git.history import History
+from mpop_store.objects.loose import NAME
 from mpop_store.objects.store import ObjectStore
 from mpop_store.references import References, ReferencesOf
 from mpop_store.transfer.walking import FileChange, NewCommit
@@ -66,7 +67,7 @@ def references_in(record: Mapping[str, Any], path: str, select: Select) -> Refer
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise DamagedObjectError(f"{path} is not a record that this mpop reads") from error
     for name in (*found.groups, *found.files, *found.derived):
-        if not isinstance(name, str) or len(name) != 64 or not set(name) <= set("0123456789abcdef"):
+        if not isinstance(name, str) or NAME.fullmatch(name) is None:
             raise DamagedObjectError(f"{path} names {name!r:.80}, which is not an object")
     return found
 
