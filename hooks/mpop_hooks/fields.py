@@ -162,9 +162,10 @@ def wrong_fields(record: Mapping[str, Any]) -> Iterator[str]:
 
 def _is_readable(record: Mapping[str, Any]) -> bool:
     """Whether all text could be shown on a terminal as it is, and nothing is nested too deeply."""
-    for depth, (keys, values) in enumerate(levels(dict(record))):
-        if depth > MAX_DEPTH or not (TEXT.issuperset(map(type, keys)) and KINDS.issuperset(map(type, values))):
+    for depth, (keys, values, kinds) in enumerate(levels(dict(record))):
+        if depth > MAX_DEPTH or not (TEXT.issuperset(map(type, keys)) and KINDS.issuperset(kinds)):
             return False
-        if not "".join([*keys, *(one for one in values if type(one) is str)]).isprintable():
+        texts = values if kinds == TEXT else [one for one in values if type(one) is str]
+        if not ("".join(keys).isprintable() and "".join(texts).isprintable()):
             return False
     return True

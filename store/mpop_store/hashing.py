@@ -132,27 +132,29 @@ def _check_nesting(value: Any) -> None:
 
 def _is_plain(value: Any) -> bool:
     """Whether a value is made of text, small integers, None and truth values only, and all keys are text."""
-    for keys, values in levels([value]):
-        kinds = set(map(type, values))
+    for keys, values, kinds in levels([value]):
         if not (TEXT.issuperset(map(type, keys)) and PLAIN_KINDS.issuperset(kinds)):
             return False
-        if int in kinds and not all(-(2**53) < one < 2**53 for one in values if type(one) is int):
-            return False
+        if int in kinds:
+            numbers = [one for one in values if type(one) is int]
+            if min(numbers) <= -(2**53) or max(numbers) >= 2**53:
+                return False
     return True
 
 
-def levels(value: Any) -> Iterator[tuple[list[Any], list[Any]]]:
-    """All keys, and all values, that are equally deep in dictionaries and lists, from the outside in.
+def levels(value: Any) -> Iterator[tuple[list[Any], list[Any], set[type]]]:
+    """All keys, all values, and their types, that are equally deep in dictionaries and lists, from the outside in.
 
     Checks look at hundreds of them at once.
     """
     level = [value]
     while level:
         dicts = [one for one in level if type(one) is dict]
-        lists = [one for one in level if type(one) is list]
+        lists = [one for one in level if type(one) is list] if len(dicts) < len(level) else []
         values = [*chain.from_iterable(map(dict.values, dicts)), *chain.from_iterable(lists)]
-        yield [*chain.from_iterable(dicts)], values
-        level = [one for one in values if type(one) in CONTAINERS]
+        kinds = set(map(type, values))
+        yield [*chain.from_iterable(dicts)], values, kinds
+        level = [] if CONTAINERS.isdisjoint(kinds) else [one for one in values if type(one) in CONTAINERS]
 
 
 def version_of(record: Mapping[str, Any]) -> str:
