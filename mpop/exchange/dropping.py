@@ -13,9 +13,9 @@ from mpop.exchange.rules import RULES
 from mpop.exchange.selection import note_lack_of_data
 from mpop.population import Population
 from mpop_hooks.objects_complete import references_of
+from mpop_store.git.git_commands import environment
 from mpop_store.references import References
 from mpop_store.transfer.dropping import Dropped, drop
-from mpop_store.transfer.git_commands import environment
 from mpop_store.transfer.lazily import read_lazily
 from mpop_store.transfer.naming import Named, Select, everything, named_in, references_in
 from mpop_store.transfer.promising import due

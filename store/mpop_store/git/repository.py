@@ -26,6 +26,7 @@ from mpop_store.filecache import FileState
 from mpop_store.git.creating import is_untouched, make
 from mpop_store.git.history import Changes, Commit, History, readable_damage, readable_errors
 from mpop_store.git.integrity import Survey, survey
+from mpop_store.git.many_files import read_files
 from mpop_store.git.opening import open_git, unsupported_index
 from mpop_store.git.operations import Moves, Operation
 from mpop_store.git.plain_git import README, warn_of_hooks_elsewhere
@@ -33,7 +34,7 @@ from mpop_store.git.refs import HEAD, SYMBOLIC
 from mpop_store.git.work_tree import is_in_work_tree, remove_empty
 from mpop_store.hashing import canonical_json, parse_json
 from mpop_store.objects.named_anew import named_anew
-from mpop_store.paths import below
+from mpop_store.paths import below, inside
 
 __all__ = ["BRANCH", "FORMAT_VERSION", "ROOT_RECORD", "Changes", "Commit", "Repository"]
 
@@ -284,15 +285,22 @@ class Repository(History):
     def _render(self, paths: Iterable[str]) -> None:
         """Make these files of the work tree what the index says."""
         index = self._index()
-        for path in paths:
+        blobs = {path: str(index[path].id) if path in index else None for path in paths}
+        for path in [path for path, blob in blobs.items() if blob is None]:
             file = below(self.root, path)
-            if path in index:
-                file.parent.mkdir(parents=True, exist_ok=True)
-                file.unlink(missing_ok=True)  # never write through a link
-                file.write_bytes(self._objects.blob(str(index[path].id)))
-            else:
-                file.unlink(missing_ok=True)
-                remove_empty(file.parent, self.root)
+            file.unlink(missing_ok=True)
+            remove_empty(file.parent, self.root)
+        kept = {path: blob for path, blob in blobs.items() if blob is not None}
+        contents = read_files(self._objects, self.git_directory, [*kept.values()])
+        folder = ""
+        place = self.root
+        for path, content in zip(kept, contents, strict=True):
+            if folder != (folder := path.rpartition("/")[0]):
+                place = below(self.root, path).parent
+                place.mkdir(parents=True, exist_ok=True)
+            file = inside(place, path.rpartition("/")[2])
+            file.unlink(missing_ok=True)  # never write through a link
+            file.write_bytes(content)
 
     def _render_all(self) -> None:
         """Make the whole work tree what the index says."""

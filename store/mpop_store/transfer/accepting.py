@@ -12,11 +12,11 @@ from contextlib import contextmanager
 from typing import NoReturn
 
 from mpop_store.errors import DamagedObjectError, InputError, MissingObjectError, StateError, StoreError
+from mpop_store.git.git_commands import succeeds
 from mpop_store.git.git_objects import MAX_OBJECT
 from mpop_store.git.history import History
 from mpop_store.git.refs import valid
 from mpop_store.git.repository import Repository
-from mpop_store.transfer.git_commands import succeeds
 from mpop_store.transfer.git_packs import Quarantine, quarantine
 from mpop_store.transfer.naming import objects_named_by
 from mpop_store.transfer.remote import HistoryPack, Moves, Push

@@ -20,13 +20,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from mpop_store.errors import DamagedObjectError, MissingObjectError, MpopError, StateError
+from mpop_store.git.git_commands import environment
 from mpop_store.git.history import History
 from mpop_store.objects.discarding import discard
 from mpop_store.objects.names import NameSet
 from mpop_store.objects.promises import GivenPromises, HeldPromises, Place
 from mpop_store.objects.store import ObjectStore
 from mpop_store.transfer.accepting import leads_to
-from mpop_store.transfer.git_commands import environment
 from mpop_store.transfer.independence import refuse_same_store
 from mpop_store.transfer.naming import Named, group_parts
 from mpop_store.transfer.promising import holder_of, one_at_a_time

@@ -20,8 +20,8 @@ import pygit2
 
 from mpop_store.durable import fsync, fsync_all
 from mpop_store.errors import InputError, StoreError
+from mpop_store.git.git_commands import ALLOC_LIMIT, PIECE, environment, failed, lines_of, running
 from mpop_store.git.history import History
-from mpop_store.transfer.git_commands import ALLOC_LIMIT, PIECE, environment, failed, lines_of, running
 from mpop_store.transfer.incoming import IncomingHistory
 from mpop_store.transfer.remote import HistoryPack, HistoryRequest
 from mpop_store.transfer.walking import Commits

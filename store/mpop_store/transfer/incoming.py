@@ -11,9 +11,10 @@ from typing import Any
 import pygit2
 
 from mpop_store.errors import DamagedObjectError
-from mpop_store.git.git_objects import MAX_OBJECT, GitObjects
+from mpop_store.git.git_commands import running
+from mpop_store.git.git_objects import GitObjects
 from mpop_store.git.history import History
-from mpop_store.transfer.git_commands import running
+from mpop_store.git.many_files import read_answer
 from mpop_store.transfer.naming import Named, everything, is_record, references_in
 from mpop_store.transfer.walking import FileChange
 
@@ -78,10 +79,7 @@ class _StreamedObjects(GitObjects):
         try:
             writer.write(f"{oid}\n".encode())
             writer.flush()
-            words = reader.readline().split()
-            if len(words) != 3 or words[1] != b"blob" or int(words[2]) > MAX_OBJECT:
-                raise DamagedObjectError(f"Git object {oid} is not a file, or not here")
-            return reader.read(int(words[2]) + 1)[:-1]
+            return read_answer(reader, oid)
         except OSError as error:  # Git has ended
             raise DamagedObjectError(f"Git object {oid} cannot be read; run `mpop verify`") from error
 

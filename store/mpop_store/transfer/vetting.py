@@ -16,10 +16,10 @@ from pygit2.enums import SortMode
 
 from mpop_store.errors import DamagedObjectError, StateError, StoreError
 from mpop_store.git.checked import CheckedCommits
+from mpop_store.git.git_commands import environment
 from mpop_store.git.git_objects import UNREADABLE
 from mpop_store.git.history import History
 from mpop_store.transfer.accepting import Check, refuse_odd_files
-from mpop_store.transfer.git_commands import environment
 from mpop_store.transfer.walking import Commits, NewCommit, new_commits
 
 RULES_VERSION = 1

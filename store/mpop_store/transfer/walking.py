@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import pygit2
 
 from mpop_store.errors import DamagedObjectError
+from mpop_store.git.git_commands import lines_of
 from mpop_store.git.git_objects import UNREADABLE, GitObjects
 from mpop_store.git.history import History
 from mpop_store.git.repository import ROOT_RECORD
-from mpop_store.transfer.git_commands import lines_of
 
 NOTHING = "0" * 40
 DIFFERENCES = ("diff-tree", "-r", "-z", "--raw", "--no-abbrev", "--no-renames", "--no-ext-diff")
