@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import threading
 import time
@@ -21,6 +22,8 @@ from mpop_store.regular_files import open_handle
 INDEX = "index"
 RACY_S = 2.0
 """A folder that was changed so shortly before it was listed may change again within one tick of its clock."""
+FRESH_S = 1.0
+"""A pack that was marked as used so shortly ago, as when many of its objects are asked for, is not marked again."""
 NEVER = (-1, 0.0)
 """Instead of the time of the folder, in ns, and the time at which it was listed, in seconds."""
 
@@ -37,6 +40,7 @@ class PackedObjects:
         self._keep_index = keep_index
         self._index: PackIndex | None = None
         self._listed_at = NEVER
+        self._freshened: dict[str, float] = {}
         self._lock = threading.Lock()
 
     @property
@@ -52,7 +56,7 @@ class PackedObjects:
     def _load(self) -> PackIndex:
         with self._lock:
             try:
-                changed = self.folder.stat().st_mtime_ns
+                changed = os.stat(self._folder).st_mtime_ns
             except FileNotFoundError:
                 changed = 0
             seen, listed = self._listed_at
@@ -112,10 +116,13 @@ class PackedObjects:
         found = self.index.find(name)
         if found is None:
             return False
-        try:
-            os.utime(self._file(found[0]))
-        except OSError:  # replaced by another, or another user's
-            return False
+        pack, now = found[0], time.monotonic()
+        if now - self._freshened.get(pack, -math.inf) > FRESH_S:
+            try:
+                os.utime(self._file(pack))
+            except OSError:  # replaced by another, or another user's
+                return False
+            self._freshened[pack] = now
         return True
 
     def names(self) -> Iterator[str]:

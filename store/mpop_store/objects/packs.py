@@ -75,6 +75,8 @@ def raw_name(names: Names, place: int) -> str:
 
 def find_name(names: Names, name: str) -> int | None:
     """Place of a name among ascending ones."""
+    if not len(names):
+        return None
     wanted = np.frombuffer(bytes.fromhex(name), "S32")
     place = int(np.searchsorted(names, wanted)[0])
     return place if place < len(names) and names[place] == wanted[0] else None
