@@ -138,8 +138,15 @@ class GitObjects:
         here = self.tree(tree)
         return str(here[name].id) if name in here else None
 
-    def differences(self, old: str | None, new: str | None, prefix: str = "") -> Iterator[tuple[str, str]]:
+    def differences(self, old: str | None, new: str | None) -> Iterator[tuple[str, str]]:
         """Path and "A", "M" or "D" of every file in which two trees differ; None is the empty tree."""
+        for path, was, now in self.changed_files(old, new):
+            yield path, "A" if was is None else "D" if now is None else "M"
+
+    def changed_files(
+        self, old: str | None, new: str | None, prefix: str = ""
+    ) -> Iterator[tuple[str, str | None, str | None]]:
+        """Path and id, in both trees, of every file in which two trees differ; None where there is none."""
         before, after = self._children(old), self._children(new)
         for name in sorted(set(before) | set(after)):
             was, now = before.get(name), after.get(name)
@@ -149,9 +156,9 @@ class GitObjects:
                 str(one.id) if one is not None and one.type_str == "tree" else None for one in (was, now)
             )
             if old_folder or new_folder:
-                yield from self.differences(old_folder, new_folder, f"{prefix}{name}/")
+                yield from self.changed_files(old_folder, new_folder, f"{prefix}{name}/")
             else:
-                yield f"{prefix}{name}", "A" if was is None else "D" if now is None else "M"
+                yield f"{prefix}{name}", None if was is None else str(was.id), None if now is None else str(now.id)
 
     def _children(self, tree: str | None) -> dict[str, pygit2.Object]:
         return {} if tree is None else {str(entry.name): entry for entry in self.tree(tree)}

@@ -454,13 +454,7 @@ class Repository(History):
     def _changed_files(self, old: str | None, new: str | None) -> dict[str, tuple[str | None, str | None]]:
         """Path -> Git objects in both commits of every file in which they differ."""
         before, after = (None if one is None else str(self._objects.commit(one).tree_id) for one in (old, new))
-        return {
-            path: (self._object_in(before, path), self._object_in(after, path))
-            for path, _ in self._objects.differences(before, after)
-        }
-
-    def _object_in(self, tree: str | None, path: str) -> str | None:
-        return None if tree is None else self._objects.find(tree, path)
+        return {path: (was, now) for path, was, now in self._objects.changed_files(before, after)}
 
     def discard(self, paths: Iterable[str] | None = None, source: str = HEAD) -> list[str]:
         """Make records of the working state (None: all that differ) what they are in a commit; returns them."""

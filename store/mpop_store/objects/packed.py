@@ -23,7 +23,7 @@ INDEX = "index"
 RACY_S = 2.0
 """A folder that was changed so shortly before it was listed may change again within one tick of its clock."""
 FRESH_S = 1.0
-"""A pack that was marked as used so shortly ago, as when many of its objects are asked for, is not marked again."""
+"""A pack that was marked as used so shortly ago is not marked again: many of its objects may be asked for."""
 NEVER = (-1, 0.0)
 """Instead of the time of the folder, in ns, and the time at which it was listed, in seconds."""
 
