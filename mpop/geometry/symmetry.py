@@ -64,6 +64,11 @@ def _icosahedral(name: str) -> Array:
     return _closure([turn @ generator @ turn.T for generator in i2])
 
 
+def copies(name: str) -> int:
+    """How many asymmetric units a molecule of a point group has. Raises InputError for an unknown name."""
+    return len(symmetry_matrices(name))
+
+
 def symmetry_matrices(name: str) -> Array:
     """(g, 3, 3) rotations of a point group, the identity first. Raises InputError for an unknown name."""
     wanted = name.strip().upper()

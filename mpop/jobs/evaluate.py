@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mpop.formats.images import read_map
-from mpop.geometry.symmetry import symmetry_matrices
+from mpop.geometry.symmetry import copies, symmetry_matrices
 from mpop.jobs.halfmaps import SeriesState
 from mpop.jobs.progress import Progress, silent
 from mpop.jobs.truth import (
@@ -33,7 +33,7 @@ from mpop.jobs.truth import (
     true_view,
 )
 from mpop.maps.filters import multiply_radially, resize
-from mpop.maps.fsc import FSCCurve, FSCReport, fsc, fsc_report, fsc_weights, up_to
+from mpop.maps.fsc import FSCCurve, FSCReport, fsc_report, fsc_weights, masked_fsc, up_to
 from mpop.maps.reconstruction import last_shell, reconstruct
 from mpop.population import Population
 from mpop.records.models import SpeciesRecord
@@ -185,9 +185,10 @@ def _evaluate_species(
 ) -> SpeciesEvaluation:
     pixel = species.pixel_size_A
 
-    reports = halves.map(lambda pair: up_to(fsc_report(pair[0], pair[1], mask, pixel), last_shell))
+    units = copies(species.symmetry)
+    reports = halves.map(lambda pair: up_to(fsc_report(pair[0], pair[1], mask, pixel, copies=units), last_shell))
     means = halves.map(lambda pair: np.float32(0.5) * (pair[0] + pair[1]))
-    curves = means.map(lambda mean: fsc(mean * mask, truth * mask, pixel))
+    curves = means.map(lambda mean: masked_fsc(mean, truth, mask, pixel, units))
     limit_A = min(reports.ceiling.resolution_A or 2 * pixel, LOW_RESOLUTION_A / 2)
     area = curves.map(lambda curve: _area(curve, limit_A))
     gap = area.ceiling - area.before

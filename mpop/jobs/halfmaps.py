@@ -212,7 +212,7 @@ def divide(
             raise RefinementError(f"species {species.name}: its half-map {number} holds NaN or infinity")
         if not volume.any():
             raise RefinementError(f"species {species.name}: its half-map {number} is zero: so are its images")
-    report = fsc_report(half1, half2, mask, species.pixel_size_A)
+    report = fsc_report(half1, half2, mask, species.pixel_size_A, copies=len(matrices))
     report = up_to(report, min(last_shell(half) for half in halves))
     return {"half1": half1, "half2": half2, "mask": mask, **filtered_and_fsc(half1, half2, report)}, report
 
@@ -237,7 +237,7 @@ def rebuilt_doubts(
     if species.symmetry == "C1" or any(doubt.grave for doubt in doubts):
         return doubts
     half1, half2 = (reconstruct(half, species.box, symmetry_matrices("C1")) for half in halves)
-    alone = up_to(fsc_report(half1, half2, mask, pixel), last)
+    alone = up_to(fsc_report(half1, half2, mask, pixel, copies=1), last)
     found = symmetry_doubts(where, half1, half2, mask, alone, pixel, species.symmetry)
     return doubts + [doubt for doubt in found if doubt.grave]
 

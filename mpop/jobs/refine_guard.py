@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mpop.doubts import Doubt
-from mpop.geometry.symmetry import symmetry_matrices
+from mpop.geometry.symmetry import copies
 from mpop.maps.fsc import FSCReport
 from mpop.maps.fsc_fall import fall
 from mpop.population import Population
@@ -41,8 +41,8 @@ def ruin(
             )
             doubts.append(Doubt("half-maps-lost", where, read, against, way_on=WAY_ON, grave=True))
         elif one.id in before.reports and before.items == after.items:
-            copies = len(symmetry_matrices(one.symmetry))
-            found = fall(before.reports[one.id], report, population.maps(one)["mask"], copies)
+            mask = population.maps(one)["mask"]
+            found = fall(before.reports[one.id], report, mask, copies(one.symmetry))
             if found is not None and found.certain:
                 read = f"its images agree less since they were refined: {found.words}"
                 doubts.append(Doubt("refined-worse", where, read, way_on=WAY_ON, grave=True))

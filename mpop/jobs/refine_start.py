@@ -19,6 +19,7 @@ from typing import Literal
 
 import numpy as np
 
+from mpop.geometry.symmetry import copies
 from mpop.jobs.half_map_weights import UNUSABLE
 from mpop.jobs.halfmaps import SeriesState, divide, empty_target
 from mpop.jobs.progress import Progress
@@ -116,7 +117,9 @@ def find_start(
 def stored_maps(population: Population, species: SpeciesRecord) -> HalfMaps:
     """The half-maps that a species has."""
     maps = population.maps(species)
-    report = fsc_report(maps["half1"], maps["half2"], maps["mask"], species.pixel_size_A)
+    report = fsc_report(
+        maps["half1"], maps["half2"], maps["mask"], species.pixel_size_A, copies=copies(species.symmetry)
+    )
     return HalfMaps(maps["half1"], maps["half2"], report)
 
 

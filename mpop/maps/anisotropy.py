@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 
 from mpop.maps.directional import ConicalFSC
 from mpop.maps.directions import Array, Rings, between_directions
+from mpop_hooks.fsc_end import THRESHOLD, crossing, independent_part
 
-THRESHOLD = 0.143
 SPHERE_THRESHOLD = 0.5
 FIRST_SHELL = 3
 """Cones hold a handful of coefficients in the shells before, which therefore decide nothing."""
@@ -73,10 +73,12 @@ def crossings(conical: ConicalFSC, threshold: float = THRESHOLD) -> Array:
     return _crossings(correlation, conical.frequency, threshold, index)
 
 
-def whole_crossing(conical: ConicalFSC, threshold: float = THRESHOLD) -> float:
-    """The same of the FSC over whole shells."""
-    whole = conical.whole[None]
-    return float(_crossings(whole, conical.frequency, threshold, _first_below(whole, threshold))[0])
+def whole_crossing(conical: ConicalFSC, threshold: float, fraction: float, copies: int | None) -> float:
+    """The same of the FSC over whole shells, as `mpop_hooks.fsc_end` tells an end from chance."""
+    whole = np.where(np.arange(len(conical.whole)) < FIRST_SHELL, 1.0, conical.whole)
+    end = crossing(conical.frequency, whole, threshold, fraction, copies)
+    assert end is not None, "it starts above"
+    return max(end, float(conical.frequency[FIRST_SHELL]))
 
 
 def _single_dips(correlation: Array, threshold: float) -> NDArray[np.bool_]:
@@ -166,14 +168,7 @@ def _chi_squared_beyond(value: float) -> float:
 
 def mask_fraction(mask: NDArray[np.floating] | None) -> float:
     """Part of all coefficients that are independent in a mask; 1 without one."""
-    if mask is None:
-        return 1.0
-    second = fourth = 0.0
-    for section in mask:  # one by one, to save time and memory
-        squared = np.square(section, dtype=np.float32).ravel()
-        second += float(squared.sum())
-        fourth += float(squared @ squared)
-    return second**2 / (mask.size * fourth)
+    return 1.0 if mask is None else independent_part(mask)
 
 
 def chance(conical: ConicalFSC, fraction: float) -> Chance:

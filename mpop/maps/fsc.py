@@ -4,11 +4,12 @@
 
 A mask correlates what it surrounds, so that the masked FSC of noise is not zero. Its part is measured by
 randomising phases beyond a shell and masking again: FSC_true = (FSC_masked - FSC_random) / (1 - FSC_random)
-(Chen et al. 2013). Resolution is where FSC_true of two half-maps first falls below 0.143.
+(Chen et al. 2013). Where FSC_true of two half-maps falls below 0.143 (`mpop_hooks.fsc_end`) is their resolution.
 
 Maps of nothing but noise also start above 0.143 now and then, as the first shells hold few coefficients and a
 mask of volume fraction f leaves only f of them independent: of N_k coefficients in a shell, n_k = f N_k / 2
-pairs are, and the variance of the FSC is 1 / (2 n_k). A resolution is given only if the masked FSC up to it,
+pairs are (a c-th of them with c copies of an asymmetric unit), and the variance of the FSC is 1 / (2 n_k). A
+resolution is given only if the masked FSC up to it,
 
     z = sum_k n_k FSC_k / sqrt( sum_k n_k / 2 ),
 
@@ -18,51 +19,23 @@ is as far from 0 as chance would not have it.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mpop.maps.filters import inverse, shell_radii, transform
+from mpop.maps.fsc_curve import FSCCurve
+from mpop_hooks.fsc_end import SIGNIFICANT_Z, THRESHOLD, independent_part
 
-THRESHOLD = 0.143
 RANDOMISE_BELOW = 0.8
 """Phases are randomised from the first shell where the unmasked FSC is below this, as RELION does."""
 RANDOMISE_GUARD = 2
 """Shells after that in which the masked FSC is taken as it is: the mask smears signal across the border."""
-SIGNIFICANT_Z = 4.0
 CERTAIN_Z = 50.0
 """More than what a mask around a constant can give."""
 
 Array = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class FSCCurve:
-    """frequency (k,) in 1/A, correlation (k,), one entry per shell from 0 to Nyquist."""
-
-    frequency: Array
-    correlation: Array
-
-    def crossing(self, threshold: float) -> float | None:
-        """Frequency (1/A) where the curve first falls below, linear between shells.
-
-        None when it is below from the first shell on; the last frequency when it never falls below.
-        """
-        below = np.flatnonzero(self.correlation[1:] < threshold) + 1
-        if len(below) == 0:
-            return float(self.frequency[-1])
-        i = int(below[0])
-        if i == 1:
-            return None
-        high, low = self.correlation[i - 1], self.correlation[i]
-        part = (high - threshold) / (high - low)
-        return float(self.frequency[i - 1] + part * (self.frequency[i] - self.frequency[i - 1]))
-
-    def resolution(self, threshold: float = THRESHOLD) -> float | None:
-        """1 / `crossing` in A."""
-        frequency = self.crossing(threshold)
-        return None if frequency is None else 1 / frequency
 
 
 @dataclass(frozen=True)
@@ -83,6 +56,17 @@ class FSCReport:
 def fsc(a: NDArray[np.floating], b: NDArray[np.floating], pixel_size_A: float) -> FSCCurve:
     """FSC of two cubic maps of one box."""
     return fsc_of_spectra(transform(a), transform(b), pixel_size_A)
+
+
+def masked_fsc(
+    a: NDArray[np.floating],
+    b: NDArray[np.floating],
+    mask: NDArray[np.float32],
+    pixel_size_A: float,
+    copies: int | None = None,
+) -> FSCCurve:
+    """FSC of two cubic maps within a mask."""
+    return replace(fsc(a * mask, b * mask, pixel_size_A), part=independent_part(mask), copies=copies)
 
 
 def fsc_of_spectra(first: NDArray[np.complex64], second: NDArray[np.complex64], pixel_size_A: float) -> FSCCurve:
@@ -157,11 +141,15 @@ def fsc_report(
     mask: NDArray[np.float32],
     pixel_size_A: float,
     seed: int = 0,
+    copies: int | None = None,
 ) -> FSCReport:
-    """Unmasked, masked, phase-randomised and corrected FSC of two half-maps (z, y, x)."""
-    masked = fsc(half1 * mask, half2 * mask, pixel_size_A)
+    """Unmasked, masked, phase-randomised and corrected FSC of two half-maps (z, y, x).
+
+    copies: of the asymmetric unit that both were made to have; None where that is not known.
+    """
+    masked = masked_fsc(half1, half2, mask, pixel_size_A, copies)
     first, second = transform(half1), transform(half2)
-    unmasked = fsc_of_spectra(first, second, pixel_size_A)
+    unmasked = replace(fsc_of_spectra(first, second, pixel_size_A), copies=copies)
     start = randomising_shell(unmasked)
     rng = np.random.default_rng(seed)
     random1 = transform(_randomise_phases(first, start, rng, mask))
@@ -169,7 +157,7 @@ def fsc_report(
     random2 = transform(_randomise_phases(second, start, rng, mask))
     del second
     randomised = fsc_of_spectra(random1, random2, pixel_size_A)
-    corrected = FSCCurve(masked.frequency, true_fsc(masked.correlation, randomised.correlation, start))
+    corrected = replace(masked, correlation=true_fsc(masked.correlation, randomised.correlation, start))
     resolution = corrected.resolution(THRESHOLD)
     if resolution is not None and _by_chance(half1, half2, mask, masked, 1 / resolution):
         resolution = None
@@ -185,7 +173,7 @@ def up_to(report: FSCReport, last_shell: int) -> FSCReport:
 
     def cut(curve: FSCCurve) -> FSCCurve:
         measured = np.arange(len(curve.correlation)) <= last_shell
-        return FSCCurve(curve.frequency, np.where(measured, curve.correlation, 0.0))
+        return replace(curve, correlation=np.where(measured, curve.correlation, 0.0))
 
     unmasked, masked, randomised, corrected = (
         cut(curve) for curve in (report.unmasked, report.masked, report.phase_randomised, report.corrected)
@@ -227,23 +215,23 @@ def _by_chance(
     if solvent.any():
         step = float(masked.frequency[1])
         first, second = ((half - half[solvent].mean()) * mask for half in (half1, half2))
-        masked = fsc(first, second, 1 / (len(mask) * step))
+        masked = replace(masked, correlation=fsc(first, second, 1 / (len(mask) * step)).correlation)
     return significance(masked, mask, crossing) < SIGNIFICANT_Z
 
 
 def significance(masked: FSCCurve, mask: NDArray[np.float32], last: float, first: float = 0.0) -> float:
-    """z of the masked FSC over the shells from one frequency (1/A) to another, both included, but for shell 0."""
-    pairs = independent_pairs(mask)
+    """z of the masked FSC over the shells from one frequency (1/A) to another, both included, but for shell 0.
+
+    Where its number of copies is not known it counts as asymmetric.
+    """
+    pairs = independent_pairs(mask) / (masked.copies or 1)
     used = (masked.frequency > 0) & (masked.frequency >= first) & (masked.frequency <= last)
     return float((pairs * masked.correlation)[used].sum() / np.sqrt(pairs[used].sum() / 2))
 
 
 def independent_pairs(mask: NDArray[np.float32]) -> Array:
     """(box // 2 + 1,) independent pairs of coefficients in each shell of masked maps."""
-    squares = (np.square(plane, dtype=np.float64) for plane in mask)
-    second, fourth = np.sum([(one.sum(), np.square(one).sum()) for one in squares], axis=0)
-    fraction = second**2 / (len(mask) ** 3 * fourth)
-    return fraction / 2 * _shell_counts(len(mask))
+    return independent_part(mask) / 2 * _shell_counts(len(mask))
 
 
 def _randomise_phases(

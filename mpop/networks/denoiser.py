@@ -143,17 +143,19 @@ def denoise(
     options: DenoiseOptions | None = None,
     denoiser: Denoiser | None = None,
     progress: Listener = lambda *_: None,
+    copies: int | None = None,
 ) -> Denoised:
     """Denoise two half-maps, cubes (z, y, x) of one box; mask from 0 to 1 around the particle.
 
     denoiser: from an earlier call, to go on from; one of another kind (`options.networks`), or of another width
-    where one is asked for, is not used. Raises InputError for options that do not fit the maps.
+    where one is asked for, is not used. copies: of the asymmetric unit, where known. Raises InputError for options
+    that do not fit the maps.
     """
     options = options or DenoiseOptions()
     if denoiser is not None and not denoiser.suits(options):
         denoiser = None
     options = fitting(options, len(half1), denoiser is not None)
-    subject = Subject.of(half1, half2, mask, pixel_size_A)
+    subject = Subject.of(half1, half2, mask, pixel_size_A, copies)
     arithmetics = tuple(arithmetic(device, options.exact) for device in devices(list(options.devices or ())))
     trained = [
         _learn(subject, number, options, denoiser, arithmetics, progress)

@@ -57,12 +57,12 @@ class Subject:
     scale: Tensor
 
     @classmethod
-    def of(cls, half1: Map, half2: Map, mask: Map, pixel_size_A: float) -> Subject:
+    def of(cls, half1: Map, half2: Map, mask: Map, pixel_size_A: float, copies: int | None = None) -> Subject:
         """What half-maps (z, y, x) give. Raises InputError for an empty mask."""
         solvent = mask == 0
         levels = [np.float32(half[solvent].mean() if solvent.any() else 0.0) for half in (half1, half2)]
         halves = half1 - levels[0], half2 - levels[1]
-        report = fsc_report(half1, half2, mask, pixel_size_A)
+        report = fsc_report(half1, half2, mask, pixel_size_A, copies=copies)
         nodes = band_nodes(_last_shell(report, len(mask)), BANDS)
         part = _around(mask)
         amplitude = amplitudes(*halves, mask, pixel_size_A)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mpop.errors import MpopError
+from mpop.geometry.symmetry import copies
 from mpop.maps.fsc import FSCReport, fsc_report
 from mpop.population import Population
 from mpop.records import SpeciesRecord
@@ -119,7 +120,8 @@ def read_maps(population: Population, record: SpeciesRecord) -> SpeciesMaps:
             raise MpopError(f"{name} is not a volume of {record.box}^3 numbers")
         volumes.append(volume.astype(np.float32, copy=False))
     half1, half2, mask = volumes
-    return SpeciesMaps(half1, half2, mask, fsc_report(half1, half2, mask, record.pixel_size_A))
+    report = fsc_report(half1, half2, mask, record.pixel_size_A, copies=copies(record.symmetry))
+    return SpeciesMaps(half1, half2, mask, report)
 
 
 def _false_claim(record: SpeciesRecord, derived_A: float | None) -> list[str]:

@@ -144,6 +144,36 @@ def test_the_claimed_resolution_is_that_of_the_fsc(
     assert said(found) == ([] if message is None else [f"resolution-claim: {message}"])
 
 
+DIP = [1.0, 0.95, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.25, *5 * [0.2], 0.05, *5 * [0.3], *5 * [0.0]]
+"""Falls below 0.143 in one shell, which in a small mask is chance, and for good behind shell 20."""
+FIRST_FALL, END = 14 + 0.057 / 0.15, 20 + 0.157 / 0.3
+
+
+@pytest.mark.parametrize(
+    ("symmetry", "mask_voxels", "shell", "believed"),
+    [
+        ("C1", 400, END, True),
+        ("C1", 400, FIRST_FALL, True),  # as the first versions claimed
+        ("C1", 400, 19.5, False),
+        ("C1", 8000, END, False),  # no chance
+        ("O", 400, END, False),  # not known from a 24th of the coefficients
+        ("C1", None, END, False),
+    ],
+)
+def test_a_claim_may_lie_behind_a_dip_that_chance_explains(
+    template: Population, judge: Judge, symmetry: str, mask_voxels: int | None, shell: float, believed: bool
+) -> None:
+    frequency = np.arange(len(DIP)) / 260.0
+    volumes = maps(3) | {"fsc": np.stack([frequency, *[np.array(DIP)] * 4])}
+    del volumes["mask"]
+    if mask_voxels is not None:
+        volumes["mask"] = (np.arange(8000).reshape(20, 20, 20) < mask_voxels).astype(np.float32)
+    record = read(template, HEAD) | {"maps_object": template.write_group(volumes), "symmetry": symmetry}
+    found = said(judge({HEAD: record | {"resolution_A": 260 / shell}}))
+    claimed = f"resolution-claim: a resolution of {260 / shell:.2f} A is claimed, but the stored FSC shows 18.08 A"
+    assert [one for one in found if "resolution" in one] == ([] if believed else [claimed])
+
+
 def test_half_maps_that_agree_nowhere_support_no_claim(template: Population, judge: Judge) -> None:
     rows = fsc_rows(25.0)
     rows[1] = 0.0

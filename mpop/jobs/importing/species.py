@@ -16,7 +16,7 @@ from mpop.errors import InputError, StateError
 from mpop.formats.particle_tables import read_particles
 from mpop.formats.stack_tables import stack_table_if_one
 from mpop.formats.star import read_star
-from mpop.geometry.symmetry import symmetry_matrices
+from mpop.geometry.symmetry import copies, symmetry_matrices
 from mpop.jobs.importing.stack_particles import match_stack_particles
 from mpop.jobs.importing.tilt_particles import match_tilt_particles
 from mpop.jobs.leasing import leased
@@ -108,7 +108,7 @@ def add_species(
         doubts += tilted.doubts
     refuse_empty_half(str(particles), (part.half for part in sets.values()))
     settle(doubts, force)
-    report = fsc_report(maps["half1"], maps["half2"], maps["mask"], pixel)
+    report = fsc_report(maps["half1"], maps["half2"], maps["mask"], pixel, copies=copies(symmetry))
     if images is None:
         from mpop.jobs.importing.signal import signal_doubt  # loads torch and numba, which stacks do without
 
@@ -139,7 +139,7 @@ def add_species(
 def _map_doubts(given: HalfMaps, diameter_A: float, symmetry: str) -> list[Doubt]:
     """What `mpop fsc` would say of the maps, and whether diameter and point group go with them."""
     mask = given.required_mask()
-    report = fsc_report(given.half1, given.half2, mask, given.pixel_size_A)
+    report = fsc_report(given.half1, given.half2, mask, given.pixel_size_A, copies=copies(symmetry))
     doubts = map_doubts(given, mask, report, diameter_A)
     if any(doubt.grave for doubt in doubts):
         return doubts  # of maps that are no half-maps of one particle, its symmetry is not asked

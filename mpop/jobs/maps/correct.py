@@ -241,7 +241,8 @@ def _numbers(judged: _Judged) -> dict[str, Any]:
 def _doubts(maps: HalfMaps) -> list[Doubt]:
     """Why not to trust what the half-maps say of their own noise."""
     mask = maps.required_mask()
-    return map_doubts(maps, mask, fsc_report(maps.half1, maps.half2, mask, maps.pixel_size_A))
+    report = fsc_report(maps.half1, maps.half2, mask, maps.pixel_size_A, copies=maps.copies)
+    return map_doubts(maps, mask, report)
 
 
 def _limit_A(judged: _Judged) -> float:

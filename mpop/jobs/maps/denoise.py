@@ -69,7 +69,7 @@ def denoise_half_maps(
     """
     options = options or DenoiseOptions()
     mask = maps.required_mask()
-    done = denoise(maps.half1, maps.half2, mask, maps.pixel_size_A, options, denoiser, progress)
+    done = denoise(maps.half1, maps.half2, mask, maps.pixel_size_A, options, denoiser, progress, maps.copies)
     if done.report.resolution_A is None:
         level1, level2, level = (_level(half, mask) for half in (maps.half1, maps.half2, maps.mean()))
         half1, half2, mean = (np.full_like(maps.half1, one) for one in (level1, level2, level))

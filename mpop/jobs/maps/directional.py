@@ -45,13 +45,14 @@ class DirectionalResolution:
     """What two half-maps say by direction.
 
     doubts: about the maps and the mask, that there is none among them. fraction: of coefficients that are
-    independent in the mask.
+    independent in the mask. copies: of the asymmetric unit, where known.
     """
 
     name: str
     masked: bool
     doubts: list[Doubt]
     fraction: float
+    copies: int | None
     conical: ConicalFSC
 
     @cached_property
@@ -73,6 +74,10 @@ class DirectionalResolution:
     def crossings_at_half(self) -> Array:
         """(d,) at FSC 0.5."""
         return anisotropy.crossings(self.conical, anisotropy.SPHERE_THRESHOLD)
+
+    def whole_crossing(self, threshold: float) -> float:
+        """Frequency where the FSC over all directions falls below, 1/A."""
+        return anisotropy.whole_crossing(self.conical, threshold, self.fraction, self.copies)
 
     @property
     def has_signal(self) -> bool:
@@ -102,20 +107,21 @@ def directional_resolution(
     if maps.box < MIN_BOX:
         raise InputError(f"{maps.name}: a box of {maps.box} voxels has too few Fourier shells")
     conical = conical_fsc(maps.half1, maps.half2, maps.pixel_size_A, half_angle_deg, mask=maps.mask, volume=volume)
-    doubts = _doubts(maps, conical)
     fraction = anisotropy.mask_fraction(maps.mask)
-    return DirectionalResolution(maps.name, maps.mask is not None, doubts, fraction, conical)
+    result = DirectionalResolution(maps.name, maps.mask is not None, [], fraction, maps.copies, conical)
+    result.doubts.extend(_doubts(maps, result))
+    return result
 
 
-def _doubts(maps: HalfMaps, conical: ConicalFSC) -> list[Doubt]:
+def _doubts(maps: HalfMaps, result: DirectionalResolution) -> list[Doubt]:
     if maps.mask is None:
         read = "no mask: noise of the solvent lowers the FSC in all directions"
         mask = [Doubt("no-mask", maps.both, read, way_on="give --mask")]
     else:
         mask = mask_doubts(maps.mask_name, maps.mask)
-    resolved = int(anisotropy.whole_crossing(conical) * maps.box * maps.pixel_size_A)
+    resolved = int(result.whole_crossing(anisotropy.THRESHOLD) * maps.box * maps.pixel_size_A)
     volumes = volume_doubts(
-        maps.both, maps.half1, maps.half2, maps.mask, conical.whole, resolved, maps.pixel_size_A
+        maps.both, maps.half1, maps.half2, maps.mask, result.conical.whole, resolved, maps.pixel_size_A
     )
     return [*maps.doubts, *mask, *volumes]
 
@@ -186,8 +192,8 @@ def numbers(result: DirectionalResolution) -> dict[str, Any]:
     part, p = result.occupancy.part, result.occupancy.bingham_p
     uneven = np.flatnonzero((p < UNEVEN_P) & (part < 1))
     return found | {
-        "resolution_A": 1 / anisotropy.whole_crossing(conical),
-        "resolution_at_half_A": 1 / anisotropy.whole_crossing(conical, anisotropy.SPHERE_THRESHOLD),
+        "resolution_A": 1 / result.whole_crossing(anisotropy.THRESHOLD),
+        "resolution_at_half_A": 1 / result.whole_crossing(anisotropy.SPHERE_THRESHOLD),
         "by_direction": _by_direction(result, crossings),
         "by_direction_at_half": _by_direction(result, result.crossings_at_half),
         "by_chance_A": None if result.by_chance_A is None else list(result.by_chance_A),

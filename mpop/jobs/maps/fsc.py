@@ -97,7 +97,7 @@ def half_map_fsc(maps: HalfMaps, parameters: FSCParameters | None = None) -> Hal
     _check(parameters, maps.pixel_size_A)
     _check_maps(maps)
     mask, mask_from = _mask(maps)
-    report = fsc_report(maps.half1, maps.half2, mask, maps.pixel_size_A, parameters.seed)
+    report = fsc_report(maps.half1, maps.half2, mask, maps.pixel_size_A, parameters.seed, maps.copies)
     mtf = _mtf(parameters, maps.pixel_size_A, report.corrected.frequency)
     mean = maps.mean()
     spectrum = transform(mean)

@@ -30,7 +30,7 @@ from mpop.jobs.maps.input import (
     pixel_size_doubts,
 )
 from mpop.jobs.recording import in_angstrom
-from mpop.maps.fsc import THRESHOLD, FSCCurve, fsc
+from mpop.maps.fsc import THRESHOLD, FSCCurve, fsc, masked_fsc
 from mpop.maps.model_density import model_density, model_mask, part_inside
 from mpop.maps.volume_checks import COARSE_PART, of_opposite_contrast, of_opposite_hand
 from mpop.population import Population
@@ -48,7 +48,7 @@ class OneMap:
     """A map (z, y, x) to compare. origin_A: x, y, z of its first voxel. mask: None for none.
 
     by_header: its pixel size is what its header says, and other headers must agree. file: that its header is in.
-    doubts: of headers.
+    doubts: of headers. copies: of the asymmetric unit, where known.
     """
 
     name: str
@@ -59,12 +59,14 @@ class OneMap:
     by_header: bool = True
     file: Path | None = None
     doubts: tuple[Doubt, ...] = ()
+    copies: int | None = None
 
     @classmethod
     def of_halves(cls, maps: HalfMaps, half1: Path | None = None, by_header: bool = True) -> OneMap:
         """The mean of two half-maps. half1: the file of the first, whose header says where they lie."""
         origin = (0.0, 0.0, 0.0) if half1 is None else map_origin_A(half1, maps.pixel_size_A)
-        return cls(maps.name, maps.mean(), maps.pixel_size_A, origin, maps.mask, by_header, half1, maps.doubts)
+        mean, doubts, copies = maps.mean(), maps.doubts, maps.copies
+        return cls(maps.name, mean, maps.pixel_size_A, origin, maps.mask, by_header, half1, doubts, copies)
 
     @classmethod
     def read(cls, path: Path, mask: Path | None = None, pixel_size_A: float | None = None) -> OneMap:
@@ -153,8 +155,9 @@ def _alike(path: Path, one: OneMap) -> Map:
 
 
 def _compare(one: OneMap, against: Literal["model", "map"], path: Path, other: Map, mask: Map | None) -> MapFSC:
-    unmasked = fsc(one.volume, other, one.pixel_size_A)
-    masked = None if mask is None else fsc(one.volume * mask, other * mask, one.pixel_size_A)
+    volumes = (one.volume, other)
+    unmasked = replace(fsc(*volumes, one.pixel_size_A), copies=one.copies)
+    masked = None if mask is None else masked_fsc(*volumes, mask, one.pixel_size_A, one.copies)
     mask_from = "none" if mask is None else "given" if one.mask is not None else "model"
     result = MapFSC(one, against, path, mask_from, unmasked, masked, list(one.doubts))
     reached = result.curve.crossing(HALF) or 0.0

@@ -14,6 +14,7 @@ from mpop.doubts import Doubt
 from mpop.errors import InputError
 from mpop.formats.images import read_map
 from mpop.formats.map_headers import claims_a_stack, map_origin_A
+from mpop.geometry.symmetry import copies
 
 if TYPE_CHECKING:  # plain files need no population, and `mpop fsc3d` is quicker than its import
     from mpop.population import Population
@@ -50,6 +51,11 @@ class HalfMaps:
     def box(self) -> int:
         """Voxels along an edge."""
         return len(self.half1)
+
+    @property
+    def copies(self) -> int | None:
+        """Of the asymmetric unit, by the symmetry of the species; None for files, which do not say it."""
+        return None if self.species is None else copies(self.species.symmetry)
 
     @property
     def both(self) -> str:

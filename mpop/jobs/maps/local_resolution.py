@@ -105,7 +105,7 @@ def measure(maps: HalfMaps, parameters: Parameters) -> LocalResolutionResult:
             raise InputError(f"{maps.name}: no particle stands out from the solvent; give --mask MASK")
     local = local_resolution(maps.half1, maps.half2, mask, maps.pixel_size_A, parameters.threshold)
     filtered = local_filter(mean, mask, local, maps.pixel_size_A, parameters.b_factor_A2)
-    whole = fsc_report(maps.half1, maps.half2, mask, maps.pixel_size_A)
+    whole = fsc_report(maps.half1, maps.half2, mask, maps.pixel_size_A, copies=maps.copies)
     doubts = map_doubts(maps, mask, whole)
     return LocalResolutionResult(
         maps, mask, found, parameters, local.resolution_A, filtered, whole.resolution_A, doubts
