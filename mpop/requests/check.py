@@ -7,7 +7,8 @@ are made on the way lead nowhere and are collected one day.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
 import mpop_hooks
 from mpop.collisions.finding import find_among, tilt_series
@@ -17,6 +18,7 @@ from mpop.errors import MpopError, StateError
 from mpop.jobs.progress import Progress, silent
 from mpop.merging.plan import MergePlan, plan
 from mpop.population import Population
+from mpop.records.models import SpeciesRecord
 from mpop.records.species import head_path
 from mpop.requests.chains import Request
 from mpop.requests.claims import OfferedSpecies, offered_species
@@ -32,32 +34,75 @@ COLLISIONS_RULE = "collisions"
 """The policy on collisions: a check lists them itself, with what can be done."""
 
 
+@dataclass(frozen=True)
+class Searched:
+    """A search for collisions: in which series (id -> name), among which species by id, and what it found."""
+
+    items: Mapping[str, str]
+    species: Mapping[str, SpeciesRecord]
+    report: CollisionReport
+
+    def covers(self, species: Mapping[str, SpeciesRecord]) -> bool:
+        """Whether a search among other records of these species would find the same: all of them have the same
+        maps, and the same particles in every series."""
+        return species.keys() == self.species.keys() and all(
+            one.maps_object == species[identity].maps_object
+            and all(one.particles.get(item) == species[identity].particles.get(item) for item in self.items)
+            for identity, one in self.species.items()
+        )
+
+
+@dataclass(frozen=True)
+class Examined:
+    """A check, and what it is made of. merge: None where the request cannot even be read; searched: None where
+    collisions were not looked for."""
+
+    check: Check
+    merge: MergePlan | None = None
+    searched: Searched | None = field(default=None, repr=False)
+
+
 def check(
     population: Population, request: Request, target: str | None = None, progress: Progress = silent
 ) -> Check:
     """Whether a request can be merged, and if not, why not and what to do. target: the commit to merge it into."""
+    return examine(population, request, target, progress).check
+
+
+def examine(
+    population: Population,
+    request: Request,
+    target: str | None = None,
+    progress: Progress = silent,
+    preview: bool = True,
+) -> Examined:
+    """`check`, with the plan of the merge and the collisions, for those who go on to make it.
+
+    preview: compute what pooling the species in conflict would give.
+    """
     record = request.record
     target = target or target_of(population, request)
     if unusable := _unusable(population, request.offered):
         nothing = Verdict("cannot be merged", [unusable])
-        return Check(record, record.onto, target, request.offered, nothing, refusals=nothing.reasons)
+        return Examined(Check(record, record.onto, target, request.offered, nothing, refusals=nothing.reasons))
     fitted = adapted(population, request.offered, target)
     offered = fitted.commit
-    merge = plan(population, offered, ours=target, unrelated=True)
+    merge = plan(population, offered, ours=target, unrelated=True, preview=preview)
     if merge.relation == "up to date" or record.state == "merged":
         answer = Verdict("merged already", [f"{record.onto} has everything that it offers"])
-        return Check(record, record.onto, target, request.offered, answer, merge.relation)
+        return Examined(Check(record, record.onto, target, request.offered, answer, merge.relation), merge)
     species = [offered_species(population, one, offered, target) for one in merge.species_offered]
     broken, notes = _asked(population, merge, target)
     if merge.relation == "unrelated":
         broken.append(f"it shares no commit with {record.onto}; offer a species of it alone (--species)")
-    collisions = None
+    searched = None
     try:
-        collisions = list(summarised(collisions_of(population, offered, target, species, progress)))
+        searched = _searched(population, offered, target, species, progress)
     except MpopError as error:
         broken.append(f"collisions cannot be looked for: {error}")
+    collisions = None if searched is None else list(summarised(searched.report))
     verdict = judge(broken, species, fitted.matching, merge.conflicts, collisions, record.author)
-    return Check(
+    found = Check(
         request=record,
         onto=record.onto,
         target=target,
@@ -72,6 +117,7 @@ def check(
         refusals=broken,
         notes=[*merge.notes, *notes, *_state_notes(record.state)],
     )
+    return Examined(found, merge, searched)
 
 
 def _unusable(population: Population, offered: str) -> str | None:
@@ -150,15 +196,16 @@ def _bring(population: Population, proposal: Proposal) -> None:
     objects.prefetch(part for group in groups if objects.has(group) for part in group_objects(objects, group))
 
 
-def collisions_of(
-    population: Population, offered: str, target: str, species: list[OfferedSpecies], progress: Progress = silent
-) -> CollisionReport:
+def _searched(
+    population: Population, offered: str, target: str, species: list[OfferedSpecies], progress: Progress
+) -> Searched:
     """Collisions of offered particles with each other and with those that are there, in the series they share."""
     there = population.species(target)
     coming = {one.id: population.one_species(one.id, offered) for one in species}
     series = tilt_series(population, target) | tilt_series(population, offered)
     names = {one.item: one.name for offer in species for one in offer.series if one.item in series}
-    return find_among(population.objects, [*(there | coming).values()], names, there, progress=progress)
+    among = there | coming
+    return Searched(names, among, find_among(population.objects, among.values(), names, there, progress=progress))
 
 
 def summarised(report: CollisionReport) -> Iterator[SeriesCollisions]:

@@ -11,16 +11,17 @@ from mpop.collisions.finding import find_among
 from mpop.collisions.removal import remove
 from mpop.collisions.report import CollisionReport
 from mpop.errors import StateError
+from mpop.jobs.leasing import leased
 from mpop.jobs.progress import Progress, silent
 from mpop.merging.applying import apply
 from mpop.merging.conflicts import Way
 from mpop.merging.due import Due
-from mpop.merging.plan import MergePlan, plan
+from mpop.merging.plan import MergePlan
 from mpop.merging.resolving import Decision, decide
 from mpop.population import Population
 from mpop.records import SpeciesRecord
 from mpop.requests.chains import Request, Requests
-from mpop.requests.check import check
+from mpop.requests.check import Searched, examine
 from mpop.requests.verdict import Check
 from mpop.words import counted
 from mpop_store.git.history import Changes
@@ -68,28 +69,46 @@ def merge_request(
     where the check says no, or where something is undecided; then nothing has changed. A merge that was made
     without its mark, because a process died in between, gets it.
     """
-    repository, requests = population.repository, Requests(population.repository)
+    requests = Requests(population.repository)
     request = requests.find(wanted)
     head = _require_ready(population, request)
-    found = check(population, request, head, progress)
+    examined = examine(population, request, head, progress, preview=False)
+    found, planned = examined.check, examined.merge
     if found.verdict.answer == "merged already":
         if request.record.state != "merged":
             request = requests.add(request.id, "merge", message, head)
         return MergedRequest(request, head)
-    if found.verdict.answer == "cannot be merged":
+    if found.verdict.answer == "cannot be merged" or planned is None:
         raise StateError(f"request {request.id} {found.verdict}")
-    planned = plan(population, found.offered, ours=head, preview=False)
     decisions = decide(planned.conflicts, dict(resolutions or {}))
     _require_decided(found, planned, decisions, collisions)
+    searched = examined.searched if found.collisions else None
+    return _commit(population, request, planned, decisions, searched, collisions, message, threads, progress)
+
+
+@leased("merge")
+def _commit(
+    population: Population,
+    request: Request,
+    planned: MergePlan,
+    decisions: Mapping[str, Decision],
+    searched: Searched | None,
+    collisions: Choice | None,
+    message: str,
+    threads: int,
+    progress: Progress,
+) -> MergedRequest:
+    """Make the merge. searched: collisions that were found, None for none; collisions: what to do with them."""
+    repository, head = population.repository, planned.ours
     outcome = apply(planned, decisions, threads)
     cleaned = _Cleaned(outcome.changes)
-    if collisions is not None and found.collisions:
-        cleaned = _cleaned(population, planned, outcome.changes, found, collisions, progress)
+    if collisions is not None and searched is not None:
+        cleaned = _cleaned(population, planned, outcome.changes, searched, collisions, progress)
     words = _message(request, message, decisions, cleaned.gone)
     if repository.head != head:
         raise StateError("another process committed first; run the command again")
     commit = population.commit_merge(cleaned.changes, words, head, planned.theirs)
-    request = requests.add(request.id, "merge", message, commit)
+    request = Requests(repository).add(request.id, "merge", message, commit)
     names = {one.id: one.name for one in population.species_heads(HEAD).values()}
     return MergedRequest(
         request,
@@ -138,19 +157,22 @@ def _cleaned(
     population: Population,
     planned: MergePlan,
     changes: Changes,
-    found: Check,
+    searched: Searched,
     choice: Choice,
     progress: Progress,
 ) -> _Cleaned:
-    """Take the particles that lose out of a merge's records."""
+    """Take the particles that lose out of a merge's records. Where both sides changed a species, its particles are
+    those of neither, and are searched anew."""
     repository = population.repository
     merged = repository.write_commit(
         planned.ours, changes, [planned.ours, planned.theirs], "Merge, not yet cleaned"
     )
     species = population.species(merged)
-    items = {one.item: one.series for one in found.collisions or ()}
-    before = population.species(planned.ours)
-    report = find_among(population.objects, species.values(), items, before, progress=progress)
+    report = searched.report
+    if not searched.covers(species):
+        items = {one.item: one.name for one in report.items}
+        before = population.species(planned.ours)
+        report = find_among(population.objects, species.values(), items, before, progress=progress)
     gone = losers(report, choice)
     by_species: dict[str, dict[str, set[int]]] = defaultdict(dict)
     for (identity, item), particles in by_species_and_item(gone).items():

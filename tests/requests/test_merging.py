@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +16,9 @@ from mpop.collisions.choices import Choice
 from mpop.errors import InputError, StateError
 from mpop.jobs.verify import verify
 from mpop.merging import merge
+from mpop.merging.applying import apply
 from mpop.population import Population
+from mpop.requests import check as check_module
 from mpop.requests import merging
 from mpop.requests.chains import Request, Requests
 from mpop.requests.check import check
@@ -120,6 +125,57 @@ def test_collisions_go_as_chosen(lab: Population, choice: Choice, removed: dict,
 def _larger_ball() -> np.ndarray:
     radius = np.linalg.norm(np.indices((20, 20, 20)) - 10, axis=0)
     return (radius <= 2.3).astype(np.float32)
+
+
+def move_ribosomes(lab: Population, item: str, to_A: float) -> None:
+    """Stage other places of the ribosomes in one series."""
+    ribosome = lab.one_species("ribosome")
+    moved = lab.write_particles(spread(0, 4, to_A))
+    lab.stage([ribosome.model_copy(update={"particles": {**ribosome.particles, item: moved}})])
+
+
+@pytest.mark.parametrize("joined", [False, True], ids=["as offered", "joined"])
+def test_a_request_is_planned_and_searched_once(
+    lab: Population, joined: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Searched again is only what the merge made of a species that both sides changed."""
+    add_virus(lab, [lab.item("TS_1")], at_A=23.0)
+    if joined:
+        move_ribosomes(lab, "2" * 16, 25.0)
+    made = offered(lab, None)
+    if joined:
+        move_ribosomes(lab, "1" * 16, 22.0)
+        lab.commit("Move ribosomes of the other series on main")
+    calls: list[str] = []
+
+    def counted(name: str, real: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*words: Any, **options: Any) -> Any:
+            calls.append(name)
+            return real(*words, **options)
+
+        return call
+
+    for module in (check_module, merging):
+        for name in {"plan", "find_among"} & set(vars(module)):
+            monkeypatch.setattr(module, name, counted(name, getattr(module, name)))
+    done = merge_request(lab, made.id, collisions=Choice.DROP_INCOMING)
+    assert done.removed["virus"] == 4
+    assert calls == ["plan", "find_among", *(["find_among"] if joined else [])]
+
+
+def test_a_merge_of_a_request_holds_a_lease(lab: Population, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it has written is kept from garbage collection until the commit names it."""
+    add_virus(lab, [lab.item("TS_1")])
+    made = offered(lab)
+    held: list[str] = []
+
+    def applied(*words: Any) -> Any:
+        held.extend(lease.purpose for lease in lab.objects.leases.live(time.time()))
+        return apply(*words)
+
+    monkeypatch.setattr(merging, "apply", applied)
+    merge_request(lab, made.id)
+    assert held == ["merge"]
 
 
 def test_a_clean_species_keeps_its_version(lab: Population) -> None:
