@@ -11,9 +11,9 @@ import typer
 from mpop.cli import context
 from mpop.cli.context import JsonOption, angstrom, emit
 from mpop.cli.history import log_lines
+from mpop.jobs.defaults import ITERATIONS
 from mpop_store.terminal import show
 
-ITERATIONS = 3
 STAGES = ("before", "after", "ceiling")
 
 

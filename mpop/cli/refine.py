@@ -9,6 +9,7 @@ import typer
 
 from mpop.cli import context
 from mpop.cli.context import ForceOption, JsonOption, WaitOption, angstrom, emit
+from mpop.jobs.defaults import ITERATIONS
 from mpop.words import counted
 from mpop_store.errors import InputError
 
@@ -37,7 +38,7 @@ def refine(
     image_warp: Annotated[str, typer.Option(metavar="NXxNY", help="Nodes of the image warp, or none.")] = "4x4",
     stage_angles: Annotated[bool, typer.Option(help="Refine the stage angles of every tilt.")] = True,
     poses: Annotated[bool, typer.Option(help="Refine positions and orientations of particles.")] = True,
-    iterations: Annotated[int, typer.Option(min=1, max=99, help="Passes; each is a commit.")] = 3,
+    iterations: Annotated[int, typer.Option(min=1, max=99, help="Passes; each is a commit.")] = ITERATIONS,
     species: SpeciesOption = None,
     sources: SourcesOption = None,
     prior: Annotated[

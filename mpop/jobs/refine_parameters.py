@@ -6,13 +6,12 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+from mpop.jobs.defaults import ITERATIONS
 from mpop.refinement.groups.group import ParameterGroup
 from mpop.refinement.groups.registry import chosen_groups, defaults
 from mpop.refinement.priors import DEFAULT, Prior
 from mpop.refinement.stack import PoseSearch
 
-ITERATIONS = 3
-"""Passes over all series when nothing else is asked for."""
 LATER = ("prior", "search_deg", "search_A")
 """Parameters that the first refinements did not have."""
 
