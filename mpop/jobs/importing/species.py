@@ -17,6 +17,7 @@ from mpop.formats.particle_tables import read_particles
 from mpop.formats.stack_tables import stack_table_if_one
 from mpop.formats.star import read_star
 from mpop.geometry.symmetry import copies, symmetry_matrices
+from mpop.jobs.importing.signal import signal_doubts
 from mpop.jobs.importing.stack_particles import match_stack_particles
 from mpop.jobs.importing.tilt_particles import match_tilt_particles
 from mpop.jobs.leasing import leased
@@ -109,11 +110,7 @@ def add_species(
     refuse_empty_half(str(particles), (part.half for part in sets.values()))
     settle(doubts, force)
     report = fsc_report(maps["half1"], maps["half2"], maps["mask"], pixel, copies=copies(symmetry))
-    if images is None:
-        from mpop.jobs.importing.signal import signal_doubt  # loads torch and numba, which stacks do without
-
-        if nothing := signal_doubt(population, maps, report, diameter_A, pixel, sets):
-            doubts.append(nothing)
+    doubts += signal_doubts(population, maps, report, diameter_A, pixel, sets)
     settle(doubts, force)
     group = population.write_group({**maps, **filtered_and_fsc(maps["half1"], maps["half2"], report)})
     objects = {item: population.write_particles(part) for item, part in sets.items()}

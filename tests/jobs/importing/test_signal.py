@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mpop.doubts import Doubt, DoubtfulInputError
-from mpop.jobs.importing.signal import signal_doubt
+from mpop.jobs.importing.signal import signal_doubts
 from mpop.jobs.importing.species import add_species
 from mpop.maps.fsc import fsc_report
 from mpop.records.tilt_series import ParticleSet
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 Change = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
-def doubt(world: TinyWorld, change: Change, noise: float = 0.0) -> list[Doubt | None]:
+def doubt(world: TinyWorld, change: Change, noise: float = 0.0) -> list[list[Doubt]]:
     """For every species: what is doubted with positions (p, T, 3) changed, and noise added to its half-maps."""
     population, found = world.population, []
     volume = np.array(population.tilt_series(population.item("TS_01")).volume_dims_A)
@@ -36,7 +36,7 @@ def doubt(world: TinyWorld, change: Change, noise: float = 0.0) -> list[Doubt | 
 
         sets = {item: moved(population.particles(one, item)) for item in one.particles}
         report = fsc_report(maps["half1"], maps["half2"], maps["mask"], one.pixel_size_A)
-        found.append(signal_doubt(population, maps, report, one.diameter_A, one.pixel_size_A, sets))
+        found.append(signal_doubts(population, maps, report, one.diameter_A, one.pixel_size_A, sets))
     return found
 
 
@@ -44,25 +44,47 @@ def doubt(world: TinyWorld, change: Change, noise: float = 0.0) -> list[Doubt | 
     "change",
     [
         lambda position, volume: position / 4,
-        lambda position, volume: np.where([1, 0, 0], volume - position, position),
-        lambda position, volume: np.where([0, 1, 0], volume - position, position),
+        lambda position, volume: position * [1, 1, 1 / 4],
         lambda position, volume: position[..., [1, 0, 2]],
+        lambda position, volume: np.random.default_rng(0).permuted(position, axis=0),
     ],
-    ids=["a quarter", "x mirrored", "y mirrored", "x and y swapped"],
+    ids=["a quarter", "z a quarter", "x and y swapped", "coordinates mixed up"],
 )
 def test_particles_in_wrong_places_are_doubted(shared_tiny_world: TinyWorld, change: Change) -> None:
     for found in doubt(shared_tiny_world, change):
-        assert found is not None
-        assert (found.kind, found.grave) == ("no-signal", True)
+        assert [(one.kind, one.grave) for one in found] == [("no-signal", True)]
+
+
+@pytest.mark.parametrize("axis", range(3))
+def test_a_mirrored_axis_is_named(shared_tiny_world: TinyWorld, axis: int) -> None:
+    here = np.arange(3) == axis
+    for found in doubt(shared_tiny_world, lambda position, volume: np.where(here, volume - position, position)):
+        assert [(one.kind, one.grave) for one in found] == [("axis-mirrored", True)]
+        assert f"with {'xyz'[axis]} counted from the other end" in found[0].read
+
+
+def test_particles_of_other_series_are_doubted(shared_tiny_world: TinyWorld) -> None:
+    """Two series whose names were exchanged."""
+    population = shared_tiny_world.population
+    for one in population.species().values():
+        maps = population.maps(one)
+        report = fsc_report(maps["half1"], maps["half2"], maps["mask"], one.pixel_size_A)
+        items = list(one.particles)
+        exchanged = {
+            item: population.particles(one, other)
+            for item, other in zip(items, [*items[1:], items[0]], strict=True)
+        }
+        found = signal_doubts(population, maps, report, one.diameter_A, one.pixel_size_A, exchanged)
+        assert [one.kind for one in found] == ["no-signal"]
 
 
 @pytest.mark.parametrize("shift_A", [0.0, 6.0])
 def test_particles_in_their_places_are_not(shared_tiny_world: TinyWorld, shift_A: float) -> None:
-    assert doubt(shared_tiny_world, lambda position, volume: position + shift_A) == [None, None]
+    assert doubt(shared_tiny_world, lambda position, volume: position + shift_A) == [[], []]
 
 
 def test_maps_that_promise_little_let_nothing_be_concluded(shared_tiny_world: TinyWorld) -> None:
-    assert doubt(shared_tiny_world, lambda position, volume: position / 4, noise=20.0) == [None, None]
+    assert doubt(shared_tiny_world, lambda position, volume: position / 4, noise=20.0) == [[], []]
 
 
 def test_the_import_stops_where_there_is_no_signal(tiny_world: TinyWorld) -> None:
@@ -77,7 +99,7 @@ def test_the_import_stops_where_there_is_no_signal(tiny_world: TinyWorld) -> Non
         "symmetry": species.symmetry,
         "angpix_coords": 5.0 / 4,
     }
-    with pytest.raises(DoubtfulInputError, match=r"12 particles in 3 tilts have a score of .*--angpix-coords"):
+    with pytest.raises(DoubtfulInputError, match=r"8 particles fit the maps no better where .*--angpix-coords"):
         add_species(population, "again", *files, table, **options)
     assert population.repository.is_clean
     assert "no-signal" in [
