@@ -97,7 +97,7 @@ def examine(
         broken.append(f"it shares no commit with {record.onto}; offer a species of it alone (--species)")
     searched = None
     try:
-        searched = _searched(population, offered, target, species, progress)
+        searched = search_collisions(population, offered, target, species, progress)
     except MpopError as error:
         broken.append(f"collisions cannot be looked for: {error}")
     collisions = None if searched is None else list(summarised(searched.report))
@@ -196,8 +196,8 @@ def _bring(population: Population, proposal: Proposal) -> None:
     objects.prefetch(part for group in groups if objects.has(group) for part in group_objects(objects, group))
 
 
-def _searched(
-    population: Population, offered: str, target: str, species: list[OfferedSpecies], progress: Progress
+def search_collisions(
+    population: Population, offered: str, target: str, species: list[OfferedSpecies], progress: Progress = silent
 ) -> Searched:
     """Collisions of offered particles with each other and with those that are there, in the series they share."""
     there = population.species(target)

@@ -31,7 +31,7 @@ from mpop.records.stack import StackModel
 from mpop.refinement.references import prepare_species
 from mpop.refinement.series import SeriesScore
 from mpop.refinement.stack import PoseSearch, refine_stack
-from mpop.requests.check import collisions_of
+from mpop.requests.check import search_collisions
 from mpop.requests.claims import offered_species
 from mpop.simulation.stacks import StackParameters, simulate_stack
 
@@ -300,7 +300,7 @@ def test_an_offer_of_a_stack_brings_no_collisions(stack: Stack) -> None:
     assert before is not None
     offer = offered_species(population, "again", after, before)
     assert [one.particles for one in offer.series] == [PLANTED.particles]
-    assert not collisions_of(population, after, before, [offer]).items
+    assert not search_collisions(population, after, before, [offer]).report.items
 
 
 @pytest.mark.parametrize(
