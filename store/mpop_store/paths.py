@@ -38,6 +38,11 @@ def _problem(name: str) -> str | None:
     return None
 
 
+def same_file(name: str) -> str:
+    """What two names have in common that are one file where capitals and forms of accents do not count."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+
+
 def refuse_same_files(what: str, names: Iterable[str]) -> None:
     """Raise StateError when two files would have one name, also where capitals and forms of accents do not count.
 
@@ -45,7 +50,7 @@ def refuse_same_files(what: str, names: Iterable[str]) -> None:
     """
     seen: dict[str, str] = {}
     for name in names:
-        key = unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+        key = same_file(name)
         if key in seen:
             also = "" if seen[key] == name else f" and {seen[key]}"
             raise StateError(f"several {what} are called {name}{also}; their files would overwrite each other")

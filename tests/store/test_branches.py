@@ -271,3 +271,35 @@ def test_any_series_of_operations_can_be_undone_step_by_step(repository: Reposit
         assert state(repository) == states[number]
         undo(repository, started + number)
         assert state(repository) == states[number - 1]
+
+
+@pytest.mark.parametrize(
+    ("known", "twin"),
+    [
+        ("Lab", "lab"),
+        ("lab/x", "Lab/y"),
+        ("lab/x", "LAB"),
+        ("caf\u00e9", "cafe\u0301"),
+        ("Stra\u00dfe", "strasse"),
+    ],
+)
+def test_no_second_name_is_made_that_is_the_same_file_elsewhere(
+    repository: Repository, known: str, twin: str
+) -> None:
+    create_branch(repository, known)
+    create_branch(repository, "other")
+    create_tag(repository, twin)  # in a folder of its own
+    before = repository.refs.all(), repository.refs.head_value
+    for attempt in (create_branch, lambda here, name: switch(here, name, create=True)):
+        with pytest.raises(StateError, match="one file on disks"):
+            attempt(repository, twin)
+    with pytest.raises(StateError, match="one file on disks"):
+        rename_branch(repository, "other", twin)
+    with pytest.raises(StateError, match="one file on disks"):
+        rename_branch(repository, known, twin)  # that would delete it, where both are one file
+    with pytest.raises(StateError, match="one file on disks"):
+        repository.refs.update({f"refs/heads/{name}": (None, repository.head) for name in ("new", "New")}, "two")
+    assert (repository.refs.all(), repository.refs.head_value) == before
+    commit(repository, "a")  # what is there already stays usable
+    delete_branch(repository, known)
+    create_branch(repository, twin)

@@ -51,7 +51,6 @@ class GitObjects:
 
     def __init__(self, git: pygit2.Repository) -> None:
         self._git = git
-        self._packed = git.odb
         self._folder = f"{git.path}objects"
         self._sound: set[str] = set()
         self._unsynced: set[str] = set()
@@ -78,7 +77,7 @@ class GitObjects:
 
     def _refuse_large(self, oid: str) -> None:
         with contextlib.suppress(*UNREADABLE):  # whoever reads it will say so
-            _, size = self._packed.read_header(oid)
+            _, size = self._git.odb.read_header(oid)
             if size > MAX_OBJECT:
                 raise DamagedObjectError(
                     f"Git object {oid} has {size} bytes, and no record, folder or commit may have {MAX_OBJECT}"

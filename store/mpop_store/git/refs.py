@@ -14,6 +14,7 @@ from mpop_store.errors import DamagedObjectError, InputError, StateError, StoreE
 from mpop_store.git.git_objects import UNREADABLE
 from mpop_store.git.operations import HEAD, Moves, Operation, OperationLog
 from mpop_store.locking import Lock, break_abandoned
+from mpop_store.paths import same_file
 from mpop_store.regular_files import open_regular, require_file
 
 SYMBOLIC = "ref: "
@@ -151,6 +152,7 @@ class Refs:
             for name, (old, _) in moves.items():
                 if self._stored_value(name) != old:
                     raise StateError(f"another process moved {name} first; run the command again")
+            self._refuse_twins([name for name, (old, new) in moves.items() if old is None and new is not None])
             self._break_abandoned_locks(moves)
             head = moves[HEAD][1] if HEAD in moves else self._stored_head()
             assert head is not None  # `_check_move` has seen to it
@@ -167,6 +169,19 @@ class Refs:
             if working_state is None:
                 self._operations.end(operation)
             return operation
+
+    def _refuse_twins(self, made: Collection[str]) -> None:
+        """Raise StateError for a new reference that is the file of another one where capitals and forms of accents
+        do not count, as on disks of macOS and Windows: Git loses one of the two there."""
+        files = {same_file(place): place for name in made for place in _places(name)}
+        for name in [*(self._names() if made else ()), *made]:
+            for place in _places(name):
+                twin = files.get(same_file(place), place)
+                if twin != place:
+                    raise StateError(
+                        f"{twin} and {place} are one file on disks where capitals and forms of accents do not "
+                        "count, and Git loses one of them there; rename one of them first"
+                    )
 
     def interrupted(self) -> Operation | None:
         """The operation that has begun to move references and has not ended, if there is one."""
@@ -269,6 +284,13 @@ def loose_names(git_directory: Path, folder: str = "refs") -> Iterator[str]:
             raise DamagedObjectError(f"{entry.path} is no file; remove it, and run `mpop verify`")
         elif not is_text(name) or _is_readable(name):
             yield name
+
+
+def _places(name: str) -> Iterator[str]:
+    """The file of a reference, and the folders in which it lies, up to the one that tells its kind."""
+    parts = name.split("/")
+    for end in range(3, len(parts) + 1):
+        yield "/".join(parts[:end])
 
 
 def is_text(name: str) -> bool:

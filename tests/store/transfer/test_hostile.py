@@ -184,6 +184,22 @@ def test_odd_references_are_refused(here: Repository, there: Repository, reach, 
     assert_untouched(there)
 
 
+def test_branches_that_are_one_file_elsewhere_are_refused(
+    here: Repository, there: Repository, reach, tmp_path: Path
+) -> None:
+    head = str(here.head)
+    with reach(there) as remote:
+        push(here, remote, {"refs/heads/Lab/one": head})
+    with reach(there) as remote, pytest.raises(MpopError, match="one file on disks"):
+        push(here, remote, {"refs/heads/lab/two": head})
+    assert there.refs.all() == {"refs/heads/Lab/one": head}
+    git(there, "update-ref", "refs/heads/lab/two", head)  # plain Git makes it on this disk
+    clone = empty(tmp_path / "clone")
+    with reach(there) as remote, pytest.raises(StateError, match="one file on disks"):
+        fetch(clone, remote, "origin", CURRENT, allow)
+    assert clone.refs.all() == {}
+
+
 def test_objects_under_wrong_names_and_bombs_are_refused(there: Repository, reach) -> None:
     blob = encode(b"x" * 1000, 1)
     for name, file in [("0" * 64, blob), ("0" * 64, b""), ("0" * 64, blob[:-1]), ("0" * 64, os.urandom(500))]:
