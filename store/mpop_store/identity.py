@@ -13,7 +13,6 @@ shared, or each would find in its log what the other did: together with the new 
 from __future__ import annotations
 
 import os
-import secrets
 import shutil
 import stat
 import uuid
@@ -78,7 +77,7 @@ class Identity:
                     self._unshare(file)
             if kept is not None and is_own:
                 return kept.id
-            mine = _Kept(secrets.token_hex(32), self._inode(), None if kept is None else kept.id)
+            mine = _Kept(os.urandom(32).hex(), self._inode(), None if kept is None else kept.id)
             self._write(mine)
         except OSError as error:
             raise StoreError(f"cannot write to {self._folder}: {error.strerror or error}") from error

@@ -17,12 +17,13 @@ import pygit2
 import pytest
 from example_population import make_population, particle_set, refine
 
-from mpop.errors import InputError
+from mpop.errors import InputError, StateError
 from mpop.population import Population
 from mpop.records.arrays import particles_to_arrays
 from mpop_store import canonical_json, version_of
 from mpop_store.arrays.groups import write_group
 from mpop_store.git.history import History
+from mpop_store.transfer.vetting import HistoryVetting
 
 SPECIES, ITEM, SOURCE = "a" * 16, "1" * 16, "5" * 16
 HEAD, PART = f"species/{SPECIES}.json", f"species/{SPECIES}/11.json"
@@ -302,6 +303,33 @@ def test_what_was_checked_is_remembered(theirs: Population, tmp_path: Path) -> N
     population.stage([item.model_copy(update={"name": "TS_one"})])
     commit = population.commit("Rename")
     assert json.loads(kept.read_text())["commits"] == [commit]
+
+
+def test_what_a_checked_commit_leads_to_is_not_looked_into_again(
+    theirs: Population, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(3):
+        forge(theirs, {}, f"Nothing changed {number}")
+    here = Population.open(theirs.root).repository
+    here.records(at="HEAD")
+    looked_at: list[list[str]] = []
+    look = HistoryVetting._new
+    monkeypatch.setattr(
+        HistoryVetting, "_new", lambda self, tips: looked_at.append(list(tips)) or look(self, looked_at[-1])
+    )
+    listed = [commit.id for commit in here.log()]
+    for commit in reversed(listed):
+        here.records(at=commit)
+    assert len(listed) == 4 and looked_at == []
+
+
+def test_no_child_is_taken_as_checked_for_its_parent(theirs: Population) -> None:
+    forged = forge(theirs, FORGERIES["series"](theirs))
+    here = Population.open(theirs.root).repository
+    oldest = [commit.id for commit in here.log()][-1]
+    here.records(at=oldest)  # sound, by itself
+    with pytest.raises(StateError, match="not used"):
+        here.records(at=forged)
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"commits": 5}', b"\xff\xfe"])

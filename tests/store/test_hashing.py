@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
+import rfc8785
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mpop_store import InputError, canonical_json, hash_bytes, hash_file, version_of
+from mpop_store.hashing import MAX_NESTING, parse_json
 
 JSON = st.recursive(
     st.none()
@@ -66,3 +70,62 @@ def test_a_version_covers_all_but_itself_and_what_can_be_recomputed() -> None:
     assert version_of({**record, "version": "x", "derived": {"sums": {}}}) == version
     assert version_of({**record, "n": 4}) != version
     assert version_of({**record, "parent": version}) != version
+
+
+@given(JSON)
+def test_canonical_json_is_what_the_library_for_it_writes(value: Any) -> None:
+    assert canonical_json(value) == rfc8785.dumps(value)
+
+
+@pytest.mark.parametrize("value", [{1: "a"}, [{None: 1}], {"a": [{"b": {2: 3}}]}, [2**53], {"a": [-(2**53)]}])
+def test_keys_that_are_no_text_and_large_integers_are_refused_at_any_depth(value: Any) -> None:
+    with pytest.raises(InputError):
+        canonical_json(value)
+
+
+BLANKS = st.text(" \n\t\r", max_size=2)
+KEYS = st.text(st.sampled_from('a:" \\'), max_size=3)
+
+
+def as_list(parts: list[tuple[str, bool]]) -> tuple[str, bool]:
+    return f"[{','.join(text for text, _ in parts)}]", any(twice for _, twice in parts)
+
+
+@st.composite
+def objects(draw: st.DrawFn, inner: st.SearchStrategy[tuple[str, bool]]) -> tuple[str, bool]:
+    """Text of an object with blanks anywhere, and colons in its texts; whether some object has a key twice."""
+    members = draw(st.lists(st.tuples(KEYS, inner), max_size=3))
+    keys = [key for key, _ in members]
+    texts = [
+        draw(BLANKS) + json.dumps(key) + draw(BLANKS) + ":" + draw(BLANKS) + text + draw(BLANKS)
+        for key, (text, _) in members
+    ]
+    return f"{{{','.join(texts)}}}", len(set(keys)) < len(keys) or any(twice for _, (_, twice) in members)
+
+
+@given(
+    st.recursive(
+        KEYS.map(lambda text: (json.dumps(text), False)),
+        lambda inner: objects(inner) | st.lists(inner, max_size=3).map(as_list),
+        max_leaves=10,
+    )
+)
+def test_a_key_that_is_there_twice_is_found_anywhere(made: tuple[str, bool]) -> None:
+    text, is_twice = made
+    assert parse_json(text) == json.loads(text)
+    if is_twice:
+        with pytest.raises(ValueError, match="twice"):
+            parse_json(text, unique_keys=True)
+    else:
+        assert parse_json(text, unique_keys=True) == json.loads(text)
+
+
+@pytest.mark.parametrize("inside", ["", "1", '"[]}{[" '])
+@pytest.mark.parametrize("beside", [0, 100])
+def test_so_many_levels_of_json_are_read_and_no_more(inside: str, beside: int) -> None:
+    def nested(levels: int) -> str:
+        return "[" + "[]," * beside + "[" * (levels - 1) + inside + "]" * levels
+
+    assert parse_json(nested(MAX_NESTING)) == json.loads(nested(MAX_NESTING))
+    with pytest.raises(ValueError, match="nests too deep"):
+        parse_json(nested(MAX_NESTING + 1))
