@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from threading import Thread
@@ -19,7 +19,7 @@ MANY = 200
 """For so many files a Git is started."""
 
 
-def read_files(objects: GitObjects, git_directory: Path, oids: Sequence[str]) -> Iterator[bytes]:
+def read_files(objects: GitObjects, git_directory: Path, oids: Sequence[str]) -> Generator[bytes]:
     """Content of files, in their order. Raises DamagedObjectError for what is unsound."""
     if len(oids) < MANY or shutil.which("git") is None:
         yield from map(objects.blob, oids)
