@@ -52,10 +52,10 @@ def crossing(
 
 
 def independent_part(mask: Array) -> float:
-    """f of maps within a mask (z, y, x): the part of all coefficients that are independent."""
+    """f of maps within a mask (z, y, x): the part of all coefficients that are independent; 1 for an empty one."""
     squares = (np.square(plane, dtype=np.float64) for plane in mask)
     second, fourth = np.sum([(one.sum(), np.square(one).sum()) for one in squares], axis=0)
-    return float(second**2 / (len(mask) ** 3 * fourth))
+    return float(second**2 / (len(mask) ** 3 * fourth)) if fourth > 0 else 1.0
 
 
 def _fall(correlation: Array, threshold: float, part: float, copies: int | None) -> int | None:

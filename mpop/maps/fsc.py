@@ -8,8 +8,7 @@ randomising phases beyond a shell and masking again: FSC_true = (FSC_masked - FS
 
 Maps of nothing but noise also start above 0.143 now and then, as the first shells hold few coefficients and a
 mask of volume fraction f leaves only f of them independent: of N_k coefficients in a shell, n_k = f N_k / 2
-pairs are (a c-th of them with c copies of an asymmetric unit), and the variance of the FSC is 1 / (2 n_k). A
-resolution is given only if the masked FSC up to it,
+pairs are, and the variance of the FSC is 1 / (2 n_k). A resolution is given only if the masked FSC up to it,
 
     z = sum_k n_k FSC_k / sqrt( sum_k n_k / 2 ),
 
@@ -215,16 +214,13 @@ def _by_chance(
     if solvent.any():
         step = float(masked.frequency[1])
         first, second = ((half - half[solvent].mean()) * mask for half in (half1, half2))
-        masked = replace(masked, correlation=fsc(first, second, 1 / (len(mask) * step)).correlation)
+        masked = fsc(first, second, 1 / (len(mask) * step))
     return significance(masked, mask, crossing) < SIGNIFICANT_Z
 
 
 def significance(masked: FSCCurve, mask: NDArray[np.float32], last: float, first: float = 0.0) -> float:
-    """z of the masked FSC over the shells from one frequency (1/A) to another, both included, but for shell 0.
-
-    Where its number of copies is not known it counts as asymmetric.
-    """
-    pairs = independent_pairs(mask) / (masked.copies or 1)
+    """z of the masked FSC over the shells from one frequency (1/A) to another, both included, but for shell 0."""
+    pairs = independent_pairs(mask)
     used = (masked.frequency > 0) & (masked.frequency >= first) & (masked.frequency <= last)
     return float((pairs * masked.correlation)[used].sum() / np.sqrt(pairs[used].sum() / 2))
 
