@@ -107,7 +107,7 @@ def rebuild(
                 to_sum[one.id] = empty_target(one)
             else:
                 sums[one.id][source] = one.derived["sums"][source]
-                _add(totals[one.id], kept)
+                add_sums(totals[one.id], kept)
         for number, state in enumerate(members if to_sum else (), start=1):
             held = [identity for identity in to_sum if identity in state.particles]
             ledger = add_series(
@@ -126,7 +126,7 @@ def rebuild(
             if one.id in to_sum:
                 group = population.write_group(sums_as_arrays(to_sum[one.id].halves))
                 sums[one.id][source] = {"key": state_key(one, members), "group": group}
-                _add(totals[one.id], to_sum[one.id].halves)
+                add_sums(totals[one.id], to_sum[one.id].halves)
     rebuilt = {}
     for one in species:
         halves = totals[one.id].halves
@@ -142,7 +142,8 @@ def empty_target(species: SpeciesHead) -> SpeciesTarget:
     return SpeciesTarget.empty(species.box, species.pixel_size_A, species.diameter_A)
 
 
-def _add(target: SpeciesTarget, halves: tuple[FourierSums, FourierSums]) -> None:
+def add_sums(target: SpeciesTarget, halves: tuple[FourierSums, FourierSums]) -> None:
+    """Add the sums of some images of a species to those of others."""
     for total, part in zip(target.halves, halves, strict=True):
         total.add(part)
 

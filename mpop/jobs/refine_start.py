@@ -21,7 +21,7 @@ import numpy as np
 
 from mpop.geometry.symmetry import copies
 from mpop.jobs.half_map_weights import UNUSABLE
-from mpop.jobs.halfmaps import SeriesState, divide, empty_target
+from mpop.jobs.halfmaps import SeriesState, add_sums, divide, empty_target, state_key, stored_sums
 from mpop.jobs.progress import Progress
 from mpop.jobs.refine_contradictions import contradicted_depth, contradicted_maps
 from mpop.jobs.refine_guard import Agreement
@@ -131,30 +131,43 @@ def image_maps(
     progress: Progress,
 ) -> tuple[dict[str, HalfMaps], frozenset[str]]:
     """Half-maps by species id from all series that can be read, with their parameters as they stand; none of a
-    species of which none can. And the items of these series. Nothing is stored.
+    species of which none can. And the items of these series. A source whose sums are kept is not read; nothing is
+    stored.
 
     Raises RefinementError for half-maps that are empty, which the first iteration would leave too.
     """
     totals = {one.id: empty_target(one) for one in species}
     read: set[str] = set()
     items: set[str] = set()
+    summed: set[tuple[str, str]] = set()
+    for source in sorted({state.item.source for state in states}):
+        members = [state for state in states if state.item.source == source]
+        for one in species:
+            kept = stored_sums(population, one, source, state_key(one, members))
+            if kept is not None:
+                add_sums(totals[one.id], kept)
+                summed.add((one.id, source))
+                read.add(one.id)
     for number, state in enumerate(states, start=1):
-        parts = {one.id: empty_target(one) for one in species if one.id in state.particles}
+        to_sum = [
+            one for one in species if one.id in state.particles and (one.id, state.item.source) not in summed
+        ]
+        parts = {one.id: empty_target(one) for one in to_sum}
         try:
-            add_series(
-                list(parts.values()),
-                population.image_loader(state.item, state.model),
-                state.model,
-                [ParticleView.of(state.model, state.particles[identity]) for identity in parts],
-                [state.particles[identity].half for identity in parts],
-                state.pixel_size_A,
-                threads,
-            )
+            if parts:
+                add_series(
+                    list(parts.values()),
+                    population.image_loader(state.item, state.model),
+                    state.model,
+                    [ParticleView.of(state.model, state.particles[identity]) for identity in parts],
+                    [state.particles[identity].half for identity in parts],
+                    state.pixel_size_A,
+                    threads,
+                )
         except UNUSABLE:
             continue  # the first iteration meets it again, and names it
         for identity, part in parts.items():
-            for total, more in zip(totals[identity].halves, part.halves, strict=True):
-                total.add(more)
+            add_sums(totals[identity], part.halves)
         read |= parts.keys()
         items.add(state.item.id)
         progress("reconstruct as imported", number, len(states))

@@ -15,10 +15,12 @@ import numpy as np
 import pytest
 
 from mpop.errors import RefinementError
+from mpop.jobs import refine_start
 from mpop.jobs.demo import import_simulation
 from mpop.jobs.evaluate import evaluate
 from mpop.jobs.halfmaps import SeriesState
 from mpop.jobs.progress import silent
+from mpop.jobs.reconstruct import reconstruct_species
 from mpop.jobs.recording import in_angstrom
 from mpop.jobs.refine import refine
 from mpop.jobs.refine_parameters import RefineParameters
@@ -106,6 +108,20 @@ def test_right_data_are_met_in_silence(shared_tiny_world: TinyWorld) -> None:
     found = begun(shared_tiny_world.population)
     assert found.warnings == []
     assert all(found.resolution_A(identity) is not None for identity in shared_tiny_world.population.species())
+
+
+def test_sums_that_are_kept_are_not_made_again(tiny_world: TinyWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After `reconstruct` the half-maps of the images come from its sums."""
+    population = tiny_world.population
+    fresh = begun(population)
+    reconstruct_species(population)
+    monkeypatch.setattr(refine_start, "add_series", lambda *_: pytest.fail("images were summed again"))
+    again = begun(population)
+    assert again.images.items == fresh.images.items
+    assert again.widths.global_warp_A == pytest.approx(fresh.widths.global_warp_A, rel=0.05)
+    for identity, report in fresh.images.reports.items():
+        curve = again.images.reports[identity].corrected.correlation
+        np.testing.assert_allclose(curve, report.corrected.correlation, atol=1e-5)
 
 
 @pytest.mark.parametrize("part", [0.2, 3.0])
