@@ -34,18 +34,26 @@ def with_erased(
                 "blank": round(found.blank / pixels, 5),
                 "beads": round(found.beads / pixels, 5),
             }
+            if found.outside:
+                row["outside"] = found.outside
     return list(rows.values())
 
 
 def erased_lines(job: JobRecord) -> list[str]:
-    """For the message of a commit: how much dirt there was, one line."""
+    """For the message of a commit: particles outside of their images, and how much dirt there was, a line each."""
+    lines = []
+    if outside := sum(row.get("outside", 0) for row in job.series):
+        worst = max(job.series, key=lambda row: row.get("outside", 0))
+        lines = [
+            f"particles outside of their image: {outside} images left out, {worst['outside']} in {worst['name']}"
+        ]
     dirty = [row for row in job.series if _part(row) >= MENTIONED or row.get("erased", {}).get("hot_pixels")]
     if not dirty:
-        return []
+        return lines
     worst = max(dirty, key=_part)
     hot = sum(row["erased"]["hot_pixels"] for row in dirty)
     most = f"most in {worst['name']}, {100 * _part(worst):.1f} % of its area"
-    return [f"dirt in {len(dirty)} series: {hot} hot pixels; {most}"]
+    return [*lines, f"dirt in {len(dirty)} series: {hot} hot pixels; {most}"]
 
 
 def blank_tilts(items: Iterable[ItemRecord], rebuilt: Mapping[str, RebuiltSpecies]) -> list[Doubt]:

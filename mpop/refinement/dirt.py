@@ -67,7 +67,8 @@ class Exposure:
 
 @dataclass(frozen=True)
 class Erased:
-    """What was taken out of images, in pixels; adds. blank_tilts: of a series, which were left out whole."""
+    """What was taken out of images, in pixels; adds. blank_tilts: of a series, which were left out whole. outside:
+    images of particles that were left out, as their centre lies outside of what was measured."""
 
     pixels: int = 0
     """Of all images."""
@@ -75,6 +76,7 @@ class Erased:
     blank: int = 0
     beads: int = 0
     blank_tilts: tuple[int, ...] = ()
+    outside: int = 0
 
     def __add__(self, other: Erased) -> Erased:
         return Erased(
@@ -83,6 +85,7 @@ class Erased:
             self.blank + other.blank,
             self.beads + other.beads,
             self.blank_tilts + other.blank_tilts,
+            self.outside + other.outside,
         )
 
     def __bool__(self) -> bool:

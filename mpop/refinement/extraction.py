@@ -117,9 +117,10 @@ def extract(
         for number, request in enumerate(requests):
             origin = np.rint(request.position_A[:, tilt] / pixel_size_A).astype(np.int64)
             seen = measured_part(image.shape, found.present, origin, request.diameter_A / pixel_size_A)
-            if request.visible is not None:
-                seen *= request.visible[:, tilt]
-            used = np.flatnonzero(seen)
+            shown = np.ones(len(seen), bool) if request.visible is None else request.visible[:, tilt]
+            if ledger is not None:
+                ledger.erased += Erased(outside=int((shown & (seen == 0)).sum()))
+            used = np.flatnonzero(shown & (seen > 0))
             multipliers = _multipliers(model, tilt, noise, request, pixel_size_A)
             for particle in batches(used, request, BATCH_BYTES):
                 parts = [

@@ -74,6 +74,8 @@ def extract_images(
         edge = round(model.image_dims_A[0] / pixel_size_A)
         seen = measured_part((edge, edge), None, origin, request.diameter_A / pixel_size_A)
         inside = np.flatnonzero(seen)
+        if ledger is not None:
+            ledger.erased += Erased(outside=len(seen) - len(inside))
         multiplied_by = multipliers(spectrum, request)
         for particle in batches(inside, request, BATCH_BYTES):
             parts, kept = [], []

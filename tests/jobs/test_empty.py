@@ -136,3 +136,20 @@ def test_a_record_says_what_was_erased_of_each_series(tiny_world) -> None:
     result = reconstruct_species(tiny_world.population)
     assert [row["name"] for row in result.job.series] == ["TS_01", "TS_02"]
     assert all(row["erased"] == {"hot_pixels": 0, "blank": 0, "beads": 0} for row in result.job.series)
+
+
+def test_images_of_particles_that_lie_outside_are_counted(tiny_world) -> None:
+    """The first particle of each species lies far out: none of its images is used, and the job says how many."""
+    population = tiny_world.population
+    clean = reconstruct_species(population)
+    assert all("outside" not in row for row in clean.job.series)
+    with_particles(
+        population,
+        lambda part: replace(part, position_A=part.position_A + 1e5 * (np.arange(len(part)) == 0)[:, None, None]),
+    )
+    found = reconstruct_species(population)
+    tilts = {item.id: int(population.model(item).use.sum()) for item in population.items().values()}
+    expected = {item: 2 * count for item, count in tilts.items()}
+    assert {row["item"]: row["outside"] for row in found.job.series} == expected
+    message = population.repository.show(found.commit).message
+    assert f"particles outside of their image: {sum(expected.values())} images left out" in message

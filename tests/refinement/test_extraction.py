@@ -147,6 +147,18 @@ def test_positions_are_rounded_to_the_next_pixel() -> None:
     assert [batch.origin_px.tolist() for batch in extracted([beyond])] == [[[171, 149]]] * 2
 
 
+def test_images_of_particles_outside_are_counted_but_for_those_of_hidden_tilts() -> None:
+    far, ledger = np.array([[500, 20], [-3, 4]]), Ledger()
+    one = request(np.concatenate([ORIGINS[:1], far]))
+    assert [len(batch.particle) for batch in extracted([one], ledger)] == [1, 1]
+    assert ledger.erased.outside == 4
+    visible = np.ones((3, 4), bool)
+    visible[1, 0] = False
+    ledger = Ledger()
+    extracted([replace(one, visible=visible)], ledger)
+    assert ledger.erased.outside == 3
+
+
 def test_requests_keep_their_numbers_and_hidden_tilts_are_left_out() -> None:
     visible = np.zeros((6, 4), bool)
     visible[3, 0] = visible[0, 3] = True
