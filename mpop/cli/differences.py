@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from mpop.cli.context import angstrom
+from mpop.cli.job_text import job_line
 from mpop.words import ITEMS
 
 if TYPE_CHECKING:
@@ -151,11 +152,7 @@ def _job(one: JobDifference) -> Iterator[str]:
     if one.kind == "removed":
         yield f"job {one.id[:10]}: {one.verb}, removed"
         return
-    plain = {
-        name: value for name, value in one.parameters.items() if not (value is None or isinstance(value, dict))
-    }
-    settings = ", ".join(f"{name}={value}" for name, value in plain.items())
-    yield f"job {one.id[:10]}: {one.verb} ({settings}{'; ' if settings else ''}seed {one.seed})"
+    yield job_line(one.id, one.verb, one.parameters, one.seed)
     for line in _settings(one.parameters_changed):
         yield f"    {line}, against the job before"
     if one.settings:

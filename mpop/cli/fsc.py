@@ -85,15 +85,16 @@ def fsc(
             raise InputError("--model and --map each go alone, without options for sharpening")
         return _compare(maps, mask, angpix, out, model, other, replaced)
     from mpop.jobs.maps import fsc as job
+    from mpop.jobs.maps.parameters import FSCParameters
 
     given = read_maps(maps, mask, angpix)
     path = None if mtf is None else context.relative(mtf)
-    parameters = job.FSCParameters(b_factor, low_pass, path, mtf_angpix, seed)
+    parameters = FSCParameters(b_factor_A2=b_factor, low_pass_A=low_pass, mtf_pixel_size_A=mtf_angpix)
     commit = None
     if given.species is None:
-        result = job.half_map_fsc(given, parameters)
+        result = job.half_map_fsc(given, parameters, seed, path)
     else:
-        result, commit = job.fsc_of_species(context.population(), given, parameters)
+        result, commit = job.fsc_of_species(context.population(), given, parameters, seed, path)
     files: list[Path] = []
     if out is not None:
         from mpop.reports.fsc import write_report

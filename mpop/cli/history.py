@@ -11,6 +11,7 @@ from mpop.cli import context
 from mpop.cli.context import JsonOption, angstrom, emit
 from mpop.cli.differences import difference_lines, few, particles_in_words, quantity_in_words
 from mpop.cli.graph import Graph
+from mpop.cli.job_text import job_line
 from mpop.words import ITEMS, counted, counted_items
 
 if TYPE_CHECKING:
@@ -115,11 +116,7 @@ def _show_lines(entry: HistoryEntry, signature: Signature) -> Iterator[str]:
         yield f"refined against: {', '.join(entry.uses)}"
     if entry.job is not None:
         job = entry.job
-        plain = {
-            key: value for key, value in job.parameters.items() if not (value is None or isinstance(value, dict))
-        }
-        settings = ", ".join(f"{key}={value}" for key, value in plain.items())
-        yield f"job {job.id[:10]}: {job.verb} ({settings}{'; ' if settings else ''}seed {job.seed})"
+        yield job_line(job.id, job.verb, job.parameters, job.seed)
         if "name" in job.result and len(job.inputs) == 1:  # on the maps of a species
             yield f"    of {job.result['name']}, version {next(iter(job.inputs.values()))[:10]}"
         yield f"    {job.device}, {job.threads} threads, {job.wall_s:.0f} s, {job.peak_GiB:.1f} GiB"

@@ -52,10 +52,11 @@ def local_resolution(
     written. Of a species, both maps are committed.
     """
     from mpop.jobs.maps import local_resolution as job
+    from mpop.jobs.maps.parameters import LocalResolutionParameters
 
     context.options.json |= json
     replaced = check_out(out, "mpop.local-resolution", made(WRITTEN, mask), [*maps, mask])
-    parameters = job.Parameters(threshold, b_factor)
+    parameters = LocalResolutionParameters(threshold=threshold, b_factor_A2=b_factor)
     given = read_maps(maps, mask, angpix)
     commit = None
     if given.species is None:

@@ -67,10 +67,10 @@ def refine(
     context.options.json |= json
     context.options.wait = wait
     parameters = RefineParameters(
-        iterations,
-        {"image_warp": parse_grid(image_warp), "stage_angles": stage_angles, "poses": poses},
-        tuple(species or ()),
-        tuple(sources or ()),
+        iterations=iterations,
+        groups={"image_warp": parse_grid(image_warp), "stage_angles": stage_angles, "poses": poses},
+        species=tuple(species or ()),
+        sources=tuple(sources or ()),
         prior=parse_prior(prior),
         search_deg=search,
         search_A=search_shift if search else 0.0,

@@ -13,10 +13,19 @@ from mpop.jobs.half_sets import Say, half_set_doubts, say_nothing
 from mpop.jobs.halfmaps import RebuiltSpecies, SeriesState, map_doubts, rebuild
 from mpop.jobs.leasing import leased
 from mpop.jobs.progress import Progress, silent
-from mpop.jobs.recording import in_angstrom, job_id
+from mpop.jobs.recording import in_angstrom
 from mpop.jobs.selection import Selection, select
+from mpop.jobs.spec import JobSpec
 from mpop.population import Population, record_path, versioned
 from mpop.records.models import JobRecord, SpeciesRecord
+from mpop.records.parameters import Parameters
+
+
+class ReconstructParameters(Parameters):
+    """Ids of what was reconstructed, and of the sources of its series."""
+
+    species: tuple[str, ...]
+    sources: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -55,15 +64,13 @@ def reconstruct_species(
     if more:
         say(more)
     doubts += more
-    job = JobRecord(
-        id="",
-        verb="reconstruct",
-        parameters={"species": [one.id for one in chosen.species], "sources": sorted(chosen.sources)},
-        seed=0,
-        inputs=input_versions(chosen),
+    parameters = ReconstructParameters(
+        species=tuple(one.id for one in chosen.species), sources=tuple(sorted(chosen.sources))
+    )
+    job = JobSpec("reconstruct", parameters, input_versions(chosen)).record(
+        "cpu",
+        threads,
         software=software_versions(),
-        device="cpu",
-        threads=threads,
         wall_s=round(time.perf_counter() - started, 3),
         peak_GiB=round(peak_GiB(), 3),
         resolution_before_A={one.name: one.resolution_A for one in chosen.species},
@@ -71,7 +78,7 @@ def reconstruct_species(
         series=with_erased([], chosen.items, rebuilt),
         warnings=[str(doubt) for doubt in doubts],
     )
-    job = versioned(job.model_copy(update={"id": job_id(job)}))
+    job = versioned(job)
     versions = {item.id: item.version for item in chosen.items}
     records = [new_species(one, rebuilt[one.id], one.particles, versions, job.id) for one in chosen.species]
     changes = [f"{one.name}: {in_angstrom(one.resolution_A)}" for one in records]
@@ -79,6 +86,12 @@ def reconstruct_species(
     message = "\n".join(["Reconstruct", "", *changes, *erased_lines(job), *warnings])
     commit = population.commit_records([*records, job], message, since=chosen.head)
     return ReconstructResult(commit, job, records, doubts)
+
+
+def run(population: Population, spec: JobSpec, device: str, threads: int, progress: Progress) -> str:
+    """Run a recorded job; the commit."""
+    assert isinstance(spec.parameters, ReconstructParameters)
+    return reconstruct_species(population, spec.parameters.species, threads, progress).commit
 
 
 def input_versions(chosen: Selection) -> dict[str, str]:

@@ -3,7 +3,18 @@
 from __future__ import annotations
 
 from mpop.records.models import JobRecord
+from mpop.records.parameters import Parameters
 from mpop_store import version_of
+
+
+class MergeParameters(Parameters):
+    """What a merge joined: commits; `joined`, the versions by record; and how conflicts were resolved."""
+
+    ours: str
+    theirs: str
+    bases: list[str]
+    joined: dict[str, dict[str, str | None]]
+    resolutions: dict[str, dict[str, str]]
 
 
 def job_id(job: JobRecord) -> str:

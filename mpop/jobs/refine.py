@@ -29,12 +29,13 @@ from mpop.jobs.progress import Progress, silent
 from mpop.jobs.reconstruct import new_species
 from mpop.jobs.refine_contradictions import contradicted_depth
 from mpop.jobs.refine_guard import Agreement, ruin, unseen_doubt
-from mpop.jobs.refine_parameters import RefineParameters
+from mpop.jobs.refine_parameters import IterationParameters, RefineParameters
 from mpop.jobs.refine_record import Pass, job_record, message
 from mpop.jobs.refine_sample import sample
 from mpop.jobs.refine_stack import move_stack, stack_amplitudes, stack_spreads
 from mpop.jobs.refine_start import HalfMaps, Start, find_start, stored_maps
 from mpop.jobs.selection import Selection, names_to_write, select
+from mpop.jobs.spec import JobSpec
 from mpop.maps.fsc import THRESHOLD
 from mpop.population import Population, versioned
 from mpop.records.models import FailedSeries, ItemRecord, JobRecord, SpeciesRecord
@@ -147,9 +148,7 @@ def refine(
         doubts += [*map(unseen_doubt, unseen), *blank_tilts(chosen.items, rebuilt), *map_doubts(kept, rebuilt)]
         before = now
         done.warnings += [str(doubt) for doubt in doubts]
-        job = job_record(
-            chosen, {**parameters.recorded, "iteration": iteration}, parameters.seed, done, device, threads
-        )
+        job = job_record(chosen, parameters.of_iteration(iteration), done, device, threads)
         job = job.model_copy(
             update={
                 "wall_s": round(time.perf_counter() - started, 3),
@@ -181,6 +180,13 @@ def refine(
         result.doubts.extend(new)
         result.species[:] = [*species, *unseen]
     return result
+
+
+def run(population: Population, spec: JobSpec, device: str, threads: int, progress: Progress) -> str:
+    """Run a recorded iteration, and those before it; its commit."""
+    assert isinstance(spec.parameters, IterationParameters)
+    last = spec.parameters.iteration
+    return refine(population, spec.parameters, device, threads, progress, until=last, force=True).commits[-1]
 
 
 def _with_denoiser(

@@ -11,10 +11,12 @@ import numpy as np
 from mpop.jobs.environment import software_versions
 from mpop.jobs.erased import erased_lines
 from mpop.jobs.reconstruct import input_versions
-from mpop.jobs.recording import in_angstrom, job_id
+from mpop.jobs.recording import in_angstrom
+from mpop.jobs.refine_parameters import IterationParameters
 from mpop.jobs.refine_stack import Spreads
 from mpop.jobs.refine_start import Start
 from mpop.jobs.selection import Selection
+from mpop.jobs.spec import JobSpec
 from mpop.records.models import FailedSeries, JobRecord
 from mpop.refinement.groups.group import ParameterGroup
 from mpop.refinement.groups.registry import chosen_groups, defaults
@@ -45,21 +47,15 @@ class Pass:
 
 
 def job_record(
-    chosen: Selection, parameters: dict[str, Any], seed: int, done: Pass, device: str, threads: int
+    chosen: Selection, parameters: IterationParameters, done: Pass, device: str, threads: int
 ) -> JobRecord:
     """The record of one iteration, as far as the pass over the series tells it; without its version."""
     scores = list(done.scores.values())
-    job = JobRecord(
-        id="",
-        verb="refine",
-        parameters=parameters,
-        seed=seed,
-        inputs=input_versions(chosen),
+    spec = JobSpec("refine", parameters, input_versions(chosen), parameters.seed or 0)
+    return spec.record(
+        device,
+        threads,
         software=software_versions(),
-        device=device,
-        threads=threads,
-        wall_s=0.0,
-        peak_GiB=0.0,
         score_before=float(np.nansum([score.before for score in scores])),
         score_after=float(np.nansum([score.after for score in scores])),
         resolution_before_A={one.name: one.resolution_A for one in chosen.species},
@@ -79,7 +75,6 @@ def job_record(
         warnings=done.warnings,
         result=_beginning(chosen, done.begun) | _errors(chosen, done),
     )
-    return job.model_copy(update={"id": job_id(job)})
 
 
 def _beginning(chosen: Selection, begun: Start | None) -> dict[str, Any]:

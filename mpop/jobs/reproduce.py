@@ -8,7 +8,7 @@ before it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,10 @@ from mpop.comparison import MapDifference, ParticleChange, Quantity, compare_map
 from mpop.comparison.particles import compare_particles, summarise
 from mpop.errors import InputError, StateError
 from mpop.jobs.environment import choose_device, software_versions, use_threads
-from mpop.jobs.maps.again import AGAIN, analyse_again
 from mpop.jobs.progress import Progress, silent
-from mpop.jobs.reconstruct import reconstruct_species
-from mpop.jobs.refine import refine
-from mpop.jobs.refine_parameters import RefineParameters
 from mpop.jobs.result_differences import ResultDifference, result_differences
+from mpop.jobs.spec import JobSpec
+from mpop.jobs.verbs import verb_of
 from mpop.population import Population, typed
 from mpop.records.models import FailedSeries, JobRecord, SourceType, SpeciesHead, SpeciesRecord
 from mpop.records.tilt_series import ParticleSet
@@ -91,31 +89,6 @@ class _Again(Population):
         return self._root
 
 
-def _again_refine(
-    population: Population, job: JobRecord, device: str, threads: int, progress: Progress
-) -> JobRecord:
-    values = dict(job.parameters)
-    try:
-        iteration = int(values.pop("iteration"))
-        parameters = RefineParameters.from_record(values)
-    except (KeyError, TypeError, ValueError) as error:
-        raise StateError(f"job {job.id[:10]} has parameters that this mpop does not know; update mpop?") from error
-    return refine(population, parameters, device, threads, progress, until=iteration, force=True).jobs[-1]
-
-
-def _again_reconstruct(
-    population: Population, job: JobRecord, device: str, threads: int, progress: Progress
-) -> JobRecord:
-    return reconstruct_species(population, job.parameters["species"], threads, progress).job
-
-
-RUN_AGAIN: dict[str, Callable[[Population, JobRecord, str, int, Progress], JobRecord]] = {
-    "refine": _again_refine,
-    "reconstruct": _again_reconstruct,
-    **dict.fromkeys(AGAIN, analyse_again),
-}
-
-
 def reproduce(
     population: Population,
     revision: str,
@@ -132,12 +105,19 @@ def reproduce(
     """
     commit = population.repository.show(revision)
     job = _job_of(population, commit)
+    run = verb_of(job).runner
+    if run is None:
+        raise StateError(
+            f"commit {commit.id[:10]} ({commit.subject}): a {job.verb} cannot be run again by itself; reproduce "
+            "the commits it came from"
+        )
     base = _base(population, commit, job)
+    spec = JobSpec.of(job)
     used_device = _device(job, device)
     used_threads = _threads(job, threads)
     with scratch(population.repository, base, () if keep_sums else _sums(population, base)) as repository:
         again = _Again(repository, population.root)
-        ran = RUN_AGAIN[job.verb](again, job, used_device, used_threads, progress)
+        ran = _job_of(again, repository.show(run(again, spec, used_device, used_threads, progress)))
         species = [_species(population, again, path, commit.id) for path in _changed(commit, "species", 1)]
         items = [_item(population, again, path, commit.id) for path in _changed(commit, "items", 2)]
         result = _result(population, again, job, ran)
@@ -163,18 +143,13 @@ def _changed(commit: Commit, folder: str, depth: int) -> list[str]:
 
 
 def _job_of(population: Population, commit: Commit) -> JobRecord:
-    """The job that made a commit. Raises StateError when there is none, or it cannot be run again."""
+    """The job that made a commit. Raises StateError when there is none."""
     paths = [path for path in _changed(commit, "jobs", 2) if commit.changed[path] == "A"]
     short = f"commit {commit.id[:10]} ({commit.subject})"
     if len(paths) != 1:
         many = f"brought {len(paths)} jobs; give the commit of one of them" if paths else "was not made by a job"
         raise StateError(f"{short} {many}")
-    job = typed(JobRecord, paths[0], population.repository.read(paths[0], commit.id))
-    if job.verb not in RUN_AGAIN:
-        raise StateError(
-            f"{short}: a {job.verb} cannot be run again by itself; reproduce the commits it came from"
-        )
-    return job
+    return typed(JobRecord, paths[0], population.repository.read(paths[0], commit.id))
 
 
 def _base(population: Population, commit: Commit, job: JobRecord) -> str:

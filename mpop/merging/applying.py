@@ -9,7 +9,8 @@ from typing import Any
 
 from mpop.errors import InputError, StateError
 from mpop.jobs.environment import peak_GiB, software_versions
-from mpop.jobs.recording import job_id
+from mpop.jobs.recording import MergeParameters
+from mpop.jobs.spec import JobSpec
 from mpop.merging.due import Due, refinement_due
 from mpop.merging.joining import Joined, Maps, join_species, maps_of, removal, second_of, whole_of_theirs
 from mpop.merging.parts import Parts
@@ -163,29 +164,15 @@ def _job(plan: MergePlan, decisions: Mapping[str, Decision], threads: int) -> Jo
         key: {"way": one.way, **({"side": one.side} if one.side else {}), **({"by": one.by} if one.by else {})}
         for key, one in decisions.items()
     }
-    job = JobRecord(
-        id="",
-        verb="merge",
-        parameters={
-            "ours": plan.ours,
-            "theirs": plan.theirs,
-            "bases": plan.bases,
-            "joined": joined,
-            "resolutions": resolutions,
-        },
-        seed=0,
-        inputs={
-            path: str(record["version"])
-            for path, record in sorted(taken.items())
-            if record is not None and record.get("kind") in ("item", "species")
-        },
-        software=software_versions(),
-        device="cpu",
-        threads=threads,
-        wall_s=0.0,
-        peak_GiB=0.0,
+    parameters = MergeParameters(
+        ours=plan.ours, theirs=plan.theirs, bases=plan.bases, joined=joined, resolutions=resolutions
     )
-    return job.model_copy(update={"id": job_id(job)})
+    inputs = {
+        path: str(record["version"])
+        for path, record in sorted(taken.items())
+        if record is not None and record.get("kind") in ("item", "species")
+    }
+    return JobSpec("merge", parameters, inputs).record("cpu", threads, software=software_versions())
 
 
 def _versions(merge: Any) -> dict[str, str | None]:

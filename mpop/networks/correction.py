@@ -31,6 +31,7 @@ from mpop.maps.transfer import TransferModel
 from mpop.networks.correction_training import DEPTH, ROUNDS, Learned, Subject, Training, learn, rotations
 from mpop.networks.devices import arithmetic, devices
 from mpop.networks.training import Listener, Plan
+from mpop.records.parameters import Parameters
 
 Map = NDArray[np.float32]
 
@@ -39,14 +40,13 @@ CHECKS = 10
 """Checkpoints in a round of training."""
 
 
-@dataclass(frozen=True)
-class CorrectionOptions:
-    """What can be chosen; None stands for what suits the device, and the box.
+class CorrectionParameters(Parameters):
+    """What decides the result, with the seed; None stands for what suits the device, and the box.
 
     limit_A: the finest detail to correct; None: the resolution of the half-maps. steps: of training; 0: no
     network. width: channels of the network. cube: edge in voxels of the cubes that it learns from; batch: how many
-    per step. joint: one network for both half-maps, see above. rotations: the 24 of a cube, or any. devices:
-    names such as cpu and cuda:0. exact: float32 throughout.
+    per step. joint: one network for both half-maps, see above. rotations: the 24 of a cube, or any. exact: float32
+    throughout.
     """
 
     limit_A: float | None = None
@@ -54,11 +54,21 @@ class CorrectionOptions:
     width: int | None = None
     cube: int | None = None
     batch: int | None = None
-    seed: int = 0
     joint: bool = False
     rotations: Literal["cube", "any"] = "any"
-    devices: tuple[str, ...] | None = None
     exact: bool = False
+
+
+class CorrectionOptions(CorrectionParameters):
+    """What can be chosen. devices: names such as cpu and cuda:0."""
+
+    seed: int = 0
+    devices: tuple[str, ...] | None = None
+
+    @property
+    def parameters(self) -> CorrectionParameters:
+        """Without the seed and the devices, which a job records beside them."""
+        return CorrectionParameters(**self.model_dump(include=set(CorrectionParameters.model_fields)))
 
 
 @dataclass(frozen=True)
@@ -163,14 +173,14 @@ def fitting(options: CorrectionOptions, box: int) -> CorrectionOptions:
         raise InputError(
             f"cubes of {cube} voxels: a multiple of {multiple} from {2 * multiple} to {largest} is needed"
         )
-    return replace(
-        options,
-        steps=(5000 if accelerated else 1000) if options.steps is None else options.steps,
-        width=options.width or (64 if accelerated else 16),
-        cube=cube,
-        batch=options.batch or (4 if accelerated else 2),
-        devices=tuple(str(device) for device in found),
-    )
+    filled = {
+        "steps": (5000 if accelerated else 1000) if options.steps is None else options.steps,
+        "width": options.width or (64 if accelerated else 16),
+        "cube": cube,
+        "batch": options.batch or (4 if accelerated else 2),
+        "devices": tuple(str(device) for device in found),
+    }
+    return options.model_copy(update=filled)
 
 
 def _training(options: CorrectionOptions, box: int) -> Training:

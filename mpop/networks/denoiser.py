@@ -20,7 +20,7 @@ In neither mode does the FSC between denoised half-maps measure resolution: both
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
@@ -38,6 +38,7 @@ from mpop.networks.gains import GainNetwork
 from mpop.networks.replicas import Batch
 from mpop.networks.rotations import CUBE_ROTATIONS, turn
 from mpop.networks.training import Course, Listener, Plan, train
+from mpop.records.parameters import Parameters
 
 Map = NDArray[np.float32]
 Weights = Mapping[str, NDArray[np.float32]]
@@ -48,12 +49,11 @@ LEAST_CUBE = 16
 NAMES: Mapping[Networks, tuple[str, ...]] = {"shared": ("both",), "independent": ("half1", "half2")}
 
 
-@dataclass(frozen=True)
-class DenoiseOptions:
-    """What can be chosen; None stands for what suits the device, and the box.
+class DenoiseParameters(Parameters):
+    """What decides the result, with the seed; None stands for what suits the device, and the box.
 
     steps: of training each network. width: its channels. cube: edge in voxels of the cubes that it learns from,
-    batch: how many per step. devices: names, such as cpu and cuda:0. exact: float32 throughout.
+    batch: how many per step. exact: float32 throughout.
     """
 
     networks: Networks = "shared"
@@ -61,9 +61,19 @@ class DenoiseOptions:
     width: int | None = None
     cube: int | None = None
     batch: int = 4
+    exact: bool = False
+
+
+class DenoiseOptions(DenoiseParameters):
+    """What can be chosen. devices: names, such as cpu and cuda:0."""
+
     seed: int = 0
     devices: tuple[str, ...] | None = None
-    exact: bool = False
+
+    @property
+    def parameters(self) -> DenoiseParameters:
+        """Without the seed and the devices, which a job records beside them."""
+        return DenoiseParameters(**self.model_dump(include=set(DenoiseParameters.model_fields)))
 
 
 @dataclass(frozen=True)
@@ -184,13 +194,13 @@ def fitting(options: DenoiseOptions, box: int, continued: bool = False) -> Denoi
     if cube % GainNetwork.multiple or not LEAST_CUBE <= cube <= largest:
         raise InputError(f"cubes of {cube} voxels: a multiple of 4 from {LEAST_CUBE} to {largest} is needed")
     steps = (300 if continued else 1500) if accelerated else (100 if continued else 300)
-    return replace(
-        options,
-        steps=options.steps or steps,
-        width=options.width or (32 if accelerated else 16),
-        cube=cube,
-        devices=tuple(str(device) for device in found),
-    )
+    filled = {
+        "steps": options.steps or steps,
+        "width": options.width or (32 if accelerated else 16),
+        "cube": cube,
+        "devices": tuple(str(device) for device in found),
+    }
+    return options.model_copy(update=filled)
 
 
 class _Loss(nn.Module):

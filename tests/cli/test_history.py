@@ -19,12 +19,16 @@ from example_population import make_population, refine
 from mpop.cli import context
 from mpop.cli.main import app
 from mpop.jobs.maps.analysis import Analysis
+from mpop.jobs.maps.parameters import DirectionalParameters, FSCParameters
+from mpop.networks.denoiser import DenoiseParameters
 from mpop.population import Population, versioned
 
 if TYPE_CHECKING:
     from conftest import TinyWorld
 
 Run = Callable[..., str]
+
+MEASURED = {"fsc": FSCParameters(), "fsc3d": DirectionalParameters()}
 
 
 @pytest.fixture
@@ -125,7 +129,7 @@ def test_log_of_a_species_lists_what_measured_its_maps(population: Population, m
     def measure(verb: str) -> str:
         result = {"name": "ribosome", "verdict": "Even."}
         species = population.one_species("ribosome")
-        return Analysis.of(population, species, verb, {}).commit({}, result, "even").commit
+        return Analysis.of(population, species, verb, MEASURED[verb]).commit({}, result, "even").commit
 
     def listed(*words: str) -> list[str]:
         entries = as_json(mpop("log", *words, "--json"), "log")["commits"]
@@ -149,7 +153,7 @@ def test_log_of_a_species_lists_what_measured_its_maps(population: Population, m
 def test_a_job_that_keeps_the_half_maps_tells_no_resolution(population: Population, mpop: Run) -> None:
     species = population.one_species("ribosome")
     changed = {"denoiser_object": population.write_group({"weights": np.ones(3, dtype=np.float32)})}
-    Analysis.of(population, species, "denoise", {"steps": None}).commit(
+    Analysis.of(population, species, "denoise", DenoiseParameters()).commit(
         {}, {"name": "ribosome"}, "less", (), changed
     )
     assert mpop("log", "-n", "1").splitlines()[0].endswith("denoise ribosome: less")
@@ -157,7 +161,7 @@ def test_a_job_that_keeps_the_half_maps_tells_no_resolution(population: Populati
     shown = mpop("show").splitlines()
     assert any(line.startswith("species ribosome: 25.00 A, half-maps as before, ") for line in shown)
     assert f"    of ribosome, version {species.version[:10]}" in shown
-    assert any(line.endswith(": denoise (seed 0)") for line in shown)
+    assert any(line.endswith(": denoise (batch=4, exact=False, networks=shared; seed 0)") for line in shown)
 
 
 def refine_named(population: Population) -> str:
@@ -421,7 +425,7 @@ def test_a_checkout_copies_no_array(population: Population, mpop: Run) -> None:
 def test_show_tells_what_a_job_on_maps_found(population: Population, mpop: Run) -> None:
     species = population.one_species("ribosome")
     result = {"name": "ribosome", "verdict": "Strong anisotropy.", "sphericity": 0.87654321, "curve": [1, 2]}
-    Analysis.of(population, species, "fsc3d", {"cone_deg": 20.0}).commit({}, result, "sphericity 0.88")
+    Analysis.of(population, species, "fsc3d", DirectionalParameters()).commit({}, result, "sphericity 0.88")
     shown = mpop("show").splitlines()
     assert "    verdict: Strong anisotropy." in shown
     assert "    sphericity: 0.8765" in shown

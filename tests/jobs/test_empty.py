@@ -50,7 +50,7 @@ def test_a_half_without_images_stops_a_refinement_before_anything_moves(tiny_wor
     )
     before, stages = population.repository.head, set()
     with pytest.raises(RefinementError, match="half-map 2 is empty: no image of a particle of this half"):
-        refine(population, RefineParameters(1), progress=lambda stage, done, total: stages.add(stage))
+        refine(population, RefineParameters(iterations=1), progress=lambda stage, done, total: stages.add(stage))
     assert stages == {"reconstruct as imported"}
     assert population.repository.head == before
 

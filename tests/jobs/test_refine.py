@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import subprocess
-from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
@@ -120,7 +119,8 @@ def test_refuses_uncommitted_changes(tiny_world) -> None:
 def test_refuses_to_refine_nothing(tiny_world) -> None:
     with pytest.raises(InputError, match="nothing to refine"):
         refine(
-            tiny_world.population, RefineParameters(1, {"image_warp": None, "stage_angles": False, "poses": False})
+            tiny_world.population,
+            RefineParameters(iterations=1, groups={"image_warp": None, "stage_angles": False, "poses": False}),
         )
 
 
@@ -222,7 +222,9 @@ def test_only_what_is_asked_for_is_refined(tiny_world) -> None:
     before = {one.name: one for one in population.species().values()}
     chosen, other = sorted(before)
     parameters = RefineParameters(
-        1, {"image_warp": (2, 2), "stage_angles": False, "poses": False}, species=(chosen,)
+        iterations=1,
+        groups={"image_warp": (2, 2), "stage_angles": False, "poses": False},
+        species=(chosen,),
     )
     refine(population, parameters, threads=2)
     assert population.one_species(other).version == before[other].version
@@ -236,7 +238,9 @@ def test_only_what_is_asked_for_is_refined(tiny_world) -> None:
 def test_what_is_not_seen_to_be_off_stays_and_is_named(tiny_world) -> None:
     """A dozen small molecules tell stage angles to a degree or two; 0.3 degrees were planted."""
     population = tiny_world.population
-    parameters = RefineParameters(1, {"image_warp": None, "poses": False}, species=("asymmetric",))
+    parameters = RefineParameters(
+        iterations=1, groups={"image_warp": None, "poses": False}, species=("asymmetric",)
+    )
     (job,) = refine(population, parameters, threads=2).jobs
     assert job.result["series_errors"]["stage_angles_deg"] == 0
     assert "stage angles not seen to be off and kept" in population.repository.show().message
@@ -259,7 +263,7 @@ def test_stage_angles_alone_are_refined_where_they_are_seen_to_be_off(tmp_path: 
         pose_angle_rms_deg=0.5,
     )
     population, _ = import_simulation(tmp_path / "population", simulate_tilt_series(tmp_path / "data", parameters))
-    refine(population, RefineParameters(1, {"image_warp": None, "poses": False}), threads=2)
+    refine(population, RefineParameters(iterations=1, groups={"image_warp": None, "poses": False}), threads=2)
     for item in population.items().values():
         model = population.tilt_series(item)
         assert not model.grid_movement_x.values.any()
@@ -311,10 +315,12 @@ def test_noise_gives_no_resolution(noise_population: Population) -> None:
 @pytest.mark.parametrize("prior", get_args(Prior))
 def test_every_prior_refines_tilt_series(tiny_world, prior: Prior, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = denoiser.fitting
-    monkeypatch.setattr(denoiser, "fitting", lambda *given: replace(whole(*given), steps=5, width=4))
+    monkeypatch.setattr(
+        denoiser, "fitting", lambda *given: whole(*given).model_copy(update={"steps": 5, "width": 4})
+    )
     population = tiny_world.population
     imported = population.repository.head
-    result = refine(population, replace(QUICK, prior=prior, species=("asymmetric",)), threads=2)
+    result = refine(population, QUICK.model_copy(update={"prior": prior, "species": ("asymmetric",)}), threads=2)
     (job,), (species,) = result.jobs, result.species
     assert job.parameters.get("prior", "fsc") == prior
     assert not job.failed
@@ -335,10 +341,14 @@ def test_a_denoiser_goes_on_from_where_it_was(tiny_world, monkeypatch: pytest.Mo
 
     def short(options: denoiser.DenoiseOptions, box: int, continued: bool = False) -> denoiser.DenoiseOptions:
         asked.append(continued)
-        return replace(whole(options, box, continued), steps=3, width=4)
+        return whole(options, box, continued).model_copy(update={"steps": 3, "width": 4})
 
     monkeypatch.setattr(denoiser, "fitting", short)
-    refine(population, replace(QUICK, iterations=2, prior="denoise", species=("asymmetric",)), threads=2)
+    refine(
+        population,
+        QUICK.model_copy(update={"iterations": 2, "prior": "denoise", "species": ("asymmetric",)}),
+        threads=2,
+    )
     assert asked == [False, True]
 
 
@@ -360,7 +370,7 @@ def test_weights_of_imported_half_maps_are_those_that_a_reconstruction_keeps(tin
 def test_lost_series_weigh_nothing_before_the_first_iteration(tiny_world) -> None:
     population = tiny_world.population
     raw_images(population, "TS_02")[0].unlink()
-    result = refine(population, replace(QUICK, prior="isotropic"), threads=2)
+    result = refine(population, QUICK.model_copy(update={"prior": "isotropic"}), threads=2)
     (job,) = result.jobs
     assert [failure.name for failure in job.failed] == ["TS_02"]
     names = sorted(one.name for one in population.species().values())

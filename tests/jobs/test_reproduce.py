@@ -100,7 +100,7 @@ def test_a_result_that_is_not_what_the_job_gives_is_measured(tiny_world: TinyWor
 
 def test_a_series_that_fails_now_is_named(tiny_world: TinyWorld) -> None:
     population = tiny_world.population
-    done = refine(population, replace(QUICK, iterations=1), threads=2)
+    done = refine(population, QUICK.model_copy(update={"iterations": 1}), threads=2)
     gone = sorted(population.items().values(), key=lambda item: item.name)[0]
     population.raw_path(gone.raw[0]).unlink()
     found = reproduce(population, done.commits[0])

@@ -56,8 +56,8 @@ def labs(data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Populati
     here.commit("Import")
     clone(str(here.root), folder / "b")
     there = Population.open(folder / "b")
-    refine(here, replace(QUICK, sources=("grid1",)))
-    refine(there, replace(QUICK, sources=("grid2",)))
+    refine(here, QUICK.model_copy(update={"sources": ("grid1",)}))
+    refine(there, QUICK.model_copy(update={"sources": ("grid2",)}))
     return here, there
 
 
@@ -68,7 +68,7 @@ def test_species_without_particles_in_the_sources_are_left_as_they_are(
     assert there.one_species("alone") == there.one_species("alone", "HEAD~1")
     assert there.one_species("molecule").parent == there.one_species("molecule", "HEAD~1").version
     with pytest.raises(InputError, match=r"holds a particle of alone$"):
-        refine(there, replace(QUICK, sources=("grid2",), species=("alone", "molecule")))
+        refine(there, QUICK.model_copy(update={"sources": ("grid2",), "species": ("alone", "molecule")}))
 
 
 def test_the_pool_holds_what_both_labs_refined(labs: tuple[Population, Population]) -> None:

@@ -57,7 +57,7 @@ def test_training_goes_on_from_the_stored_numbers(phantom: FloppyPhantom, denois
 
 
 def test_same_seed_same_bits(phantom: FloppyPhantom) -> None:
-    options = DenoiseOptions("independent", steps=2, devices=("cpu",))
+    options = DenoiseOptions(networks="independent", steps=2, devices=("cpu",))
     one, two = (denoise(phantom.half1, phantom.half2, phantom.mask, PIXEL_A, options) for _ in range(2))
     assert np.array_equal(one.half1, two.half1)
     assert len(one.denoiser.networks) == 2
@@ -68,7 +68,7 @@ def test_next_to_nothing_is_left_of_noise(networks: str) -> None:
     rng = np.random.default_rng(1)
     half1, half2 = rng.standard_normal((2, 48, 48, 48), dtype=np.float32)
     mask = soft_sphere(48, 2.0, 30.0, 10.0)
-    done = denoise(half1, half2, mask, 2.0, DenoiseOptions(networks, steps=40, devices=("cpu",)))
+    done = denoise(half1, half2, mask, 2.0, DenoiseOptions(networks=networks, steps=40, devices=("cpu",)))
     inside = mask > 0.5
     for half, result in ((half1, done.half1), (half2, done.half2), ((half1 + half2) / 2, done.mean)):
         assert result[inside].var() < 1e-3 * half[inside].var()

@@ -4,7 +4,7 @@ A job is a pure function of its verb, parameters, seed and inputs, and its id is
 before, on this version of the species or on one that differs in nothing but its denoiser, is found by its id, and
 need not run again:
 
-    analysis = Analysis.of(population, maps.species, "fsc3d", {"cone_deg": 20.0})
+    analysis = Analysis.of(population, maps.species, "fsc3d", DirectionalParameters(half_angle_deg=20.0))
     if analysis.before is None:
         done = analysis.commit({"fsc3d": volume}, {"sphericity": 0.93}, "sphericity 0.93")
 """
@@ -23,8 +23,10 @@ from numpy.typing import NDArray
 from mpop.errors import StateError
 from mpop.jobs.environment import peak_GiB, software_versions
 from mpop.jobs.recording import job_id
+from mpop.jobs.spec import JobSpec
 from mpop.population import Population, record_path, typed, versioned
 from mpop.records.models import JobRecord, SpeciesRecord
+from mpop.records.parameters import Parameters
 
 NOT_MEASURED = {"denoiser_object", "job", "parent", "merged", "version", "derived"}
 """Fields of a species that say nothing of its maps and particles."""
@@ -54,12 +56,12 @@ class Analysis:
         population: Population,
         species: SpeciesRecord,
         verb: str,
-        parameters: Mapping[str, Any],
+        parameters: Parameters,
         seed: int = 0,
         device: str = "cpu",
         threads: int = 1,
     ) -> Analysis:
-        """Plan a job. parameters: plain JSON values, of all that decides the result.
+        """Plan a job. parameters: all that decides the result, beside the maps and the seed.
 
         Raises StateError when there are uncommitted changes or a merge waits.
         """
@@ -70,19 +72,8 @@ class Analysis:
                 "the population has uncommitted changes; run `mpop commit -m MESSAGE` first, "
                 "so that the job can record what it started from"
             )
-        job = JobRecord(
-            id="",
-            verb=verb,  # pyright: ignore[reportArgumentType]  # pydantic refuses what is no verb
-            parameters=dict(parameters),
-            seed=seed,
-            inputs={record_path(species): species.version},
-            software={},
-            device=device,
-            threads=threads,
-            wall_s=0.0,
-            peak_GiB=0.0,
-        )
-        return cls(population, species, head, job.model_copy(update={"id": job_id(job)}))
+        spec = JobSpec(verb, parameters, {record_path(species): species.version}, seed)
+        return cls(population, species, head, spec.record(device, threads))
 
     @cached_property
     def before(self) -> JobRecord | None:
@@ -148,6 +139,13 @@ class Analysis:
     def _next_version(self, changed: Mapping[str, Any], job: JobRecord) -> SpeciesRecord:
         update = {**changed, "job": job.id, "parent": self.species.version, "merged": []}
         return versioned(self.species.model_copy(update=update))
+
+
+def made(commit: str | None, spec: JobSpec) -> str:
+    """The commit of a job that was run again. Raises StateError where the population held that job before."""
+    if commit is None:
+        raise StateError(f"job {spec.id[:10]} was done before already; reproduce the first commit that holds it")
+    return commit
 
 
 def _measured(species: Mapping[str, Any]) -> dict[str, Any]:

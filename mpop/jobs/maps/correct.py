@@ -21,18 +21,26 @@ from mpop.doubts import Doubt, reported
 from mpop.errors import StoppedError
 from mpop.formats.images import write_map
 from mpop.jobs.leasing import leased
-from mpop.jobs.maps.analysis import Analysis
+from mpop.jobs.maps.analysis import Analysis, made
 from mpop.jobs.maps.checking import map_doubts
-from mpop.jobs.maps.input import HalfMaps, Map
+from mpop.jobs.maps.input import HalfMaps, Map, of_job
 from mpop.jobs.maps.verdict import Verdict
 from mpop.jobs.progress import Progress, silent
+from mpop.jobs.spec import JobSpec
 from mpop.maps.directional import ConicalFSC, conical_fsc
 from mpop.maps.directions import centred
 from mpop.maps.fsc import fsc_report
 from mpop.maps.hold_out import Agreement, agreement, withhold
 from mpop.maps.judging import Changes, changes
 from mpop.maps.transfer import noise_within
-from mpop.networks.correction import Correction, CorrectionOptions, coarsest_limit_A, correct, fitting
+from mpop.networks.correction import (
+    Correction,
+    CorrectionOptions,
+    CorrectionParameters,
+    coarsest_limit_A,
+    correct,
+    fitting,
+)
 from mpop.population import Population
 from mpop_store.paths import inside
 
@@ -42,6 +50,12 @@ JOINT_COST = (
     "One network saw both half-maps (--joint): their FSC does not measure resolution any more (in the gap of a "
     "phantom it was 0.10 too high, 0.08 with two networks), and they must not be refined against."
 )
+
+
+class CorrectParameters(CorrectionParameters):
+    """What decides the result. hold_out: whether measurements were withheld, to say what is supported."""
+
+    hold_out: bool = True
 
 
 @dataclass(frozen=True)
@@ -165,10 +179,8 @@ def correct_species(
     """Correct the half-maps of a species, judge, and commit; the commit is None when HEAD holds this very job."""
     assert maps.species is not None
     options = fitting(options or CorrectionOptions(), maps.box)
-    parameters = {**asdict(options), "hold_out": hold_out}
-    seed = parameters.pop("seed")
-    del parameters["devices"]  # recorded beside the parameters; the result is to be the same on all
-    analysis = Analysis.of(population, maps.species, "correct", parameters, seed, device, threads)
+    parameters = CorrectParameters(**dict(options.parameters), hold_out=hold_out)
+    analysis = Analysis.of(population, maps.species, "correct", parameters, options.seed, device, threads)
     if analysis.before is not None and analysis.before.result_object is not None:
         arrays = population.read_group(analysis.before.result_object)
         return Finding(maps, analysis.before.result, arrays), None
@@ -176,6 +188,15 @@ def correct_species(
     found = correct_half_maps(maps, options, hold_out, progress, checkpoints)
     numbers = found.numbers
     return found, analysis.commit(found.arrays, numbers, numbers["verdict"], numbers["warnings"]).commit
+
+
+def run(population: Population, spec: JobSpec, device: str, threads: int, progress: Progress) -> str:
+    """Run a recorded job; the commit."""
+    chosen = dict(spec.parameters)
+    hold_out = chosen.pop("hold_out")
+    options = CorrectionOptions(**chosen, seed=spec.seed, devices=(device,))
+    maps = of_job(population, spec)
+    return made(correct_species(population, maps, options, hold_out, progress, device, threads)[1], spec)
 
 
 def write_files(found: Finding, directory: Path) -> list[Path]:

@@ -23,9 +23,10 @@ from mpop.geometry.frequencies import last_shell
 from mpop.jobs.leasing import leased
 from mpop.jobs.maps.analysis import Analysis
 from mpop.jobs.maps.checking import map_doubts
-from mpop.jobs.maps.input import HalfMaps, Map
+from mpop.jobs.maps.input import HalfMaps, Map, of_job
 from mpop.jobs.maps.verdict import Verdict
 from mpop.jobs.progress import Progress, silent
+from mpop.jobs.spec import JobSpec
 from mpop.maps.filters import multiply_radially, transform
 from mpop.maps.fsc import fsc
 from mpop.maps.whitening import amplitudes, shell_means
@@ -98,13 +99,11 @@ def denoise_species(
     options = options or DenoiseOptions()
     last = stored_denoiser(population, maps.species)
     if last is not None and last.suits(options):
-        planned = fitting(replace(options, width=last.width), maps.box, continued=True)
+        planned = fitting(options.model_copy(update={"width": last.width}), maps.box, continued=True)
     else:
         planned = fitting(options, maps.box)
-    parameters = asdict(planned)
-    seed = parameters.pop("seed")
-    del parameters["devices"]  # recorded beside the parameters
-    analysis = Analysis.of(population, maps.species, "denoise", parameters, seed, device, threads)
+    seed = planned.seed
+    analysis = Analysis.of(population, maps.species, "denoise", planned.parameters, seed, device, threads)
     found, learned = denoise_half_maps(maps, planned, last, progress)
     if last is not None and not found.numbers["continued"]:
         found.numbers["replaced"] = last.kind
@@ -112,6 +111,12 @@ def denoise_species(
     numbers = found.numbers
     done = analysis.commit(found.arrays, numbers, numbers["verdict"], numbers["warnings"], changed)
     return found, done.commit
+
+
+def run(population: Population, spec: JobSpec, device: str, threads: int, progress: Progress) -> str:
+    """Run a recorded job; the commit."""
+    options = DenoiseOptions(**dict(spec.parameters), seed=spec.seed, devices=(device,))
+    return denoise_species(population, of_job(population, spec), options, progress, device, threads)[1]
 
 
 def networks_of(population: Population | None, species: SpeciesHead | None) -> Networks:

@@ -18,7 +18,7 @@ from mpop.doubts import Doubt, reported
 from mpop.errors import InputError
 from mpop.formats.files import replacing
 from mpop.formats.images import write_map
-from mpop.jobs.maps.input import HalfMaps
+from mpop.jobs.maps.input import HalfMaps, of_job
 from mpop.jobs.maps.verdict import Verdict
 from mpop.maps import anisotropy
 from mpop.maps.directional import HALF_ANGLE_DEG, ConicalFSC, conical_fsc
@@ -27,6 +27,8 @@ from mpop.maps.volume_checks import volume_doubts
 from mpop_store.paths import inside
 
 if TYPE_CHECKING:
+    from mpop.jobs.progress import Progress
+    from mpop.jobs.spec import JobSpec
     from mpop.population import Population
 
 Array = NDArray[np.floating]
@@ -313,9 +315,11 @@ def directional_resolution_of_species(
     Returns the commit, None when HEAD holds this very job already.
     """
     from mpop.jobs.maps.analysis import Analysis
+    from mpop.jobs.maps.parameters import DirectionalParameters
 
     assert maps.species is not None
-    analysis = Analysis.of(population, maps.species, "fsc3d", {"half_angle_deg": half_angle_deg})
+    parameters = DirectionalParameters(half_angle_deg=half_angle_deg)
+    analysis = Analysis.of(population, maps.species, "fsc3d", parameters)
     result = directional_resolution(maps, half_angle_deg)
     if analysis.before is not None:
         return result, None
@@ -331,3 +335,11 @@ def directional_resolution_of_species(
     if "area_ratio" in found:
         summary += f", cFAR {found['area_ratio']:.2f}, sphericity {found['sphericity']:.2f}"
     return result, analysis.commit(arrays, found, summary, found["warnings"]).commit
+
+
+def run(population: Population, spec: JobSpec, device: str, threads: int, progress: Progress) -> str:
+    """Run a recorded job; the commit."""
+    from mpop.jobs.maps.analysis import made
+
+    maps = of_job(population, spec)
+    return made(directional_resolution_of_species(population, maps, **dict(spec.parameters))[1], spec)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mpop.doubts import Doubt, reported
-from mpop.errors import InputError
+from mpop.errors import InputError, StateError
 from mpop.formats.fsc_files import (
     NO_RESOLUTION,
     fsc_table,
@@ -25,10 +25,13 @@ from mpop.formats.fsc_files import (
     write_postprocess,
 )
 from mpop.formats.images import write_map
-from mpop.jobs.maps.analysis import Analysis
+from mpop.jobs.maps.analysis import Analysis, made
 from mpop.jobs.maps.checking import map_doubts
-from mpop.jobs.maps.input import HalfMaps, Map
+from mpop.jobs.maps.input import HalfMaps, Map, of_job
+from mpop.jobs.maps.parameters import FSCParameters
+from mpop.jobs.progress import Progress
 from mpop.jobs.recording import in_angstrom
+from mpop.jobs.spec import JobSpec
 from mpop.maps.filters import inverse, scale_shells, transform
 from mpop.maps.fsc import THRESHOLD, FSCReport, fsc_report
 from mpop.maps.masks import particle_mask
@@ -49,18 +52,6 @@ FEW_FIT_SHELLS = 10
 """Of a line for the B-factor: with fewer, one shell more or less makes another B-factor."""
 
 MaskFrom = Literal["given", "species", "found", "none"]
-
-
-@dataclass(frozen=True)
-class FSCParameters:
-    """b_factor_A2: None for the fit. low_pass_A: None for the resolution. mtf: STAR file, with the pixel size of
-    the images that it was measured on, None for that of the maps."""
-
-    b_factor_A2: float | None = None
-    low_pass_A: float | None = None
-    mtf: Path | None = None
-    mtf_pixel_size_A: float | None = None
-    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -91,17 +82,24 @@ class HalfMapFSC:
         return float(np.count_nonzero(self.mask > 0.5) / self.mask.size)
 
 
-def half_map_fsc(maps: HalfMaps, parameters: FSCParameters | None = None) -> HalfMapFSC:
-    """Measure and sharpen. Raises InputError for parameters that make no sense."""
+def half_map_fsc(
+    maps: HalfMaps, parameters: FSCParameters | None = None, seed: int = 0, mtf: Path | None = None
+) -> HalfMapFSC:
+    """Measure and sharpen. seed: of random phases. mtf: STAR file; `parameters` hold its pixel size.
+
+    Raises InputError for parameters that make no sense.
+    """
     parameters = parameters or FSCParameters()
-    _check(parameters, maps.pixel_size_A)
+    _check(parameters, mtf, maps.pixel_size_A)
     _check_maps(maps)
     mask, mask_from = _mask(maps)
-    report = fsc_report(maps.half1, maps.half2, mask, maps.pixel_size_A, parameters.seed, maps.copies)
-    mtf = _mtf(parameters, maps.pixel_size_A, report.corrected.frequency)
+    report = fsc_report(maps.half1, maps.half2, mask, maps.pixel_size_A, seed, maps.copies)
+    transfer = None
+    if mtf is not None:
+        transfer = _mtf(mtf, parameters.mtf_pixel_size_A or maps.pixel_size_A, report.corrected.frequency)
     mean = maps.mean()
     spectrum = transform(mean)
-    guinier = guinier_plot(spectrum, report.corrected, mtf)
+    guinier = guinier_plot(spectrum, report.corrected, transfer)
     doubts = map_doubts(maps, mask, report)
     if mask_from == "none":
         doubts.append(
@@ -110,18 +108,18 @@ def half_map_fsc(maps: HalfMaps, parameters: FSCParameters | None = None) -> Hal
     fit, inside, b_factor = None, None, parameters.b_factor_A2 or 0.0
     if report.resolution_A is not None:
         mean *= mask
-        inside = guinier_plot(transform(mean), report.corrected, mtf).fit(report.resolution_A)
+        inside = guinier_plot(transform(mean), report.corrected, transfer).fit(report.resolution_A)
     if parameters.b_factor_A2 is None and report.resolution_A is not None:
         fit = guinier.fit(report.resolution_A)
         doubts += _fit_doubts(maps.both, fit)
         b_factor = 0.0 if fit is None else fit.b_factor_A2
     low_pass = parameters.low_pass_A or report.resolution_A
-    scale_shells(spectrum, sharpening_curve(report.corrected, b_factor, low_pass, mtf))
+    scale_shells(spectrum, sharpening_curve(report.corrected, b_factor, low_pass, transfer))
     sharpened = inverse(spectrum, maps.box, use_up=True)
     return HalfMapFSC(maps, mask, mask_from, report, guinier, fit, inside, b_factor, low_pass, sharpened, doubts)
 
 
-def _check(parameters: FSCParameters, pixel_size_A: float) -> None:
+def _check(parameters: FSCParameters, mtf: Path | None, pixel_size_A: float) -> None:
     low_pass, mtf_pixel = parameters.low_pass_A, parameters.mtf_pixel_size_A
     if low_pass is not None and not 2 * pixel_size_A <= low_pass < np.inf:
         raise InputError(f"--low-pass {low_pass:g} A: must be at least Nyquist, {2 * pixel_size_A:g} A")
@@ -130,7 +128,7 @@ def _check(parameters: FSCParameters, pixel_size_A: float) -> None:
         raise InputError(f"--b-factor {b_factor:g}: no map holds amplitudes that differ by so much")
     if mtf_pixel is not None and not 0 < mtf_pixel < np.inf:
         raise InputError(f"--mtf-angpix {mtf_pixel:g} is not a length; it must be greater than 0")
-    if mtf_pixel is not None and parameters.mtf is None:
+    if mtf_pixel is not None and mtf is None:
         raise InputError("--mtf-angpix says nothing without --mtf")
 
 
@@ -168,14 +166,10 @@ def _fit_doubts(where: str, fit: BFactorFit | None) -> list[Doubt]:
     return []
 
 
-def _mtf(
-    parameters: FSCParameters, pixel_size_A: float, frequency: NDArray[np.float64]
-) -> NDArray[np.float64] | None:
-    """The MTF at the shells; beyond its last row as there."""
-    if parameters.mtf is None:
-        return None
-    per_pixel, value = read_mtf(parameters.mtf)
-    return np.interp(frequency, per_pixel / (parameters.mtf_pixel_size_A or pixel_size_A), value)
+def _mtf(path: Path, pixel_size_A: float, frequency: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The MTF at the shells; beyond its last row as there. pixel_size_A: of the images that it is of."""
+    per_pixel, value = read_mtf(path)
+    return np.interp(frequency, per_pixel / pixel_size_A, value)
 
 
 def relion_resolution_A(report: FSCReport) -> float | None:
@@ -294,17 +288,16 @@ def _general(result: HalfMapFSC, directory: Path) -> dict[str, float | str]:
 
 
 def fsc_of_species(
-    population: Population, maps: HalfMaps, parameters: FSCParameters
+    population: Population, maps: HalfMaps, parameters: FSCParameters, seed: int = 0, mtf: Path | None = None
 ) -> tuple[HalfMapFSC, str | None]:
-    """Measure a species and commit the job, its numbers, its curves and the sharpened map.
+    """Measure a species and commit the job, its numbers, its curves and the sharpened map; see `half_map_fsc`.
 
     Returns the commit, None when HEAD holds this very job already.
     """
     assert maps.species is not None
-    plain = {**asdict(parameters), "mtf": None if parameters.mtf is None else hash_file(parameters.mtf)}
-    seed = plain.pop("seed")
-    analysis = Analysis.of(population, maps.species, "fsc", plain, seed)
-    result = half_map_fsc(maps, parameters)
+    parameters = parameters.model_copy(update={"mtf": None if mtf is None else hash_file(mtf)})
+    analysis = Analysis.of(population, maps.species, "fsc", parameters, seed)
+    result = half_map_fsc(maps, parameters, seed, mtf)
     if analysis.before is not None:
         return result, None
     arrays = {"map": result.sharpened, **curves(result)}
@@ -312,3 +305,11 @@ def fsc_of_species(
     found = numbers(result)
     summary = f"{in_angstrom(found['resolution_A'])}, B-factor {found['b_factor_A2']:.0f} A^2"
     return result, analysis.commit(arrays, found, summary, found["warnings"]).commit
+
+
+def run(population: Population, spec: JobSpec, device: str, threads: int, progress: Progress) -> str:
+    """Run a recorded job; the commit. Raises StateError for one that read a file."""
+    parameters = spec.parameters
+    if not isinstance(parameters, FSCParameters) or parameters.mtf is not None:
+        raise StateError(f"job {spec.id[:10]} read a file that is not in the population, and cannot be run again")
+    return made(fsc_of_species(population, of_job(population, spec), parameters, spec.seed)[1], spec)

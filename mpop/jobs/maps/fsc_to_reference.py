@@ -29,6 +29,7 @@ from mpop.jobs.maps.input import (
     header_doubts,
     pixel_size_doubts,
 )
+from mpop.jobs.maps.parameters import ComparisonParameters
 from mpop.jobs.recording import in_angstrom
 from mpop.maps.fsc import THRESHOLD, FSCCurve, fsc, masked_fsc
 from mpop.maps.model_density import model_density, model_mask, part_inside
@@ -206,7 +207,7 @@ def write_files(result: MapFSC, directory: Path) -> list[Path]:
 
 def record(population: Population, species: SpeciesRecord, result: MapFSC) -> str | None:
     """Commit the comparison of a species; None when HEAD holds this very job already."""
-    what = {"against": result.against, "other": hash_file(result.other)}
+    what = ComparisonParameters(against=result.against, other=hash_file(result.other))
     analysis = Analysis.of(population, species, "fsc", what)
     if analysis.before is not None:
         return None

@@ -17,6 +17,7 @@ from mpop.formats.map_headers import claims_a_stack, map_origin_A
 from mpop.geometry.symmetry import copies
 
 if TYPE_CHECKING:  # plain files need no population, and `mpop fsc3d` is quicker than its import
+    from mpop.jobs.spec import JobSpec
     from mpop.population import Population
     from mpop.records.models import SpeciesRecord
 
@@ -118,6 +119,12 @@ def from_species(population: Population, name: str) -> HalfMaps:
     maps = population.maps(species)
     check_independent(maps["half1"], maps["half2"], f"the half-maps of {species.name}")
     return HalfMaps(species.name, maps["half1"], maps["half2"], maps["mask"], species.pixel_size_A, species)
+
+
+def of_job(population: Population, spec: JobSpec) -> HalfMaps:
+    """The half-maps of the species that a job on maps reads, as HEAD has it."""
+    (path,) = spec.inputs
+    return from_species(population, path.split("/")[-1].removesuffix(".json"))
 
 
 def header_doubts(first: Path, others: Sequence[Path], box: int, pixel_size_A: float) -> list[Doubt]:

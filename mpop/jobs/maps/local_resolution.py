@@ -13,10 +13,13 @@ from mpop.doubts import Doubt, reported
 from mpop.errors import InputError
 from mpop.formats.files import replacing
 from mpop.formats.images import write_map
-from mpop.jobs.maps.analysis import Analysis
+from mpop.jobs.maps.analysis import Analysis, made
 from mpop.jobs.maps.checking import map_doubts
-from mpop.jobs.maps.input import HalfMaps, Map
-from mpop.maps.fsc import THRESHOLD, fsc_report
+from mpop.jobs.maps.input import HalfMaps, Map, of_job
+from mpop.jobs.maps.parameters import LocalResolutionParameters
+from mpop.jobs.progress import Progress
+from mpop.jobs.spec import JobSpec
+from mpop.maps.fsc import fsc_report
 from mpop.maps.local_filter import local_filter
 from mpop.maps.local_resolution import local_resolution
 from mpop.maps.masks import particle_mask
@@ -31,20 +34,6 @@ readers can tell apart, as they cannot the green and the red of a rainbow."""
 
 
 @dataclass(frozen=True)
-class Parameters:
-    """threshold: of the local FSC. b_factor_A2: of the filtered map, negative sharpens."""
-
-    threshold: float = THRESHOLD
-    b_factor_A2: float = 0.0
-
-    def __post_init__(self) -> None:
-        if not 0 < self.threshold < 1:
-            raise InputError(f"--threshold {self.threshold:g}: give a correlation between 0 and 1, 0.143 or 0.5")
-        if not np.isfinite(self.b_factor_A2):
-            raise InputError(f"--b-factor {self.b_factor_A2:g} is not a number")
-
-
-@dataclass(frozen=True)
 class LocalResolutionResult:
     """resolution_A (z, y, x): 0 outside the mask and where nothing is resolved. global_A: of the whole map, by its
     corrected FSC at 0.143; None for noise. mask_found: whether the mask was made from the maps."""
@@ -52,7 +41,7 @@ class LocalResolutionResult:
     maps: HalfMaps
     mask: Map
     mask_found: bool
-    parameters: Parameters
+    parameters: LocalResolutionParameters
     resolution_A: Map
     filtered: Map
     global_A: float | None
@@ -95,7 +84,7 @@ class LocalResolutionResult:
         }
 
 
-def measure(maps: HalfMaps, parameters: Parameters) -> LocalResolutionResult:
+def measure(maps: HalfMaps, parameters: LocalResolutionParameters) -> LocalResolutionResult:
     """Local resolution and filtered map of two half-maps. Without a mask one is made from their mean."""
     mean = maps.mean()
     mask, found = maps.mask, False
@@ -113,21 +102,26 @@ def measure(maps: HalfMaps, parameters: Parameters) -> LocalResolutionResult:
 
 
 def of_species(
-    population: Population, maps: HalfMaps, parameters: Parameters
+    population: Population, maps: HalfMaps, parameters: LocalResolutionParameters
 ) -> tuple[LocalResolutionResult, str | None]:
     """Measure a species and commit the job with both maps.
 
     Returns the commit, None when HEAD holds this very job already.
     """
     assert maps.species is not None
-    plain = {"threshold": parameters.threshold, "b_factor_A2": parameters.b_factor_A2}
-    analysis = Analysis.of(population, maps.species, "local-resolution", plain)
+    analysis = Analysis.of(population, maps.species, "local-resolution", parameters)
     result = measure(maps, parameters)
     if analysis.before is not None:
         return result, None
     arrays = {"resolution_A": result.resolution_A, "filtered": result.filtered}
     numbers = result.numbers()
     return result, analysis.commit(arrays, numbers, result.verdict, numbers["warnings"]).commit
+
+
+def run(population: Population, spec: JobSpec, device: str, threads: int, progress: Progress) -> str:
+    """Run a recorded job; the commit."""
+    assert isinstance(spec.parameters, LocalResolutionParameters)
+    return made(of_species(population, of_job(population, spec), spec.parameters)[1], spec)
 
 
 def write_files(result: LocalResolutionResult, directory: Path) -> list[Path]:

@@ -14,8 +14,11 @@ from mpop.errors import InputError
 from mpop.formats.star import Blocks, read_star
 from mpop.geometry.symmetry import symmetry_matrices
 from mpop.geometry.tilt import TiltGeometry
-from mpop.jobs.maps.analysis import Analysis
+from mpop.jobs.maps.analysis import Analysis, made
+from mpop.jobs.maps.input import of_job
+from mpop.jobs.maps.parameters import PUBLISHED_BFACTOR_A2, OrientationsParameters
 from mpop.jobs.progress import Progress, silent
+from mpop.jobs.spec import JobSpec
 from mpop.maps.sampling import Efficiency, ShellSampling, Views, directions_of_angles, efficiency, shell_sampling
 from mpop.optics.weights import exposure_weights
 from mpop.population import Population
@@ -25,8 +28,6 @@ from mpop.records.tilt_series import ParticleSet, TiltSeriesModel
 
 PUBLISHED_RADIUS = 50.0
 """Shell on which SCF is taken when no resolution is given, as its authors do, in units of 1 / diameter."""
-PUBLISHED_BFACTOR_A2 = 160.0
-"""cryoEF's, when none is given."""
 SIDE_VIEWS_SCF = 0.81
 """Of side views alone, 8 / pi^2: below this, sampling is called uneven, as in the field."""
 EMPTY_TOLERANCE = 0.005
@@ -197,7 +198,7 @@ def orientations_of_species(
     """
     species = population.one_species(name)
     geometry = Geometry(species.diameter_A, species.resolution_A, species.symmetry, bfactor_A2)
-    analysis = Analysis.of(population, species, "orientations", {"bfactor_A2": bfactor_A2})
+    analysis = Analysis.of(population, species, "orientations", OrientationsParameters(bfactor_A2=bfactor_A2))
     views = species_views(population, species, geometry.frequency, progress)
     result = measure(species.name, views, species.n_particles, geometry)
     if analysis.before is not None:
@@ -210,6 +211,12 @@ def orientations_of_species(
     }
     done = analysis.commit(arrays, result.numbers(), result.verdict)
     return RecordedOrientations(result, done.commit, known=False)
+
+
+def run(population: Population, spec: JobSpec, device: str, threads: int, progress: Progress) -> str:
+    """Run a recorded job; the commit."""
+    name, chosen = of_job(population, spec).name, dict(spec.parameters)
+    return made(orientations_of_species(population, name, **chosen, progress=progress).commit, spec)
 
 
 def species_views(

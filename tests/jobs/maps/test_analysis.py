@@ -11,10 +11,14 @@ from example_population import make_population
 from mpop.errors import StateError
 from mpop.exchange.cloning import clone
 from mpop.jobs.maps.analysis import Analysis
+from mpop.jobs.maps.parameters import DirectionalParameters
 from mpop.jobs.verify import verify
+from mpop.networks.denoiser import DenoiseParameters
 from mpop.population import Population, versioned
 from mpop.records.models import SpeciesRecord
 from mpop_store.objects.collection import collect
+
+CONES = DirectionalParameters(half_angle_deg=20.0)
 
 
 @pytest.fixture
@@ -29,7 +33,7 @@ def only_species(population: Population) -> SpeciesRecord:
 def test_a_job_is_committed_with_its_numbers_and_arrays(population: Population) -> None:
     species = only_species(population)
     volume = np.arange(8, dtype=np.float32).reshape(2, 2, 2)
-    analysis = Analysis.of(population, species, "fsc3d", {"cone_deg": 20.0})
+    analysis = Analysis.of(population, species, "fsc3d", CONES)
     assert analysis.before is None
     done = analysis.commit({"fsc3d": volume}, {"sphericity": 0.93}, "sphericity 0.93")
     assert population.repository.head == done.commit
@@ -43,23 +47,23 @@ def test_a_job_is_committed_with_its_numbers_and_arrays(population: Population) 
 
 
 def test_the_same_job_on_the_same_version_is_found(population: Population) -> None:
-    done = Analysis.of(population, only_species(population), "fsc3d", {"cone_deg": 20.0}).commit({}, {}, "")
-    again = Analysis.of(population, only_species(population), "fsc3d", {"cone_deg": 20.0}).before
+    done = Analysis.of(population, only_species(population), "fsc3d", CONES).commit({}, {}, "")
+    again = Analysis.of(population, only_species(population), "fsc3d", CONES).before
     assert again is not None
     assert again.id == done.job.id
-    other = Analysis.of(population, only_species(population), "fsc3d", {"cone_deg": 10.0})
+    other = Analysis.of(population, only_species(population), "fsc3d", DirectionalParameters(half_angle_deg=10.0))
     assert other.before is None
 
 
 def test_a_new_denoiser_changes_nothing_that_other_jobs_read(population: Population) -> None:
     def measured() -> str | None:
-        found = Analysis.of(population, only_species(population), "fsc3d", {"cone_deg": 20.0}).before
+        found = Analysis.of(population, only_species(population), "fsc3d", CONES).before
         return None if found is None else found.id
 
-    done = Analysis.of(population, only_species(population), "fsc3d", {"cone_deg": 20.0}).commit({}, {}, "")
+    done = Analysis.of(population, only_species(population), "fsc3d", CONES).commit({}, {}, "")
     for seed in range(2):
         group = population.write_group({"weights": np.full(3, seed)})
-        trained = Analysis.of(population, only_species(population), "denoise", {}, seed)
+        trained = Analysis.of(population, only_species(population), "denoise", DenoiseParameters(), seed)
         trained.commit({}, {}, "trained", changed={"denoiser_object": group})
         assert measured() == done.job.id
     species = only_species(population)
@@ -71,7 +75,7 @@ def test_a_new_denoiser_changes_nothing_that_other_jobs_read(population: Populat
 def test_a_job_may_set_fields_of_its_species(population: Population) -> None:
     species = only_species(population)
     model = population.write_group({"weights": np.ones(3)})
-    analysis = Analysis.of(population, species, "denoise", {})
+    analysis = Analysis.of(population, species, "denoise", DenoiseParameters())
     done = analysis.commit({}, {}, "trained", changed={"denoiser_object": model})
     after = only_species(population)
     assert (after.denoiser_object, after.job, after.parent) == (model, done.job.id, species.version)
@@ -82,14 +86,14 @@ def test_what_is_not_committed_must_be_first(population: Population) -> None:
     species = only_species(population)
     population.stage([species.model_copy(update={"name": "renamed"})])
     with pytest.raises(StateError, match="uncommitted changes"):
-        Analysis.of(population, species, "fsc3d", {})
+        Analysis.of(population, species, "fsc3d", CONES)
 
 
 def test_results_and_networks_survive_collection_and_travel(population: Population, tmp_path: Path) -> None:
     volume = np.random.default_rng(1).standard_normal((20, 20, 20), dtype=np.float32)
     weights = np.random.default_rng(2).standard_normal(5000, dtype=np.float32)
     model = population.write_group({"weights": weights})
-    analysis = Analysis.of(population, only_species(population), "denoise", {})
+    analysis = Analysis.of(population, only_species(population), "denoise", DenoiseParameters())
     done = analysis.commit({"map": volume}, {}, "trained", changed={"denoiser_object": model})
     collect(population.repository, operations_days=-1.0)
     clone(str(population.root), tmp_path / "clone")

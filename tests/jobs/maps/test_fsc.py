@@ -15,7 +15,6 @@ from noisy_halves import NoisyHalves, noisy_halves
 from mpop.errors import InputError
 from mpop.formats.images import read_map, write_map
 from mpop.jobs.maps.fsc import (
-    FSCParameters,
     HalfMapFSC,
     curves,
     half_map_fsc,
@@ -24,6 +23,7 @@ from mpop.jobs.maps.fsc import (
     write_files,
 )
 from mpop.jobs.maps.input import HalfMaps
+from mpop.jobs.maps.parameters import FSCParameters
 from mpop.maps.fsc import FSCCurve, FSCReport, fsc, randomising_shell
 
 SEEDS = range(1, 5)  # to RELION, 0 and 1 are one
@@ -81,21 +81,23 @@ def test_b_factor_and_low_pass_as_given(maps: NoisyHalves) -> None:
 
 
 @pytest.mark.parametrize(
-    ("parameters", "option"),
+    ("parameters", "mtf", "option"),
     [
-        (FSCParameters(low_pass_A=1.0), "--low-pass 1 A"),
-        (FSCParameters(low_pass_A=float("nan")), "--low-pass nan"),
-        (FSCParameters(b_factor_A2=float("inf")), "--b-factor inf"),
-        (FSCParameters(b_factor_A2=float("nan")), "--b-factor nan"),
-        (FSCParameters(b_factor_A2=-1e6), "--b-factor -1e[+]06"),
-        (FSCParameters(mtf_pixel_size_A=1.0), "--mtf-angpix says nothing without --mtf"),
-        (FSCParameters(mtf=Path("a.star"), mtf_pixel_size_A=-1.0), "--mtf-angpix -1"),
-        (FSCParameters(mtf=Path("missing.star")), "missing.star: no such file"),
+        (FSCParameters(low_pass_A=1.0), None, "--low-pass 1 A"),
+        (FSCParameters(low_pass_A=float("nan")), None, "--low-pass nan"),
+        (FSCParameters(b_factor_A2=float("inf")), None, "--b-factor inf"),
+        (FSCParameters(b_factor_A2=float("nan")), None, "--b-factor nan"),
+        (FSCParameters(b_factor_A2=-1e6), None, "--b-factor -1e[+]06"),
+        (FSCParameters(mtf_pixel_size_A=1.0), None, "--mtf-angpix says nothing without --mtf"),
+        (FSCParameters(mtf_pixel_size_A=-1.0), Path("a.star"), "--mtf-angpix -1"),
+        (FSCParameters(), Path("missing.star"), "missing.star: no such file"),
     ],
 )
-def test_refuses_parameters_that_make_no_sense(maps: NoisyHalves, parameters: FSCParameters, option: str) -> None:
+def test_refuses_parameters_that_make_no_sense(
+    maps: NoisyHalves, parameters: FSCParameters, mtf: Path | None, option: str
+) -> None:
     with pytest.raises(InputError, match=option):
-        half_map_fsc(given(maps), parameters)
+        half_map_fsc(given(maps), parameters, mtf=mtf)
 
 
 @pytest.mark.parametrize(
@@ -133,7 +135,7 @@ def test_files_hold_what_was_found(maps: NoisyHalves, tmp_path: Path) -> None:
 
 
 def test_the_same_maps_give_the_same_result(maps: NoisyHalves) -> None:
-    first, second = (half_map_fsc(given(maps), FSCParameters(seed=3)) for _ in range(2))
+    first, second = (half_map_fsc(given(maps), seed=3) for _ in range(2))
     assert numbers(first) == numbers(second)
     np.testing.assert_array_equal(first.sharpened, second.sharpened)
 
@@ -179,7 +181,7 @@ def test_agrees_with_relion_postprocess(tmp_path: Path, b_factor: float, noise: 
     maps = noisy_halves(96, 1.5, b_factor, noise)
     for name in ("half1", "half2", "mask"):
         write_map(tmp_path / f"{name}.mrc", getattr(maps, name), 1.5)
-    ours = [half_map_fsc(given(maps), FSCParameters(seed=seed)) for seed in SEEDS]
+    ours = [half_map_fsc(given(maps), seed=seed) for seed in SEEDS]
     resolution = ours[0].report.resolution_A
     assert resolution is not None
     same_range = (
@@ -247,7 +249,8 @@ def test_divides_by_the_mtf_as_relion_does(tmp_path: Path, test_data: Path) -> N
     mtf = test_data / "mtf" / "mtf_k2_300kV.star"
     options = ("--mtf", str(mtf), "--mtf_angpix", "1.2", "--adhoc_bfac", "-60", "--low_pass", "3.84")
     theirs = relion_postprocess(tmp_path, 1, *options)
-    ours = half_map_fsc(given(maps), FSCParameters(-60.0, 3.84, mtf, 1.2))
+    parameters = FSCParameters(b_factor_A2=-60.0, low_pass_A=3.84, mtf_pixel_size_A=1.2)
+    ours = half_map_fsc(given(maps), parameters, mtf=mtf)
     assert ours.guinier.without_mtf is not None
     found = ours.guinier.without_mtf - ours.guinier.original
     expected = theirs.guinier["rlnLogAmplitudesMTFCorrected"] - theirs.guinier["rlnLogAmplitudesOriginal"]

@@ -13,7 +13,8 @@ from benchmarks.planted_resolution import planted
 from mpop.errors import InputError
 from mpop.formats.images import read_map
 from mpop.jobs.maps.input import HalfMaps
-from mpop.jobs.maps.local_resolution import Parameters, colour_range_A, measure, of_species, write_files
+from mpop.jobs.maps.local_resolution import colour_range_A, measure, of_species, write_files
+from mpop.jobs.maps.parameters import LocalResolutionParameters
 from mpop.jobs.verify import verify
 from mpop.population import Population
 from mpop.records import SpeciesRecord
@@ -26,7 +27,7 @@ def maps() -> HalfMaps:
 
 
 def test_the_numbers_tell_what_was_planted(maps: HalfMaps) -> None:
-    result = measure(maps, Parameters())
+    result = measure(maps, LocalResolutionParameters())
     found = result.numbers()
     assert 4.4 < found["percentile_5_A"] < 5.2
     assert 8.0 < found["percentile_95_A"] < 10.5
@@ -34,23 +35,25 @@ def test_the_numbers_tell_what_was_planted(maps: HalfMaps) -> None:
     assert found["unresolved_fraction"] < 0.05
     assert found["resolution_A"] == pytest.approx(5.5, abs=1.0)
     assert found["verdict"].startswith("Half of the particle is resolved to ")
-    assert measure(maps, Parameters(threshold=0.5)).numbers()["median_A"] > found["median_A"]
+    assert measure(maps, LocalResolutionParameters(threshold=0.5)).numbers()["median_A"] > found["median_A"]
 
 
 def test_noise_is_told_to_be_noise() -> None:
     random = np.random.default_rng(0)
     halves = random.standard_normal((2, 48, 48, 48), dtype=np.float32)
-    result = measure(HalfMaps("noise", halves[0], halves[1], np.ones_like(halves[0]), 2.0), Parameters())
+    result = measure(
+        HalfMaps("noise", halves[0], halves[1], np.ones_like(halves[0]), 2.0), LocalResolutionParameters()
+    )
     found = result.numbers()
     assert (found["median_A"], found["resolution_A"], found["unresolved_fraction"]) == (None, None, 1.0)
     assert found["verdict"].startswith("Nothing is resolved anywhere")
     assert not result.filtered.any()
     with pytest.raises(InputError, match="noise: no particle stands out from the solvent; give --mask MASK"):
-        measure(HalfMaps("noise", halves[0], halves[1], None, 2.0), Parameters())
+        measure(HalfMaps("noise", halves[0], halves[1], None, 2.0), LocalResolutionParameters())
 
 
 def test_files_hold_the_maps_and_a_script_with_their_colours(maps: HalfMaps, tmp_path: Path) -> None:
-    result = measure(maps, Parameters())
+    result = measure(maps, LocalResolutionParameters())
     paths = write_files(result, tmp_path)
     assert [path.name for path in paths] == ["locres.mrc", "locres_filtered.mrc", "locres.cxc"]
     resolution, pixel = read_map(tmp_path / "locres.mrc")
@@ -80,15 +83,15 @@ def test_a_species_is_measured_once_and_committed(maps: HalfMaps, tmp_path: Path
     population = make_population(tmp_path)
     species = with_maps(population, maps)
     given = HalfMaps("ribosome", maps.half1, maps.half2, maps.mask, 2.0, species)
-    result, commit = of_species(population, given, Parameters())
+    result, commit = of_species(population, given, LocalResolutionParameters())
     assert commit == population.repository.head
     (job,) = population.jobs().values()
     assert job.verb == "local-resolution"
     assert job.result == result.numbers()
     assert job.result_object is not None
     assert np.array_equal(population.read_group(job.result_object)["resolution_A"], result.resolution_A)
-    assert of_species(population, given, Parameters())[1] is None
-    assert of_species(population, given, Parameters(threshold=0.5))[1] is not None
+    assert of_species(population, given, LocalResolutionParameters())[1] is None
+    assert of_species(population, given, LocalResolutionParameters(threshold=0.5))[1] is not None
     assert verify(population).problems == []
 
 
@@ -102,4 +105,4 @@ def test_a_species_is_measured_once_and_committed(maps: HalfMaps, tmp_path: Path
 )
 def test_what_is_wrong_with_the_parameters_is_named(parameters: dict[str, float], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        Parameters(**parameters)
+        LocalResolutionParameters(**parameters)

@@ -1,0 +1,53 @@
+"""A job as data: all that decides what it gives, before it has run.
+
+Its id is the hash of that. Two who ask for the same get the same id, wherever and whenever they run it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mpop.jobs.recording import job_id
+from mpop.jobs.verbs import verb_of
+from mpop.records.models import JobRecord
+from mpop.records.parameters import Parameters
+
+
+@dataclass(frozen=True)
+class JobSpec:
+    """A verb, what it is asked for, and the records that it reads: path -> version.
+
+    seed: of all chance in it; 0 for verbs without any.
+    """
+
+    verb: str
+    parameters: Parameters
+    inputs: Mapping[str, str]
+    seed: int = 0
+
+    @classmethod
+    def of(cls, job: JobRecord) -> JobSpec:
+        """What a recorded job was asked for. Raises StateError where this mpop does not know it."""
+        return cls(job.verb, verb_of(job).parameters_of(job), job.inputs, job.seed)
+
+    @property
+    def id(self) -> str:
+        """The BLAKE3 of the canonical JSON of it."""
+        return self.record().id
+
+    def record(self, device: str = "cpu", threads: int = 1, **found: Any) -> JobRecord:
+        """The record of this job, with its id and without its version. found: other fields of it."""
+        known = {"software": {}, "wall_s": 0.0, "peak_GiB": 0.0} | found
+        job = JobRecord(
+            id="",
+            verb=self.verb,  # pyright: ignore[reportArgumentType]  # pydantic refuses what is no verb
+            parameters=self.parameters.recorded(),
+            seed=self.seed,
+            inputs=dict(self.inputs),
+            device=device,
+            threads=threads,
+            **known,
+        )
+        return job.model_copy(update={"id": job_id(job)})
