@@ -20,6 +20,8 @@ ADVICE = "run the command that made this record again, or fetch the data first"
 
 PLAIN = ("warp_xml_object", "tomostar_object")
 """Fields that name a file kept byte for byte; all others name groups of arrays."""
+STATE = "state"
+"""Among the inputs of a job, which are versions of records, the group that the iteration before handed on."""
 
 
 def references_of(record: Mapping[str, Any]) -> References:
@@ -31,6 +33,7 @@ def references_of(record: Mapping[str, Any]) -> References:
     ]
     groups += particle_groups(record).values()
     groups += [raw["stored_object"] for raw in record.get("raw", ()) if raw.get("stored_object") is not None]
+    groups += [record["inputs"][STATE]] if STATE in record.get("inputs", ()) else []
     files = [record[key] for key in PLAIN if record.get(key) is not None]
     derived = [kept["group"] for kept in record.get("derived", {}).get("sums", {}).values()]
     return References(tuple(groups), tuple(files), tuple(derived))

@@ -24,6 +24,7 @@ from mpop.maps.reconstruction import last_shell, reconstruct
 from mpop.maps.symmetry_checks import symmetry_doubts
 from mpop.population import Population
 from mpop.projection.insertion import FourierSums
+from mpop.records.arrays import model_from_arrays, particles_from_arrays
 from mpop.records.models import ItemRecord, SpeciesHead, SpeciesRecord
 from mpop.records.stack import SeriesModel, StackModel
 from mpop.records.tilt_series import ParticleSet, TiltSeriesModel
@@ -31,6 +32,7 @@ from mpop.refinement.dirt import Erased
 from mpop.refinement.reconstruction import SpeciesTarget, add_series
 from mpop.refinement.views import ParticleView
 from mpop_store import version_of
+from mpop_store.arrays.groups import read_group
 
 SUMS_UNITS = "noise per A^2"
 """Of stored Fourier sums (docs/format.md); part of their key, so that sums in other units are never added to them.
@@ -51,14 +53,21 @@ class SeriesState:
     @classmethod
     def load(cls, population: Population, item: ItemRecord, species: Iterable[SpeciesRecord]) -> SeriesState:
         """The state of a series as its records tell it, with the species that it holds."""
-        held = [one for one in species if item.id in one.particles]
+        held = {one.id: one.particles[item.id] for one in species if item.id in one.particles}
+        return cls.named(population, item, item.model_object, held)
+
+    @classmethod
+    def named(
+        cls, population: Population, item: ItemRecord, model: str, particles: Mapping[str, str]
+    ) -> SeriesState:
+        """The state of a series that groups hold: of its model, and of its particles by species id."""
         return cls(
             item,
             population.source(item.source).pixel_size_A,
-            population.model(item),
-            item.model_object,
-            {one.id: population.particles(one, item.id) for one in held},
-            {one.id: one.particles[item.id] for one in held},
+            model_from_arrays(*read_group(population.objects, model)),
+            model,
+            {one: particles_from_arrays(*read_group(population.objects, name)) for one, name in particles.items()},
+            dict(particles),
         )
 
     @property

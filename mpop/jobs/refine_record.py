@@ -13,8 +13,10 @@ from mpop.jobs.erased import erased_lines
 from mpop.jobs.reconstruct import input_versions
 from mpop.jobs.recording import in_angstrom
 from mpop.jobs.refine_parameters import IterationParameters
+from mpop.jobs.refine_series import Moved, Moving
 from mpop.jobs.refine_stack import Spreads
 from mpop.jobs.refine_start import Start
+from mpop.jobs.refine_state import INPUT
 from mpop.jobs.selection import Selection
 from mpop.jobs.spec import JobSpec
 from mpop.records.models import FailedSeries, JobRecord
@@ -32,6 +34,8 @@ class Pass:
     """What one iteration did to the series."""
 
     groups: Sequence[ParameterGroup]
+    series: dict[str, Moving] = field(default_factory=dict)
+    """Those that moved, by item."""
     scores: dict[str, SeriesScore] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     failed: list[FailedSeries] = field(default_factory=list)
@@ -44,14 +48,33 @@ class Pass:
     """How far parameters of tilt series are expected to be off."""
     width_sums: WidthSums = field(default_factory=WidthSums)
     """What their images show of that, for the next pass."""
+    learned: LearnedWidths = field(default_factory=LearnedWidths)
+    """How far parameters are expected to be off in the next pass."""
+
+    def add(self, moved: Moved, seconds: float) -> None:
+        """A series that moved, in so many seconds altogether."""
+        item = moved.series.state.item.id
+        self.series[item], self.scores[item] = moved.series, moved.score
+        self.seconds[item] = round(seconds, 3)
+        self.width_sums.include(moved.sums)
+
+    def fail(self, failure: FailedSeries) -> None:
+        """A series that could not be moved, or no further: it stays as it was."""
+        for of_series in (self.series, self.scores, self.seconds):
+            of_series.pop(failure.item, None)
+        self.failed.append(failure)
 
 
 def job_record(
-    chosen: Selection, parameters: IterationParameters, done: Pass, device: str, threads: int
+    chosen: Selection, parameters: IterationParameters, state: str | None, done: Pass, device: str, threads: int
 ) -> JobRecord:
-    """The record of one iteration, as far as the pass over the series tells it; without its version."""
+    """The record of one iteration, as far as the pass over the series tells it; without its version.
+
+    state: the group that the iteration before handed on.
+    """
     scores = list(done.scores.values())
-    spec = JobSpec("refine", parameters, input_versions(chosen), parameters.seed or 0)
+    inputs = input_versions(chosen) | ({} if state is None else {INPUT: state})
+    spec = JobSpec("refine", parameters, inputs, parameters.seed or 0)
     return spec.record(
         device,
         threads,

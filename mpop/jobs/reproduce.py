@@ -1,9 +1,9 @@
 """`mpop reproduce`: a recorded job run again from its recorded inputs, and its result compared with the record.
 
 The run happens in a scratch repository that reads the population's objects and writes its own: no reference moves
-and the working state stays. Sums that are kept as derived objects are computed again, unless told otherwise. An
-iteration of a refinement goes on from where the one before left every parameter, so it is run together with those
-before it.
+and the working state stays. Sums that are kept as derived objects are computed again, unless asked otherwise. An
+iteration of a refinement goes on from the state that the one before stored. The first versions stored none: their
+iterations are run together with those before.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from mpop.comparison.particles import compare_particles, summarise
 from mpop.errors import InputError, StateError
 from mpop.jobs.environment import choose_device, software_versions, use_threads
 from mpop.jobs.progress import Progress, silent
+from mpop.jobs.refine_state import INPUT
 from mpop.jobs.result_differences import ResultDifference, result_differences
 from mpop.jobs.spec import JobSpec
 from mpop.jobs.verbs import verb_of
@@ -155,17 +156,18 @@ def _job_of(population: Population, commit: Commit) -> JobRecord:
 def _base(population: Population, commit: Commit, job: JobRecord) -> str:
     """The newest commit, on the way back along first parents, that holds the inputs of the job.
 
-    Of a later iteration of a refinement: of the job of the first one.
+    Of a later iteration of a refinement whose record does not name what was handed on to it: of the first one.
     """
     repository = population.repository
+    versions = {path: version for path, version in job.inputs.items() if path != INPUT}
     for before in _first_parents(repository, commit):
-        if job.parameters.get("iteration", 1) > 1:
+        if job.parameters.get("iteration", 1) > 1 and INPUT not in job.inputs:
             earlier = job.parameters | {"iteration": job.parameters["iteration"] - 1}
             for path in _changed(before, "jobs", 2):
                 found = typed(JobRecord, path, repository.read(path, before.id))
                 if (found.verb, found.parameters) == (job.verb, earlier):
                     return _base(population, before, found)
-        elif all(_version(repository, path, before.id) == version for path, version in job.inputs.items()):
+        elif all(_version(repository, path, before.id) == version for path, version in versions.items()):
             return before.id
     raise StateError(
         f"commit {commit.id[:10]}: what its job started from is not in the history here; `mpop fetch` more of it"
@@ -209,6 +211,8 @@ def _threads(job: JobRecord, wanted: int | None) -> int:
 
 def _result(population: Population, again: Population, job: JobRecord, ran: JobRecord) -> list[ResultDifference]:
     old, new = job.result_object, ran.result_object
+    if job.verb == "refine" and old is None:
+        new = None  # the first versions did not store what an iteration hands on
     return result_differences(
         job.result,
         ran.result,

@@ -111,6 +111,11 @@ class WidthSums:
             else:
                 self._put(Family(names, None), _shared(system, names, motion, list(seen.values())))
 
+    def include(self, other: WidthSums) -> None:
+        """Add the sums over the images of other series."""
+        for family, more in other.families.items():
+            self._put(family, more)
+
     def _put(self, family: Family, more: VarianceSums) -> None:
         self.families[family] = self.families[family] + more if family in self.families else more
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from mpop.errors import InputError, NotFoundError, RefinementError, StateError, StoreError
-from mpop.jobs import refine as refine_module
+from mpop.jobs import refine_series
 from mpop.jobs.demo import import_simulation
 from mpop.jobs.evaluate import evaluate
 from mpop.jobs.half_map_weights import half_map_weights
@@ -178,7 +178,7 @@ def test_a_full_disk_stops_the_job_and_loses_nothing(tiny_world, monkeypatch: py
 def test_an_interrupt_keeps_what_was_committed(tiny_world, monkeypatch: pytest.MonkeyPatch) -> None:
     population = tiny_world.population
     calls = []
-    real = refine_module.optimise
+    real = refine_series.optimise
 
     def interrupted(*args, **kwargs):
         calls.append(1)
@@ -186,7 +186,7 @@ def test_an_interrupt_keeps_what_was_committed(tiny_world, monkeypatch: pytest.M
             raise KeyboardInterrupt
         return real(*args, **kwargs)
 
-    monkeypatch.setattr(refine_module, "optimise", interrupted)
+    monkeypatch.setattr(refine_series, "optimise", interrupted)
     with pytest.raises(KeyboardInterrupt):
         refine(population, RefineParameters(iterations=3, groups={"image_warp": (1, 1)}), threads=2)
     again = Population.open(population.root)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mpop.doubts import DoubtfulInputError
-from mpop.jobs import refine as refine_module
+from mpop.jobs import refine_series
 from mpop.jobs.refine import refine
 from mpop.jobs.refine_parameters import RefineParameters
 from mpop.jobs.reproduce import reproduce
@@ -31,7 +31,7 @@ def scatter(system: SeriesSystem, theta: np.ndarray, *_: Any) -> tuple[np.ndarra
 def test_what_makes_half_maps_worse_is_not_committed(tiny_world, monkeypatch: pytest.MonkeyPatch) -> None:
     population = tiny_world.population
     imported = population.repository.head
-    monkeypatch.setattr(refine_module, "optimise", scatter)
+    monkeypatch.setattr(refine_series, "optimise", scatter)
     with pytest.raises(DoubtfulInputError, match=r"standard errors below|agree at no resolution") as caught:
         refine(population, QUICK, threads=2)
     assert population.repository.head == imported

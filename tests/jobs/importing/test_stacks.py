@@ -16,7 +16,7 @@ from mpop.doubts import DoubtfulInputError
 from mpop.errors import InputError, StateError
 from mpop.formats.stack_tables import read_stack_table
 from mpop.formats.star import read_star, write_star
-from mpop.jobs import refine as refine_module
+from mpop.jobs import refine_pass
 from mpop.jobs.export_stacks import export_relion
 from mpop.jobs.halfmaps import SeriesState
 from mpop.jobs.importing.species import add_species
@@ -162,7 +162,7 @@ def test_poses_that_make_half_maps_worse_are_not_committed(stack: Stack, monkeyp
         return replace(state, particles=moved, particle_objects=objects), SeriesScore([100.0], [200.0], 1)
 
     imported = stack.population.repository.head
-    monkeypatch.setattr(refine_module, "move_stack", scatter)
+    monkeypatch.setattr(refine_pass, "move_stack", scatter)
     with pytest.raises(DoubtfulInputError, match=r"species molecule: .*(standard errors below|at no resolution)"):
         refine(stack.population, RefineParameters(iterations=1))
     assert stack.population.repository.head == imported
