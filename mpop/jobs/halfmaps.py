@@ -235,8 +235,7 @@ def rebuilt_doubts(
 ) -> list[Doubt]:
     """What there is to doubt of half-maps that were made from Fourier sums.
 
-    The point group is held against what the images say without it, as it makes any map its own. That a larger one
-    fits was said at import.
+    The point group is held against what the images say without it, as it makes any map its own.
     """
     where, pixel = f"half-maps of {species.name}", species.pixel_size_A
     half1, half2, mask = maps["half1"], maps["half2"], maps["mask"]
@@ -244,12 +243,12 @@ def rebuilt_doubts(
     amplitude = mean_amplitudes(transform((half1 + half2) / 2))
     amplitude = amplitude[np.minimum(np.arange(len(amplitude)), last)]  # no data beyond, which is no filter
     doubts = half_map_doubts(where, half1, half2, mask, report, amplitude, pixel)
-    if species.symmetry == "C1" or any(doubt.grave for doubt in doubts):
+    if any(doubt.grave for doubt in doubts):
         return doubts
-    half1, half2 = (reconstruct(half, species.box, symmetry_matrices("C1")) for half in halves)
-    alone = up_to(fsc_report(half1, half2, mask, pixel, copies=1), last)
-    found = symmetry_doubts(where, half1, half2, mask, alone, pixel, species.symmetry)
-    return doubts + [doubt for doubt in found if doubt.grave]
+    if species.symmetry != "C1":
+        half1, half2 = (reconstruct(half, species.box, symmetry_matrices("C1")) for half in halves)
+        report = up_to(fsc_report(half1, half2, mask, pixel, copies=1), last)
+    return doubts + symmetry_doubts(where, half1, half2, mask, report, pixel, species.symmetry)
 
 
 def map_doubts(species: Sequence[SpeciesHead], rebuilt: Mapping[str, RebuiltSpecies]) -> list[Doubt]:
