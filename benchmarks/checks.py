@@ -2,8 +2,8 @@
 
     python -m benchmarks.checks FILE ARGUMENT...     # the arguments of mpop; FILE gets CPU-seconds as JSON
 
-Checks ask whether what was read is contradicted by what else is known. What is loaded for them alone counts as they
-do; the reading that an import needs in any case does not.
+Checks ask whether what was read is contradicted by what else is known. What is loaded for them alone counts as
+they do; the reading that an import needs in any case does not.
 """
 
 from __future__ import annotations

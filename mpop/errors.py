@@ -14,6 +14,7 @@ from mpop_store.errors import (
 )
 
 __all__ = [
+    "UNUSABLE",
     "BlankImageError",
     "DamagedObjectError",
     "InputError",
@@ -36,6 +37,10 @@ class RefinementError(MpopError):
     """A job met numbers it must not go on with (zero or non-finite score, every series lost)."""
 
     exit_code = 6
+
+
+UNUSABLE = (InputError, RefinementError, MissingObjectError, DamagedObjectError)
+"""What is wrong with one series and no reason to stop; a full disk is not among them."""
 
 
 class StoppedError(MpopError):

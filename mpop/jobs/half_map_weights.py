@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from mpop.errors import DamagedObjectError, InputError, MissingObjectError, RefinementError
+from mpop.errors import UNUSABLE
 from mpop.geometry.symmetry import symmetry_matrices
 from mpop.jobs.halfmaps import SeriesState, empty_target, state_key, stored_sums
 from mpop.jobs.progress import Progress
@@ -20,9 +20,6 @@ from mpop.population import Population
 from mpop.records.models import SpeciesRecord
 from mpop.refinement.reconstruction import SpeciesTarget, add_series
 from mpop.refinement.views import ParticleView
-
-UNUSABLE = (InputError, RefinementError, MissingObjectError, DamagedObjectError)
-"""What is wrong with one series and no reason to stop; a full disk is not among them."""
 
 
 @dataclass(frozen=True)

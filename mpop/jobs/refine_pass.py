@@ -9,8 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from mpop.errors import RefinementError
-from mpop.jobs.half_map_weights import UNUSABLE
+from mpop.errors import UNUSABLE, RefinementError
 from mpop.jobs.progress import Progress
 from mpop.jobs.refine_record import Pass
 from mpop.jobs.refine_series import Moved, Moving, References, move_tilt_series

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from mpop.jobs.half_map_weights import UNUSABLE
+from mpop.errors import UNUSABLE
 from mpop.jobs.halfmaps import SeriesState
 from mpop.population import Population
 from mpop.records.stack import SeriesModel

@@ -19,8 +19,8 @@ from typing import Literal
 
 import numpy as np
 
+from mpop.errors import UNUSABLE
 from mpop.geometry.symmetry import copies
-from mpop.jobs.half_map_weights import UNUSABLE
 from mpop.jobs.halfmaps import SeriesState, add_sums, divide, empty_target, state_key, stored_sums
 from mpop.jobs.progress import Progress
 from mpop.jobs.refine_contradictions import contradicted_depth, contradicted_maps

@@ -14,7 +14,7 @@ spectrum is strong; a rotation about whose axis there is no structure beyond tha
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -69,8 +69,7 @@ def symmetry_doubts(
     matrices = symmetry_matrices(symmetry)
     given = pair.test(matrices)
     order, least = (1, FITS) if given.contradicted else (len(matrices), HOLDS)
-    fitting = {name: len(one) for name, one in candidates().items() if len(one) > order and pair.fits(one, least)}
-    others = " or ".join(name for name, size in fitting.items() if size == max(fitting.values()))
+    others = " or ".join(pair.largest(candidates(), order, least))
     at = f"at {pair.resolution_A:.0f} A"
     if given.worst is not None and given.contradicted:
         read = (
@@ -156,6 +155,17 @@ class _Pair:
             norm = np.linalg.norm(self.values) * np.linalg.norm(turned)
             self.known[key] = float(self.values @ turned / norm) if norm > 0 else 0.0
         return self.known[key]
+
+    def largest(self, groups: Mapping[str, Array], order: int, least: float) -> list[str]:
+        """The largest of some groups that fit, of those with more rotations than `order`. Those that are smaller
+        than one that fits are not tried."""
+        found: list[str] = []
+        for name, matrices in sorted(groups.items(), key=lambda one: -len(one[1])):
+            if len(matrices) <= order or (found and len(matrices) < len(groups[found[0]])):
+                break
+            if self.fits(matrices, least):
+                found.append(name)
+        return found
 
     def fits(self, matrices: Array, least: float) -> bool:
         """Whether q of a group (g, 3, 3) is above a limit; quicker than `test` for those that are not."""

@@ -25,7 +25,6 @@ from mpop.errors import InputError
 from mpop.maps.filters import multiply_radially, transform
 from mpop.maps.fsc import FSCReport
 from mpop.maps.reach import reach_A
-from mpop.maps.weighted_restoration import evidence_of_weights, restore
 from mpop.maps.whitening import shell_means
 
 if TYPE_CHECKING:
@@ -89,6 +88,8 @@ def _fsc_weights(report: FSCReport) -> NDArray[np.float64]:
 
 def _isotropic(halves: tuple[Map, Map], weights: tuple[Map, Map], mask: Map, report: FSCReport) -> Passed:
     """Each restored as the weights of its slices allow; of the other one only means over shells are known."""
+    from mpop.maps.weighted_restoration import evidence_of_weights, restore  # the other priors wait for less
+
     fsc = _fsc_weights(report)
     signal = np.where(fsc[: len(mask) // 2 + 1] > 0, _signal_to_noise(halves, weights, mask), 0.0)
     half1, half2 = (

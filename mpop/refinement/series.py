@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 
 from mpop.optics.sizes import even_fast_size
 from mpop.projection.disc import HalfDisc
@@ -144,6 +143,8 @@ def optimise(
 
     Species whose score does not stand out of noise are left out; if none does, theta comes back as it was.
     """
+    from scipy.optimize import minimize  # who only gathers images does without
+
     before = _scores(system, theta, images, device)
     seen = [None if value < DETECTED else species for value, species in zip(before, images, strict=True)]
     before = [np.nan if species is None else value for value, species in zip(before, seen, strict=True)]

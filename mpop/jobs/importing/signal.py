@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mpop.doubts import Doubt
-from mpop.jobs.half_map_weights import UNUSABLE
+from mpop.errors import UNUSABLE
 from mpop.maps.fsc import FSCReport
 from mpop.population import Population
 from mpop.records.models import ItemRecord
@@ -39,7 +39,7 @@ UNTILTED, TILTED = 3, 2
 """So many of the least exposed tilts are looked at, and so many of those that are tilted by more than this angle,
 in degrees: in the others, all particles of a column lie at about one place."""
 TILTED_DEG = 20.0
-MOST_PARTICLES = 200
+MOST_PARTICLES = 100
 """Of one series: more take too long."""
 BESIDE = (1.0, 3.0)
 """Diameters from where a particle is said to be to the place beside."""
