@@ -8,6 +8,7 @@ import gemmi
 
 from mpop.errors import InputError
 from mpop.formats.files import require_file
+from mpop.formats.known_kinds import MODEL, is_not
 
 
 def read_model(path: Path) -> gemmi.Model:
@@ -16,9 +17,10 @@ def read_model(path: Path) -> gemmi.Model:
     try:
         structure = gemmi.read_structure(str(path))
     except Exception as error:  # gemmi raises whatever its parsing stumbles over
-        raise InputError(f"{path}: not a readable PDB or mmCIF file ({' '.join(str(error).split())})") from error
+        reason = f"not a readable PDB or mmCIF file ({' '.join(str(error).split())})"
+        raise InputError(is_not(path, MODEL, reason)) from error
     structure.setup_entities()
     structure.remove_waters()
     if len(structure) == 0 or structure[0].count_atom_sites() == 0:
-        raise InputError(f"{path}: holds no atoms")
+        raise InputError(is_not(path, MODEL, "holds no atoms"))
     return structure[0]

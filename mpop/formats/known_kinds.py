@@ -36,7 +36,8 @@ TIFF = Kind("a TIFF image")
 SETTINGS = Kind("the settings of a Warp project", "give it to `mpop source add --warp`")
 MODEL = Kind("an atomic model")
 PARTICLES = Kind("a table of particles")
-TEXTS = {"{": Kind("JSON"), "<": Kind("XML")}
+XML = Kind("XML")
+TEXTS = {"{": Kind("JSON"), "<": XML}
 """How text begins, what it is."""
 
 CONTENTS: tuple[tuple[int, bytes, Kind], ...] = (
@@ -122,10 +123,14 @@ def known_kind(path: Path) -> Kind | None:
     """What a file is, by its content or else by its name; None for what is not known. Raises nothing."""
     try:
         with path.open("rb") as file:
-            begin = file.read(BEGIN)
+            return kind_of(file.read(BEGIN), path.name)
     except OSError:
         return None
-    suffix = path.suffix.lower()
+
+
+def kind_of(begin: bytes, name: str) -> Kind | None:
+    """As `known_kind`, of a file that was read."""
+    begin, suffix = begin[:BEGIN], Path(name).suffix.lower()
     if begin.startswith(b"\x93NUMPY"):
         return CRYOSPARC if b"'descr': [(" in begin or suffix == ".cs" else SUFFIXES[".npy"]
     if begin.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")):
@@ -156,16 +161,24 @@ def kind_of_table(blocks: Mapping[str, pd.DataFrame]) -> Kind | None:
 
 def is_not(path: Path, wanted: Kind, otherwise: str) -> str:
     """The message that a file cannot be read as what was wanted: with what it is, if that is known."""
-    kind = known_kind(path)
-    return f"{path}: {otherwise}" if kind in (None, wanted, GZIP) else _message(path, kind, wanted)
+    return _unless_known(known_kind(path), str(path), wanted, otherwise)
+
+
+def content_is_not(content: bytes, name: str, wanted: Kind, otherwise: str) -> str:
+    """As `is_not`, of a file that was read. name: how errors call it."""
+    return _unless_known(kind_of(content, name), name, wanted, otherwise)
+
+
+def _unless_known(kind: Kind | None, name: str, wanted: Kind, otherwise: str) -> str:
+    return f"{name}: {otherwise}" if kind in (None, wanted, GZIP) else _message(name, kind, wanted)
 
 
 def table_is_not(path: Path, blocks: Mapping[str, pd.DataFrame], wanted: Kind, otherwise: str) -> str:
     """As `is_not`, for a STAR file by its blocks."""
     kind = kind_of_table(blocks)
-    return f"{path}: {otherwise}" if kind is None else _message(path, kind, wanted)
+    return f"{path}: {otherwise}" if kind is None else _message(str(path), kind, wanted)
 
 
-def _message(path: Path, kind: Kind, wanted: Kind) -> str:
+def _message(name: str, kind: Kind, wanted: Kind) -> str:
     way_on = f"; {kind.way_on}" if kind.way_on else ""
-    return f"{path}: is {kind.what}, not {wanted.what}{way_on}"
+    return f"{name}: is {kind.what}, not {wanted.what}{way_on}"

@@ -13,6 +13,7 @@ import numpy as np
 from lxml import etree
 
 from mpop.errors import InputError
+from mpop.formats.known_kinds import XML, content_is_not
 from mpop.records.tilt_series import CTFModel, LinearGrid4D, SplineGrid, TiltSeriesModel
 
 _LISTS = {
@@ -200,7 +201,8 @@ def _parse(content: bytes, name: str) -> etree._Element:
     try:
         return etree.fromstring(content, parser)
     except etree.XMLSyntaxError as error:
-        raise InputError(f"{name}: not readable as XML ({' '.join(error.msg.split())})") from error
+        reason = f"not readable as XML ({' '.join(error.msg.split())})"
+        raise InputError(content_is_not(content, name, XML, reason)) from error
 
 
 def _same(a: object, b: object) -> bool:

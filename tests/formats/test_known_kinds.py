@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 
 from mpop.errors import InputError
+from mpop.formats.atomic_models import read_model
 from mpop.formats.images import open_stack, read_map
 from mpop.formats.known_kinds import known_kind
 from mpop.formats.particle_tables import read_particles
 from mpop.formats.stack_tables import read_stack_table
 from mpop.formats.star import read_star, write_star
 from mpop.formats.tomostar import read_tomostar
+from mpop.formats.warp_xml import read_tilt_series
 from mpop.jobs.importing.source import locate_project
 
 FOREIGN = {
@@ -29,12 +31,20 @@ FOREIGN = {
     "x.mdoc": (b"PixelSpacing = 1.9\n", "an mdoc of SerialEM", "import it in Warp"),
     "x.dat": (b"\x89PNG" + bytes(2000), "a PNG picture", ""),
 }
+
+
+def read_series(path: Path) -> object:
+    return read_tilt_series(path.read_bytes(), str(path), (1.0, 1.0), (1.0, 1.0, 1.0))
+
+
 READERS = {
     "table": (read_star, "a STAR file"),
     "particles": (read_particles, "a STAR file"),
     "stack table": (read_stack_table, "a STAR file"),
     "map": (read_map, "an MRC image or map"),
     "stack": (open_stack, "an MRC image or map"),
+    "atomic model": (read_model, "an atomic model"),
+    "series": (read_series, "XML"),
     "project": (lambda path: locate_project(path, None, None), "the settings of a Warp project"),
 }
 
