@@ -8,7 +8,7 @@ not even be here.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -227,6 +227,13 @@ def divide(
     return {"half1": half1, "half2": half2, "mask": mask, **filtered_and_fsc(half1, half2, report)}, report
 
 
+WAYS_ON = {
+    "half-maps-unlike": "look whether particles and images of one half-set differ from those of the other",
+    "half-maps-not-independent": "look whether particles are in both half-sets",
+}
+"""Of half-maps that nobody chose or treated."""
+
+
 def rebuilt_doubts(
     species: SpeciesHead,
     halves: tuple[FourierSums, FourierSums],
@@ -242,7 +249,12 @@ def rebuilt_doubts(
     last = min(last_shell(half) for half in halves)
     amplitude = mean_amplitudes(transform((half1 + half2) / 2))
     amplitude = amplitude[np.minimum(np.arange(len(amplitude)), last)]  # no data beyond, which is no filter
-    doubts = half_map_doubts(where, half1, half2, mask, report, amplitude, pixel)
+    doubts = [
+        replace(doubt, read=doubt.read.partition(": ")[0], way_on=WAYS_ON[doubt.kind])
+        if doubt.kind in WAYS_ON
+        else doubt
+        for doubt in half_map_doubts(where, half1, half2, mask, report, amplitude, pixel)
+    ]
     if any(doubt.grave for doubt in doubts):
         return doubts
     if species.symmetry != "C1":
