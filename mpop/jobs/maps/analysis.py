@@ -80,21 +80,21 @@ class Analysis:
         """The record of this very job, if HEAD holds it. Not for jobs that go on from the denoiser."""
         for version in chain([self.species.version], self._same_maps()):
             job = self.planned.model_copy(update={"inputs": {record_path(self.species): version}})
-            found = self._job(job_id(job))
+            found = self._job(job_id(job), self.head)
             if found is not None:
                 return found
         return None
 
-    def _job(self, identity: str | None) -> JobRecord | None:
-        """A job by its id, if HEAD holds it."""
+    def _job(self, identity: str | None, at: str) -> JobRecord | None:
+        """A job by its id, if a commit holds it."""
         path = f"jobs/{identity[:2]}/{identity}.json" if identity else ""
-        if not path or self.population.repository.find(path, self.head) is None:
+        if not path or self.population.repository.find(path, at) is None:
             return None
-        return typed(JobRecord, path, self.population.repository.read(path, self.head))
+        return typed(JobRecord, path, self.population.repository.read(path, at))
 
     def _same_maps(self) -> Iterator[str]:
         """Versions from before the denoiser was trained, newest first, alike in all that a measurement reads."""
-        maker = self._job(self.species.job)
+        maker = self._job(self.species.job, self.head)
         if maker is None or maker.verb != "denoise":
             return
         repository, path = self.population.repository, record_path(self.species)
@@ -115,11 +115,14 @@ class Analysis:
         warnings: Sequence[str] = (),
         changed: Mapping[str, Any] | None = None,
     ) -> Recorded:
-        """Store the arrays and commit the job.
+        """Store the arrays and commit the job, unless the same measurement was committed while this one ran.
 
         result: plain JSON values. summary: one line for the log. changed: fields of the species that this job
         sets, such as the denoiser that it trained; its parent and its job are filled in.
         """
+        now = self.population.repository.head
+        if changed is None and now is not None and (same := self._job(self.planned.id, now)):
+            return Recorded(now, same)
         job = versioned(
             self.planned.model_copy(
                 update={

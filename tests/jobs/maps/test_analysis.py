@@ -105,3 +105,11 @@ def test_results_and_networks_survive_collection_and_travel(population: Populati
         assert np.array_equal(here.read_group(species.denoiser_object)["weights"], weights)
         assert np.array_equal(here.read_group(job.result_object)["map"], volume)
         assert verify(here).problems == []
+
+
+def test_a_measurement_that_another_call_was_quicker_with_is_not_committed_twice(population: Population) -> None:
+    first, second = (Analysis.of(population, only_species(population), "fsc", {}) for _ in range(2))
+    done = first.commit({}, {"resolution_A": 8.0}, "8.00 A")
+    again = second.commit({}, {"resolution_A": 8.0}, "8.00 A")
+    assert (again.commit, again.job) == (done.commit, done.job)
+    assert population.repository.head == done.commit
