@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from mpop.cli import context
-from mpop.cli.context import JsonOption, angstrom
+from mpop.cli.context import ForceOption, JsonOption, WaitOption, angstrom
 from mpop.cli.map_arguments import (
     AngpixOption,
     MapsArgument,
@@ -64,6 +64,8 @@ def correct(
         str, typer.Option(metavar="any|cube", help="Of examples: any, or the 24 that move voxels onto voxels.")
     ] = "any",
     seed: Annotated[int, typer.Option(min=0, help="Of all chance in training.")] = 0,
+    force: ForceOption = False,
+    wait: WaitOption = False,
     json: JsonOption = False,
 ) -> None:
     """Correct two half-maps for preferred orientation, and say whether it helped.
@@ -73,6 +75,7 @@ def correct(
     they were measured.
     """
     context.options.json |= json
+    context.options.wait = wait
     replaced = check_out(out, "mpop.correct-report", WRITTEN, [*maps, mask])
     if rotations not in ("any", "cube"):
         raise InputError(f"--rotations {rotations}: there are any, cube")
@@ -90,10 +93,10 @@ def correct(
     with context.progress_bars() as progress:
         if given.species is None:
             checkpoints = None if out is None else context.relative(out) / "checkpoints"
-            found = job.correct_half_maps(given, options, hold_out, progress, checkpoints)
+            found = job.correct_half_maps(given, options, hold_out, progress, checkpoints, force)
         else:
             here = context.population()
-            found, commit = job.correct_species(here, given, options, hold_out, progress, device, threads)
+            found, commit = job.correct_species(here, given, options, hold_out, progress, device, threads, force)
     files: list[Path] = []
     if out is not None:
         from mpop.reports.correct import write_report

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from mpop.cli import context
-from mpop.cli.context import JsonOption, WaitOption, angstrom
+from mpop.cli.context import ForceOption, JsonOption, WaitOption, angstrom
 from mpop.cli.map_arguments import (
     AngpixOption,
     MapsArgument,
@@ -59,6 +59,7 @@ def denoise(
         ),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of all chance in training.")] = 0,
+    force: ForceOption = False,
     wait: WaitOption = False,
     json: JsonOption = False,
 ) -> None:
@@ -86,9 +87,9 @@ def denoise(
     commit = None
     with context.progress_bars() as progress:
         if here is None:
-            found, _ = job.denoise_half_maps(given, options, progress=progress)
+            found, _ = job.denoise_half_maps(given, options, progress=progress, force=force)
         else:
-            found, commit = job.denoise_species(here, given, options, progress, device, threads)
+            found, commit = job.denoise_species(here, given, options, progress, device, threads, force)
     files: list[Path] = []
     if out is not None:
         from mpop.reports.denoise import write_report

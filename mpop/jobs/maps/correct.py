@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mpop.doubts import Doubt, reported
+from mpop.doubts import Doubt, reported, settle
 from mpop.errors import StoppedError
 from mpop.formats.images import write_map
 from mpop.jobs.leasing import leased
@@ -82,6 +82,7 @@ class _Judged:
     """
 
     maps: HalfMaps
+    doubts: list[Doubt]
     options: CorrectionOptions
     correction: Correction
     before: ConicalFSC
@@ -97,14 +98,17 @@ def correct_half_maps(
     hold_out: bool = True,
     progress: Progress = silent,
     checkpoints: Path | None = None,
+    force: bool = False,
 ) -> Finding:
     """Correct and judge. hold_out: correct a second time with measurements withheld, to say what is supported.
 
     checkpoints: a folder from which an interrupted correction goes on; it is removed at the end. Raises InputError
-    for maps without a mask, StoppedError at Ctrl-C.
+    for maps without a mask, DoubtfulInputError for maps of which something grave is doubted, unless forced, and
+    StoppedError at Ctrl-C.
     """
+    doubts = settle(_doubts(maps), force)
     try:
-        found = _correct_and_judge(maps, options or CorrectionOptions(), hold_out, progress, checkpoints)
+        found = _correct_and_judge(maps, options or CorrectionOptions(), hold_out, progress, checkpoints, doubts)
     except KeyboardInterrupt:
         raise StoppedError(_how_to_go_on(checkpoints)) from None
     if checkpoints is not None:
@@ -119,13 +123,18 @@ def _how_to_go_on(checkpoints: Path | None) -> str:
 
 
 def _correct_and_judge(
-    maps: HalfMaps, options: CorrectionOptions, hold_out: bool, progress: Progress, checkpoints: Path | None
+    maps: HalfMaps,
+    options: CorrectionOptions,
+    hold_out: bool,
+    progress: Progress,
+    checkpoints: Path | None,
+    doubts: list[Doubt],
 ) -> Finding:
     mask = maps.required_mask()
     corrected = correct(maps.half1, maps.half2, mask, maps.pixel_size_A, options, progress, checkpoints)
     before = _conical(maps.half1, maps.half2, maps)
     if corrected.models is None:
-        return _finding(_Judged(maps, options, corrected, before, before, None, None))
+        return _finding(_Judged(maps, doubts, options, corrected, before, before, None, None))
     measured = (maps.half1, maps.half2)
     halves = zip(measured, measured[::-1], (corrected.half1, corrected.half2), corrected.models, strict=True)
     first, second = (
@@ -135,7 +144,7 @@ def _correct_and_judge(
     held, unjudged = None, "no measurements were withheld"
     if hold_out:
         held, unjudged = _hold_out(maps, options, corrected, progress, checkpoints)
-    return _finding(_Judged(maps, options, corrected, before, after, (first, second), held, unjudged))
+    return _finding(_Judged(maps, doubts, options, corrected, before, after, (first, second), held, unjudged))
 
 
 def _conical(half1: Map, half2: Map, maps: HalfMaps) -> ConicalFSC:
@@ -166,7 +175,33 @@ def _hold_out(
     return agreement(again.half1, gaps, maps.half1, maps.half2, mask, maps.pixel_size_A), ""
 
 
-@leased("correct")
+def _planned(
+    population: Population,
+    maps: HalfMaps,
+    options: CorrectionOptions | None,
+    hold_out: bool,
+    device: str = "cpu",
+    threads: int = 1,
+) -> Analysis:
+    assert maps.species is not None
+    options = fitting(options or CorrectionOptions(), maps.box)
+    parameters = CorrectParameters(**dict(options.parameters), hold_out=hold_out)
+    return Analysis.of(population, maps.species, "correct", parameters, options.seed, device, threads)
+
+
+def _writes(
+    population: Population,
+    maps: HalfMaps,
+    options: CorrectionOptions | None = None,
+    hold_out: bool = True,
+    *_: object,
+    **__: object,
+) -> list[str]:
+    """No record but that of the job itself, which another of the same name would make again."""
+    return [_planned(population, maps, options, hold_out).planned.id]
+
+
+@leased("correct", _writes)
 def correct_species(
     population: Population,
     maps: HalfMaps,
@@ -175,17 +210,16 @@ def correct_species(
     progress: Progress = silent,
     device: str = "cpu",
     threads: int = 1,
+    force: bool = False,
 ) -> tuple[Finding, str | None]:
     """Correct the half-maps of a species, judge, and commit; the commit is None when HEAD holds this very job."""
-    assert maps.species is not None
+    analysis = _planned(population, maps, options, hold_out, device, threads)
     options = fitting(options or CorrectionOptions(), maps.box)
-    parameters = CorrectParameters(**dict(options.parameters), hold_out=hold_out)
-    analysis = Analysis.of(population, maps.species, "correct", parameters, options.seed, device, threads)
     if analysis.before is not None and analysis.before.result_object is not None:
         arrays = population.read_group(analysis.before.result_object)
         return Finding(maps, analysis.before.result, arrays), None
     checkpoints = inside(population.repository.private / "checkpoints", analysis.planned.id[:16])
-    found = correct_half_maps(maps, options, hold_out, progress, checkpoints)
+    found = correct_half_maps(maps, options, hold_out, progress, checkpoints, force)
     numbers = found.numbers
     return found, analysis.commit(found.arrays, numbers, numbers["verdict"], numbers["warnings"]).commit
 
@@ -196,7 +230,9 @@ def run(population: Population, spec: JobSpec, device: str, threads: int, progre
     hold_out = chosen.pop("hold_out")
     options = CorrectionOptions(**chosen, seed=spec.seed, devices=(device,))
     maps = of_job(population, spec)
-    return made(correct_species(population, maps, options, hold_out, progress, device, threads)[1], spec)
+    return made(
+        correct_species(population, maps, options, hold_out, progress, device, threads, force=True)[1], spec
+    )
 
 
 def write_files(found: Finding, directory: Path) -> list[Path]:
@@ -254,7 +290,7 @@ def _numbers(judged: _Judged) -> dict[str, Any]:
         "conical_fsc_before": _spread(judged.before, judged.correction.limit),
         "conical_fsc_after": _spread(judged.after, judged.correction.limit),
         "seed": judged.options.seed,
-        **reported(_doubts(judged.maps)),
+        **reported(judged.doubts),
         "training": [asdict(one.course) for one in judged.correction.learned],
     }
 

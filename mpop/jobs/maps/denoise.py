@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mpop.doubts import reported
+from mpop.doubts import Doubt, reported, settle
 from mpop.formats.images import write_map
 from mpop.geometry.frequencies import last_shell
 from mpop.jobs.leasing import leased
@@ -28,7 +28,7 @@ from mpop.jobs.maps.verdict import Verdict
 from mpop.jobs.progress import Progress, silent
 from mpop.jobs.spec import JobSpec
 from mpop.maps.filters import multiply_radially, transform
-from mpop.maps.fsc import fsc
+from mpop.maps.fsc import fsc, fsc_report
 from mpop.maps.whitening import amplitudes, shell_means
 from mpop.networks.denoiser import Denoised, DenoiseOptions, Denoiser, Networks, denoise, fitting
 from mpop.population import Population
@@ -62,20 +62,24 @@ def denoise_half_maps(
     options: DenoiseOptions | None = None,
     denoiser: Denoiser | None = None,
     progress: Progress = silent,
+    force: bool = False,
 ) -> tuple[Finding, Denoiser]:
-    """Denoise and judge; also the networks, to go on from. Raises InputError for maps without a mask.
+    """Denoise and judge; also the networks, to go on from. Raises InputError for maps without a mask, and
+    DoubtfulInputError for maps of which something grave is doubted, unless forced.
 
     Of half-maps without a resolution the solvent's level is left: in the coarsest shells of noise, which hold few
     coefficients, a network finds agreement that is chance.
     """
     options = options or DenoiseOptions()
     mask = maps.required_mask()
+    report = fsc_report(maps.half1, maps.half2, mask, maps.pixel_size_A, copies=maps.copies)
+    doubts = settle(map_doubts(maps, mask, report), force)
     done = denoise(maps.half1, maps.half2, mask, maps.pixel_size_A, options, denoiser, progress, maps.copies)
     if done.report.resolution_A is None:
         level1, level2, level = (_level(half, mask) for half in (maps.half1, maps.half2, maps.mean()))
         half1, half2, mean = (np.full_like(maps.half1, one) for one in (level1, level2, level))
         done = replace(done, half1=half1, half2=half2, mean=mean)
-    return _finding(maps, options, done), done.denoiser
+    return _finding(maps, options, done, doubts), done.denoiser
 
 
 def _writes(population: Population, maps: HalfMaps, *_: object, **__: object) -> list[str]:
@@ -90,6 +94,7 @@ def denoise_species(
     progress: Progress = silent,
     device: str = "cpu",
     threads: int = 1,
+    force: bool = False,
 ) -> tuple[Finding, str]:
     """Denoise the half-maps of a species from its last denoiser on, and commit the maps and the new denoiser.
 
@@ -104,7 +109,7 @@ def denoise_species(
         planned = fitting(options, maps.box)
     seed = planned.seed
     analysis = Analysis.of(population, maps.species, "denoise", planned.parameters, seed, device, threads)
-    found, learned = denoise_half_maps(maps, planned, last, progress)
+    found, learned = denoise_half_maps(maps, planned, last, progress, force)
     if last is not None and not found.numbers["continued"]:
         found.numbers["replaced"] = last.kind
     changed = {"denoiser_object": population.write_group(learned.to_arrays())}
@@ -116,7 +121,7 @@ def denoise_species(
 def run(population: Population, spec: JobSpec, device: str, threads: int, progress: Progress) -> str:
     """Run a recorded job; the commit."""
     options = DenoiseOptions(**dict(spec.parameters), seed=spec.seed, devices=(device,))
-    return denoise_species(population, of_job(population, spec), options, progress, device, threads)[1]
+    return denoise_species(population, of_job(population, spec), options, progress, device, threads, force=True)[1]
 
 
 def networks_of(population: Population | None, species: SpeciesHead | None) -> Networks:
@@ -140,7 +145,7 @@ def write_files(found: Finding, directory: Path) -> list[Path]:
     return [inside(directory, f"{name}.mrc") for name in names]
 
 
-def _finding(maps: HalfMaps, options: DenoiseOptions, done: Denoised) -> Finding:
+def _finding(maps: HalfMaps, options: DenoiseOptions, done: Denoised, doubts: list[Doubt]) -> Finding:
     mask = maps.required_mask()
     halves = [_without_level(half, mask) for half in (maps.half1, maps.half2)]
     results = [_without_level(half, mask) for half in (done.half1, done.half2)]
@@ -160,7 +165,7 @@ def _finding(maps: HalfMaps, options: DenoiseOptions, done: Denoised) -> Finding
         "power": np.stack([_power(each) for each in (mean * mask, low_pass, _without_level(done.mean, mask))]),
     }
     errors = (_error(low_passed, halves, mask, flat), _error(results, halves, mask, flat))
-    return Finding(maps, _numbers(maps, options, done, errors), arrays)
+    return Finding(maps, _numbers(maps, options, done, errors, doubts), arrays)
 
 
 def _without_level(half: Map, mask: Map) -> Map:
@@ -208,7 +213,11 @@ def _error(results: list[Map], halves: list[Map], mask: Map, flat: NDArray[np.fl
 
 
 def _numbers(
-    maps: HalfMaps, options: DenoiseOptions, done: Denoised, errors: tuple[float | None, float | None]
+    maps: HalfMaps,
+    options: DenoiseOptions,
+    done: Denoised,
+    errors: tuple[float | None, float | None],
+    doubts: list[Doubt],
 ) -> dict[str, Any]:
     """None for what could not be said."""
     verdict = _verdict(options, done, errors)
@@ -227,7 +236,7 @@ def _numbers(
         "continued": done.continued,
         "replaced": None,
         "seed": options.seed,
-        **reported(map_doubts(maps, maps.required_mask(), done.report)),
+        **reported(doubts),
         "training": [asdict(course) for course in done.courses],
     }
 

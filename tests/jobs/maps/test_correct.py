@@ -11,9 +11,10 @@ from commands import mpop, run
 from example_population import make_population
 from gapped_maps import BOX, PIXEL_A, half_maps, with_maps
 
-from mpop.errors import InputError
+from mpop.doubts import DoubtfulInputError
+from mpop.errors import InputError, StateError
 from mpop.formats.images import read_map, write_map
-from mpop.jobs.maps.correct import Finding, correct_half_maps, correct_species, write_files
+from mpop.jobs.maps.correct import Finding, _writes, correct_half_maps, correct_species, write_files
 from mpop.jobs.maps.input import HalfMaps, from_species
 from mpop.jobs.verify import verify
 from mpop.networks.correction import CorrectionOptions
@@ -101,9 +102,25 @@ def test_noise_stays_as_it_is() -> None:
     maps, _ = half_maps(40.0)
     rng = np.random.default_rng(8)
     noise = rng.standard_normal((2, BOX, BOX, BOX), dtype=np.float32)
-    found = correct_half_maps(HalfMaps("noise", noise[0], noise[1], maps.mask, PIXEL_A), QUICK)
+    given = HalfMaps("noise", noise[0], noise[1], maps.mask, PIXEL_A)
+    with pytest.raises(DoubtfulInputError, match="no resolution"):
+        correct_half_maps(given, QUICK)
+    found = correct_half_maps(given, QUICK, force=True)
     assert found.numbers["verdict"] == "Nothing to correct: the half-maps hold no signal in common."
     assert np.array_equal(found.arrays["map"], (noise[0] + noise[1]) / 2)
+
+
+def test_the_same_job_at_work_is_waited_for_or_refused(
+    tmp_path: Path, gapped: tuple[HalfMaps, np.ndarray]
+) -> None:
+    """Whoever began first commits it; another correction of the species may run beside it."""
+    population = with_maps(make_population(tmp_path), gapped[0])
+    leases, branch = population.objects.leases, population.repository.refs.branch or ""
+    maps = from_species(population, "ribosome")
+    at_work = _writes(population, maps, QUICK)
+    assert at_work != _writes(population, maps, QUICK, hold_out=False)
+    with leases.hold("correct", branch, at_work), pytest.raises(StateError, match=r"correct, by .*--wait"):
+        correct_species(population, maps, QUICK)
 
 
 def test_without_a_mask_it_is_refused(gapped: tuple[HalfMaps, np.ndarray]) -> None:

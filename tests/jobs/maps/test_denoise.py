@@ -9,6 +9,7 @@ import pytest
 from example_population import make_population
 from noisy_halves import NoisyHalves, noisy_halves
 
+from mpop.doubts import DoubtfulInputError
 from mpop.errors import InputError
 from mpop.jobs.maps.denoise import denoise_half_maps, denoise_species, stored_denoiser
 from mpop.jobs.maps.input import HalfMaps, from_species
@@ -64,7 +65,10 @@ def test_nothing_is_left_of_half_maps_without_a_resolution() -> None:
     curve = 1 / np.maximum(np.arange(32), 1.0) ** 1.5
     half1, half2 = (multiply_radially(rng.standard_normal((32, 32, 32)), curve) + 1 for _ in range(2))
     mask = soft_sphere(32, 2.0, 20.0, 8.0)
-    found, _ = denoise_half_maps(HalfMaps("noise", half1, half2, mask, 2.0), OPTIONS)
+    given = HalfMaps("noise", half1, half2, mask, 2.0)
+    with pytest.raises(DoubtfulInputError, match="no resolution"):
+        denoise_half_maps(given, OPTIONS)
+    found, _ = denoise_half_maps(given, OPTIONS, force=True)
     assert found.numbers["resolution_A"] is None
     assert "all of them was removed" in found.numbers["verdict"]
     for name, half in (("half1", half1), ("half2", half2), ("map", (half1 + half2) / 2)):
@@ -73,7 +77,7 @@ def test_nothing_is_left_of_half_maps_without_a_resolution() -> None:
 
 def test_the_denoiser_is_kept_with_the_species_and_gone_on_from(population: Population) -> None:
     before = population.one_species("ribosome")
-    found, commit = denoise_species(population, from_species(population, "ribosome"), OPTIONS)
+    found, commit = denoise_species(population, from_species(population, "ribosome"), OPTIONS, force=True)
     assert commit == population.repository.head
     assert not found.numbers["continued"]
     species = population.one_species("ribosome")
@@ -87,6 +91,6 @@ def test_the_denoiser_is_kept_with_the_species_and_gone_on_from(population: Popu
     assert job.result_object is not None
     assert np.array_equal(population.read_group(job.result_object)["map"], found.arrays["map"])
     assert verify(population).problems == []
-    again, _ = denoise_species(population, from_species(population, "ribosome"), OPTIONS)
+    again, _ = denoise_species(population, from_species(population, "ribosome"), OPTIONS, force=True)
     assert again.numbers["continued"]
     assert population.one_species("ribosome").denoiser_object != species.denoiser_object
