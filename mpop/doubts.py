@@ -1,9 +1,9 @@
 """Doubts: what was read and contradicts what else is known, so that a result would be plausible but wrong.
 
 Every command that checks its input speaks of it in these words: as warnings in text, under `doubts` in `--json`,
-and in reports. A doubt that only costs the user a look is noted; one that would make a wrong map is grave. At that
-stops whatever takes data in or makes maps of them, unless the user insists with `--force`, and it is a warning then;
-what only measures reports it, as part of the result.
+and in reports. A doubt that only costs the user a look is noted; one that would make a wrong map is grave. What
+takes data in, or makes maps of them, stops at that, unless the user insists with `--force`, and it is a warning
+then. What only measures reports it, as part of the result.
 """
 
 from __future__ import annotations
