@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from mpop.errors import InputError
+from mpop.errors import InputError, StateError
 from mpop.jobs.halfmaps import SeriesState
 from mpop.jobs.refine_state import RefineState, SeriesNames
 from mpop.jobs.selection import Selection
@@ -85,12 +85,18 @@ def move_tilt_series(
 ) -> Moved:
     """Move the parameters of a tilt series to where its images agree best with the references.
 
-    Only stores groups, and reads nothing but its raw images. Raises one of `UNUSABLE` where that cannot be done.
+    Only stores groups, and reads nothing but its raw images. Raises one of `UNUSABLE` where that cannot be done,
+    and StateError where theta is of other parameter groups.
     """
     start, held = series.start, list(series.start.particles)
     system = SeriesSystem(start.tilt_series, list(start.particles.values()), groups)
     system.expect(widths.of_series(held))
     theta = np.zeros(system.size) if series.theta is None else series.theta
+    if len(theta) != system.size:
+        raise StateError(
+            f"{series.state.item.name} has {system.size} parameters, and {len(theta)} were handed on by an mpop "
+            "with other parameter groups; run that version, or refine anew"
+        )
     model, particles = system.updated(theta)
     images = gather_images(
         population.image_loader(series.state.item, model),

@@ -70,8 +70,8 @@ class RefineState:
         arrays, facts = read_group(population.objects, name)
         try:
             return cls._parsed(arrays, facts, name)
-        except (KeyError, TypeError) as error:
-            raise StateError(f"group {name} is no state of a refinement that mpop knows; update it?") from error
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise StateError(f"group {name} is no state of a refinement that mpop knows; update mpop?") from error
 
     @classmethod
     def _parsed(cls, arrays: Mapping[str, NDArray[Any]], facts: Mapping[str, Any], name: str) -> RefineState:

@@ -6,6 +6,7 @@ import multiprocessing
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -143,6 +144,9 @@ def test_a_state_comes_back_as_it_was_stored(tiny_world: TinyWorld) -> None:
             np.testing.assert_array_equal(one.correlation, other.correlation)
             np.testing.assert_array_equal(one.frequency, other.frequency)
     assert again.stored(population).name == state.name
+    other = replace(again, theta={item: offsets[1:] for item, offsets in again.theta.items()})
+    with pytest.raises(StateError, match=r"TS_01 has \d+ parameters, and \d+ were handed on"):
+        once(population, 2, other)
     with pytest.raises(StateError, match="is no state of a refinement"):
         RefineState.read(population, next(iter(population.species().values())).maps_object)
 
