@@ -15,8 +15,7 @@ import numba
 import numpy as np
 
 from mpop.records.tilt_series import ParticleSet, SplineGrid, TiltSeriesModel
-from mpop.refinement.stack_images import extract_images
-from mpop.refinement.views import ParticleView
+from mpop.series.opening import request_of, series_of, views_of
 
 PIXEL_A = 2.5
 SPECIES_A = (120.0, 260.0)
@@ -55,13 +54,13 @@ def cpu_s_per_tilt(size: int, particles: int, tilts: int, repeats: int) -> float
     """CPU seconds for each tilt, of the fastest repeat."""
     model, sets, images = world(size, particles, tilts)
     requests = [
-        ParticleView.of(model, one).request(model, diameter_A, 6.0, 2 * round(diameter_A / PIXEL_A), PIXEL_A)
+        request_of(model, views_of(model, one), diameter_A, 6.0, 2 * round(diameter_A / PIXEL_A), PIXEL_A)
         for one, diameter_A in zip(sets, SPECIES_A, strict=True)
     ]
     times = []
     for _ in range(repeats + 1):  # the first one compiles
         started = time.process_time()
-        for _ in extract_images(lambda tilt: images[tilt], model, PIXEL_A, requests, threads=1):
+        for _ in series_of(model).extract(lambda tilt: images[tilt], PIXEL_A, requests, threads=1):
             pass
         times.append(time.process_time() - started)
     return min(times[1:]) / tilts

@@ -42,6 +42,15 @@ def matrix_to_euler(matrix: Array) -> Array:
     return xp.rad2deg(xp.stack([rot, tilt, psi], axis=-1))
 
 
+def unwound(angles_deg: Array) -> Array:
+    """Angles (p, T, 3) plus whole turns, so that from each sample T to the next none changes by more than half a
+    turn. The turns are constants to derivatives."""
+    xp = namespace(angles_deg)
+    steps = angles_deg[:, 1:] - angles_deg[:, :-1]
+    turns = xp.cumsum(xp.round(steps / 360.0), axis=1)
+    return xp.concatenate([angles_deg[:, :1], angles_deg[:, 1:] - 360.0 * turns], axis=1)
+
+
 def axis_rotation(axis: int, angle_deg: Array) -> Array:
     """Active right-handed rotation about a coordinate axis (0, 1, 2 = x, y, z).
 

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any, Generic, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from mpop.geometry.euler import axis_rotation, euler_to_matrix
+from mpop.geometry.euler import axis_rotation, euler_to_matrix, unwound
 from mpop.geometry.namespaces import Array, as_one_of, namespace
 from mpop.geometry.splines import evaluate_grid, evaluate_grid_4d, spline_basis
 from mpop.records.tilt_series import SplineGrid, TiltSeriesModel
@@ -56,7 +56,7 @@ class TiltGeometry:
     and (n_exposure, n_z, n_y, n_x) of the volume warp.
     """
 
-    def __init__(self, model: TiltSeriesModel, grids: Mapping[str, Tensor] | None = None) -> None:
+    def __init__(self, model: TiltSeriesModel, grids: Mapping[str, Any] | None = None) -> None:
         self.model = model
         self._grids = dict(grids or {})
         n = model.n_tilts
@@ -83,10 +83,11 @@ class TiltGeometry:
         return namespace(samples).einsum("nt,pti->pni", basis, samples)
 
     def poses(self, angles_deg: Array) -> Array:
-        """Matrices A of Euler angles (p, T, 3): (p, n, 3, 3), or (p, 1, 3, 3) when they do not change."""
+        """Matrices A of Euler angles (p, T, 3): (p, n, 3, 3), or (p, 1, 3, 3) when they do not change. From one
+        sample to the next an angle takes the shorter way round."""
         if angles_deg.shape[1] == 1:
             return euler_to_matrix(angles_deg)
-        return euler_to_matrix(self.along_exposure(angles_deg))
+        return euler_to_matrix(self.along_exposure(unwound(angles_deg)))
 
     def project(self, position_A: Array, pose: Array) -> Projection[Array]:
         """Positions and rotations in all tilts.

@@ -9,7 +9,7 @@ from typing import Any
 from mpop.doubts import Doubt
 from mpop.jobs.halfmaps import RebuiltSpecies
 from mpop.records.models import ItemRecord, JobRecord
-from mpop.refinement.dirt import Erased
+from mpop.series.dirt import Erased
 
 MENTIONED = 0.001
 """A series of which less than this part was taken out is in the record and not in the message."""

@@ -19,7 +19,7 @@ from mpop.population import Population
 from mpop.records.models import ItemRecord, SourceRecord, SpeciesRecord
 from mpop.records.stack import StackModel
 from mpop.records.tilt_series import CTFModel, ParticleSet
-from mpop.refinement.views import images_of
+from mpop.series.stack import images_of
 from mpop_store import canonical_json
 from mpop_store.paths import inside, refuse_same_files
 

@@ -19,7 +19,7 @@ from mpop.maps.reconstruction import coefficient_weights
 from mpop.population import Population
 from mpop.records.models import SpeciesRecord
 from mpop.refinement.reconstruction import SpeciesTarget, add_series
-from mpop.refinement.views import ParticleView
+from mpop.series.opening import views_of
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def _add(
         [total],
         population.image_loader(state.item, state.model),
         state.model,
-        [ParticleView.of(state.model, particles)],
+        [views_of(state.model, particles)],
         [particles.half],
         state.pixel_size_A,
         threads,

@@ -28,9 +28,9 @@ from mpop.records.arrays import model_from_arrays, particles_from_arrays
 from mpop.records.models import ItemRecord, SpeciesHead, SpeciesRecord
 from mpop.records.stack import SeriesModel, StackModel
 from mpop.records.tilt_series import ParticleSet, TiltSeriesModel
-from mpop.refinement.dirt import Erased
 from mpop.refinement.reconstruction import SpeciesTarget, add_series
-from mpop.refinement.views import ParticleView
+from mpop.series.dirt import Erased
+from mpop.series.opening import views_of
 from mpop_store import version_of
 from mpop_store.arrays.groups import read_group
 
@@ -123,7 +123,7 @@ def rebuild(
                 [to_sum[identity] for identity in held],
                 population.image_loader(state.item, state.model),
                 state.model,
-                [ParticleView.of(state.model, state.particles[identity]) for identity in held],
+                [views_of(state.model, state.particles[identity]) for identity in held],
                 [state.particles[identity].half for identity in held],
                 state.pixel_size_A,
                 threads,

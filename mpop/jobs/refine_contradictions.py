@@ -16,16 +16,16 @@ from mpop.errors import RefinementError
 from mpop.jobs.refine_sample import References, Sampled, gathered
 from mpop.population import Population
 from mpop.records.models import SpeciesRecord
-from mpop.records.stack import SeriesModel, StackModel
+from mpop.records.stack import SeriesModel
 from mpop.refinement.contradictions import (
     MIRRORS,
     Evidence,
     ParticleFits,
     contrast,
     difference,
-    with_defocus_negated,
     with_depth_turned,
 )
+from mpop.series.opening import series_of
 
 WAY_ON = "Put right which is wrong and import again"
 
@@ -70,7 +70,7 @@ def contradicted_depth(
     """
     warnings: list[str] = []
     unclear = False
-    tilt_series = [one for one in sampled if not isinstance(one.state.model, StackModel)]
+    tilt_series = [one for one in sampled if series_of(one.state.model).shares_parameters]
     for name, members in _by_source(population, tilt_series).items():
         differences, apart = [], []
         for one in members:
@@ -79,7 +79,7 @@ def contradicted_depth(
                 as_imported, other = one.fits(references, crossed=True), turned.fits(references, crossed=True)
                 for identity, fits in other.items():
                     differences.append(fits.gains() - as_imported[identity].gains())
-                    change_um = turned.view(identity).defocus_um - one.view(identity).defocus_um
+                    change_um = turned.view(identity).optics.defocus_um - one.view(identity).optics.defocus_um
                     apart.append(np.square(change_um).mean(axis=1)[np.unique(one.images[identity].particle)])
         if not differences:
             continue
@@ -154,7 +154,7 @@ def _cause_of_negative(
 ) -> str:
     """Overfocus inverts nearly everything, but for what amplitude contrast does: the images tell which it is."""
     first = next(one for one in members if species in one.images)
-    over = _turned_over(population, first, with_defocus_negated(first.state.model), finest, threads)
+    over = _turned_over(population, first, series_of(first.state.model).with_defocus_negated(), finest, threads)
     if over is not None and species in over.images:
         under = first.fits(imported)[species]
         better = Evidence.of(over.fits(imported)[species].gains() - under.gains(negative=True))

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mpop.errors import UNUSABLE
 from mpop.jobs.halfmaps import SeriesState
@@ -15,7 +16,8 @@ from mpop.records.tilt_series import ParticleSet
 from mpop.refinement.contradictions import ParticleFits, particle_fits
 from mpop.refinement.series import SpeciesReference, gather_images
 from mpop.refinement.target import SpeciesImages
-from mpop.refinement.views import ParticleView
+from mpop.series.opening import views_of
+from mpop.series.views import ImageViews
 
 SAMPLE_ITEMS, SAMPLE_PARTICLES = 8, 200
 """So many series or stacks of a source, and so many particles of each species in all of them: they tell widths to
@@ -42,9 +44,9 @@ class Sampled:
             if (reference := references.get(identity)) is not None
         }
 
-    def view(self, species: str) -> ParticleView:
+    def view(self, species: str) -> ImageViews[NDArray[np.float64]]:
         """How the particles of a species appear."""
-        return ParticleView.of(self.state.model, self.particles[species])
+        return views_of(self.state.model, self.particles[species])
 
     def fits(
         self, references: References, crossed: bool = False, mirror: np.ndarray | None = None

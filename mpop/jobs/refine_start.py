@@ -29,14 +29,13 @@ from mpop.jobs.refine_sample import References, sample
 from mpop.maps.fsc import FSCReport, fsc_report
 from mpop.population import Population
 from mpop.records.models import SpeciesRecord
-from mpop.records.stack import StackModel
 from mpop.refinement.groups.group import ParameterGroup
 from mpop.refinement.reconstruction import add_series
 from mpop.refinement.references import prepare_species
 from mpop.refinement.series import SpeciesReference
 from mpop.refinement.system import SeriesSystem
-from mpop.refinement.views import ParticleView
 from mpop.refinement.widths import LearnedWidths, WidthSums
+from mpop.series.opening import series_of, views_of
 
 Kind = Literal["imported", "images"]
 
@@ -100,7 +99,7 @@ def find_start(
     blurred = {one.id: references["images"][one.id] or references["imported"][one.id] for one in species}
     sums = WidthSums()
     for one in sampled:
-        if not isinstance(one.state.model, StackModel):
+        if series_of(one.state.model).shares_parameters:
             system = SeriesSystem(one.state.tilt_series, list(one.particles.values()), groups)
             compared = one.compared_with(blurred)
             sums.add(system, np.zeros(system.size), list(one.particles), [compared.get(i) for i in one.particles])
@@ -159,7 +158,7 @@ def image_maps(
                     list(parts.values()),
                     population.image_loader(state.item, state.model),
                     state.model,
-                    [ParticleView.of(state.model, state.particles[identity]) for identity in parts],
+                    [views_of(state.model, state.particles[identity]) for identity in parts],
                     [state.particles[identity].half for identity in parts],
                     state.pixel_size_A,
                     threads,

@@ -7,7 +7,7 @@ s moves particle images by R s (the first two rows of R), a rotation Q turns eve
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +19,8 @@ from mpop.geometry.splines import evaluate_grid
 from mpop.jobs.halfmaps import SeriesState
 from mpop.records.models import SpeciesRecord
 from mpop.records.tilt_series import TiltSeriesModel
-from mpop.refinement.views import ParticleView
+from mpop.series.opening import views_of
+from mpop.series.views import ImageViews
 from mpop_store.paths import inside
 
 Array = NDArray[np.float64]
@@ -59,21 +60,18 @@ def read_truth(folder: str | Path, series: list[str]) -> dict[str, Planted]:
     return planted
 
 
-def nominal_view(state: SeriesState, species: SpeciesRecord) -> ParticleView:
+def nominal_view(state: SeriesState, species: SpeciesRecord) -> ImageViews[NDArray[np.float64]]:
     """How a population thinks that the particles of a species appear."""
-    return ParticleView.of(state.model, state.particles[species.id])
+    return views_of(state.model, state.particles[species.id])
 
 
-def true_view(state: SeriesState, species: SpeciesRecord, planted: Planted) -> ParticleView:
+def true_view(state: SeriesState, species: SpeciesRecord, planted: Planted) -> ImageViews[NDArray[np.float64]]:
     """How they do appear; astigmatism was not planted and comes from the model."""
     nominal = nominal_view(state, species)
-    return ParticleView(
+    return ImageViews(
         planted[f"{species.name}/projected_A"],
         planted[f"{species.name}/rotation"][:, :, :2],
-        planted[f"{species.name}/defocus_um"],
-        nominal.defocus_delta_um,
-        nominal.defocus_angle_deg,
-        nominal.phase_shift_pi,
+        replace(nominal.optics, defocus_um=planted[f"{species.name}/defocus_um"]),
     )
 
 
@@ -84,10 +82,10 @@ def pose_error(species: SpeciesRecord, states: list[SeriesState], planted: dict[
     true = [true_view(state, species, planted[state.item.name]) for state in held]
     used = [state.tilt_series.use for state in held]
 
-    def positions(views: list[ParticleView]) -> Array:
+    def positions(views: list[ImageViews[NDArray[np.float64]]]) -> Array:
         return np.concatenate([v.position_A[:, u].reshape(-1, 2) for v, u in zip(views, used, strict=True)])
 
-    def rows(views: list[ParticleView]) -> Array:
+    def rows(views: list[ImageViews[NDArray[np.float64]]]) -> Array:
         return np.concatenate([v.rows[:, u].reshape(-1, 2, 3) for v, u in zip(views, used, strict=True)])
 
     return PoseError(

@@ -31,7 +31,7 @@ from mpop.projection.insertion import FourierSums
 from mpop.records.arrays import model_from_arrays, particles_from_arrays
 from mpop.records.models import ItemRecord, SpeciesHead, SpeciesRecord
 from mpop.refinement.reconstruction import add_series
-from mpop.refinement.views import ParticleView
+from mpop.series.opening import views_of
 from mpop_store.arrays.groups import read_group, read_manifest
 
 Halves = tuple[FourierSums, FourierSums]
@@ -296,7 +296,7 @@ def _read_again(merge: SpeciesMerge, head: SpeciesHead, contribution: Contributi
             [target],
             population.image_loader(record, model),
             model,
-            [ParticleView.of(model, particles)],
+            [views_of(model, particles)],
             [particles.half],
             source.pixel_size_A,
             threads,

@@ -35,11 +35,11 @@ def even_fast_size(minimum: float) -> int:
     return size
 
 
-def aliasing_free_size(diameter_A: float, delocalisation: float, pixel_size_A: float) -> int:
-    """Window (pixels, even) in which a particle may be multiplied by its CTF.
+def aliasing_free_A(diameter_A: float, delocalisation: float) -> float:
+    """Edge of the window in which a particle may be multiplied by its CTF.
 
     The signal of a particle of radius r reaches to r + d, d the delocalisation. The product with the CTF moves
     every point by up to d: in a window of 2 (r + d) what leaves across the border comes back no nearer than r.
     CTF^2 moves by up to 2 d; what of it aliases falls outside of a crop to twice the diameter.
     """
-    return even_fast_size((diameter_A + 2 * delocalisation) / pixel_size_A)
+    return diameter_A + 2 * delocalisation

@@ -15,10 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mpop.projection.score import score_with_gradients
-from mpop.records.stack import StackModel
-from mpop.records.tilt_series import SplineGrid, TiltSeriesModel
+from mpop.records.tilt_series import TiltSeriesModel
 from mpop.refinement.target import SpeciesImages
-from mpop.refinement.views import ParticleView
+from mpop.series.views import ImageViews
 
 Array = NDArray[np.float64]
 
@@ -111,7 +110,10 @@ def _gaussian(t: float, freedom: int) -> float:
 
 
 def particle_fits(
-    images: SpeciesImages, view: ParticleView, crossed: bool = False, mirror: Array | None = None
+    images: SpeciesImages,
+    view: ImageViews[NDArray[np.float64]],
+    crossed: bool = False,
+    mirror: Array | None = None,
 ) -> ParticleFits:
     """How the particles of one species in one series fit their half-maps.
 
@@ -147,14 +149,3 @@ def difference(imported: ParticleFits, other: ParticleFits) -> Evidence:
 def with_depth_turned(model: TiltSeriesModel) -> TiltSeriesModel:
     """Defocus counted the other way along the beam."""
     return replace(model, are_angles_inverted=not model.are_angles_inverted)
-
-
-def with_defocus_negated(model: TiltSeriesModel | StackModel) -> TiltSeriesModel | StackModel:
-    """Overfocus for underfocus."""
-    if isinstance(model, StackModel):
-        return replace(model, defocus_um=-model.defocus_um, defocus_delta_um=-model.defocus_delta_um)
-    negated = {
-        name: SplineGrid(-getattr(model, name).values, getattr(model, name).margin)
-        for name in ("grid_ctf", "grid_ctf_defocus_delta")
-    }
-    return replace(with_depth_turned(model), **negated)

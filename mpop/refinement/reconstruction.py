@@ -1,7 +1,7 @@
 """Half-maps straight from tilt images, with no sub-tomograms in between.
 
 Every particle image enters the Fourier volume of its half as P (data) and Q (weight) of
-`mpop.refinement.extraction`, at its exact sub-pixel position. Sums of data and weight add: over tilts, series,
+`mpop.series.extraction`, at its exact sub-pixel position. Sums of data and weight add: over tilts, series,
 sources, and labs; only the last step, `mpop.maps.reconstruction.reconstruct`, divides one by the other.
 """
 
@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from mpop.projection.disc import HalfDisc
 from mpop.projection.insertion import FourierSums, insert
 from mpop.records.stack import SeriesModel
-from mpop.refinement.extraction import Ledger, TiltLoader
-from mpop.refinement.stack_images import extract_images
-from mpop.refinement.views import ParticleView
+from mpop.series.extraction import Ledger, TiltLoader
+from mpop.series.opening import request_of, series_of
+from mpop.series.views import ImageViews
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ def add_series(
     targets: list[SpeciesTarget],
     load_tilt: TiltLoader,
     model: SeriesModel,
-    views: list[ParticleView],
+    views: list[ImageViews[NDArray[np.float64]]],
     halves: list[NDArray[np.uint8]],
     pixel_size_A: float,
     threads: int,
@@ -52,12 +52,12 @@ def add_series(
     for target, view in zip(targets, views, strict=True):
         size = 2 * round(target.box * target.pixel_size_A / pixel_size_A / 2)
         finest = 2 * max(target.pixel_size_A, pixel_size_A)
-        requests.append(view.request(model, target.diameter_A, finest, size, pixel_size_A))
+        requests.append(request_of(model, view, target.diameter_A, finest, size, pixel_size_A))
         # a component at radius k lands between voxels k * scale and k * scale + 1, which must exist
         scale = target.box * target.pixel_size_A / (size * pixel_size_A)
         stretch = scale * float(np.linalg.norm(model.magnification, 2))
         discs.append(HalfDisc.make(size, min(size / 2 - 1.5, (target.box / 2 - 1.5) / stretch), r_min=0.0))
-    for batch in extract_images(load_tilt, model, pixel_size_A, requests, threads, ledger):
+    for batch in series_of(model).extract(load_tilt, pixel_size_A, requests, threads, ledger):
         target, view = targets[batch.request], views[batch.request]
         size = requests[batch.request].size
         at = view.position_A[batch.particle, batch.tilt] / pixel_size_A

@@ -14,10 +14,9 @@ from mpop.projection.disc import HalfDisc
 from mpop.projection.reference import Reference
 from mpop.records.stack import SeriesModel
 from mpop.records.tilt_series import ParticleSet
-from mpop.refinement.extraction import TiltLoader
-from mpop.refinement.stack_images import extract_images
 from mpop.refinement.target import SpeciesImages
-from mpop.refinement.views import ParticleView
+from mpop.series.extraction import TiltLoader
+from mpop.series.opening import request_of, series_of, views_of
 
 if TYPE_CHECKING:  # what cuts images out waits for no torch
     from mpop.networks.denoiser import Denoiser
@@ -82,10 +81,10 @@ def gather_images(
         chosen.append((number, species, reference))
         size = image_size(reference.diameter_A, pixel_size_A)
         discs.append(_disc(reference, size, size * pixel_size_A, model.magnification))
-        view = ParticleView.of(model, species)
-        requests.append(view.request(model, reference.diameter_A, reference.resolution_A, size, pixel_size_A))
+        view = views_of(model, species)
+        requests.append(request_of(model, view, reference.diameter_A, reference.resolution_A, size, pixel_size_A))
     parts: list[list[tuple[NDArray, ...]]] = [[] for _ in chosen]
-    for batch in extract_images(load_tilt, model, pixel_size_A, requests, threads):
+    for batch in series_of(model).extract(load_tilt, pixel_size_A, requests, threads):
         disc = discs[batch.request]
         tilt = np.full(len(batch.particle), batch.tilt)
         parts[batch.request].append(

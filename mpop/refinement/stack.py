@@ -19,12 +19,12 @@ from mpop.errors import RefinementError
 from mpop.geometry.euler import euler_to_matrix, matrix_to_euler
 from mpop.records.stack import StackModel
 from mpop.records.tilt_series import ParticleSet
-from mpop.refinement.extraction import TiltLoader
 from mpop.refinement.pose_gradients import climb, expected_deviations
 from mpop.refinement.pose_prior import PosePrior, PoseSpread
 from mpop.refinement.pose_search import PoseImages, search_poses
 from mpop.refinement.series import SpeciesReference, gather_images, image_size
 from mpop.refinement.target import SpeciesImages, score_species
+from mpop.series.extraction import TiltLoader
 
 Array = NDArray[np.float64]
 

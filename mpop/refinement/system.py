@@ -21,12 +21,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mpop.errors import RefinementError
-from mpop.geometry.euler import euler_to_matrix, matrix_to_euler
-from mpop.geometry.tilt import Projection, TiltGeometry, slice_rows
+from mpop.geometry.euler import matrix_to_euler
+from mpop.geometry.tilt import TiltGeometry
 from mpop.records.tilt_series import LinearGrid4D, ParticleSet, SplineGrid, TiltSeriesModel
 from mpop.refinement.curvature import by_turn, image_information
-from mpop.refinement.groups.group import Motion, ParameterGroup, SeenImages, SeriesState
+from mpop.refinement.groups.group import Motion, ParameterGroup, SeenImages, State
 from mpop.refinement.target import SpeciesImages, SpeciesScore, score_species
+from mpop.series.tilt_series import TiltSeries
+from mpop.series.views import SeriesState
 
 Array = NDArray[np.float64]
 Widths = Mapping[str, float]
@@ -60,11 +62,10 @@ class SeriesSystem:
         for group in groups:
             model = group.prepared(model)
         self.model = model
-        self.start = SeriesState(
-            model,
-            {},
-            torch.cat([torch.as_tensor(p.position_A) for p in particles]),
-            torch.cat([euler_to_matrix(torch.as_tensor(p.angles_deg)) for p in particles]),
+        self.series = TiltSeries(model)
+        start = SeriesState.of(model, particles)
+        self.start: State = SeriesState(
+            model, {}, particles, torch.as_tensor(start.position_A), torch.as_tensor(start.pose)
         )
         self._bounds = np.cumsum([0, *(len(p) for p in particles)])
         shapes = [(group, group.shape(self.start)) for group in groups]
@@ -96,33 +97,29 @@ class SeriesSystem:
         """Expect offsets as large as this, one for each species; what all share is expected as of the first."""
         self._widths = list(widths)
 
-    def state(self, theta: Tensor) -> SeriesState:
+    def state(self, theta: Tensor) -> State:
         """The series with the offsets of all groups. Differentiable."""
         state = self.start
         for name, part in self.group_slices.items():
             state = self.groups[name].apply(theta[part].reshape(self._shapes[name]), state)
         return state
 
-    def _project(self, theta: Tensor) -> Projection:
-        state = self.state(theta)
-        geometry = TiltGeometry(state.model, state.grids)
-        poses = state.pose
-        if poses.shape[1] > 1:
-            poses = geometry.poses(matrix_to_euler(poses))
-        return geometry.project(state.position_A, poses)
+    def _places(self, theta: Tensor) -> tuple[Tensor, Tensor]:
+        """Positions (p, n, 2) and slice rows (p, n, 2, 3) of all particles in all tilts."""
+        return self.series.places(self.state(theta))
 
     def _views(
-        self, whole: Projection, images: Sequence[SpeciesImages | None]
+        self, places: tuple[Tensor, Tensor], images: Sequence[SpeciesImages | None]
     ) -> list[tuple[SpeciesImages, Tensor, Tensor]]:
         """Shift (m, 2) and slice rows (m, 2, 3) of every image, per species that takes part."""
-        rows = slice_rows(whole.rotation, self.model.magnification)
+        position, rows = places
         views = []
         for species, start in zip(images, self._bounds, strict=False):
             if species is None:
                 continue
             which = (torch.as_tensor(species.particle + start), torch.as_tensor(species.tilt))
             origin = torch.as_tensor(species.origin_px) * species.pixel_size_A
-            views.append((species, whole.position_A[which] - origin, rows[which]))
+            views.append((species, position[which] - origin, rows[which]))
         return views
 
     def score(
@@ -130,10 +127,10 @@ class SeriesSystem:
     ) -> list[SpeciesScore]:
         """L of every species that takes part (images of a species left out are None)."""
         with torch.no_grad():
-            whole = self._project(torch.as_tensor(theta))
+            places = self._places(torch.as_tensor(theta))
             return [
                 score_species(species, shift.numpy(), rows.numpy(), device)
-                for species, shift, rows in self._views(whole, images)
+                for species, shift, rows in self._views(places, images)
             ]
 
     def cost(
@@ -142,7 +139,7 @@ class SeriesSystem:
         """Cost and its gradient (size,) by theta; NaN or infinite data raise RefinementError."""
         leaf = torch.tensor(theta, requires_grad=True)
         value, outputs, gradients = 0.0, [], []
-        for species, shift, rows in self._views(self._project(leaf), images):
+        for species, shift, rows in self._views(self._places(leaf), images):
             scored = score_species(species, shift.detach().numpy(), rows.detach().numpy(), device)
             if not np.isfinite(scored.value):
                 raise RefinementError("the score is not a number: its images or half-maps hold NaN or infinity")
@@ -181,8 +178,8 @@ class SeriesSystem:
         """How L changes with every image's own shift and turn; None for species that do not take part, or fit no
         better with their reference than without."""
         with torch.no_grad():
-            whole = self._project(torch.as_tensor(theta))
-            views = iter(self._views(whole, images))
+            places = self._places(torch.as_tensor(theta))
+            views = iter(self._views(places, images))
         found: list[ImageSlopes | None] = []
         for species, start in zip(images, self._bounds, strict=False):
             if species is None:
@@ -196,15 +193,15 @@ class SeriesSystem:
             by_shift, by_rotation = image_information(species, scored, rows.numpy())
             found.append(
                 ImageSlopes(
-                    self._seen(whole, species, int(start)),
+                    self._seen(places[0], species, int(start)),
                     {"shift": scored.d_shift, "turn": by_turn(rows.numpy(), scored.d_rows)},
                     {"shift": by_shift, "turn": by_rotation},
                 )
             )
         return found
 
-    def _seen(self, whole: Projection, species: SpeciesImages, start: int) -> SeenImages:
-        place = whole.position_A[species.particle + start, species.tilt] / torch.as_tensor(self.model.image_dims_A)
+    def _seen(self, position_A: Tensor, species: SpeciesImages, start: int) -> SeenImages:
+        place = position_A[species.particle + start, species.tilt] / torch.as_tensor(self.model.image_dims_A)
         samples = self.start.position_A.shape[1]
         return SeenImages(species.particle, species.tilt, place.numpy(), TiltGeometry(self.model), samples)
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from mpop.formats.warp_xml import read_tilt_series
-from mpop.geometry.euler import axis_rotation, euler_to_matrix
+from mpop.geometry.euler import axis_rotation, euler_to_matrix, unwound
 from mpop.geometry.tilt import TiltGeometry, slice_rows
 from mpop.records.tilt_series import LinearGrid4D, SplineGrid, TiltSeriesModel
 
@@ -256,3 +256,11 @@ def test_arrays_of_numpy_are_projected_as_tensors_are() -> None:
     tensors = [geometry.defocus_um(tensor(position), expected.depth_A), *geometry.astigmatism(tensor(position))]
     for array, one in zip(optics, tensors, strict=True):
         np.testing.assert_allclose(array, one.numpy(), rtol=1e-12, atol=1e-12)
+
+
+def test_an_angle_of_a_trajectory_takes_the_shorter_way_round() -> None:
+    geometry = TiltGeometry(plain_model())
+    across = np.array([[[170.0, 40.0, 0.0], [-170.0, 40.0, 0.0]]])
+    beyond = np.array([[[170.0, 40.0, 0.0], [190.0, 40.0, 0.0]]])
+    np.testing.assert_allclose(geometry.poses(across), geometry.poses(beyond), atol=1e-12)
+    np.testing.assert_array_equal(unwound(tensor(across)).numpy(), beyond)

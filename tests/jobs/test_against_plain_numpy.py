@@ -136,7 +136,7 @@ def test_reconstruct(tiny_world: TinyWorld, asymmetric: SpeciesRecord) -> None:
         views[state.item.name] = {
             "at_A": view.position_A,
             "rotation": view.rows,
-            "defocus_um": view.defocus_um,
+            "defocus_um": view.optics.defocus_um,
         }
     halves = {state.item.name: state.particles[asymmetric.id].half for state in states}
     reconstruct_species(population, (asymmetric.name,))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from mpop.optics.ctf import ctf_images, electron_wavelength_A
 from mpop.optics.premultiplication import band_limited_ctf2
-from mpop.optics.sizes import aliasing_free_size, delocalisation_A, even_fast_size
+from mpop.optics.sizes import aliasing_free_A, delocalisation_A, even_fast_size
 from mpop.records.tilt_series import CTFModel
 
 # diameter A, pixel size A, resolution A, defocus um, delta um, kV
@@ -32,7 +32,7 @@ def ctf_at(case: tuple[float, ...], size: int) -> np.ndarray:
 def window_of(case: tuple[float, ...]) -> int:
     diameter_A, pixel_size_A, resolution_A, defocus_um, delta_um, kV = case
     blur = delocalisation_A(CTFModel(kV), defocus_um, resolution_A, delta_um)
-    return aliasing_free_size(diameter_A, blur, pixel_size_A)
+    return even_fast_size(aliasing_free_A(diameter_A, blur) / pixel_size_A)
 
 
 def leakage(case: tuple[float, ...], window: int) -> float:

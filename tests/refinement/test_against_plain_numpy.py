@@ -14,9 +14,10 @@ from mpop.projection.disc import HalfDisc
 from mpop.projection.insertion import FourierSums, insert
 from mpop.records.stack import SeriesModel, StackModel
 from mpop.records.tilt_series import CTFModel, TiltSeriesModel
-from mpop.refinement.extraction import ExtractionRequest, TiltBatch
-from mpop.refinement.noise import noise_spectrum
-from mpop.refinement.stack_images import extract_images, soft_rim, stack_noise
+from mpop.series.extraction import ExtractionRequest, ParticleImages
+from mpop.series.noise import noise_spectrum
+from mpop.series.opening import series_of
+from mpop.series.stack_extraction import soft_rim, stack_noise
 
 Array = NDArray[np.float64]
 
@@ -80,8 +81,8 @@ def stack(edge: int) -> StackModel:
     )
 
 
-def extracted(image: NDArray[np.float32], model: SeriesModel, one: ExtractionRequest) -> TiltBatch:
-    (batch,) = extract_images(lambda number: image, model, PIXEL_A, [one], threads=1)
+def extracted(image: NDArray[np.float32], model: SeriesModel, one: ExtractionRequest) -> ParticleImages:
+    (batch,) = series_of(model).extract(lambda number: image, PIXEL_A, [one], threads=1)
     return batch
 
 
@@ -100,7 +101,7 @@ def envelope(size: int, bfactor_A2: float, amplitude: float) -> Array:
     return amplitude * np.exp(bfactor_A2 / 4 * (k_x**2 + k_y**2))
 
 
-def assert_alike(batch: TiltBatch, data: NDArray[np.complexfloating], power: Array) -> None:
+def assert_alike(batch: ParticleImages, data: NDArray[np.complexfloating], power: Array) -> None:
     """P and Q up to the unit of the images, in which P has a factor s and Q its square."""
     size = len(data)
     bound = max(5e-4, 0.1 / size)  # E is read between rings 1 / size apart

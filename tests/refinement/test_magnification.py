@@ -10,7 +10,7 @@ from mpop.records.tilt_series import ParticleSet, TiltSeriesModel
 from mpop.refinement.reconstruction import SpeciesTarget, add_series
 from mpop.refinement.series import SpeciesReference, gather_images
 from mpop.refinement.target import score_species
-from mpop.refinement.views import ParticleView
+from mpop.series.opening import views_of
 
 PIXEL_A = 4.0
 BOX = 48
@@ -59,7 +59,7 @@ def test_scoring_stays_inside_the_reference(name: str) -> None:
     (images,) = gather_images(load_tilt, model, [PARTICLES], [reference], PIXEL_A, threads=1)
     stretch = 1.0 if name == "none" else (1.04 if name == "sheared" else 1.06)
     assert images.disc.r_max * images.row_scale == pytest.approx(20 / stretch, rel=1e-12)
-    view = ParticleView.of(model, PARTICLES)
+    view = views_of(model, PARTICLES)
     at = images.particle, images.tilt
     shift_A = view.position_A[at] - images.origin_px * PIXEL_A
     scored = score_species(images, shift_A, view.rows[at])
@@ -71,7 +71,7 @@ def test_scoring_stays_inside_the_reference(name: str) -> None:
 def test_insertion_stays_inside_the_volume(name: str) -> None:
     model = make_model(MAGNIFICATIONS[name])
     target = SpeciesTarget.empty(BOX, PIXEL_A, DIAMETER_A)
-    view = ParticleView.of(model, PARTICLES)
+    view = views_of(model, PARTICLES)
     add_series([target], load_tilt, model, [view], [PARTICLES.half], PIXEL_A, threads=1)
     for half in target.halves:
         z, y, x = np.nonzero(half.values[..., 2])

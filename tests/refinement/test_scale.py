@@ -14,7 +14,7 @@ from mpop.jobs.importing.species import add_species
 from mpop.jobs.importing.stack import add_stack
 from mpop.jobs.reconstruct import reconstruct_species
 from mpop.population import Population
-from mpop.refinement.noise import noise_spectrum, unit_factor
+from mpop.series.noise import noise_spectrum, unit_factor
 from mpop.simulation.stacks import StackParameters, simulate_stack
 from mpop_store import version_of
 

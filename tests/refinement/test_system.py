@@ -13,7 +13,7 @@ from mpop.refinement.groups.registry import chosen_groups, defaults
 from mpop.refinement.series import optimise
 from mpop.refinement.system import HELD, SeriesSystem
 from mpop.refinement.target import SpeciesImages
-from mpop.refinement.views import ParticleView
+from mpop.series.opening import views_of
 
 N_TILTS = 5
 PIXEL_A = 4.0
@@ -56,7 +56,7 @@ def smooth_reference(rng: np.random.Generator) -> Reference:
 
 def make_images(rng: np.random.Generator, model: TiltSeriesModel, particles: ParticleSet) -> SpeciesImages:
     disc = HalfDisc.make(24, 7.0)
-    view = ParticleView.of(model, particles)
+    view = views_of(model, particles)
     particle, tilt = (a.ravel() for a in np.meshgrid(np.arange(len(particles)), np.arange(N_TILTS), indexing="ij"))
     order = np.argsort(particles.half[particle], kind="stable")
     particle, tilt = particle[order], tilt[order]

@@ -17,8 +17,8 @@ from mpop.refinement.groups.group import Effect
 from mpop.refinement.groups.registry import chosen_groups, defaults
 from mpop.refinement.system import SeriesSystem
 from mpop.refinement.target import SpeciesImages
-from mpop.refinement.views import ParticleView
 from mpop.refinement.widths import Family, LearnedWidths, VarianceSums, WidthSums, normal_equations
+from mpop.series.opening import views_of
 
 N_TILTS, PARTICLES = 25, 60
 PIXEL_A, BOX, SIZE = 4.0, 32, 24
@@ -70,7 +70,7 @@ def make_world(seed: int, planted: dict[str, float], nats: float) -> World:
     for name, part in system.group_slices.items():
         offsets[part] = rng.normal(0, planted.get(name, 0.0), part.stop - part.start)
     model, (true,) = system.updated(offsets)
-    view, thought = ParticleView.of(model, true), ParticleView.of(system.model, particles)
+    view, thought = views_of(model, true), views_of(system.model, particles)
     particle, tilt = (a.ravel() for a in np.meshgrid(np.arange(PARTICLES), np.arange(N_TILTS), indexing="ij"))
     order = np.argsort(particles.half[particle], kind="stable")
     particle, tilt = particle[order], tilt[order]
@@ -147,7 +147,7 @@ def test_splines_of_the_local_warp_are_those_of_the_model() -> None:
     (slopes,) = world.system.slopes(np.zeros(world.system.size), [world.images])
     assert slopes is not None
     one = 7
-    place = ParticleView.of(world.system.model, world.system.particles[0]).position_A[
+    place = views_of(world.system.model, world.system.particles[0]).position_A[
         slopes.seen.particle[one], slopes.seen.tilt[one]
     ]
     import torch

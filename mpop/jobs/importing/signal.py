@@ -30,7 +30,7 @@ from mpop.records.tilt_series import ParticleSet, TiltSeriesModel
 from mpop.refinement.contradictions import FEWEST_PARTICLES, Evidence, particle_fits
 from mpop.refinement.references import prepare_species
 from mpop.refinement.series import DETECTED, SpeciesReference, gather_images
-from mpop.refinement.views import ParticleView
+from mpop.series.opening import views_of
 
 Array = NDArray[np.float64]
 Placed = Callable[[ParticleSet], ParticleSet]
@@ -167,7 +167,7 @@ def _compared(
     for number, (images, placed) in enumerate(zip(gathered, sets, strict=True)):
         if images is not None:
             seen = np.unique(images.particle)
-            ab[number, seen] = particle_fits(images, ParticleView.of(model, placed)).ab
+            ab[number, seen] = particle_fits(images, views_of(model, placed)).ab
     differences = [one[np.isfinite(one)] for one in (ab[0] - ab[1], *(ab[2:] - ab[0]))]
     return [Evidence.of(one) if len(one) >= FEWEST_PARTICLES else None for one in differences]
 

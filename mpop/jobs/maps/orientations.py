@@ -13,18 +13,18 @@ from numpy.typing import NDArray
 from mpop.errors import InputError
 from mpop.formats.star import Blocks, read_star
 from mpop.geometry.symmetry import symmetry_matrices
-from mpop.geometry.tilt import TiltGeometry
 from mpop.jobs.maps.analysis import Analysis, made
 from mpop.jobs.maps.input import of_job
 from mpop.jobs.maps.parameters import PUBLISHED_BFACTOR_A2, OrientationsParameters
 from mpop.jobs.progress import Progress, silent
 from mpop.jobs.spec import JobSpec
 from mpop.maps.sampling import Efficiency, ShellSampling, Views, directions_of_angles, efficiency, shell_sampling
-from mpop.optics.weights import exposure_weights
 from mpop.population import Population
 from mpop.records.models import SpeciesRecord
-from mpop.records.stack import StackModel
-from mpop.records.tilt_series import ParticleSet, TiltSeriesModel
+from mpop.records.stack import SeriesModel
+from mpop.records.tilt_series import ParticleSet
+from mpop.series.opening import series_of
+from mpop.series.views import SeriesState
 
 PUBLISHED_RADIUS = 50.0
 """Shell on which SCF is taken when no resolution is given, as its authors do, in units of 1 / diameter."""
@@ -226,9 +226,7 @@ def species_views(
     parts: list[Views] = []
     for number, item in enumerate(sorted(species.particles), start=1):
         model, particles = population.model(population.item(item)), population.particles(species, item)
-        parts.append(
-            stack_views(particles) if isinstance(model, StackModel) else series_views(model, particles, frequency)
-        )
+        parts.append(series_views(model, particles, frequency))
         progress("viewing directions", number, len(species.particles))
     weight = np.concatenate([part.weight for part in parts]) if parts else np.zeros(0)
     if not weight.any():
@@ -236,15 +234,11 @@ def species_views(
     return Views(np.concatenate([part.direction for part in parts]), weight / weight.max())
 
 
-def series_views(model: TiltSeriesModel, particles: ParticleSet, frequency: float) -> Views:
-    """Directions and weights of the images of particles (p) in the used tilts (n) of a series, p x n of them."""
-    geometry = TiltGeometry(model)
-    rotation = geometry.project(particles.position_A, geometry.poses(particles.angles_deg)).rotation
-    direction = rotation[:, model.use, 2, :]
-    weight = np.square(exposure_weights(model, np.array([frequency]))[model.use, 0])
-    return Views(direction.reshape(-1, 3), np.tile(weight, len(particles)))
-
-
-def stack_views(particles: ParticleSet) -> Views:
-    """Directions of particles (p) of a stack, one image each."""
-    return Views(directions_of_angles(particles.angles_deg[:, 0]), np.ones(len(particles)))
+def series_views(model: SeriesModel, particles: ParticleSet, frequency: float) -> Views:
+    """Directions and weights of the p x n images of particles (p) in the used exposures (n) of a series."""
+    series = series_of(model)
+    used = series.exposures.use
+    _, rows = series.places(SeriesState.of(model, [particles]))
+    direction = np.cross(rows[:, used, 0], rows[:, used, 1]).reshape(-1, 3)
+    weight = np.square(series.amplitude(frequency)[used])
+    return Views(direction / np.linalg.norm(direction, axis=1, keepdims=True), np.tile(weight, len(particles)))

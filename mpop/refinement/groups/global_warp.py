@@ -8,7 +8,7 @@ import numpy as np
 from torch import Tensor
 
 from mpop.records.tilt_series import TiltSeriesModel
-from mpop.refinement.groups.group import Effect, Motion, SeenImages, SeriesState, Unit, with_nodes
+from mpop.refinement.groups.group import Effect, Motion, SeenImages, State, Unit, with_nodes
 
 GRIDS = ("grid_movement_x", "grid_movement_y")
 
@@ -28,11 +28,11 @@ class GlobalWarp:
         """With one node per tilt."""
         return with_nodes(model, GRIDS)
 
-    def shape(self, state: SeriesState) -> tuple[int, int, int]:
+    def shape(self, state: State) -> tuple[int, int, int]:
         """x and y of every tilt."""
         return (state.model.n_tilts, 2, 1)
 
-    def apply(self, offset: Tensor, state: SeriesState) -> SeriesState:
+    def apply(self, offset: Tensor, state: State) -> State:
         """The whole image moves."""
         for axis, grid in enumerate(GRIDS):
             state = state.with_added(grid, offset[:, axis, :, None])

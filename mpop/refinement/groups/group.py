@@ -12,44 +12,24 @@ is `apply`, differentiable, on the state of the series.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from mpop.geometry.splines import resample_grid, spline_basis
 from mpop.geometry.tilt import TiltGeometry
 from mpop.records.tilt_series import SplineGrid, TiltSeriesModel
+from mpop.series.views import SeriesState
 
 Array = NDArray[np.float64]
 Motion = Literal["shift", "turn"]
 """What happens to an image: a shift (x, y; A), or a turn of its frame about x, y and z (deg)."""
 Unit = Literal["tilt", "particle"]
-
-
-@dataclass(frozen=True)
-class SeriesState:
-    """A series while it is refined. Immutable; tensors are float64 and may be differentiated.
-
-    model: what stays. grids: those that move, by their names in the model. position_A (p, T, 3) and pose
-    (p, T, 3, 3) of all particles of all species, at T samples over exposure.
-    """
-
-    model: TiltSeriesModel
-    grids: Mapping[str, Tensor]
-    position_A: Tensor
-    pose: Tensor
-
-    def with_added(self, grid: str, offset: Tensor) -> SeriesState:
-        """The state with something added to the nodes (n_z, n_y, n_x) of a grid."""
-        nodes = self.grids.get(grid)
-        if nodes is None:
-            nodes = torch.as_tensor(getattr(self.model, grid).values)
-        return replace(self, grids={**self.grids, grid: nodes + offset})
+State = SeriesState[TiltSeriesModel, Tensor]
+"""A tilt series while it is refined."""
 
 
 @dataclass(frozen=True)
@@ -131,11 +111,11 @@ class ParameterGroup(Protocol):
         """The model with the nodes that the group moves."""
         ...
 
-    def shape(self, state: SeriesState) -> tuple[int, int, int]:
+    def shape(self, state: State) -> tuple[int, int, int]:
         """Units, axes and weights of the offsets in a series; 0 where there is nothing for the group to move."""
         ...
 
-    def apply(self, offset: Tensor, state: SeriesState) -> SeriesState:
+    def apply(self, offset: Tensor, state: State) -> State:
         """The state with offsets of this shape. Differentiable."""
         ...
 

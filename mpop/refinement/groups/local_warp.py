@@ -9,7 +9,7 @@ from torch import Tensor
 from mpop.geometry.splines import spline_basis
 from mpop.records.tilt_series import TiltSeriesModel
 from mpop.refinement.groups.global_warp import GRIDS
-from mpop.refinement.groups.group import Effect, Motion, SeenImages, SeriesState, Unit, with_nodes
+from mpop.refinement.groups.group import Effect, Motion, SeenImages, State, Unit, with_nodes
 
 
 @dataclass(frozen=True)
@@ -30,12 +30,12 @@ class LocalWarp:
         """With one node per tilt, and these in x and y."""
         return with_nodes(model, GRIDS, self.n_x, self.n_y)
 
-    def shape(self, state: SeriesState) -> tuple[int, int, int]:
+    def shape(self, state: State) -> tuple[int, int, int]:
         """x and y of every node of every tilt."""
         n_tilts, n_y, n_x = state.model.grid_movement_x.values.shape
         return (n_tilts, 2, n_y * n_x if n_y * n_x > 1 else 0)
 
-    def apply(self, offset: Tensor, state: SeriesState) -> SeriesState:
+    def apply(self, offset: Tensor, state: State) -> State:
         """Parts of the image move."""
         nodes = state.model.grid_movement_x.values.shape
         for axis, grid in enumerate(GRIDS):

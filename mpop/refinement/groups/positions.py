@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from mpop.records.tilt_series import TiltSeriesModel
-from mpop.refinement.groups.group import Effect, Motion, SeenImages, SeriesState, Unit
+from mpop.refinement.groups.group import Effect, Motion, SeenImages, State, Unit
 
 
 @dataclass(frozen=True)
@@ -25,12 +25,12 @@ class Positions:
         """As it is."""
         return model
 
-    def shape(self, state: SeriesState) -> tuple[int, int, int]:
+    def shape(self, state: State) -> tuple[int, int, int]:
         """x, y and z of every particle at every sample."""
         particles, samples, _ = state.position_A.shape
         return (particles, 3, samples)
 
-    def apply(self, offset: Tensor, state: SeriesState) -> SeriesState:
+    def apply(self, offset: Tensor, state: State) -> State:
         """Particles move."""
         return replace(state, position_A=state.position_A + offset.transpose(1, 2))
 

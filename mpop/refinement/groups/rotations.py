@@ -8,7 +8,7 @@ from torch import Tensor
 
 from mpop.geometry.euler import vector_rotation
 from mpop.records.tilt_series import TiltSeriesModel
-from mpop.refinement.groups.group import Effect, Motion, SeenImages, SeriesState, Unit
+from mpop.refinement.groups.group import Effect, Motion, SeenImages, State, Unit
 
 
 @dataclass(frozen=True)
@@ -26,12 +26,12 @@ class Rotations:
         """As it is."""
         return model
 
-    def shape(self, state: SeriesState) -> tuple[int, int, int]:
+    def shape(self, state: State) -> tuple[int, int, int]:
         """A rotation vector of every particle at every sample."""
         particles, samples, _, _ = state.pose.shape
         return (particles, 3, samples)
 
-    def apply(self, offset: Tensor, state: SeriesState) -> SeriesState:
+    def apply(self, offset: Tensor, state: State) -> State:
         """Particles turn."""
         return replace(state, pose=vector_rotation(offset.transpose(1, 2)) @ state.pose)
 

@@ -8,7 +8,7 @@ import numpy as np
 from torch import Tensor
 
 from mpop.records.tilt_series import TiltSeriesModel
-from mpop.refinement.groups.group import Effect, Motion, SeenImages, SeriesState, Unit, with_nodes
+from mpop.refinement.groups.group import Effect, Motion, SeenImages, State, Unit, with_nodes
 
 GRIDS = ("grid_angle_x", "grid_angle_y", "grid_angle_z")
 
@@ -28,11 +28,11 @@ class StageAngles:
         """With one node per tilt."""
         return with_nodes(model, GRIDS)
 
-    def shape(self, state: SeriesState) -> tuple[int, int, int]:
+    def shape(self, state: State) -> tuple[int, int, int]:
         """Three angles of every tilt."""
         return (state.model.n_tilts, 3, 1)
 
-    def apply(self, offset: Tensor, state: SeriesState) -> SeriesState:
+    def apply(self, offset: Tensor, state: State) -> State:
         """All particles of a tilt turn."""
         for axis, grid in enumerate(GRIDS):
             state = state.with_added(grid, offset[:, axis, :, None])

@@ -19,12 +19,12 @@ from mpop.jobs.maps.orientations import (
     orientations_of_species,
     orientations_of_table,
     series_views,
-    stack_views,
     table_views,
 )
 from mpop.jobs.verify import verify
 from mpop.maps.sampling import Views, fibonacci_sphere
-from mpop.records.tilt_series import ParticleSet
+from mpop.records.stack import StackModel
+from mpop.records.tilt_series import CTFModel, ParticleSet
 
 PARTICLE = Geometry(150.0, 5.0, "C1")
 
@@ -79,9 +79,13 @@ def test_unused_tilts_do_not_count_and_exposure_does() -> None:
 
 
 def test_a_particle_of_a_stack_is_seen_once_along_its_own_direction() -> None:
-    found = stack_views(
-        dataclasses.replace(particle_set(1, 2), angles_deg=np.array([[[0, 0, 5]], [[90, 90, 5.0]]]))
+    held = dataclasses.replace(particle_set(1, 2), angles_deg=np.array([[[0, 0, 5]], [[90, 90, 5.0]]]))
+    zero, indices = np.zeros(2), np.arange(2)
+    optics = (CTFModel(),)
+    stack = StackModel(
+        "a.mrcs", indices, held.id, zero, zero, zero, zero, zero, zero + 1, zero.astype(int), optics, (64.0, 64.0)
     )
+    found = series_views(stack, held, 0.1)
     assert np.allclose(found.direction, [[0, 0, 1], [0, 1, 0]])
     assert np.array_equal(found.weight, [1, 1])
 

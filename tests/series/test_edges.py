@@ -12,7 +12,7 @@ from mpop.maps.reconstruction import last_shell, reconstruct
 from mpop.projection.disc import HalfDisc
 from mpop.projection.insertion import FourierSums, insert
 from mpop.projection.reference import gridding_correction
-from mpop.refinement.extraction import measured_part
+from mpop.series.extraction import measured_part
 
 
 def test_the_part_of_a_disc_that_was_measured() -> None:

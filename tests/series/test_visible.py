@@ -10,7 +10,7 @@ import pytest
 from mpop.records.tilt_series import ParticleSet, TiltSeriesModel
 from mpop.records.visible import VISIBLE, visible_tilts
 from mpop.refinement.reconstruction import SpeciesTarget, add_series
-from mpop.refinement.views import ParticleView
+from mpop.series.opening import views_of
 
 
 def particles(*flags: str | float) -> ParticleSet:
@@ -41,7 +41,7 @@ def test_hidden_tilts_are_left_out_of_the_map(shared_tiny_world) -> None:
     def sums(model: TiltSeriesModel, held: ParticleSet) -> np.ndarray:
         target = SpeciesTarget.empty(species.box, species.pixel_size_A, species.diameter_A)
         pixel, load = population.source(item.source).pixel_size_A, population.image_loader(item, model)
-        add_series([target], load, model, [ParticleView.of(model, held)], [held.half], pixel, 1)
+        add_series([target], load, model, [views_of(model, held)], [held.half], pixel, 1)
         return np.stack([half.values for half in target.halves])
 
     chosen = model.n_tilts // 2

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 from true_maps import as_it_is, fsc_area, true_maps
 
-from mpop.refinement.dirt import Exposure, clean
-from mpop.refinement.stack_images import levelled
+from mpop.series.dirt import Exposure, clean
+from mpop.series.stack_extraction import levelled
 
 Image = NDArray[np.float32]
 ELECTRONS_PER_A2 = 3.0

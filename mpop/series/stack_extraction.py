@@ -1,13 +1,13 @@
 """Particle images of a stack, multiplied by what scores and reconstructions need, as those of a tilt series are.
 
-P and Q are those of `mpop.refinement.extraction`. The noise is measured around the particles, in the rim of the
+P and Q are those of `mpop.series.extraction`. The noise is measured around the particles, in the rim of the
 images of a stack, since within them the particle is no small part of the power. Every image is brought to the same
 noise by its own rim, and hot pixels are taken out of it. Beyond its border an image is empty.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -17,24 +17,23 @@ from numpy.typing import NDArray
 
 from mpop.errors import InputError
 from mpop.optics.ctf import ctf_images
-from mpop.records.stack import SeriesModel, StackModel
-from mpop.refinement.dirt import Erased, without_spikes
-from mpop.refinement.extraction import (
+from mpop.records.stack import StackModel
+from mpop.series.dirt import Erased, without_spikes
+from mpop.series.extraction import (
     BATCH_BYTES,
     CHUNK_BYTES,
     ExtractionRequest,
     Ledger,
-    TiltBatch,
+    ParticleImages,
     TiltLoader,
     batches,
     cut,
-    extract,
     frequency,
     measured_part,
     multipliers,
     premultiply,
 )
-from mpop.refinement.noise import NoiseSpectrum, ring_means, unit_factor
+from mpop.series.noise import NoiseSpectrum, ring_means, unit_factor
 
 SUSPECT = 6.0
 """An image of which no pixel is so many standard deviations off has no hot one."""
@@ -53,18 +52,15 @@ class StackNoise:
     scale: float
 
 
-def extract_images(
+def extract_stack(
     load: TiltLoader,
-    model: SeriesModel,
+    model: StackModel,
     pixel_size_A: float,
-    requests: list[ExtractionRequest],
+    requests: Sequence[ExtractionRequest],
     threads: int,
     ledger: Ledger | None = None,
-) -> Iterator[TiltBatch]:
-    """Yield P and Q of every particle image of a series or of a stack; a stack has one tilt."""
-    if not isinstance(model, StackModel):
-        yield from extract(load, model, pixel_size_A, requests, threads, ledger)
-        return
+) -> Iterator[ParticleImages]:
+    """Yield P and Q of every particle image of a stack; a stack has one tilt."""
     noise = stack_noise(load, model)
     factor = unit_factor(noise.spectrum, pixel_size_A)
     spectrum = noise.spectrum.scaled(factor)
@@ -92,7 +88,7 @@ def extract_images(
             data, power = (np.concatenate(part) for part in zip(*parts, strict=True))
             particle = np.concatenate(kept)
             power *= seen[particle, None, None]
-            yield TiltBatch(number, 0, particle, origin[particle], data, power)
+            yield ParticleImages(number, 0, particle, origin[particle], data, power)
 
 
 def stack_noise(load: TiltLoader, model: StackModel) -> StackNoise:

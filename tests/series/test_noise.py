@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from mpop.errors import BlankImageError, InputError
-from mpop.refinement.noise import NoiseSpectrum, noise_spectrum, ring_means, unit_factor
+from mpop.series.noise import NoiseSpectrum, noise_spectrum, ring_means, unit_factor
 
 TILE = 256
 SEEN = np.ones((TILE, TILE), bool)

@@ -14,7 +14,7 @@ Three kinds, each known by what protein cannot be:
   is as strong, beads are not looked for.
 
 What is found is filled with the level around it. Noise in its place would say no more and add its variance: a
-filled pixel adds nothing to P, and `mpop.refinement.extraction` takes it out of Q.
+filled pixel adds nothing to P, and `mpop.series.extraction` takes it out of Q.
 """
 
 from __future__ import annotations

@@ -10,19 +10,19 @@ import pytest
 from numpy.typing import NDArray
 
 from mpop.records.tilt_series import CTFModel, TiltSeriesModel
-from mpop.refinement import extraction
-from mpop.refinement.dirt import CleanImage, Erased, Exposure, clean
-from mpop.refinement.extraction import (
+from mpop.series import extraction
+from mpop.series.dirt import CleanImage, Erased, Exposure, clean
+from mpop.series.extraction import (
     ExtractionRequest,
     Ledger,
-    TiltBatch,
+    ParticleImages,
     batches,
     extract,
     frequency,
     measured_part,
     multipliers,
 )
-from mpop.refinement.noise import NoiseSpectrum, noise_spectrum, unit_factor
+from mpop.series.noise import NoiseSpectrum, noise_spectrum, unit_factor
 
 PIXEL_A, LARGE, SMALL, DIAMETER = 2.0, 40, 24, 12
 OPTICS = plain_numpy.Optics(21_000.0, 1_800.0, 90.0, 0.3 * np.pi)
@@ -102,7 +102,7 @@ def assert_alike(found: tuple[NDArray, NDArray], wanted: tuple[NDArray, NDArray]
         assert np.linalg.norm((one - other)[inside]) < CLOSE * np.linalg.norm(other[inside])
 
 
-def extracted(requests: list[ExtractionRequest], ledger: Ledger | None = None) -> list[TiltBatch]:
+def extracted(requests: list[ExtractionRequest], ledger: Ledger | None = None) -> list[ParticleImages]:
     return list(extract(lambda tilt: IMAGES[tilt], MODEL, PIXEL_A, requests, 1, ledger))
 
 

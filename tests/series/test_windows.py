@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mpop.refinement.extraction import cut
+from mpop.series.extraction import cut
 
 AROUND = 300
 IMAGE = np.arange(1, 421 * 450 + 1, dtype=np.float32).reshape(421, 450)

@@ -9,8 +9,8 @@ M's pre-multiplied image and its weight. The product with the CTF is taken in a 
 delocalised signal (`ctf_size`) and only then cut to the window of the particle (`size`); CTF^2 goes the same
 way, so that both are band-limited alike (M, "CTF pre-multiplication").
 
-Dirt is filled first (`mpop.refinement.dirt`), then the image is scaled to noise of power 1 per A^2
-(`mpop.refinement.noise`), so that its gain does not matter: sums over images weigh each by its noise. A particle
+Dirt is filled first (`mpop.series.dirt`), then the image is scaled to noise of power 1 per A^2
+(`mpop.series.noise`), so that its gain does not matter: sums over images weigh each by its noise. A particle
 that lies partly beyond the border, or under dirt, is weighted by the part of its disc that was measured: P lacks
 the rest, and Q times that part is what P holds.
 
@@ -19,7 +19,7 @@ Tilt images are read one at a time: memory does not grow with the length of the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -33,8 +33,8 @@ from mpop.optics.ctf import ctf_images
 from mpop.optics.premultiplication import band_limited_ctf2, premultiplied
 from mpop.optics.weights import exposure_weights
 from mpop.records.tilt_series import TiltSeriesModel
-from mpop.refinement.dirt import CleanImage, Erased, Exposure, clean
-from mpop.refinement.noise import NoiseSpectrum, noise_spectrum, unit_factor
+from mpop.series.dirt import CleanImage, Erased, Exposure, clean
+from mpop.series.noise import NoiseSpectrum, noise_spectrum, unit_factor
 
 BATCH_BYTES = 64 * 2**20
 """Of windows whose images are given away together."""
@@ -67,7 +67,7 @@ class ExtractionRequest:
 
 
 @dataclass(frozen=True)
-class TiltBatch:
+class ParticleImages:
     """Some particles of one request in one tilt.
 
     particle (m,); origin_px (m, 2) integer x, y of the pixel where phases are zero;
@@ -93,10 +93,10 @@ def extract(
     load_tilt: TiltLoader,
     model: TiltSeriesModel,
     pixel_size_A: float,
-    requests: list[ExtractionRequest],
+    requests: Sequence[ExtractionRequest],
     threads: int,
     ledger: Ledger | None = None,
-) -> Iterator[TiltBatch]:
+) -> Iterator[ParticleImages]:
     """Yield P and Q of every particle whose centre lies inside a used tilt, tilt by tilt.
 
     A tilt of which hardly anything was measured is left out.
@@ -135,7 +135,7 @@ def extract(
                 ]
                 data, power = (np.concatenate(part) for part in zip(*parts, strict=True))
                 power *= seen[particle, None, None]
-                yield TiltBatch(number, tilt, particle, origin[particle], data, power)
+                yield ParticleImages(number, tilt, particle, origin[particle], data, power)
 
 
 def _protein_bright(found: CleanImage) -> tuple[NDArray[np.float32], NoiseSpectrum]:
@@ -156,7 +156,7 @@ def batches(
         yield particles[start : start + step]
 
 
-def _exposure(model: TiltSeriesModel, requests: list[ExtractionRequest], tilt: int) -> Exposure:
+def _exposure(model: TiltSeriesModel, requests: Sequence[ExtractionRequest], tilt: int) -> Exposure:
     """How a tilt was taken, as far as it matters to dirt."""
     steps = np.diff(np.sort(model.exposure))
     defocus = [np.abs(request.defocus_um[:, tilt]).max(initial=0.0) for request in requests]
