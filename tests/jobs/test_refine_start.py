@@ -118,7 +118,7 @@ def test_sums_that_are_kept_are_not_made_again(tiny_world: TinyWorld, monkeypatc
     monkeypatch.setattr(refine_start, "add_series", lambda *_: pytest.fail("images were summed again"))
     again = begun(population)
     assert again.images.items == fresh.images.items
-    assert again.widths.global_warp_A == pytest.approx(fresh.widths.global_warp_A, rel=0.05)
+    assert again.widths.of_tilts == pytest.approx(fresh.widths.of_tilts, rel=0.05)
     for identity, report in fresh.images.reports.items():
         curve = again.images.reports[identity].corrected.correlation
         np.testing.assert_allclose(curve, report.corrected.correlation, atol=1e-5)
