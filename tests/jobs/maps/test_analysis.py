@@ -11,7 +11,7 @@ from example_population import make_population
 from mpop.errors import StateError
 from mpop.exchange.cloning import clone
 from mpop.jobs.maps.analysis import Analysis
-from mpop.jobs.maps.parameters import DirectionalParameters
+from mpop.jobs.maps.parameters import DirectionalParameters, FSCParameters
 from mpop.jobs.verify import verify
 from mpop.networks.denoiser import DenoiseParameters
 from mpop.population import Population, versioned
@@ -108,7 +108,7 @@ def test_results_and_networks_survive_collection_and_travel(population: Populati
 
 
 def test_a_measurement_that_another_call_was_quicker_with_is_not_committed_twice(population: Population) -> None:
-    first, second = (Analysis.of(population, only_species(population), "fsc", {}) for _ in range(2))
+    first, second = (Analysis.of(population, only_species(population), "fsc", FSCParameters()) for _ in range(2))
     done = first.commit({}, {"resolution_A": 8.0}, "8.00 A")
     again = second.commit({}, {"resolution_A": 8.0}, "8.00 A")
     assert (again.commit, again.job) == (done.commit, done.job)
