@@ -23,6 +23,10 @@ from scipy.spatial.transform import Rotation
 
 Array = NDArray[np.float64]
 
+PRIOR_WEIGHT = 2.0
+"""Of the prior beside the likelihood, which is that of a reference without errors: half-maps have some, and images
+find their own noise in them."""
+
 
 @dataclass(frozen=True)
 class PoseSpread:

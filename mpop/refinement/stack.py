@@ -20,7 +20,7 @@ from mpop.geometry.euler import euler_to_matrix, matrix_to_euler
 from mpop.records.stack import StackModel
 from mpop.records.tilt_series import ParticleSet
 from mpop.refinement.pose_gradients import climb, expected_deviations
-from mpop.refinement.pose_prior import PosePrior, PoseSpread
+from mpop.refinement.pose_prior import PRIOR_WEIGHT, PosePrior, PoseSpread
 from mpop.refinement.pose_search import PoseImages, search_poses
 from mpop.refinement.series import SpeciesReference, gather_images, image_size
 from mpop.refinement.target import SpeciesImages, score_species
@@ -30,9 +30,6 @@ Array = NDArray[np.float64]
 
 CHUNK_BYTES = 256 * 2**20
 """Of packed images in memory at a time."""
-PRIOR_WEIGHT = 2.0
-"""Of the prior beside the likelihood, which is that of a reference without errors: half-maps have some, and images
-find their own noise in them."""
 
 
 @dataclass(frozen=True)

@@ -82,7 +82,7 @@ class SeriesSystem:
 
     @property
     def prior_sigma(self) -> Array:
-        """(size,) prior sigma of every parameter."""
+        """(size,) prior sigma of every parameter, with the weight that its group gives to the prior."""
         sigma = np.empty(self.size)
         for name, part in self.group_slices.items():
             widths = [one.get(name, 0.0) for one in self._widths]
@@ -91,6 +91,7 @@ class SeriesSystem:
                 sigma[part] = np.repeat(widths, offsets * np.diff(self._bounds))
             else:
                 sigma[part] = widths[0]
+            sigma[part] /= np.sqrt(self.groups[name].prior_weight)
         return np.maximum(sigma, HELD)
 
     def expect(self, widths: Sequence[Widths]) -> None:

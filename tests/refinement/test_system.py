@@ -153,7 +153,8 @@ def test_fixed_groups_are_absent() -> None:
 def test_offsets_are_expected_as_large_as_was_learned(
     system_and_images: tuple[SeriesSystem, list[SpeciesImages]],
 ) -> None:
-    """The prior of every group has its own width, and a width of 0 holds a group where it is."""
+    """The prior of every group has its own width, that of rotations counts twice, and a width of 0 holds a group
+    where it is."""
     system, images = system_and_images
     moved = SeriesSystem(system.model, system.particles, list(system.groups.values()))
     common = {"global_warp": 3.0, "local_warp": 0.0, "stage_angles": 0.2}
@@ -162,7 +163,7 @@ def test_offsets_are_expected_as_large_as_was_learned(
     slices, sigma = system.group_slices, moved.prior_sigma
     for group, width in (("global_warp", 3.0), ("local_warp", HELD), ("stage_angles", 0.2)):
         np.testing.assert_array_equal(sigma[slices[group]], width)
-    for group, first, second in (("positions", 1.5, 0.7), ("rotations", 2.5, HELD)):
+    for group, first, second in (("positions", 1.5, 0.7), ("rotations", 2.5 / np.sqrt(2), HELD)):
         np.testing.assert_array_equal(sigma[slices[group]][:count], first)
         np.testing.assert_array_equal(sigma[slices[group]][count:], second)
 

@@ -23,6 +23,7 @@ class GlobalWarp:
     motion: Motion = "shift"
     per: Unit = "tilt"
     sigma: float = 10.0
+    prior_weight: float = 1.0
 
     def prepared(self, model: TiltSeriesModel) -> TiltSeriesModel:
         """With one node per tilt."""

@@ -107,6 +107,11 @@ class ParameterGroup(Protocol):
         """Expected size of offsets, per axis, as long as nothing is known of them."""
         ...
 
+    @property
+    def prior_weight(self) -> float:
+        """How many times the prior counts beside the likelihood."""
+        ...
+
     def prepared(self, model: TiltSeriesModel) -> TiltSeriesModel:
         """The model with the nodes that the group moves."""
         ...

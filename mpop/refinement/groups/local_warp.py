@@ -25,6 +25,7 @@ class LocalWarp:
     motion: Motion = "shift"
     per: Unit = "tilt"
     sigma: float = 4.0
+    prior_weight: float = 1.0
 
     def prepared(self, model: TiltSeriesModel) -> TiltSeriesModel:
         """With one node per tilt, and these in x and y."""

@@ -20,6 +20,7 @@ class Positions:
     motion: Motion = "shift"
     per: Unit = "particle"
     sigma: float = 5.0
+    prior_weight: float = 1.0
 
     def prepared(self, model: TiltSeriesModel) -> TiltSeriesModel:
         """As it is."""

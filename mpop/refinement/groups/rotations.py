@@ -9,6 +9,7 @@ from torch import Tensor
 from mpop.geometry.euler import vector_rotation
 from mpop.records.tilt_series import TiltSeriesModel
 from mpop.refinement.groups.group import Effect, Motion, SeenImages, State, Unit
+from mpop.refinement.pose_prior import PRIOR_WEIGHT
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,9 @@ class Rotations:
     motion: Motion = "turn"
     per: Unit = "particle"
     sigma: float = 5.0
+    prior_weight: float = PRIOR_WEIGHT
+    """As of poses in stacks: all images of a particle are compared with one half-map, whose errors turn it as
+    their noise does and do not average out (docs/decisions/020-before-anything-moves.md)."""
 
     def prepared(self, model: TiltSeriesModel) -> TiltSeriesModel:
         """As it is."""

@@ -23,6 +23,7 @@ class StageAngles:
     motion: Motion = "turn"
     per: Unit = "tilt"
     sigma: float = 0.5
+    prior_weight: float = 1.0
 
     def prepared(self, model: TiltSeriesModel) -> TiltSeriesModel:
         """With one node per tilt."""
