@@ -14,7 +14,7 @@ counted from its other end needs no expectation.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -33,8 +33,20 @@ from mpop.refinement.series import DETECTED, SpeciesReference, gather_images
 from mpop.series.opening import views_of
 
 Array = NDArray[np.float64]
-Placed = Callable[[ParticleSet], ParticleSet]
 
+AXES = ("x", "y", "z")
+AS_SAID, ELSEWHERE, TURNED = "as said", "elsewhere", "turned"
+"""Ways of placing particles beside those that mirror an axis: as the table says; at places beside, or in a stack
+in the poses of others; in a series, with the orientations of others."""
+PROMISED = "maps like these promise far more"
+NOT_IN_STACK = (
+    "in their poses than in those of others",
+    "look whether the table is that of these images, and at contrast",
+)
+NOT_IN_SERIES = (
+    "where they are said to be than beside",
+    "look at units (--angpix-coords), axes and contrast, and whether the tomograms are those of Warp",
+)
 UNTILTED, TILTED = 3, 2
 """So many of the least exposed tilts are looked at, and so many of those that are tilted by more than this angle,
 in degrees: in the others, all particles of a column lie at about one place."""
@@ -43,6 +55,8 @@ MOST_PARTICLES = 100
 """Of one series: more take too long."""
 BESIDE = (1.0, 3.0)
 """Diameters from where a particle is said to be to the place beside."""
+UNSEEN_Z = 2.0
+"""Orientations that are right make a difference of fewer standard deviations only where particles look round."""
 POWER = 160.0
 """Times the threshold that `refine` has must be expected for nothing to mean something: maps may be of more and
 better images than these, and poses are not perfect yet. Of simulated particles a twentieth of what is expected was
@@ -60,12 +74,10 @@ def signal_doubts(
 ) -> list[Doubt]:
     """What is doubtful about the places of particles, by item id. maps: half1, half2, mask."""
     identity, particles = max(sets.items(), key=lambda one: (len(one[1]), one[0]))
-    if len(particles) < FEWEST_PARTICLES:
-        return []
     reference = prepare_species(
         maps["half1"], maps["half2"], maps["mask"], report, diameter_A, pixel_size_A, prior="fsc"
     )
-    if reference is None:
+    if len(particles) < FEWEST_PARTICLES or reference is None:
         return []
     item = population.items()[identity]
     whole = population.model(item)
@@ -73,53 +85,85 @@ def signal_doubts(
     looked_at = particles.part(rows)
     if isinstance(whole, StackModel):
         model, images = whole, 1.0
-        ways = {"other": _pose_of_another(looked_at)}
+        ways = {AS_SAID: looked_at, ELSEWHERE: _pose_of_another(looked_at)}
     else:
         model = _few_tilts(whole)
         images = float(model.use.sum() / max(whole.use.sum(), 1))
-        volume = np.array(model.volume_dims_A)
-        ways = {"other": _beside(looked_at, diameter_A)}
-        ways |= {
-            axis: _at(looked_at, np.where(here, volume - looked_at.position_A, looked_at.position_A))
-            for axis, here in zip("xyz", np.eye(3, dtype=bool), strict=True)
-        }
-    found = _compared(population, item, model, looked_at, list(ways.values()), reference, threads)
-    other, *mirrored = found or [None]
-    doubts = [
-        Doubt(
-            "axis-mirrored",
-            item.name,
-            f"{evidence.particles} particles fit the maps better with {axis} counted from the other end of the "
-            f"tomogram ({evidence.z:.1f} standard deviations)",
-            way_on="turn the coordinates round, or use those of the tomograms of Warp",
-            grave=evidence.certain,
-        )
-        for axis, evidence in zip("xyz", mirrored, strict=False)
-        if evidence is not None and evidence.doubtful
-    ]
+        ways = _other_places(looked_at, diameter_A, np.array(model.volume_dims_A))
+    fits = _fits(population, item, model, ways, reference, threads)
+    seen = _for(AS_SAID, fits)
+    if seen is None:
+        return []
+    doubts = [*_negative(item.name, seen), *_mirrored(item.name, fits), *_unoriented(item.name, seen, fits)]
     part = images * len(looked_at) / (sum(map(len, sets.values())) / 2)
     expected = part * _signal(report, 1 / reference.resolution_A)
-    if doubts or other is None or other.doubtful or expected < POWER * DETECTED:
+    if doubts or seen.doubtful or expected < POWER * DETECTED:
         return doubts
-    stack = isinstance(model, StackModel)
+    where, way_on = NOT_IN_STACK if isinstance(whole, StackModel) else NOT_IN_SERIES
+    read = f"{seen.particles} particles fit the maps no better {where} ({seen.z:.1f} standard deviations)"
+    return [Doubt("no-signal", item.name, read, PROMISED, way_on=way_on, grave=True)]
+
+
+def _negative(name: str, seen: Evidence) -> list[Doubt]:
+    """Where the images show the opposite of the maps."""
+    negative = replace(seen, z=-seen.z)
+    if not negative.doubtful:
+        return []
+    read = (
+        f"{negative.particles} particles fit the negative of the maps better than the maps "
+        f"({negative.z:.1f} standard deviations)"
+    )
+    way_on = "look whether the maps are of this species, and at pixel sizes, contrast and the sign of defocus"
+    return [Doubt("negative-signal", name, read, way_on=way_on, grave=negative.certain)]
+
+
+def _mirrored(name: str, fits: Mapping[str, Array]) -> list[Doubt]:
+    """Axes that count from the other end: there is signal, and more than where particles are said to be."""
+    found = {
+        axis: mirrored
+        for axis in AXES
+        if (signal := _for(axis, fits)) is not None
+        and signal.doubtful
+        and (mirrored := _for(axis, fits, against=AS_SAID)) is not None
+        and mirrored.doubtful
+    }
     return [
         Doubt(
-            "no-signal",
-            item.name,
-            f"{other.particles} particles fit the maps no better "
-            + ("in their poses than in those of others" if stack else "where they are said to be than beside")
-            + f" ({other.z:.1f} standard deviations)",
-            "maps like these promise far more",
-            way_on="look whether the table is that of these images, and at contrast"
-            if stack
-            else "look at units (--angpix-coords), axes and contrast, and whether the tomograms are those of Warp",
-            grave=True,
+            "axis-mirrored",
+            name,
+            f"{mirrored.particles} particles fit the maps better with {axis} counted from the other end of the "
+            f"tomogram ({mirrored.z:.1f} standard deviations)",
+            way_on="turn the coordinates round, or use those of the tomograms of Warp",
+            grave=mirrored.certain,
         )
+        for axis, mirrored in found.items()
     ]
 
 
-def _at(particles: ParticleSet, position_A: Array) -> ParticleSet:
-    return replace(particles, position_A=position_A)
+def _unoriented(name: str, seen: Evidence, fits: Mapping[str, Array]) -> list[Doubt]:
+    """Where there is signal that their orientations say nothing of."""
+    oriented = _for(AS_SAID, fits, against=TURNED)
+    if not seen.certain or oriented is None or oriented.z > UNSEEN_Z:
+        return []
+    read = (
+        f"{oriented.particles} particles fit the maps no better in their orientations than in those of others "
+        f"({oriented.z:.1f} standard deviations)"
+    )
+    way_on = "look at the angles of the table, unless the particle is round at the resolution of the maps"
+    return [Doubt("orientations-not-seen", name, read, way_on=way_on)]
+
+
+def _other_places(particles: ParticleSet, diameter_A: float, volume_A: Array) -> dict[str, ParticleSet]:
+    """Ways of placing particles in a tomogram."""
+    position = particles.position_A
+    ways = {
+        AS_SAID: particles,
+        ELSEWHERE: _beside(particles, diameter_A),
+        TURNED: replace(_pose_of_another(particles), position_A=position),
+    }
+    for axis, here in zip(AXES, np.eye(3, dtype=bool), strict=True):
+        ways[axis] = replace(particles, position_A=np.where(here, volume_A - position, position))
+    return ways
 
 
 def _beside(particles: ParticleSet, diameter_A: float) -> ParticleSet:
@@ -128,7 +172,7 @@ def _beside(particles: ParticleSet, diameter_A: float) -> ParticleSet:
     angle = rng.uniform(0, 2 * np.pi, len(particles))
     distance = diameter_A * rng.uniform(*BESIDE, len(particles))
     step = distance * np.array([np.cos(angle), np.sin(angle), np.zeros(len(particles))])
-    return _at(particles, particles.position_A + step.T[:, None])
+    return replace(particles, position_A=particles.position_A + step.T[:, None])
 
 
 def _pose_of_another(particles: ParticleSet) -> ParticleSet:
@@ -139,19 +183,17 @@ def _pose_of_another(particles: ParticleSet) -> ParticleSet:
     return replace(particles, position_A=particles.position_A[other], angles_deg=particles.angles_deg[other])
 
 
-def _compared(
+def _fits(
     population: Population,
     item: ItemRecord,
     model: SeriesModel,
-    as_said: ParticleSet,
-    others: list[ParticleSet],
+    ways: Mapping[str, ParticleSet],
     reference: SpeciesReference,
     threads: int,
-) -> list[Evidence | None]:
-    """For `as_said` against the first of the others, and for each of the rest against `as_said`; None where too
-    few particles lie in images either way. Nothing where images are not here, or bad, which is for who works with
-    them to say."""
-    sets = [as_said, *others]
+) -> dict[str, Array]:
+    """AB (p,) of the particles by way of placing them, NaN for those that lie in no image then. Nothing where
+    images are not here, or bad, which is for who works with them to say."""
+    sets = list(ways.values())
     try:
         gathered = gather_images(
             population.image_loader(item, model),
@@ -162,14 +204,22 @@ def _compared(
             threads,
         )
     except UNUSABLE:
-        return []
-    ab = np.full((len(sets), len(as_said)), np.nan)
-    for number, (images, placed) in enumerate(zip(gathered, sets, strict=True)):
+        return {}
+    found = {way: np.full(len(placed), np.nan) for way, placed in ways.items()}
+    for (way, placed), images in zip(ways.items(), gathered, strict=True):
         if images is not None:
-            seen = np.unique(images.particle)
-            ab[number, seen] = particle_fits(images, views_of(model, placed)).ab
-    differences = [one[np.isfinite(one)] for one in (ab[0] - ab[1], *(ab[2:] - ab[0]))]
-    return [Evidence.of(one) if len(one) >= FEWEST_PARTICLES else None for one in differences]
+            found[way][np.unique(images.particle)] = particle_fits(images, views_of(model, placed)).ab
+    return found
+
+
+def _for(way: str, fits: Mapping[str, Array], against: str = ELSEWHERE) -> Evidence | None:
+    """For one way of placing particles, against another one; None where too few lie in images both ways, or one
+    was not tried."""
+    if not {way, against} <= fits.keys():
+        return None
+    differences = fits[way] - fits[against]
+    differences = differences[np.isfinite(differences)]
+    return Evidence.of(differences) if len(differences) >= FEWEST_PARTICLES else None
 
 
 def _few_tilts(model: TiltSeriesModel) -> TiltSeriesModel:

@@ -21,15 +21,16 @@ if TYPE_CHECKING:
 Change = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
-def doubt(world: TinyWorld, change: Change, noise: float = 0.0) -> list[list[Doubt]]:
-    """For every species: what is doubted with positions (p, T, 3) changed, and noise added to its half-maps."""
+def doubt(world: TinyWorld, change: Change, noise: float = 0.0, sign: int = 1) -> list[list[Doubt]]:
+    """For every species: what is doubted with positions (p, T, 3) changed, and noise added to its half-maps, which
+    are multiplied by a sign."""
     population, found = world.population, []
     volume = np.array(population.tilt_series(population.item("TS_01")).volume_dims_A)
     for one in population.species().values():
         maps, rng = population.maps(one), np.random.default_rng(0)
         for half in ("half1", "half2"):
             added = noise * maps[half].std() * rng.normal(size=maps[half].shape)
-            maps[half] = (maps[half] + added).astype(np.float32)
+            maps[half] = sign * (maps[half] + added).astype(np.float32)
 
         def moved(part: ParticleSet) -> ParticleSet:
             return replace(part, position_A=change(part.position_A, volume))
@@ -61,6 +62,24 @@ def test_a_mirrored_axis_is_named(shared_tiny_world: TinyWorld, axis: int) -> No
     for found in doubt(shared_tiny_world, lambda position, volume: np.where(here, volume - position, position)):
         assert [(one.kind, one.grave) for one in found] == [("axis-mirrored", True)]
         assert f"with {'xyz'[axis]} counted from the other end" in found[0].read
+
+
+def test_inverted_contrast_is_named(shared_tiny_world: TinyWorld) -> None:
+    for found in doubt(shared_tiny_world, lambda position, volume: position, sign=-1):
+        assert [(one.kind, one.grave) for one in found] == [("negative-signal", True)]
+
+
+def test_orientations_of_other_particles_are_noted(shared_tiny_world: TinyWorld) -> None:
+    population = shared_tiny_world.population
+    for one in population.species().values():
+        maps = population.maps(one)
+        report = fsc_report(maps["half1"], maps["half2"], maps["mask"], one.pixel_size_A)
+        sets = {item: population.particles(one, item) for item in one.particles}
+        mixed = {
+            item: replace(part, angles_deg=np.roll(part.angles_deg, 5, axis=0)) for item, part in sets.items()
+        }
+        found = signal_doubts(population, maps, report, one.diameter_A, one.pixel_size_A, mixed)
+        assert [(one.kind, one.grave) for one in found] == [("orientations-not-seen", False)]
 
 
 def test_particles_of_other_series_are_doubted(shared_tiny_world: TinyWorld) -> None:

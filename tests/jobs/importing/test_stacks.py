@@ -75,6 +75,20 @@ def add(population: Population, data: Path, particles: Path | None = None, name:
     ).warnings
 
 
+def test_poses_of_other_images_are_doubted_and_the_right_ones_are_not(stack: Stack) -> None:
+    """A table whose rows were sorted without their angles."""
+    stack.population.stage([], remove=list(stack.population.species().values()))
+    assert add(stack.population, stack.data) == []
+    stack.population.stage([], remove=list(stack.population.species().values()))
+    blocks = read_star(stack.data / "particles.star")
+    table = blocks["particles"]
+    poses = [name for name in table.columns if name.startswith(("rlnAngle", "rlnOrigin"))]
+    table[poses] = np.roll(table[poses].to_numpy(), 7, axis=0)
+    write_star(stack.data / "mixed.star", blocks)
+    with pytest.raises(DoubtfulInputError, match=r"fit the maps no better in their poses than in those of others"):
+        add(stack.population, stack.data, stack.data / "mixed.star")
+
+
 def errors(table: Path, truth: Path) -> tuple[float, float]:
     """RMS errors of the poses in a table: degrees and A."""
     found, true = read_stack_table(table), read_stack_table(truth)
@@ -295,7 +309,7 @@ def test_an_offer_of_a_stack_brings_no_collisions(stack: Stack) -> None:
     """Though all its particles are near the middle of an image."""
     population = stack.population
     before = population.repository.head
-    add(population, stack.data, edited(stack.data, rlnAnglePsi=0.0), "again")
+    add(population, stack.data, edited(stack.data, rlnOriginXAngst=0.0), "again")
     after = population.commit("Offer the same as another species")
     assert before is not None
     offer = offered_species(population, "again", after, before)
