@@ -27,6 +27,7 @@ from mpop.formats.warp_xml import (
     read_tilt_series,
     without_aberrations,
 )
+from mpop.jobs.importing.optics_checks import questioned_optics
 from mpop.jobs.importing.warp_checks import (
     SIZE_TOLERANCE,
     by_movie,
@@ -349,6 +350,9 @@ def _model(
     if not model.angles_deg.any():
         model = replace(model, angles_deg=_column(files, ANGLE))
     doubts += questioned_exposures(series, model.exposure, project.exposure_per_tilt)
+    ctf = model.ctf
+    optics = [(ctf.voltage_kV, ctf.cs_mm, ctf.amplitude_contrast)]
+    doubts += questioned_optics(name, optics, model.grid_ctf.values)
     if model.weight <= 0:
         read = f"Weight is {model.weight:g}"
         doubts.append(Doubt("weight-0", name, read, "the series would add nothing to any map", grave=True))

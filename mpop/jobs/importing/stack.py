@@ -18,6 +18,7 @@ from mpop.doubts import Doubt, settle
 from mpop.errors import InputError
 from mpop.formats.images import open_stack
 from mpop.formats.stack_tables import OPTICS, SAME, StackTable, read_stack_table
+from mpop.jobs.importing.optics_checks import questioned_optics
 from mpop.jobs.importing.source import SIZE_TOLERANCE, refuse_known, refuse_name, source_id
 from mpop.jobs.leasing import leased
 from mpop.jobs.progress import Progress, silent
@@ -74,6 +75,8 @@ def add_stack(
     table = whole.of_groups(optics_groups) if optics_groups else whole
     table = _with_optics(table.one_row_per_image(first_per_image), amplitude_contrast)
     warnings = _aberrations(table, ignore_aberrations)
+    groups = [(kv, cs, amplitude) for kv, cs, amplitude in np.unique(table.optics, axis=0).tolist()]
+    of_optics = settle(questioned_optics(str(table.path), groups, table.defocus_um), force)
     folder = _folder(table, None if images is None else Path(images))
     names = item_names(table.files)
     unused = [row for index, row in enumerate(whole.groups) if not (whole.optics_group == index).any()]
@@ -113,7 +116,7 @@ def add_stack(
         items=sorted(item.id for item in items),
     )
     population.stage([source, *(item.model_copy(update={"source": identity}) for item in items)])
-    doubts = [*table.doubts, *_size_doubts(table, np.arange(len(table)), shape[1])]
+    doubts = [*table.doubts, *of_optics, *_size_doubts(table, np.arange(len(table)), shape[1])]
     return AddedStack(population.source(identity), len(table), [*warnings, *map(str, doubts)], doubts)
 
 
