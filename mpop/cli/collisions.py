@@ -56,8 +56,8 @@ def collisions(
     if policy == Choice.DROP_INCOMING and since is None:
         raise InputError("--policy drop-incoming needs --since, to know which particles were there before")
     here = context.population()
-    with context.progress_bars() as progress:
-        report = find(here, species or (), items or (), None, since, threshold, progress)
+    with context.run() as run:
+        report = find(here, species or (), items or (), None, since, threshold, run.progress)
     gone = [] if policy is None else losers(report, Choice(policy))
     staged = stage_removal(here, gone) if apply and gone else []
     emit("collisions", _data(report, policy, gone, bool(staged)), "\n".join(_lines(report, policy, gone, staged)))

@@ -18,7 +18,8 @@ import signal
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -27,9 +28,11 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from mpop.cli.memory import out_of_memory
-from mpop.cli.progress import progress_bars as progress_bars
-from mpop_store.errors import MpopError
+from mpop.cli.progress import progress_bars
+from mpop.run import Run, silent
+from mpop_store.errors import InputError, MpopError
 from mpop_store.terminal import show
+from mpop_store.threads import available
 
 if TYPE_CHECKING:
     from mpop.doubts import Doubt
@@ -127,7 +130,7 @@ class _OneLine(logging.Handler):
         show(" ".join(record.getMessage().split()), sys.stderr)
 
 
-def run(app: Callable[[], Any]) -> NoReturn:
+def main(app: Callable[[], Any]) -> NoReturn:
     """Run the application; every failure becomes one line on stderr and an exit code."""
     os.environ.setdefault(
         "OMP_WAIT_POLICY", "passive"
@@ -234,18 +237,28 @@ def _fail(message: str, code: int, doubts: Sequence[Doubt] = ()) -> NoReturn:
     sys.exit(code)
 
 
-def threads() -> int:
-    """Set and return the number of threads for this call."""
-    from mpop.jobs.environment import use_threads
+@contextmanager
+def run(uses_device: bool = False) -> Iterator[Run]:
+    """How this call runs, within its limits and with bars on stderr. Import what computes before.
 
-    return use_threads(options.threads)
+    uses_device: whether any of it can run elsewhere than on the processor; where none can, a device that was asked
+    for is named in a warning.
+    """
+    threads = available() if options.threads is None else options.threads
+    if threads < 1:
+        raise InputError(f"--threads {threads}: at least one thread is needed")
+    device = "cpu"
+    if uses_device:
+        from mpop.jobs.environment import choose_device  # loads torch
 
-
-def device() -> str:
-    """The device for this call."""
-    from mpop.jobs.environment import choose_device
-
-    return choose_device(options.device)
+        device = choose_device(options.device)
+    elif options.device not in ("auto", "cpu"):
+        warn(f"--device {options.device} is not used: this command runs on the processor alone")
+    bars = progress_bars() if sys.stderr.isatty() else nullcontext(silent)  # rich takes long to load
+    with bars as progress:
+        made = Run(device, threads, progress)
+        with made.limits():
+            yield made
 
 
 def angstrom(value: float | None) -> str:

@@ -85,18 +85,19 @@ def correct(
     from mpop.networks.correction import CorrectionOptions
 
     given = read_maps(maps, mask, angpix)
-    device, threads = context.device(), context.threads()
     chosen: dict[str, Any] = {"rotations": rotations, **({} if steps is None else {"steps": steps})}
-    devices = None if context.options.device == "auto" else (device,)  # all GPUs, if there are several
-    options = CorrectionOptions(limit_A=limit, joint=joint, seed=seed, devices=devices, **chosen)
     commit = None
-    with context.progress_bars() as progress:
+    with context.run(uses_device=True) as run:
+        devices = None if context.options.device == "auto" else (run.device,)  # all GPUs, if there are several
+        options = CorrectionOptions(limit_A=limit, joint=joint, seed=seed, devices=devices, **chosen)
         if given.species is None:
             checkpoints = None if out is None else context.relative(out) / "checkpoints"
-            found = job.correct_half_maps(given, options, hold_out, progress, checkpoints, force)
+            found = job.correct_half_maps(given, options, hold_out, run.progress, checkpoints, force)
         else:
             here = context.population()
-            found, commit = job.correct_species(here, given, options, hold_out, progress, device, threads, force)
+            found, commit = job.correct_species(
+                here, given, options, hold_out, run.progress, run.device, run.threads, force
+            )
     files: list[Path] = []
     if out is not None:
         from mpop.reports.correct import write_report

@@ -39,35 +39,33 @@ def demo(
 
     context.options.json |= json
     target = context.relative(directory)
-    threads, device = context.threads(), context.device()
     parameters = SimulationParameters(
         seed=seed, model=context.relative(model) if model else None, symmetry=symmetry
     )
-    with context.progress_bars() as progress:
-        run = run_demo(
-            target, parameters, RefineParameters(iterations=iterations), device, threads, progress, _say
-        )
-    log = "\n".join(log_lines(history(run.population), graph=True))
+    with context.run(uses_device=True) as run:
+        refinement = RefineParameters(iterations=iterations)
+        done = run_demo(target, parameters, refinement, run.device, run.threads, run.progress, _say)
+    log = "\n".join(log_lines(history(done.population), graph=True))
     facts = RunFacts(
-        commit=run.refined.commits[-1],
-        verified=run.verified.ok,
-        wall_s=run.wall_s,
-        peak_GiB=run.peak_GiB,
-        device=device,
-        threads=threads,
+        commit=done.refined.commits[-1],
+        verified=done.verified.ok,
+        wall_s=done.wall_s,
+        peak_GiB=done.peak_GiB,
+        device=run.device,
+        threads=run.threads,
         log=log,
-        resolutions_A=run.resolutions_A,
+        resolutions_A=done.resolutions_A,
     )
-    started_from = " and ".join(f"{steps[0]:.0f} Å" for steps in run.resolutions_A.values() if steps[0])
+    started_from = " and ".join(f"{steps[0]:.0f} Å" for steps in done.resolutions_A.values() if steps[0])
     lead = (
-        f"{len(run.simulated.series)} simulated tilt series with {' and '.join(run.resolutions_A)}, particles "
-        f"{run.simulated.planted_position_rms_A:.1f} Å RMS from where the files say; refined from half-maps of "
+        f"{len(done.simulated.series)} simulated tilt series with {' and '.join(done.resolutions_A)}, particles "
+        f"{done.simulated.planted_position_rms_A:.1f} Å RMS from where the files say; refined from half-maps of "
         f"{started_from}."
     )
-    page = write_report(target, run.evaluation, facts, "mpop demo", lead)
-    data = report_data(run.evaluation, facts)
+    page = write_report(target, done.evaluation, facts, "mpop demo", lead)
+    data = report_data(done.evaluation, facts)
     emit("demo", data, "\n".join([*_summary(data), "", log, "", f"report: {page}"]))
-    if not run.verified.ok:
+    if not done.verified.ok:
         raise typer.Exit(5)
 
 

@@ -79,17 +79,16 @@ def denoise(
     from mpop.networks.denoiser import DenoiseOptions
 
     given = read_maps(maps, mask, angpix)
-    device, threads = context.device(), context.threads()
-    devices = None if context.options.device == "auto" else (device,)  # all GPUs, if there are several
     here = None if given.species is None else context.population()
     kind = networks or job.networks_of(here, given.species)
-    options = DenoiseOptions(networks=kind, steps=steps, seed=seed, devices=devices)
     commit = None
-    with context.progress_bars() as progress:
+    with context.run(uses_device=True) as run:
+        devices = None if context.options.device == "auto" else (run.device,)  # all GPUs, if there are several
+        options = DenoiseOptions(networks=kind, steps=steps, seed=seed, devices=devices)
         if here is None:
-            found, _ = job.denoise_half_maps(given, options, progress=progress, force=force)
+            found, _ = job.denoise_half_maps(given, options, progress=run.progress, force=force)
         else:
-            found, commit = job.denoise_species(here, given, options, progress, device, threads, force)
+            found, commit = job.denoise_species(here, given, options, run.progress, run.device, run.threads, force)
     files: list[Path] = []
     if out is not None:
         from mpop.reports.denoise import write_report

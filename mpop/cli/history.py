@@ -171,8 +171,8 @@ def reproduce(
     context.options.json |= json
     device = None if context.options.device == "auto" else context.options.device
     here = context.population()
-    with context.progress_bars() as progress:
-        found = run_reproduce(here, commit, device, context.options.threads, keep_sums, progress)
+    with context.run(uses_device=True) as run:
+        found = run_reproduce(here, commit, device, context.options.threads, keep_sums, run.progress)
     emit("reproduce", {"reproduction": found}, "\n".join(_reproduce_lines(found)))
 
 

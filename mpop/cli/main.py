@@ -124,4 +124,4 @@ def _name(command: CommandInfo) -> str:
 
 def main() -> None:
     """Entry point of the `mpop` script."""
-    context.run(lambda: called(sys.argv[1:])(standalone_mode=False))
+    context.main(lambda: called(sys.argv[1:])(standalone_mode=False))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -61,28 +60,25 @@ def merge(
     if revision is None:
         result = merging.resolve(here, resolutions, preview=not go_on)
         if go_on:
-            result = merging.continue_merge(here, _threads(result.resolved))
+            with context.run() as run:
+                result = merging.continue_merge(here, run.threads)
     else:
         default: Side | None = "ours" if ours else "theirs" if theirs else None
-        result = merging.merge(
-            here,
-            revision,
-            resolutions,
-            default=default,
-            message=message,
-            no_ff=no_ff,
-            unrelated=allow_unrelated,
-            dry_run=dry_run,
-            threads=_threads(resolutions),
-        )
+        with context.run() as run:
+            result = merging.merge(
+                here,
+                revision,
+                resolutions,
+                default=default,
+                message=message,
+                no_ff=no_ff,
+                unrelated=allow_unrelated,
+                dry_run=dry_run,
+                threads=run.threads,
+            )
     emit("merge", result.summary(), "\n".join(merge_lines(result)))
     if result.status == "conflicts":
         raise typer.Exit(UNDECIDED)
-
-
-def _threads(ways: Mapping[str, str]) -> int:
-    """Threads for this call; only pooling can use more than one, and loads what sets them."""
-    return context.threads() if "pool" in ways.values() else 1
 
 
 def merge_lines(result: MergeResult) -> list[str]:

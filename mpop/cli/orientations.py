@@ -57,15 +57,16 @@ def orientations(
         require_file(path)
         if diameter is None:
             raise InputError(f"{images}: the table does not tell the size of the particle; give --diameter")
-        found = job.orientations_of_table(path, job.Geometry(diameter, resolution, sym or "C1", b_factor))
+        with context.run():
+            found = job.orientations_of_table(path, job.Geometry(diameter, resolution, sym or "C1", b_factor))
     elif (diameter, resolution, sym) != (None, None, None):
         raise InputError(
             f"species {images} has its own diameter, resolution and symmetry; leave out "
             "--diameter, --resolution and --sym"
         )
     else:
-        with context.progress_bars() as progress:
-            recorded = job.orientations_of_species(context.population(), images, b_factor, progress)
+        with context.run() as run:
+            recorded = job.orientations_of_species(context.population(), images, b_factor, run.progress)
         found, commit = recorded.orientations, recorded.commit
     numbers = found.numbers()
     files: list[Path] = []

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from mpop.run import Progress, silent
 from mpop_store.terminal import visible
 
 if TYPE_CHECKING:
     from rich.progress import ProgressColumn
 
-Listener = Callable[[str, int, int], None]
-"""Hears the name of a task, how much is done, and of how much."""
-
 
 @contextmanager
-def progress_bars() -> Iterator[Listener]:
-    """A listener for jobs that draws one bar per task on stderr; silent when that is not a terminal."""
+def progress_bars() -> Iterator[Progress]:
+    """Progress that is drawn as one bar per task on stderr; silent when that is not a terminal."""
     from rich.progress import BarColumn, MofNCompleteColumn, TimeElapsedColumn, TimeRemainingColumn
 
     columns = (_label(24), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
@@ -26,12 +25,10 @@ def progress_bars() -> Iterator[Listener]:
 
 
 @contextmanager
-def transfer_bar() -> Iterator[Listener]:
-    """A listener that draws bytes, speed and time left on stderr; silent when that is not a terminal."""
-    import sys
-
+def transfer_bar() -> Iterator[Progress]:
+    """Progress that is drawn as bytes, speed and time left on stderr; silent when that is not a terminal."""
     if not sys.stderr.isatty():  # rich takes longer to load than a small fetch
-        yield lambda task, done, total: None
+        yield silent
         return
     from rich.progress import BarColumn, DownloadColumn, TimeRemainingColumn, TransferSpeedColumn
 
@@ -48,12 +45,12 @@ def _label(width: int) -> ProgressColumn:
 
 
 @contextmanager
-def _bars(columns: tuple[ProgressColumn, ...]) -> Iterator[Listener]:
+def _bars(columns: tuple[ProgressColumn, ...]) -> Iterator[Progress]:
     from rich.console import Console
-    from rich.progress import Progress
+    from rich.progress import Progress as Bars
 
     console = Console(stderr=True)
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
+    with Bars(*columns, console=console, disable=not console.is_terminal) as bars:
         tasks: dict[str, Any] = {}
 
         def listen(task: str, done: int, total: int) -> None:

@@ -76,9 +76,9 @@ def refine(
         search_A=search_shift if search else 0.0,
     )
     here = context.population()
-    with context.progress_bars() as progress:
+    with context.run(uses_device=True) as run:
         result = run_refine(
-            here, parameters, context.device(), context.threads(), progress, say=context.warn_of, force=force
+            here, parameters, run.device, run.threads, run.progress, say=context.warn_of, force=force
         )
     said = set(map(str, result.doubts))
     warnings = dict.fromkeys(warning for job in result.jobs for warning in job.warnings)
@@ -102,8 +102,8 @@ def reconstruct(species: SpeciesOption = None, wait: WaitOption = False, json: J
     context.options.json |= json
     context.options.wait = wait
     here = context.population()
-    with context.progress_bars() as progress:
-        result = reconstruct_species(here, tuple(species or ()), context.threads(), progress, context.warn_of)
+    with context.run() as run:
+        result = reconstruct_species(here, tuple(species or ()), run.threads, run.progress, context.warn_of)
     lines = [
         f"{name}: {angstrom(result.job.resolution_before_A[name])} -> {angstrom(after)}"
         for name, after in result.job.resolution_after_A.items()

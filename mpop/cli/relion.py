@@ -69,7 +69,8 @@ def relion_external_reconstruct(
         mask,
     )
     path = context.relative(Path(" ".join(star)))  # RELION's shell splits names at spaces
-    result: HookResult = reconstruct_for_relion(path, options)
+    with context.run():
+        result: HookResult = reconstruct_for_relion(path, options)
     parts = [result.reason, *result.steps]
     if result.unevenness is not None:
         parts.append(f"unevenness of views {result.unevenness:.1f}")

@@ -108,13 +108,13 @@ def check(
     """Say whether a request can be merged; exit code 4 when something stands in the way."""
     from mpop.cli.request_text import check_lines
     from mpop.requests.chains import Requests
-    from mpop.requests.check import check as run
+    from mpop.requests.check import check as check_request
     from mpop.requests.verdict import plain
 
     context.options.json |= json
     here = context.population()
-    with context.progress_bars() as progress:
-        found = run(here, Requests(here.repository).find(request), progress=progress)
+    with context.run() as run:
+        found = check_request(here, Requests(here.repository).find(request), progress=run.progress)
     lines = check_lines(found)
     if html is not None:
         from mpop.reports.request import write_page
@@ -152,9 +152,9 @@ def merge(
         raise typer.BadParameter(f"--collisions is one of {', '.join(Choice)}")
     resolutions = dict(parse_resolution(text) for text in resolve or ())
     choice = None if collisions is None else Choice(collisions)
-    with context.progress_bars() as progress:
+    with context.run() as run:
         done = merge_request(
-            context.population(), request, resolutions, choice, message, context.threads(), progress
+            context.population(), request, resolutions, choice, message, run.threads, run.progress
         )
     data = {**vars(done), "request": done.request.record}
     emit("request-merge", data, "\n".join(merge_lines(done)))

@@ -66,9 +66,8 @@ def tilt_series(
         symmetry=symmetry,
         seed=seed,
     )
-    context.threads()
-    with context.progress_bars() as progress:
-        summary = simulate_tilt_series(context.relative(directory), parameters, progress)
+    with context.run() as run:
+        summary = simulate_tilt_series(context.relative(directory), parameters, run.progress)
     names = ", ".join(f"{one.name} ({one.particles} particles, {one.symmetry})" for one in summary.species)
     text = (
         f"Wrote {len(summary.series)} tilt series with {names} to {summary.directory}; "
@@ -119,9 +118,8 @@ def stack(
         symmetry=symmetry,
         seed=seed,
     )
-    context.threads()
-    with context.progress_bars() as progress:
-        summary = simulate_stack(context.relative(directory), parameters, progress)
+    with context.run() as run:
+        summary = simulate_stack(context.relative(directory), parameters, run.progress)
     text = (
         f"Wrote {summary.particles} images of {summary.species} ({summary.symmetry}) to {summary.directory}; "
         f"poses are {summary.planted_angle_rms_deg:.1f} degrees and {summary.planted_shift_rms_A:.1f} A RMS "

@@ -100,7 +100,7 @@ def _add_tilt_series(
     from mpop.jobs.importing.source import add_source
 
     here = context.population()
-    with context.progress_bars() as progress:
+    with context.run() as run:
         added = add_source(
             here,
             name,
@@ -111,7 +111,7 @@ def _add_tilt_series(
             store_raw,
             ignore_aberrations,
             force,
-            progress,
+            run.progress,
         )
     context.warn_of(added.doubts)
     source = added.record
@@ -124,13 +124,13 @@ def _add_stack(name: str, star: Path, images: Path | None, **options: Any) -> No
     from mpop.jobs.importing.stack import add_stack
 
     here = context.population()
-    with context.progress_bars() as progress:
+    with context.run() as run:
         added = add_stack(
             here,
             name,
             context.relative(star),
             context.relative(images) if images else None,
-            progress=progress,
+            progress=run.progress,
             **options,
         )
     for warning in added.warnings:
@@ -166,8 +166,8 @@ def relocate(
 
     context.options.json |= json
     here = context.population()
-    with context.progress_bars() as progress:
-        done = relocate(here, context.relative(old), context.relative(new), progress)
+    with context.run() as run:
+        done = relocate(here, context.relative(old), context.relative(new), run.progress)
     if done.missing:
         context.warn(
             f"{counted(len(done.missing), 'raw file')} of {old} not in {new}, the first is {done.missing[0]}"

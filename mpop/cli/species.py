@@ -50,20 +50,21 @@ def add(
 
     context.options.json |= json
     here = context.population()
-    added = add_species(
-        here,
-        name,
-        *(context.relative(path) for path in (half1, half2, mask, particles)),
-        diameter_A=diameter,
-        symmetry=symmetry,
-        pixel_size_A=angpix,
-        angpix_coords=angpix_coords,
-        angpix_shifts=angpix_shifts,
-        ignore_unmatched=ignore_unmatched,
-        source=source,
-        force=force,
-        first_per_image=first_per_image,
-    )
+    with context.run():
+        added = add_species(
+            here,
+            name,
+            *(context.relative(path) for path in (half1, half2, mask, particles)),
+            diameter_A=diameter,
+            symmetry=symmetry,
+            pixel_size_A=angpix,
+            angpix_coords=angpix_coords,
+            angpix_shifts=angpix_shifts,
+            ignore_unmatched=ignore_unmatched,
+            source=source,
+            force=force,
+            first_per_image=first_per_image,
+        )
     for warning in added.warnings:
         context.warn(warning)
     one = added.record

@@ -49,8 +49,8 @@ def verify(
             raise InputError("--remote goes with --sample and --seed only")
         _verify_remotes(here, part, seed)
         return
-    with context.progress_bars() as progress:
-        report = run_verify(here, progress, sample=part, seed=seed, repair=repair, signatures=signatures)
+    with context.run() as run:
+        report = run_verify(here, run.progress, sample=part, seed=seed, repair=repair, signatures=signatures)
     emit("verify", {"ok": report.ok, **vars(report)}, "\n".join(_verify_lines(report)))
     if not report.ok:
         raise typer.Exit(5)

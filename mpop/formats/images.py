@@ -24,6 +24,7 @@ from mpop.formats.files import replacing, require_file
 from mpop.formats.known_kinds import MRC, TIFF, is_not
 from mpop.formats.mrc_headers import BEGIN_BYTES, bytes_are_unsigned, header_fault
 from mpop.words import counted
+from mpop_store.threads import allowed
 
 STACK_SUFFIX = ".mrcs"
 MRC_SUFFIXES = {".mrc", STACK_SUFFIX, ".map", ".st", ".ali", ".rec"}
@@ -254,7 +255,7 @@ def _decode_tiff(content: bytes, path: Path) -> NDArray:
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # it writes a line for each part that it doubts
     try:
         with io.BytesIO(content) as stream:
-            return np.asarray(tifffile.imread(stream))
+            return np.asarray(tifffile.imread(stream, maxworkers=allowed()))
     except Exception as error:  # tifffile raises whatever its parsing stumbles over
         raise InputError(is_not(path, TIFF, f"not a readable TIFF file ({_one_line(error)})")) from error
 

@@ -28,12 +28,12 @@ def shell_radii(box: int) -> Iterator[NDArray[np.float32]]:
 
 def transform(volume: NDArray[np.floating]) -> NDArray[np.complex64]:
     """rfftn of a cubic map, float32 throughout."""
-    return np.asarray(scipy.fft.rfftn(volume.astype(np.float32, copy=False), workers=-1))
+    return np.asarray(scipy.fft.rfftn(volume.astype(np.float32, copy=False)))
 
 
 def inverse(spectrum: NDArray[np.complex64], box: int, use_up: bool = False) -> NDArray[np.float32]:
     """Inverse of `transform`. use_up: the spectrum is overwritten, for one that is needed no more."""
-    return np.asarray(scipy.fft.irfftn(spectrum, s=(box,) * 3, overwrite_x=use_up, workers=-1))
+    return np.asarray(scipy.fft.irfftn(spectrum, s=(box,) * 3, overwrite_x=use_up))
 
 
 def multiply_radially(volume: NDArray[np.floating], curve: NDArray[np.floating]) -> NDArray[np.float32]:

@@ -142,8 +142,8 @@ class _Grid:
 def _inverse_density(weight: Array, grid: _Grid) -> Array:
     density = grid.within.astype(np.float64)
     for _ in range(ITERATIONS):
-        real = np.asarray(scipy.fft.irfftn(density * weight, s=(grid.size,) * 3, workers=-1))
-        convolved = np.abs(np.asarray(scipy.fft.rfftn(real * grid.blob, workers=-1)))
+        real = np.asarray(scipy.fft.irfftn(density * weight, s=(grid.size,) * 3))
+        convolved = np.abs(np.asarray(scipy.fft.rfftn(real * grid.blob)))
         density = np.where(grid.within, density / np.maximum(convolved, 1e-6), 0.0)
     return density
 
@@ -162,7 +162,7 @@ def _blob_transform(frequency: Array) -> Array:
 def _to_box(spectrum: NDArray, sums: SliceSums) -> NDArray[np.float32]:
     """Cut the map out of its padded surroundings, mask it and undo the trilinear kernel."""
     padded, box = spectrum.shape[0], sums.box
-    wide = scipy.fft.fftshift(scipy.fft.irfftn(spectrum, s=(padded,) * 3, norm="forward", workers=-1))
+    wide = scipy.fft.fftshift(scipy.fft.irfftn(spectrum, s=(padded,) * 3, norm="forward"))
     part = slice(padded // 2 - box // 2, padded // 2 - box // 2 + box)
     volume = np.asarray(wide)[part, part, part] / (sums.padding**3 * box)
     axis = np.square(np.arange(box) - box // 2).astype(np.float64)

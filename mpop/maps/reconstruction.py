@@ -152,9 +152,9 @@ def _inverse_centre(
     for first in range(0, size, BLOCK_ROWS):
         block = np.zeros((size, min(BLOCK_ROWS, size - first), size // 2 + 1), dtype=np.complex64)
         _divide(values, plane, shells, first, block)
-        part[:, first : first + BLOCK_ROWS] = np.asarray(scipy.fft.ifft(block, axis=0, workers=-1))[cut]
-    part = np.asarray(scipy.fft.ifft(part, axis=1, workers=-1, overwrite_x=True))[:, cut]
-    return np.ascontiguousarray(np.asarray(scipy.fft.irfft(part, n=size, axis=2, workers=-1))[:, :, cut])
+        part[:, first : first + BLOCK_ROWS] = np.asarray(scipy.fft.ifft(block, axis=0))[cut]
+    part = np.asarray(scipy.fft.ifft(part, axis=1, overwrite_x=True))[:, cut]
+    return np.ascontiguousarray(np.asarray(scipy.fft.irfft(part, n=size, axis=2))[:, :, cut])
 
 
 @njit(parallel=True, cache=True)

@@ -58,7 +58,7 @@ def prepare_reference(
         shape = [1, 1, 1]
         shape[axis] = box
         flat /= correction.reshape(shape).astype(flat.dtype)
-    transform = np.asarray(scipy.fft.rfftn(scipy.fft.ifftshift(flat), workers=-1))
+    transform = np.asarray(scipy.fft.rfftn(scipy.fft.ifftshift(flat)))
     rows = np.arange(-reach - 1, reach + 2) % box
     part = transform[np.ix_(rows, rows, np.arange(reach + 2))]
     values = np.empty((*part.shape, 2), dtype=dtype)

@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-import numba
 import numpy as np
 import pandas as pd
 import scipy.fft
@@ -145,7 +144,7 @@ def simulate_stack(
         )
     rng = np.random.default_rng(parameters.seed)
     particles = _draw(parameters, rng)
-    with new_folder(directory) as folder, scipy.fft.set_workers(numba.get_num_threads()):
+    with new_folder(directory) as folder:
         scale = _write_images(folder / "particles.mrcs", structure, particles, parameters, progress)
         _write_tables(folder, particles, parameters)
         _write_maps(folder, structure, scale, parameters, rng)

@@ -15,10 +15,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-import numba
 import numpy as np
 import pandas as pd
-import scipy.fft
 from lxml import etree
 
 from mpop.errors import InputError
@@ -69,7 +67,7 @@ def simulate_tilt_series(
     """Write a project into an empty or new directory. The same parameters write the same bytes."""
     parameters = parameters or SimulationParameters()
     directory = Path(directory)
-    with new_folder(directory) as project, scipy.fft.set_workers(numba.get_num_threads()):
+    with new_folder(directory) as project:
         summary = _write_project(project, parameters, progress)
     return replace(summary, directory=directory)
 

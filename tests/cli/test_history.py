@@ -44,7 +44,7 @@ def mpop(population: Population, capsys: pytest.CaptureFixture[str], monkeypatch
         monkeypatch.setattr(context, "options", context.Options())
         monkeypatch.setattr(sys, "argv", ["mpop", *words])
         with pytest.raises(SystemExit) as end:
-            context.run(lambda: app(["-C", str(population.root), *words], standalone_mode=False))
+            context.main(lambda: app(["-C", str(population.root), *words], standalone_mode=False))
         printed = capsys.readouterr()
         assert end.value.code == code, printed.err
         if code == 0:

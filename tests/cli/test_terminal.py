@@ -283,7 +283,7 @@ def test_warnings_logs_and_errors_of_libraries_are_visible(
         raise RuntimeError(f"broken {HOSTILE}")
 
     with pytest.raises(SystemExit):
-        context.run(work)
+        context.main(work)
     logging.captureWarnings(False)
     said = capsys.readouterr()
     assert not hidden(said.err)

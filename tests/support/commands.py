@@ -28,7 +28,7 @@ def run(*words: str) -> Done:
     code = 0
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:
-            context.run(lambda: app(list(words), standalone_mode=False))
+            context.main(lambda: app(list(words), standalone_mode=False))
         except SystemExit as ended:
             code = int(ended.code or 0)
     return Done(code, out.getvalue(), err.getvalue())

@@ -51,6 +51,10 @@ from mpop_hooks.names import require_name
 from mpop_store import canonical_json, hash_bytes
 from mpop_store.filecache import FileState
 from mpop_store.paths import inside
+from mpop_store.threads import allowed
+
+READERS = 2
+"""Images read at a time: more than a disk can follow."""
 
 
 @dataclass(frozen=True)
@@ -163,7 +167,7 @@ def add_source(
     shape: tuple[int, int] | None = None
     for one in series:
         raws: list[RawImage] = []
-        with ThreadPoolExecutor(2) as pool:
+        with ThreadPoolExecutor(min(READERS, allowed())) as pool:
             jobs = pool.map(lambda file: _read_raw(population, file, store_raw), one.images)
             for file, found in zip(one.images, jobs, strict=True):
                 shape = shape or found.shape

@@ -7,7 +7,6 @@ Content is hashed first, and compressed only if the store does not have it. Zarr
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -29,6 +28,7 @@ from mpop_store.arrays.manifests import (
 from mpop_store.errors import DamagedObjectError, NotFoundError
 from mpop_store.hashing import canonical_json
 from mpop_store.objects.store import ObjectStore
+from mpop_store.threads import allowed
 
 if TYPE_CHECKING:
     import zarr
@@ -149,7 +149,7 @@ def _layout(objects: ObjectStore, name: str, entries: Entries, array: str) -> La
 
 def _share_out(work: Callable[[Sequence[Job]], None], jobs: Sequence[Job], nbytes: int) -> None:
     """Do jobs, in threads if they are about many bytes; hashing and packing do not hold the interpreter's lock."""
-    threads = min(THREADS, os.cpu_count() or 1, len(jobs)) if nbytes >= MANY_BYTES else 1
+    threads = min(THREADS, allowed(), len(jobs)) if nbytes >= MANY_BYTES else 1
     if threads <= 1:
         work(jobs)
         return
