@@ -44,7 +44,7 @@ def run(quick: bool) -> None:
     """The phantom; quick: one seed, no network."""
     report(
         (missing_cone(seed) for seed in SEEDS[: 1 if quick else None]),
-        CorrectionOptions(steps=0 if quick else None),
+        CorrectionOptions(steps=0) if quick else CorrectionOptions(),
     )
 
 
@@ -116,7 +116,7 @@ if __name__ == "__main__":
     parser.add_argument("--models", type=Path, help="the folder of the atomic models")
     parser.add_argument("--only", nargs="+", default=(), help="names of molecules")
     parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS, help="of the phantom")
-    parser.add_argument("--steps", type=int, help="of training; 0: no network")
+    parser.add_argument("--steps", type=int, default=CorrectionOptions().steps, help="of training; 0: no network")
     parser.add_argument("--rotations", choices=("cube", "any"), default="any")
     parser.add_argument("--joint", action="store_true")
     given = parser.parse_args()

@@ -49,7 +49,17 @@ def correct(
     ] = None,
     steps: Annotated[
         int | None,
-        typer.Option(min=0, help="Training steps of each network; 0 for none.", show_default=False),
+        typer.Option(
+            min=0, help="Steps of training each network, 0: none; 1000 if not given.", show_default=False
+        ),
+    ] = None,
+    width: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Channels of each network: more learn more, and take longer; 16 if not given.",
+            show_default=False,
+        ),
     ] = None,
     joint: Annotated[
         bool, typer.Option("--joint", help="One network for both half-maps: they are independent no more.")
@@ -85,7 +95,8 @@ def correct(
     from mpop.networks.correction import CorrectionOptions
 
     given = read_maps(maps, mask, angpix)
-    chosen: dict[str, Any] = {"rotations": rotations, **({} if steps is None else {"steps": steps})}
+    sizes = {name: value for name, value in {"steps": steps, "width": width}.items() if value is not None}
+    chosen: dict[str, Any] = {"rotations": rotations, **sizes}
     commit = None
     with context.run(uses_device=True) as run:
         devices = None if context.options.device == "auto" else (run.device,)  # all GPUs, if there are several

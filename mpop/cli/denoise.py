@@ -54,7 +54,15 @@ def denoise(
         int | None,
         typer.Option(
             min=1,
-            help="Training steps of each network; if not given 300, on a GPU 1500, to go on 100 or 300.",
+            help="Training steps of each network; 300 if not given, 100 to go on.",
+            show_default=False,
+        ),
+    ] = None,
+    width: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Channels of each network: more learn more, and take longer; 16 if not given.",
             show_default=False,
         ),
     ] = None,
@@ -84,7 +92,7 @@ def denoise(
     commit = None
     with context.run(uses_device=True) as run:
         devices = None if context.options.device == "auto" else (run.device,)  # all GPUs, if there are several
-        options = DenoiseOptions(networks=kind, steps=steps, seed=seed, devices=devices)
+        options = DenoiseOptions(networks=kind, steps=steps, width=width, seed=seed, devices=devices)
         if here is None:
             found, _ = job.denoise_half_maps(given, options, progress=run.progress, force=force)
         else:

@@ -35,25 +35,27 @@ from mpop.records.parameters import Parameters
 
 Map = NDArray[np.float32]
 
+CUBE = 32
+"""Voxels along an edge."""
 MICRO_BATCH = 2
 CHECKS = 10
 """Checkpoints in a round of training."""
 
 
 class CorrectionParameters(Parameters):
-    """What decides the result, with the seed; None stands for what suits the device, and the box.
+    """What decides the result, with the seed: the same on every machine.
 
     limit_A: the finest detail to correct; None: the resolution of the half-maps. steps: of training; 0: no
-    network. width: channels of the network. cube: edge in voxels of the cubes that it learns from; batch: how many
-    per step. joint: one network for both half-maps, see above. rotations: the 24 of a cube, or any. exact: float32
-    throughout.
+    network. width: channels of the network. cube: edge in voxels of the cubes that it learns from, None: what fits
+    the box; batch: how many per step. joint: one network for both half-maps, see above. rotations: the 24 of a
+    cube, or any. exact: float32 throughout.
     """
 
     limit_A: float | None = None
-    steps: int | None = None
-    width: int | None = None
+    steps: int = 1000
+    width: int = 16
     cube: int | None = None
-    batch: int | None = None
+    batch: int = 2
     joint: bool = False
     rotations: Literal["cube", "any"] = "any"
     exact: bool = False
@@ -159,32 +161,24 @@ def _unchanged(half1: Map, half2: Map, limit: int, reason: str) -> Correction:
 
 
 def fitting(options: CorrectionOptions, box: int) -> CorrectionOptions:
-    """The options with every None but limit_A filled in. Raises InputError for a number that cannot be."""
+    """The options with a cube and devices. Raises InputError for a number that cannot be."""
     for name, least in (("steps", 0), ("width", 1), ("batch", 1)):
         value = getattr(options, name)
-        if value is not None and value < least:
+        if value < least:
             raise InputError(f"{name} {value}: it must be at least {least}")
     found = devices(list(options.devices) if options.devices else None)
-    accelerated = found[0].type != "cpu"
     multiple = 2**DEPTH
     largest = box // multiple * multiple
-    cube = options.cube if options.cube is not None else min(64 if accelerated else 32, largest)
+    cube = options.cube if options.cube is not None else min(CUBE, largest)
     if cube % multiple or not 2 * multiple <= cube <= largest:
         raise InputError(
             f"cubes of {cube} voxels: a multiple of {multiple} from {2 * multiple} to {largest} is needed"
         )
-    filled = {
-        "steps": (5000 if accelerated else 1000) if options.steps is None else options.steps,
-        "width": options.width or (64 if accelerated else 16),
-        "cube": cube,
-        "batch": options.batch or (4 if accelerated else 2),
-        "devices": tuple(str(device) for device in found),
-    }
-    return options.model_copy(update=filled)
+    return options.model_copy(update={"cube": cube, "devices": tuple(str(device) for device in found)})
 
 
 def _training(options: CorrectionOptions, box: int) -> Training:
-    assert options.steps and options.batch and options.width and options.cube and options.devices
+    assert options.cube and options.devices
     steps = max(1, options.steps // ROUNDS)
     plan = Plan(
         steps,

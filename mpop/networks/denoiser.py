@@ -44,13 +44,15 @@ Map = NDArray[np.float32]
 Weights = Mapping[str, NDArray[np.float32]]
 Networks = Literal["shared", "independent"]
 
-LEAST_CUBE = 16
+STEPS, STEPS_TO_GO_ON = 300, 100
+WIDTH = 16
+CUBE, LEAST_CUBE = 32, 16
 """Voxels along an edge."""
 NAMES: Mapping[Networks, tuple[str, ...]] = {"shared": ("both",), "independent": ("half1", "half2")}
 
 
 class DenoiseParameters(Parameters):
-    """What decides the result, with the seed; None stands for what suits the device, and the box.
+    """What decides the result, with the seed: the same on every machine. None: what `fitting` fills in.
 
     steps: of training each network. width: its channels. cube: edge in voxels of the cubes that it learns from,
     batch: how many per step. exact: float32 throughout.
@@ -186,17 +188,15 @@ def fitting(options: DenoiseOptions, box: int, continued: bool = False) -> Denoi
         if value is not None and value < 1:
             raise InputError(f"{name} {value}: it must be at least 1")
     found = devices(list(options.devices) if options.devices else None)
-    accelerated = found[0].type != "cpu"
     largest = box // GainNetwork.multiple * GainNetwork.multiple
     if largest < LEAST_CUBE:
         raise InputError(f"a box of {box} voxels is too small to denoise; {LEAST_CUBE} are needed")
-    cube = options.cube if options.cube is not None else min(64 if accelerated else 32, largest)
+    cube = options.cube if options.cube is not None else min(CUBE, largest)
     if cube % GainNetwork.multiple or not LEAST_CUBE <= cube <= largest:
         raise InputError(f"cubes of {cube} voxels: a multiple of 4 from {LEAST_CUBE} to {largest} is needed")
-    steps = (300 if continued else 1500) if accelerated else (100 if continued else 300)
     filled = {
-        "steps": options.steps or steps,
-        "width": options.width or (32 if accelerated else 16),
+        "steps": options.steps or (STEPS_TO_GO_ON if continued else STEPS),
+        "width": options.width or WIDTH,
         "cube": cube,
         "devices": tuple(str(device) for device in found),
     }

@@ -125,6 +125,12 @@ def test_defaults_fit_the_box() -> None:
     assert fitting(CorrectionOptions(devices=("cpu",)), 200).cube == 32
 
 
+def test_defaults_are_the_same_with_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    alone = fitting(CorrectionOptions(), 96).parameters
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    assert fitting(CorrectionOptions(), 96).parameters == alone
+
+
 @pytest.mark.parametrize("limit_A", [1.0, 400.0])
 def test_a_limit_beyond_the_maps(uneven: UnevenMaps, limit_A: float) -> None:
     with pytest.raises(InputError, match="--limit"):

@@ -10,7 +10,7 @@ from mpop.errors import InputError, StateError
 from mpop.maps.filters import inverse, low_pass, transform
 from mpop.maps.fsc import fsc
 from mpop.maps.masks import soft_sphere
-from mpop.networks.denoiser import Denoised, DenoiseOptions, Denoiser, denoise
+from mpop.networks.denoiser import Denoised, DenoiseOptions, Denoiser, denoise, fitting
 
 STEPS = 80
 PIXEL_A = 3.0
@@ -88,6 +88,12 @@ def test_maps_without_noise_stay_as_they_are(phantom: FloppyPhantom) -> None:
     error = np.square(done.half1 - clean)[inside].mean() / clean[inside].var()
     assert error < 1e-3
     assert done.half1[phantom.mask == 0] == pytest.approx(clean[phantom.mask == 0].mean(), rel=1e-4)
+
+
+def test_defaults_are_the_same_with_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    alone = [fitting(DenoiseOptions(), 96, continued).parameters for continued in (False, True)]
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    assert [fitting(DenoiseOptions(), 96, continued).parameters for continued in (False, True)] == alone
 
 
 def test_refuses_what_cannot_be(phantom: FloppyPhantom) -> None:
