@@ -12,20 +12,16 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, replace
+from functools import wraps
+from typing import ParamSpec, TypeVar
 
+from mpop_store.progress import Progress as Progress
+from mpop_store.progress import silent
 from mpop_store.threads import at_most
 
-
-class Progress(Protocol):
-    """Called as work advances; cheap to call often. A new task name starts a new bar."""
-
-    def __call__(self, task: str, done: int, total: int, /) -> None: ...
-
-
-def silent(task: str, done: int, total: int, /) -> None:
-    """Progress that nobody listens to."""
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -36,6 +32,11 @@ class Run:
     device: str = "cpu"
     threads: int = 1
     progress: Progress = silent
+
+    @property
+    def on_cpu(self) -> Run:
+        """The same, for what runs on the processor alone."""
+        return replace(self, device="cpu")
 
     @contextmanager
     def limits(self) -> Iterator[None]:
@@ -48,6 +49,18 @@ class Run:
                 if library in sys.modules:
                     stack.enter_context(limit(self.threads))
             yield
+
+
+def limited(job: Callable[P, R]) -> Callable[P, R]:
+    """Let a job run within the limits of the `Run` among its arguments; those of `Run()` where there is none."""
+
+    @wraps(job)
+    def within(*args: P.args, **options: P.kwargs) -> R:
+        found = [one for one in (*args, *options.values()) if isinstance(one, Run)]
+        with (found[0] if found else Run()).limits():
+            return job(*args, **options)
+
+    return within
 
 
 def _fft(threads: int) -> AbstractContextManager[None]:

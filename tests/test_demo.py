@@ -13,6 +13,7 @@ from mpop.errors import StateError
 from mpop.jobs.demo import DemoRun, import_simulation, run_demo
 from mpop.jobs.refine_parameters import RefineParameters
 from mpop.reports.refinement import RunFacts, report_data, write_report
+from mpop.run import Run
 from mpop.simulation.parameters import SimulationParameters
 from mpop_store import MpopError
 
@@ -22,7 +23,9 @@ SMALL = SimulationParameters(series=2, tilts=9, particles=10, image_size=224, pi
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> DemoRun:
     """One small demo."""
-    return run_demo(tmp_path_factory.mktemp("small") / "demo", SMALL, RefineParameters(iterations=1), threads=2)
+    return run_demo(
+        tmp_path_factory.mktemp("small") / "demo", SMALL, RefineParameters(iterations=1), run=Run(threads=2)
+    )
 
 
 def test_particles_are_found_again(run: DemoRun) -> None:

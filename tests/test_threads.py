@@ -86,7 +86,6 @@ def test_threads_change_no_transform() -> None:
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_nothing_takes_all_cores_of_its_own_accord(path: Path) -> None:
     assert not re.search(r"workers=-1|cpu_count\(|set_num_threads\(", path.read_text()) or path.name in (
-        "environment.py",
         "threads.py",
         "run.py",
     )

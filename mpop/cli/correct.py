@@ -99,16 +99,13 @@ def correct(
     chosen: dict[str, Any] = {"rotations": rotations, **sizes}
     commit = None
     with context.run(uses_device=True) as run:
-        devices = None if context.options.device == "auto" else (run.device,)  # all GPUs, if there are several
-        options = CorrectionOptions(limit_A=limit, joint=joint, seed=seed, devices=devices, **chosen)
+        options = CorrectionOptions(limit_A=limit, joint=joint, seed=seed, **chosen)
         if given.species is None:
             checkpoints = None if out is None else context.relative(out) / "checkpoints"
-            found = job.correct_half_maps(given, options, hold_out, run.progress, checkpoints, force)
+            found = job.correct_half_maps(given, options, hold_out, run, checkpoints, force)
         else:
             here = context.population()
-            found, commit = job.correct_species(
-                here, given, options, hold_out, run.progress, run.device, run.threads, force
-            )
+            found, commit = job.correct_species(here, given, options, hold_out, run, force)
     files: list[Path] = []
     if out is not None:
         from mpop.reports.correct import write_report

@@ -44,7 +44,7 @@ def demo(
     )
     with context.run(uses_device=True) as run:
         refinement = RefineParameters(iterations=iterations)
-        done = run_demo(target, parameters, refinement, run.device, run.threads, run.progress, _say)
+        done = run_demo(target, parameters, refinement, run, _say)
     log = "\n".join(log_lines(history(done.population), graph=True))
     facts = RunFacts(
         commit=done.refined.commits[-1],

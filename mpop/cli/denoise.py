@@ -91,12 +91,11 @@ def denoise(
     kind = networks or job.networks_of(here, given.species)
     commit = None
     with context.run(uses_device=True) as run:
-        devices = None if context.options.device == "auto" else (run.device,)  # all GPUs, if there are several
-        options = DenoiseOptions(networks=kind, steps=steps, width=width, seed=seed, devices=devices)
+        options = DenoiseOptions(networks=kind, steps=steps, width=width, seed=seed)
         if here is None:
-            found, _ = job.denoise_half_maps(given, options, progress=run.progress, force=force)
+            found, _ = job.denoise_half_maps(given, options, run=run, force=force)
         else:
-            found, commit = job.denoise_species(here, given, options, run.progress, run.device, run.threads, force)
+            found, commit = job.denoise_species(here, given, options, run, force)
     files: list[Path] = []
     if out is not None:
         from mpop.reports.denoise import write_report

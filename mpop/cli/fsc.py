@@ -91,11 +91,11 @@ def fsc(
     path = None if mtf is None else context.relative(mtf)
     parameters = FSCParameters(b_factor_A2=b_factor, low_pass_A=low_pass, mtf_pixel_size_A=mtf_angpix)
     commit = None
-    with context.run():
+    with context.run() as run:
         if given.species is None:
             result = job.half_map_fsc(given, parameters, seed, path)
         else:
-            result, commit = job.fsc_of_species(context.population(), given, parameters, seed, path)
+            result, commit = job.fsc_of_species(context.population(), given, parameters, seed, path, run)
     files: list[Path] = []
     if out is not None:
         from mpop.reports.fsc import write_report
@@ -127,13 +127,13 @@ def _compare(
         halves = read_maps(maps, mask, angpix)
         species = halves.species
         one = job.OneMap.of_halves(halves, first if species is None else None, angpix is None)
-    with context.run():
+    with context.run() as run:
         if model is not None:
             result = job.against_model(one, context.relative(model))
         else:
             assert other is not None
             result = job.against_map(one, context.relative(other))
-    commit = None if species is None else job.record(context.population(), species, result)
+    commit = None if species is None else job.record(context.population(), species, result, run)
     files: list[Path] = []
     if out is not None:
         from mpop.reports.map_fsc import write_report

@@ -61,11 +61,11 @@ def fsc3d(
     replaced = check_out(out, "mpop.fsc3d" if report else None, WRITTEN, [*maps, mask])
     given = read_maps(maps, mask, angpix)
     commit = None
-    with context.run():
+    with context.run() as run:
         if given.species is None:
             result = job.directional_resolution(given, half_angle, volume=out is not None)
         else:
-            result, commit = job.directional_resolution_of_species(context.population(), given, half_angle)
+            result, commit = job.directional_resolution_of_species(context.population(), given, half_angle, run)
     numbers = job.numbers(result)
     files = [] if out is None else _write(out, result, report, command_line())
     tell("fsc3d", numbers, _lines(numbers), given.species is not None, commit, files, replaced)

@@ -59,11 +59,11 @@ def local_resolution(
     parameters = LocalResolutionParameters(threshold=threshold, b_factor_A2=b_factor)
     given = read_maps(maps, mask, angpix)
     commit = None
-    with context.run():
+    with context.run() as run:
         if given.species is None:
             result = job.measure(given, parameters)
         else:
-            result, commit = job.of_species(context.population(), given, parameters)
+            result, commit = job.of_species(context.population(), given, parameters, run)
     if result.mask_found:
         where = "look at mask.mrc" if out is not None else "--out writes it to look at"
         context.warn(f"no mask was given: one was made from the maps; {where}, or give --mask")

@@ -61,7 +61,7 @@ def merge(
         result = merging.resolve(here, resolutions, preview=not go_on)
         if go_on:
             with context.run() as run:
-                result = merging.continue_merge(here, run.threads)
+                result = merging.continue_merge(here, run)
     else:
         default: Side | None = "ours" if ours else "theirs" if theirs else None
         with context.run() as run:
@@ -74,7 +74,7 @@ def merge(
                 no_ff=no_ff,
                 unrelated=allow_unrelated,
                 dry_run=dry_run,
-                threads=run.threads,
+                run=run,
             )
     emit("merge", result.summary(), "\n".join(merge_lines(result)))
     if result.status == "conflicts":

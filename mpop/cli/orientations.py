@@ -66,7 +66,7 @@ def orientations(
         )
     else:
         with context.run() as run:
-            recorded = job.orientations_of_species(context.population(), images, b_factor, run.progress)
+            recorded = job.orientations_of_species(context.population(), images, b_factor, run)
         found, commit = recorded.orientations, recorded.commit
     numbers = found.numbers()
     files: list[Path] = []

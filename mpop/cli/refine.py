@@ -77,9 +77,7 @@ def refine(
     )
     here = context.population()
     with context.run(uses_device=True) as run:
-        result = run_refine(
-            here, parameters, run.device, run.threads, run.progress, say=context.warn_of, force=force
-        )
+        result = run_refine(here, parameters, run, say=context.warn_of, force=force)
     said = set(map(str, result.doubts))
     warnings = dict.fromkeys(warning for job in result.jobs for warning in job.warnings)
     for warning in (one for one in warnings if one not in said):
@@ -103,7 +101,7 @@ def reconstruct(species: SpeciesOption = None, wait: WaitOption = False, json: J
     context.options.wait = wait
     here = context.population()
     with context.run() as run:
-        result = reconstruct_species(here, tuple(species or ()), run.threads, run.progress, context.warn_of)
+        result = reconstruct_species(here, tuple(species or ()), run, context.warn_of)
     lines = [
         f"{name}: {angstrom(result.job.resolution_before_A[name])} -> {angstrom(after)}"
         for name, after in result.job.resolution_after_A.items()

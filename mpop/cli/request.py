@@ -153,9 +153,7 @@ def merge(
     resolutions = dict(parse_resolution(text) for text in resolve or ())
     choice = None if collisions is None else Choice(collisions)
     with context.run() as run:
-        done = merge_request(
-            context.population(), request, resolutions, choice, message, run.threads, run.progress
-        )
+        done = merge_request(context.population(), request, resolutions, choice, message, run)
     data = {**vars(done), "request": done.request.record}
     emit("request-merge", data, "\n".join(merge_lines(done)))
 

@@ -67,7 +67,7 @@ def tilt_series(
         seed=seed,
     )
     with context.run() as run:
-        summary = simulate_tilt_series(context.relative(directory), parameters, run.progress)
+        summary = simulate_tilt_series(context.relative(directory), parameters, run)
     names = ", ".join(f"{one.name} ({one.particles} particles, {one.symmetry})" for one in summary.species)
     text = (
         f"Wrote {len(summary.series)} tilt series with {names} to {summary.directory}; "
@@ -119,7 +119,7 @@ def stack(
         seed=seed,
     )
     with context.run() as run:
-        summary = simulate_stack(context.relative(directory), parameters, run.progress)
+        summary = simulate_stack(context.relative(directory), parameters, run)
     text = (
         f"Wrote {summary.particles} images of {summary.species} ({summary.symmetry}) to {summary.directory}; "
         f"poses are {summary.planted_angle_rms_deg:.1f} degrees and {summary.planted_shift_rms_A:.1f} A RMS "

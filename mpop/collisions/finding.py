@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import zarr
@@ -15,10 +15,10 @@ from mpop.errors import InputError
 from mpop.population import Population
 from mpop.records.arrays import particles_from_arrays
 from mpop.records.models import ItemRecord, SpeciesRecord
+from mpop.run import Progress, silent
 from mpop_store import ObjectStore
 from mpop_store.arrays.groups import open_group, read_group
 
-Progress = Callable[[str, int, int], None]
 """Is told the task, how many steps are done, and of how many."""
 
 
@@ -29,7 +29,7 @@ def find(
     at: str | None = None,
     since: str | None = None,
     threshold: float = THRESHOLD,
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> CollisionReport:
     """Collisions among species in series, given by name or id; none given means all.
 
@@ -60,7 +60,7 @@ def find_among(
     items: Mapping[str, str],
     before: Mapping[str, SpeciesRecord] | None = None,
     threshold: float = THRESHOLD,
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> CollisionReport:
     """Collisions among species, whose arrays must be in the store, in series (id -> name).
 
@@ -83,8 +83,7 @@ def find_among(
             collisions = [hit for hit in collisions if hit.first.incoming or hit.second.incoming]
         if collisions:
             found.append(ItemCollisions(item, items[item], collisions))
-        if progress:
-            progress("collisions", number, len(held))
+        progress("collisions", number, len(held))
     seen = {one.id: SpeciesSeen(one.id, one.name, one.resolution_A, one.body.mask_A3) for one in shapes.values()}
     return CollisionReport(threshold, seen, len(held), particles, found)
 

@@ -13,6 +13,7 @@ import pygit2
 from mpop.errors import InputError, MpopError, StateError, StoreError
 from mpop.exchange.fetching import receive
 from mpop.exchange.selection import Data
+from mpop.run import Progress, silent
 from mpop_hooks.histories import with_rules
 from mpop_store.git.creating import is_free
 from mpop_store.git.git_config import changing_config
@@ -22,7 +23,6 @@ from mpop_store.transfer.accepting import HEADS
 from mpop_store.transfer.addresses import DirectoryAddress, parse_address
 from mpop_store.transfer.fetching import Fetched
 from mpop_store.transfer.remotes import Remotes, RemoteSettings, place_of
-from mpop_store.transfer.sending import Progress, silent
 
 UNFINISHED = "mpop.cloning"
 """Key of Git's configuration: the address, while a clone is being made."""

@@ -12,6 +12,7 @@ from mpop.errors import MpopError, NotFoundError, StateError
 from mpop.exchange.elsewhere import renew_all
 from mpop.exchange.rules import RULES
 from mpop.exchange.selection import ALL, Data, note_lack_of_data, require_species
+from mpop.run import Progress, silent
 from mpop_hooks.histories import check_fetched, with_rules
 from mpop_store.git.creating import EXCLUDE
 from mpop_store.git.opening import open_git
@@ -26,7 +27,7 @@ from mpop_store.transfer.naming import Named
 from mpop_store.transfer.promising import due
 from mpop_store.transfer.remote import Proof, Remote
 from mpop_store.transfer.remotes import Remotes, RemoteSettings, place_of
-from mpop_store.transfer.sending import Progress, bring_named, silent
+from mpop_store.transfer.sending import bring_named
 
 
 def open_to_fetch(path: Path) -> Repository:

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 
 from mpop.errors import NotFoundError, StateError
 from mpop.exchange.rules import RULES
+from mpop.run import Progress, silent
 from mpop_store.git.git_commands import environment
 from mpop_store.git.repository import Repository
 from mpop_store.transfer.accepting import HEADS, REQUESTS, TAGS, leads_to
 from mpop_store.transfer.fetching import local_name
 from mpop_store.transfer.pushing import Pushed, push
 from mpop_store.transfer.remotes import Remotes, RemoteSettings
-from mpop_store.transfer.sending import Progress, silent
 from mpop_store.transfer.walking import Commits
 
 

@@ -18,11 +18,11 @@ from mpop.jobs.environment import peak_GiB
 from mpop.jobs.evaluate import Evaluation, evaluate
 from mpop.jobs.importing.source import add_source
 from mpop.jobs.importing.species import add_species
-from mpop.jobs.progress import Progress, silent
 from mpop.jobs.refine import RefineResult, refine
 from mpop.jobs.refine_parameters import RefineParameters
 from mpop.jobs.verify import VerifyReport, verify
 from mpop.population import Population
+from mpop.run import Progress, Run, silent
 from mpop.simulation.parameters import SimulationParameters
 from mpop.simulation.tilt_series import SimulationSummary, simulate_tilt_series
 from mpop_store.paths import inside
@@ -65,9 +65,7 @@ def run_demo(
     folder: str | Path,
     parameters: SimulationParameters,
     refinement: RefineParameters,
-    device: str = "cpu",
-    threads: int = 1,
-    progress: Progress = silent,
+    run: Run = Run(),
     announce: Callable[[str], None] = _quiet,
 ) -> DemoRun:
     """Everything in one go into a new or empty folder; `announce` hears what happens next.
@@ -79,16 +77,16 @@ def run_demo(
         raise StateError(f"{folder} is not empty; remove it or name another folder")
     started = time.perf_counter()
     announce("simulating tilt series with planted deformations")
-    simulated = simulate_tilt_series(folder / "data", parameters, progress)
+    simulated = simulate_tilt_series(folder / "data", parameters, run)
     announce("importing them into a population")
-    population, imported = import_simulation(folder / "population", simulated, progress)
+    population, imported = import_simulation(folder / "population", simulated, run.progress)
     announce("refining")
-    refined = refine(population, refinement, device, threads, progress)
+    refined = refine(population, refinement, run)
     announce("verifying every object and every version")
-    verified = verify(population, progress)
+    verified = verify(population, run.progress)
     announce("comparing with the truth")
     truth = simulated.directory / "truth"
-    evaluation = evaluate(population, truth, imported, refined.commits[-1], threads, progress)
+    evaluation = evaluate(population, truth, imported, refined.commits[-1], run)
     wall_s = time.perf_counter() - started
     return DemoRun(population, simulated, imported, refined, verified, evaluation, wall_s, peak_GiB())
 

@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 from mpop.formats.images import read_map
 from mpop.geometry.symmetry import copies, symmetry_matrices
 from mpop.jobs.halfmaps import SeriesState
-from mpop.jobs.progress import Progress, silent
 from mpop.jobs.truth import (
     Planted,
     PoseError,
@@ -38,6 +37,7 @@ from mpop.maps.reconstruction import last_shell, reconstruct
 from mpop.population import Population
 from mpop.records.models import SpeciesRecord
 from mpop.refinement.reconstruction import SpeciesTarget, add_series
+from mpop.run import Progress, Run, limited
 from mpop_store.paths import inside
 
 Array = NDArray[np.float64]
@@ -92,22 +92,20 @@ class Evaluation:
     warps: list[WarpEvaluation]
 
 
+@limited
 def evaluate(
     population: Population,
     truth: str | Path,
     before: str,
     after: str = "HEAD",
-    threads: int = 1,
-    progress: Progress = silent,
+    run: Run = Run(),
 ) -> Evaluation:
     """Compare a population at two revisions with the truth folder of its simulation."""
     truth = Path(truth)
     species = sorted(population.species(after).values(), key=lambda one: one.name)
     states = {revision: _load(population, revision) for revision in (before, after)}
     planted = read_truth(truth, [state.item.name for state in states[after]])
-    floor, ceiling, last_shell = _floor_and_ceiling(
-        population, species, states[before], planted, threads, progress
-    )
+    floor, ceiling, last_shell = _floor_and_ceiling(population, species, states[before], planted, run.progress)
     evaluated = []
     for one in species:
         maps = population.maps(one)
@@ -138,7 +136,6 @@ def _floor_and_ceiling(
     species: list[SpeciesRecord],
     states: list[SeriesState],
     planted: dict[str, Planted],
-    threads: int,
     progress: Progress,
 ) -> tuple[dict[str, HalfMaps], dict[str, HalfMaps], dict[str, int]]:
     """By species id: half-maps from nominal, and from true parameters, and the last shell that images reach.
@@ -158,7 +155,6 @@ def _floor_and_ceiling(
             views,
             2 * [state.particles[one.id].half for one in held],
             state.pixel_size_A,
-            threads,
         )
         progress("floor and ceiling", number, len(states))
     return (

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from mpop.errors import UNUSABLE
 from mpop.geometry.symmetry import symmetry_matrices
 from mpop.jobs.halfmaps import SeriesState, empty_target, state_key, stored_sums
-from mpop.jobs.progress import Progress
 from mpop.maps.reconstruction import coefficient_weights
 from mpop.population import Population
 from mpop.records.models import SpeciesRecord
 from mpop.refinement.reconstruction import SpeciesTarget, add_series
+from mpop.run import Progress
 from mpop.series.opening import views_of
 
 
@@ -30,9 +30,7 @@ class HalfMapWeights:
     warnings: list[str] = field(default_factory=list)
 
 
-def half_map_weights(
-    population: Population, species: SpeciesRecord, threads: int, progress: Progress
-) -> HalfMapWeights:
+def half_map_weights(population: Population, species: SpeciesRecord, progress: Progress) -> HalfMapWeights:
     """The weights of a species' half-maps. Items that cannot be read are passed over, and named."""
     total = empty_target(species)
     warnings: list[str] = []
@@ -51,7 +49,7 @@ def half_map_weights(
             continue
         for number, state in enumerate(members, start=1):
             try:
-                _add(population, species, state, total, threads)
+                _add(population, species, state, total)
             except UNUSABLE as error:
                 warnings.append(
                     f"{state.item.name}: not all of its views of {species.name} could be weighed, the prior goes "
@@ -63,9 +61,7 @@ def half_map_weights(
     return HalfMapWeights((half1, half2), warnings)
 
 
-def _add(
-    population: Population, species: SpeciesRecord, state: SeriesState, total: SpeciesTarget, threads: int
-) -> None:
+def _add(population: Population, species: SpeciesRecord, state: SeriesState, total: SpeciesTarget) -> None:
     particles = state.particles[species.id]
     add_series(
         [total],
@@ -74,5 +70,4 @@ def _add(
         [views_of(state.model, particles)],
         [particles.half],
         state.pixel_size_A,
-        threads,
     )

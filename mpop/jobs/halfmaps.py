@@ -15,7 +15,6 @@ import numpy as np
 from mpop.doubts import Doubt
 from mpop.errors import MissingObjectError, RefinementError, StateError
 from mpop.geometry.symmetry import symmetry_matrices
-from mpop.jobs.progress import Progress
 from mpop.maps.filtered import filtered_and_fsc
 from mpop.maps.filters import transform
 from mpop.maps.fsc import FSCReport, fsc_report, mean_amplitudes, up_to
@@ -29,6 +28,7 @@ from mpop.records.models import ItemRecord, SpeciesHead, SpeciesRecord
 from mpop.records.stack import SeriesModel, StackModel
 from mpop.records.tilt_series import ParticleSet, TiltSeriesModel
 from mpop.refinement.reconstruction import SpeciesTarget, add_series
+from mpop.run import Progress
 from mpop.series.dirt import Erased
 from mpop.series.opening import views_of
 from mpop_store import version_of
@@ -97,7 +97,6 @@ def rebuild(
     population: Population,
     species: Sequence[SpeciesRecord],
     states: Sequence[SeriesState],
-    threads: int,
     progress: Progress,
 ) -> dict[str, RebuiltSpecies]:
     """Half-maps of every species from all series in `states`, by species id."""
@@ -126,7 +125,6 @@ def rebuild(
                 [views_of(state.model, state.particles[identity]) for identity in held],
                 [state.particles[identity].half for identity in held],
                 state.pixel_size_A,
-                threads,
             )
             for identity in held:
                 erased[identity][state.item.id] = ledger.erased

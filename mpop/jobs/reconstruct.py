@@ -12,13 +12,13 @@ from mpop.jobs.erased import blank_tilts, erased_lines, with_erased
 from mpop.jobs.half_sets import Say, half_set_doubts, say_nothing
 from mpop.jobs.halfmaps import RebuiltSpecies, SeriesState, map_doubts, rebuild
 from mpop.jobs.leasing import leased
-from mpop.jobs.progress import Progress, silent
 from mpop.jobs.recording import in_angstrom
 from mpop.jobs.selection import Selection, select
 from mpop.jobs.spec import JobSpec
 from mpop.population import Population, record_path, versioned
 from mpop.records.models import JobRecord, SpeciesRecord
 from mpop.records.parameters import Parameters
+from mpop.run import Run, limited
 
 
 class ReconstructParameters(Parameters):
@@ -42,12 +42,12 @@ def _writes(population: Population, species: Sequence[str] = (), *_: object, **_
     return [one.id for one in select(population, species).species]
 
 
+@limited
 @leased("reconstruct", _writes)
 def reconstruct_species(
     population: Population,
     species: Sequence[str] = (),
-    threads: int = 1,
-    progress: Progress = silent,
+    run: Run = Run(),
     say: Say = say_nothing,
 ) -> ReconstructResult:
     """Rebuild the half-maps of species (default: all) from all their tilt series, and commit them.
@@ -59,7 +59,7 @@ def reconstruct_species(
     doubts = half_set_doubts(population, chosen.species)
     say(doubts)
     states = [SeriesState.load(population, item, chosen.species) for item in chosen.items]
-    rebuilt = rebuild(population, chosen.species, states, threads, progress)
+    rebuilt = rebuild(population, chosen.species, states, run.progress)
     more = [*blank_tilts(chosen.items, rebuilt), *map_doubts(chosen.species, rebuilt)]
     if more:
         say(more)
@@ -68,8 +68,7 @@ def reconstruct_species(
         species=tuple(one.id for one in chosen.species), sources=tuple(sorted(chosen.sources))
     )
     job = JobSpec("reconstruct", parameters, input_versions(chosen)).record(
-        "cpu",
-        threads,
+        run.on_cpu,
         software=software_versions(),
         wall_s=round(time.perf_counter() - started, 3),
         peak_GiB=round(peak_GiB(), 3),
@@ -88,10 +87,10 @@ def reconstruct_species(
     return ReconstructResult(commit, job, records, doubts)
 
 
-def run(population: Population, spec: JobSpec, device: str, threads: int, progress: Progress) -> str:
+def run(population: Population, spec: JobSpec, run: Run) -> str:
     """Run a recorded job; the commit."""
     assert isinstance(spec.parameters, ReconstructParameters)
-    return reconstruct_species(population, spec.parameters.species, threads, progress).commit
+    return reconstruct_species(population, spec.parameters.species, run).commit
 
 
 def input_versions(chosen: Selection) -> dict[str, str]:

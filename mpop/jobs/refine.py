@@ -13,7 +13,6 @@ from mpop.doubts import Doubt
 from mpop.errors import InputError, RefinementError
 from mpop.jobs.half_sets import Say, say_nothing
 from mpop.jobs.leasing import leased
-from mpop.jobs.progress import Progress, silent
 from mpop.jobs.refine_iteration import iterate
 from mpop.jobs.refine_parameters import IterationParameters, RefineParameters
 from mpop.jobs.refine_state import INPUT, RefineState
@@ -21,6 +20,7 @@ from mpop.jobs.selection import names_to_write, select
 from mpop.jobs.spec import JobSpec
 from mpop.population import Population
 from mpop.records.models import JobRecord, SpeciesRecord
+from mpop.run import Run, limited
 
 
 @dataclass(frozen=True)
@@ -51,13 +51,12 @@ def _writes(population: Population, parameters: RefineParameters, *_: object, **
     return names_to_write(select(population, parameters.species, parameters.sources))
 
 
+@limited
 @leased("refine", _writes)
 def refine(
     population: Population,
     parameters: RefineParameters,
-    device: str = "cpu",
-    threads: int = 1,
-    progress: Progress = silent,
+    run: Run = Run(),
     say: Say = say_nothing,
     force: bool = False,
 ) -> RefineResult:
@@ -76,7 +75,7 @@ def refine(
     for number in range(1, parameters.iterations + 1):
         before = None if state is None else RefineState.read(population, state)
         wanted = parameters.of_iteration(number)
-        done = iterate(population, wanted, before, device, threads, progress, once, force)
+        done = iterate(population, wanted, before, run, once, force)
         if done is None:
             break
         result.commits.append(done.commit)
@@ -86,7 +85,8 @@ def refine(
     return result
 
 
-def run(population: Population, spec: JobSpec, device: str, threads: int, progress: Progress) -> str:
+@limited
+def run(population: Population, spec: JobSpec, run: Run) -> str:
     """Run a recorded iteration; its commit.
 
     Records of the first versions do not name what the iteration before handed on. These iterations are run after
@@ -98,7 +98,7 @@ def run(population: Population, spec: JobSpec, device: str, threads: int, progre
     before = None if name is None else RefineState.read(population, name)
     for number in range(1 if before is None else last, last + 1):
         wanted = spec.parameters.of_iteration(number)
-        done = iterate(population, wanted, before, device, threads, progress, say_nothing, force=True)
+        done = iterate(population, wanted, before, run, say_nothing, force=True)
         if done is None:
             raise RefinementError(f"iteration {number} finds no half-maps that agree at any resolution")
         commit, before = done.commit, replace(done.state, name=None)

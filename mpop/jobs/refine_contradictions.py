@@ -36,7 +36,6 @@ def contradicted_maps(
     sampled: Sequence[Sampled],
     imported: References,
     finest: References,
-    threads: int,
 ) -> list[str]:
     """Warnings where images may contradict the half-maps that came with them.
 
@@ -46,7 +45,7 @@ def contradicted_maps(
     warnings: list[str] = []
     for name, members in _by_source(population, sampled).items():
         for one in species:
-            cause = partial(_cause_of_negative, population, members, one.id, imported, finest, threads)
+            cause = partial(_cause_of_negative, population, members, one.id, imported, finest)
             warnings += _judge_maps(name, one, members, imported, cause)
     return warnings
 
@@ -59,9 +58,7 @@ class Depth:
     unclear: bool
 
 
-def contradicted_depth(
-    population: Population, sampled: Sequence[Sampled], references: References, threads: int
-) -> Depth:
+def contradicted_depth(population: Population, sampled: Sequence[Sampled], references: References) -> Depth:
     """On which side of a tilted image defocus is larger, by source. Raises RefinementError where it is not the
     imported one.
 
@@ -74,7 +71,7 @@ def contradicted_depth(
     for name, members in _by_source(population, tilt_series).items():
         differences, apart = [], []
         for one in members:
-            turned = _turned_over(population, one, with_depth_turned(one.state.tilt_series), references, threads)
+            turned = _turned_over(population, one, with_depth_turned(one.state.tilt_series), references)
             if turned is not None:
                 as_imported, other = one.fits(references, crossed=True), turned.fits(references, crossed=True)
                 for identity, fits in other.items():
@@ -150,11 +147,10 @@ def _cause_of_negative(
     species: str,
     imported: References,
     finest: References,
-    threads: int,
 ) -> str:
     """Overfocus inverts nearly everything, but for what amplitude contrast does: the images tell which it is."""
     first = next(one for one in members if species in one.images)
-    over = _turned_over(population, first, series_of(first.state.model).with_defocus_negated(), finest, threads)
+    over = _turned_over(population, first, series_of(first.state.model).with_defocus_negated(), finest)
     if over is not None and species in over.images:
         under = first.fits(imported)[species]
         better = Evidence.of(over.fits(imported)[species].gains() - under.gains(negative=True))
@@ -170,12 +166,12 @@ def _cause_of_negative(
 
 
 def _turned_over(
-    population: Population, member: Sampled, model: SeriesModel, references: References, threads: int
+    population: Population, member: Sampled, model: SeriesModel, references: References
 ) -> Sampled | None:
     """The same particles, with another model of their series."""
     state = replace(member.state, particles=member.particles)
     rows = {identity: np.arange(len(part)) for identity, part in member.particles.items()}
-    return gathered(population, state, model, rows, references, threads)
+    return gathered(population, state, model, rows, references)
 
 
 def _warning(evidence: Evidence, text: str) -> list[str]:

@@ -20,7 +20,6 @@ from mpop.jobs.half_map_weights import half_map_weights
 from mpop.jobs.half_sets import Say, half_set_doubts
 from mpop.jobs.halfmaps import RebuiltSpecies, SeriesState, map_doubts, rebuild
 from mpop.jobs.maps.denoise import stored_denoiser
-from mpop.jobs.progress import Progress
 from mpop.jobs.reconstruct import new_species
 from mpop.jobs.refine_contradictions import contradicted_depth
 from mpop.jobs.refine_guard import Agreement, ruin, unseen_doubt
@@ -38,6 +37,7 @@ from mpop.refinement.priors import Prior
 from mpop.refinement.references import prepare_species
 from mpop.refinement.series import SpeciesReference
 from mpop.refinement.widths import WidthSums
+from mpop.run import Progress, Run
 
 
 @dataclass(frozen=True)
@@ -54,9 +54,7 @@ def iterate(
     population: Population,
     parameters: IterationParameters,
     before: RefineState | None,
-    device: str,
-    threads: int,
-    progress: Progress,
+    run: Run,
     say: Say,
     force: bool,
 ) -> Iteration | None:
@@ -71,8 +69,8 @@ def iterate(
     say(doubts)
     series = {item.id: open_series(population, item, chosen, before) for item in chosen.items}
     refuse_what_cannot_move(list(series.values()), parameters.chosen_groups)
-    begun = _begin(population, chosen, series, parameters, before, threads, progress)
-    references, warnings = find_references(population, chosen, begun.maps, parameters.prior, threads, progress)
+    begun = _begin(population, chosen, series, parameters, before, run.progress)
+    references, warnings = find_references(population, chosen, begun.maps, parameters.prior, run)
     if not any(references.values()):
         if before is not None:
             return None  # the last commit tells
@@ -82,17 +80,17 @@ def iterate(
         )
     warnings = [*begun.warnings, *warnings]
     if before is not None and before.depth_unclear:  # what one iteration refined tells more
-        sampled = sample(population, [one.state for one in series.values()], references, threads)
-        warnings += contradicted_depth(population, sampled, references, threads).warnings
-    done = _move(population, chosen, series, parameters, begun, references, device, threads, progress)
+        sampled = sample(population, [one.state for one in series.values()], references)
+        warnings += contradicted_depth(population, sampled, references).warnings
+    done = _move(population, chosen, series, parameters, begun, references, run)
     done.begun = begun if before is None else None
-    rebuilt = _rebuild(population, chosen, references, done, threads, progress)
+    rebuilt = _rebuild(population, chosen, references, done, run.progress)
     found = settle(ruin(population, rebuilt.species, begun.images, rebuilt.agreement), force)
     found += [*map(unseen_doubt, rebuilt.unseen), *blank_tilts(chosen.items, rebuilt.maps)]
     found += map_doubts(rebuilt.species, rebuilt.maps)
     done.warnings = [*map(str, doubts), *warnings, *done.warnings, *map(str, found)]
     state = _handed_on(series, done, begun.depth_unclear, rebuilt.agreement).stored(population)
-    job = job_record(chosen, parameters, before and before.name, done, device, threads).model_copy(
+    job = job_record(chosen, parameters, before and before.name, done, run).model_copy(
         update={
             "wall_s": round(time.perf_counter() - started, 3),
             "peak_GiB": round(peak_GiB(), 3),
@@ -114,7 +112,6 @@ def _begin(
     series: Mapping[str, Moving],
     parameters: IterationParameters,
     before: RefineState | None,
-    threads: int,
     progress: Progress,
 ) -> Start:
     """What the iteration starts from."""
@@ -123,7 +120,7 @@ def _begin(
         return Start(maps, {}, before.images, before.widths, [], depth_unclear=False)
     states = [one.state for one in series.values()]
     others = _others(population, chosen, set(series))
-    return find_start(population, chosen.species, states, others, parameters.chosen_groups, threads, progress)
+    return find_start(population, chosen.species, states, others, parameters.chosen_groups, progress)
 
 
 def _others(population: Population, chosen: Selection, without: set[str]) -> list[SeriesState]:
@@ -140,8 +137,7 @@ def find_references(
     chosen: Selection,
     halves: Mapping[str, HalfMaps],
     prior: Prior,
-    threads: int,
-    progress: Progress,
+    run: Run,
 ) -> tuple[dict[str, SpeciesReference | None], list[str]]:
     """The half-maps of every species through the prior, None for those that agree nowhere; and warnings."""
     references: dict[str, SpeciesReference | None] = {}
@@ -149,7 +145,7 @@ def find_references(
     for one in chosen.species:
         maps = halves[one.id]
         denoiser = stored_denoiser(population, one) if prior == "denoise" else None
-        weights = half_map_weights(population, one, threads, progress) if prior == "isotropic" else None
+        weights = half_map_weights(population, one, run.progress) if prior == "isotropic" else None
         warnings += weights.warnings if weights else []
         references[one.id] = prepare_species(
             maps.half1,
@@ -161,6 +157,7 @@ def find_references(
             prior,
             denoiser,
             weights and weights.halves,
+            run,
         )
     return references, warnings
 
@@ -172,21 +169,17 @@ def _move(
     parameters: IterationParameters,
     begun: Start,
     references: References,
-    device: str,
-    threads: int,
-    progress: Progress,
+    run: Run,
 ) -> Pass:
     """Move all series; in the first iteration once more where others that moved show more of what is off."""
     groups, search = parameters.chosen_groups, parameters.search(parameters.iteration)
     label = f"iteration {parameters.iteration}/{parameters.iterations}"
     widths = begun.widths
-    done = move_all(
-        population, chosen, series, groups, widths, references, search, device, threads, label, progress
-    )
+    done = move_all(population, chosen, series, groups, widths, references, search, label, run)
     done.widths, done.learned = widths, widths.with_more(done.width_sums)
     if parameters.iteration == 1 and done.learned != widths:
         done.widths, done.width_sums = done.learned, WidthSums()
-        move_on(population, chosen, done, done.widths, references, device, threads, label, progress)
+        move_on(population, chosen, done, done.widths, references, label, run)
         done.learned = done.widths.with_more(done.width_sums)
     return done
 
@@ -214,14 +207,13 @@ def _rebuild(
     chosen: Selection,
     references: References,
     done: Pass,
-    threads: int,
     progress: Progress,
 ) -> _Rebuilt:
     gone = unseen(chosen, references, done)
     kept = [one for one in chosen.species if one not in gone]
     others = _others(population, chosen, {*done.series, *(failure.item for failure in done.failed)})
     states = [done.series[item.id].state for item in chosen.items if item.id in done.series] + others
-    return _Rebuilt(rebuild(population, kept, states, threads, progress), kept, gone, states, others)
+    return _Rebuilt(rebuild(population, kept, states, progress), kept, gone, states, others)
 
 
 def _handed_on(series: Mapping[str, Moving], done: Pass, depth_unclear: bool, images: Agreement) -> RefineState:

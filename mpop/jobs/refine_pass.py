@@ -10,7 +10,6 @@ from dataclasses import replace
 import numpy as np
 
 from mpop.errors import UNUSABLE, RefinementError
-from mpop.jobs.progress import Progress
 from mpop.jobs.refine_record import Pass
 from mpop.jobs.refine_series import Moved, Moving, References, move_tilt_series
 from mpop.jobs.refine_stack import move_stack, stack_amplitudes, stack_spreads
@@ -22,6 +21,7 @@ from mpop.refinement.groups.group import ParameterGroup
 from mpop.refinement.series import SeriesScore
 from mpop.refinement.stack import PoseSearch
 from mpop.refinement.widths import LearnedWidths, WidthSums
+from mpop.run import Run
 
 
 def move_all(
@@ -32,10 +32,8 @@ def move_all(
     widths: LearnedWidths,
     references: References,
     search: PoseSearch,
-    device: str,
-    threads: int,
     label: str,
-    progress: Progress,
+    run: Run,
 ) -> Pass:
     """Move every series, given by item. Collects scores and failures.
 
@@ -47,28 +45,28 @@ def move_all(
         for one in chosen.species
         if references[one.id] is None
     ]
-    progress(label, 0, len(chosen.items))
+    run.progress(label, 0, len(chosen.items))
     states = [series[item.id].state for item in chosen.items]
     starts = [series[item.id].start for item in chosen.items]
-    amplitudes = stack_amplitudes(population, states, references, threads)
-    spreads = stack_spreads(population, states, starts, references, amplitudes, search, device, threads)
+    amplitudes = stack_amplitudes(population, states, references)
+    spreads = stack_spreads(population, states, starts, references, amplitudes, search, run.device)
     done.stack_spreads = spreads
     for number, item in enumerate(chosen.items, start=1):
         started, one = time.perf_counter(), series[item.id]
         try:
             if one.is_stack:
                 state, score = move_stack(
-                    population, one.state, one.start, references, amplitudes, spreads, search, device, threads
+                    population, one.state, one.start, references, amplitudes, spreads, search, run.device
                 )
                 moved = Moved(replace(one, state=state), score, WidthSums())
             else:
-                moved = move_tilt_series(population, one, groups, widths, references, device, threads)
+                moved = move_tilt_series(population, one, groups, widths, references, run.device)
         except UNUSABLE as error:
             done.fail(FailedSeries(item=item.id, name=item.name, reason=str(error)))
         else:
             done.add(moved, time.perf_counter() - started)
             done.warnings += _undetected(item, one, chosen.species, references, moved.score)
-        progress(label, number, len(chosen.items))
+        run.progress(label, number, len(chosen.items))
     _refuse_nothing(done)
     return done
 
@@ -79,10 +77,8 @@ def move_on(
     done: Pass,
     widths: LearnedWidths,
     references: References,
-    device: str,
-    threads: int,
     label: str,
-    progress: Progress,
+    run: Run,
 ) -> None:
     """Move tilt series once more along the half-maps that they began with: more of their parameters are seen to be
     off now that others have moved, and in the next half-maps a particle would find itself with these errors."""
@@ -90,14 +86,14 @@ def move_on(
     for number, item in enumerate(items, start=1):
         started, one = time.perf_counter(), done.series[item.id]
         try:
-            moved = move_tilt_series(population, one, done.groups, widths, references, device, threads)
+            moved = move_tilt_series(population, one, done.groups, widths, references, run.device)
         except UNUSABLE as error:
             done.fail(FailedSeries(item=item.id, name=item.name, reason=str(error)))
         else:
             first = done.scores[item.id]
             score = SeriesScore(first.before, moved.score.after, first.evaluations + moved.score.evaluations)
             done.add(replace(moved, score=score), done.seconds[item.id] + time.perf_counter() - started)
-        progress(f"{label}, on", number, len(items))
+        run.progress(f"{label}, on", number, len(items))
 
 
 def _refuse_nothing(done: Pass) -> None:

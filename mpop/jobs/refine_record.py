@@ -24,6 +24,7 @@ from mpop.refinement.groups.group import ParameterGroup
 from mpop.refinement.groups.registry import chosen_groups, defaults
 from mpop.refinement.series import SeriesScore
 from mpop.refinement.widths import LearnedWidths, WidthSums
+from mpop.run import Run
 
 POSE_ERRORS = {"rotations": "angle_deg", "positions": "shift_A"}
 WORDS = {"deg": "degrees"}
@@ -66,7 +67,7 @@ class Pass:
 
 
 def job_record(
-    chosen: Selection, parameters: IterationParameters, state: str | None, done: Pass, device: str, threads: int
+    chosen: Selection, parameters: IterationParameters, state: str | None, done: Pass, run: Run
 ) -> JobRecord:
     """The record of one iteration, as far as the pass over the series tells it; without its version.
 
@@ -76,8 +77,7 @@ def job_record(
     inputs = input_versions(chosen) | ({} if state is None else {INPUT: state})
     spec = JobSpec("refine", parameters, inputs, parameters.seed or 0)
     return spec.record(
-        device,
-        threads,
+        run,
         software=software_versions(),
         score_before=float(np.nansum([score.before for score in scores])),
         score_after=float(np.nansum([score.after for score in scores])),

@@ -58,11 +58,9 @@ class Sampled:
         }
 
 
-def sample(
-    population: Population, states: Sequence[SeriesState], references: References, threads: int
-) -> list[Sampled]:
+def sample(population: Population, states: Sequence[SeriesState], references: References) -> list[Sampled]:
     """Some series of every source, without those that cannot be read: the pass over all names them."""
-    found = (gathered(population, state, state.model, rows, references, threads) for state, rows in _rows(states))
+    found = (gathered(population, state, state.model, rows, references) for state, rows in _rows(states))
     return [one for one in found if one is not None]
 
 
@@ -93,7 +91,6 @@ def gathered(
     model: SeriesModel,
     rows: dict[str, np.ndarray],
     references: References,
-    threads: int,
 ) -> Sampled | None:
     """None for a series that cannot be read: the first iteration meets it again, and names it."""
     particles = {identity: state.particles[identity].part(chosen) for identity, chosen in rows.items()}
@@ -104,7 +101,6 @@ def gathered(
             list(particles.values()),
             [references[identity] for identity in particles],
             state.pixel_size_A,
-            threads,
         )
     except UNUSABLE:
         return None

@@ -81,7 +81,6 @@ def move_tilt_series(
     widths: LearnedWidths,
     references: References,
     device: str,
-    threads: int,
 ) -> Moved:
     """Move the parameters of a tilt series to where its images agree best with the references.
 
@@ -104,7 +103,6 @@ def move_tilt_series(
         particles,
         [references[identity] for identity in held],
         start.pixel_size_A,
-        threads,
     )
     theta, score = optimise(system, theta, images, device)
     sums = WidthSums()

@@ -29,9 +29,7 @@ Spreads = dict[str, PoseSpread]
 """Species -> how far its particles are from where the job found them."""
 
 
-def stack_amplitudes(
-    population: Population, states: Sequence[SeriesState], references: References, threads: int
-) -> Amplitudes:
+def stack_amplitudes(population: Population, states: Sequence[SeriesState], references: References) -> Amplitudes:
     """Amplitudes of all species in all sources of stacks, from an even sample of their particles as they stand."""
     found: Amplitudes = {}
     by_source: dict[str, list[SeriesState]] = {}
@@ -42,21 +40,21 @@ def stack_amplitudes(
         for species, reference in references.items():
             held = [state for state in members if species in state.particles]
             if reference is not None and held:
-                amplitude = _amplitude(population, held, species, reference, threads)
+                amplitude = _amplitude(population, held, species, reference)
                 if amplitude is not None:
                     found[source, species] = amplitude
     return found
 
 
 def _amplitude(
-    population: Population, held: list[SeriesState], species: str, reference: SpeciesReference, threads: int
+    population: Population, held: list[SeriesState], species: str, reference: SpeciesReference
 ) -> float | None:
     """The best common amplitude; None where the species is not seen."""
     total = NOTHING
     for number, rows in _sample(held, species, AMPLITUDE_PARTICLES):
         state, model = held[number], stack_model(held[number])
         load, particles = population.image_loader(state.item, model), state.particles[species].part(rows)
-        total += fit_stack(load, model, particles, reference, state.pixel_size_A, threads)
+        total += fit_stack(load, model, particles, reference, state.pixel_size_A)
     return total.amplitude if total.value >= DETECTED else None
 
 
@@ -68,7 +66,6 @@ def stack_spreads(
     amplitudes: Amplitudes,
     search: PoseSearch,
     device: str,
-    threads: int,
 ) -> Spreads:
     """How far particles are from where the job found them, by species, from an even sample of them.
 
@@ -97,7 +94,6 @@ def stack_spreads(
                     start.particles[species].part(rows),
                     search.expecting(spreads.get(species)),
                     device,
-                    threads,
                 )
             spreads[species] = total
     return spreads
@@ -127,7 +123,6 @@ def move_stack(
     spreads: Spreads,
     search: PoseSearch,
     device: str,
-    threads: int,
 ) -> tuple[SeriesState, SeriesScore]:
     """A stack with new poses, stored, and the scores of its species (nan: not detected, not refined).
 
@@ -153,7 +148,6 @@ def move_stack(
             start.particles[species],
             search.expecting(spreads.get(species)),
             device,
-            threads,
         )
         particles[species], objects[species] = done.particles, population.write_particles(done.particles)
         before.append(done.before.value)

@@ -22,7 +22,6 @@ import numpy as np
 from mpop.errors import UNUSABLE
 from mpop.geometry.symmetry import copies
 from mpop.jobs.halfmaps import SeriesState, add_sums, divide, empty_target, state_key, stored_sums
-from mpop.jobs.progress import Progress
 from mpop.jobs.refine_contradictions import contradicted_depth, contradicted_maps
 from mpop.jobs.refine_guard import Agreement
 from mpop.jobs.refine_sample import References, sample
@@ -35,6 +34,7 @@ from mpop.refinement.references import prepare_species
 from mpop.refinement.series import SpeciesReference
 from mpop.refinement.system import SeriesSystem
 from mpop.refinement.widths import LearnedWidths, WidthSums
+from mpop.run import Progress
 from mpop.series.opening import series_of, views_of
 
 Kind = Literal["imported", "images"]
@@ -74,7 +74,6 @@ def find_start(
     states: Sequence[SeriesState],
     others: Sequence[SeriesState],
     groups: Sequence[ParameterGroup],
-    threads: int,
     progress: Progress,
 ) -> Start:
     """states: the series to refine; others: those that hold particles of the species beside them.
@@ -82,20 +81,20 @@ def find_start(
     Raises RefinementError when images contradict the half-maps that they came with, with the figure that shows it.
     """
     imported = {one.id: stored_maps(population, one) for one in species}
-    images, items = image_maps(population, species, [*states, *others], threads, progress)
+    images, items = image_maps(population, species, [*states, *others], progress)
     masks = {one.id: population.maps(one)["mask"] for one in species}
     references: dict[Kind, References] = {
         "imported": {one.id: _reference(one, imported[one.id], masks[one.id]) for one in species},
         "images": {one.id: _reference(one, images.get(one.id), masks[one.id]) for one in species},
     }
     finest = {one.id: _finer(references["imported"][one.id], references["images"][one.id]) for one in species}
-    sampled = sample(population, states, finest, threads)
+    sampled = sample(population, states, finest)
     kinds: dict[str, Kind] = {
         one.id: "images" if references["imported"][one.id] is None and one.id in images else "imported"
         for one in species
     }
-    warnings = contradicted_maps(population, species, sampled, references["imported"], finest, threads)
-    depth = contradicted_depth(population, sampled, finest, threads)
+    warnings = contradicted_maps(population, species, sampled, references["imported"], finest)
+    depth = contradicted_depth(population, sampled, finest)
     blurred = {one.id: references["images"][one.id] or references["imported"][one.id] for one in species}
     sums = WidthSums()
     for one in sampled:
@@ -126,7 +125,6 @@ def image_maps(
     population: Population,
     species: Sequence[SpeciesRecord],
     states: Sequence[SeriesState],
-    threads: int,
     progress: Progress,
 ) -> tuple[dict[str, HalfMaps], frozenset[str]]:
     """Half-maps by species id from all series that can be read, with their parameters as they stand; none of a
@@ -161,7 +159,6 @@ def image_maps(
                     [views_of(state.model, state.particles[identity]) for identity in parts],
                     [state.particles[identity].half for identity in parts],
                     state.pixel_size_A,
-                    threads,
                 )
         except UNUSABLE:
             continue  # the first iteration meets it again, and names it

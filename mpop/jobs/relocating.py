@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mpop.errors import InputError
-from mpop.jobs.progress import Progress, silent
 from mpop.population import Population
 from mpop.records.models import ItemRecord, RawImage
+from mpop.run import Progress, silent
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,7 @@ from typing import Any
 from mpop.comparison import MapDifference, ParticleChange, Quantity, compare_maps, compare_models
 from mpop.comparison.particles import compare_particles, summarise
 from mpop.errors import InputError, StateError
-from mpop.jobs.environment import choose_device, software_versions, use_threads
-from mpop.jobs.progress import Progress, silent
+from mpop.jobs.environment import choose_device, software_versions
 from mpop.jobs.refine_state import INPUT
 from mpop.jobs.result_differences import ResultDifference, result_differences
 from mpop.jobs.spec import JobSpec
@@ -25,6 +24,7 @@ from mpop.jobs.verbs import verb_of
 from mpop.population import Population, typed
 from mpop.records.models import FailedSeries, JobRecord, SourceType, SpeciesHead, SpeciesRecord
 from mpop.records.tilt_series import ParticleSet
+from mpop.run import Progress, Run, silent
 from mpop_hooks.objects_complete import references_of
 from mpop_store.arrays.groups import group_objects
 from mpop_store.git.repository import Commit, Repository
@@ -106,24 +106,23 @@ def reproduce(
     """
     commit = population.repository.show(revision)
     job = _job_of(population, commit)
-    run = verb_of(job).runner
-    if run is None:
+    runner = verb_of(job).runner
+    if runner is None:
         raise StateError(
             f"commit {commit.id[:10]} ({commit.subject}): a {job.verb} cannot be run again by itself; reproduce "
             "the commits it came from"
         )
     base = _base(population, commit, job)
     spec = JobSpec.of(job)
-    used_device = _device(job, device)
-    used_threads = _threads(job, threads)
+    run = Run(_device(job, device), job.threads if threads is None else threads, progress)
     with scratch(population.repository, base, () if keep_sums else _sums(population, base)) as repository:
         again = _Again(repository, population.root)
-        ran = _job_of(again, repository.show(run(again, spec, used_device, used_threads, progress)))
+        ran = _job_of(again, repository.show(runner(again, spec, run)))
         species = [_species(population, again, path, commit.id) for path in _changed(commit, "species", 1)]
         items = [_item(population, again, path, commit.id) for path in _changed(commit, "items", 2)]
         result = _result(population, again, job, ran)
     failed = {one.item for one in job.failed}
-    now = software_versions() | {"device": used_device, "threads": used_threads}
+    now = software_versions() | {"device": ran.device, "threads": ran.threads}
     recorded = job.software | {"device": job.device, "threads": job.threads}
     return Reproduction(
         commit.id,
@@ -203,10 +202,6 @@ def _device(job: JobRecord, wanted: str | None) -> str:
         return choose_device(job.device)
     except InputError:
         return choose_device("auto")  # the recorded one is not in this machine
-
-
-def _threads(job: JobRecord, wanted: int | None) -> int:
-    return use_threads(job.threads if wanted is None else wanted)
 
 
 def _result(population: Population, again: Population, job: JobRecord, ran: JobRecord) -> list[ResultDifference]:

@@ -13,6 +13,7 @@ from mpop.jobs.recording import job_id
 from mpop.jobs.verbs import verb_of
 from mpop.records.models import JobRecord
 from mpop.records.parameters import Parameters
+from mpop.run import Run
 
 
 @dataclass(frozen=True)
@@ -37,8 +38,9 @@ class JobSpec:
         """The BLAKE3 of the canonical JSON of it."""
         return self.record().id
 
-    def record(self, device: str = "cpu", threads: int = 1, **found: Any) -> JobRecord:
+    def record(self, run: Run | None = None, **found: Any) -> JobRecord:
         """The record of this job, with its id and without its version. found: other fields of it."""
+        run = run or Run()
         known = {"software": {}, "wall_s": 0.0, "peak_GiB": 0.0} | found
         job = JobRecord(
             id="",
@@ -46,8 +48,8 @@ class JobSpec:
             parameters=self.parameters.recorded(),
             seed=self.seed,
             inputs=dict(self.inputs),
-            device=device,
-            threads=threads,
+            device=run.device,
+            threads=run.threads,
             **known,
         )
         return job.model_copy(update={"id": job_id(job)})

@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from mpop.errors import InputError, StateError
-from mpop.jobs.progress import Progress
 from mpop.records.models import JobRecord
 from mpop.records.parameters import Parameters
+from mpop.run import Run
 
 if TYPE_CHECKING:
     from mpop.jobs.spec import JobSpec
     from mpop.population import Population
 
-Runner = Callable[["Population", "JobSpec", str, int, Progress], str]
-"""Runs a job in a population whose HEAD holds what it reads, on a device, by so many threads; the commit."""
+Runner = Callable[["Population", "JobSpec", Run], str]
+"""Runs a job in a population whose HEAD holds what it reads; the commit."""
 
 
 @dataclass(frozen=True)

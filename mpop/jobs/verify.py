@@ -11,9 +11,9 @@ from blake3 import blake3
 
 from mpop.errors import InputError, StateError
 from mpop.exchange.elsewhere import Elsewhere, fetch_lost
-from mpop.jobs.progress import Progress, silent
 from mpop.jobs.record_graph import RecordGraph, RecordReader, Target, edges
 from mpop.population import Population
+from mpop.run import Progress, silent
 from mpop_store import MpopError, ObjectStore
 from mpop_store.git.refs import HEAD, about_no_text
 from mpop_store.git.repository import Repository

@@ -14,7 +14,6 @@ shells and cones are all that one half-map's restoration knows of the other.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -23,6 +22,7 @@ from scipy.ndimage import gaussian_filter1d
 
 from mpop.maps.filters import inverse, shell_radius, transform
 from mpop.maps.transfer import TransferModel, amplitude_by_regression, transfer_by_power
+from mpop.run import Progress, silent
 
 Map = NDArray[np.float32]
 Spectrum = NDArray[np.complex64]
@@ -53,12 +53,11 @@ class Restoration:
 
 
 def restore(
-    half1: Map, half2: Map, mask: Map, limit: int, progress: Callable[[str, int, int], None] = lambda *_: None
+    half1: Map, half2: Map, mask: Map, limit: int, progress: Progress = silent
 ) -> tuple[Restoration, Restoration]:
     """Estimate what two half-maps hold of each coefficient, and restore each.
 
     Half-maps are cubes (z, y, x) of one box whose solvent is at 0. limit: the last shell that holds signal.
-    progress: called with task, done, total.
     """
     spectra = (transform(half1), transform(half2))
     models = _models(half1, half2, mask, limit)

@@ -21,6 +21,7 @@ from mpop.merging.species import SpeciesMerge
 from mpop.merging.three_way import Side
 from mpop.population import record_path, versioned
 from mpop.records.models import JobRecord, Record, SpeciesHead
+from mpop.run import Run
 
 Writable = dict[str, dict[str, Any] | None]
 
@@ -36,11 +37,11 @@ class Outcome:
     due: list[Due] = field(default_factory=list)
 
 
-def apply(plan: MergePlan, decisions: Mapping[str, Decision], threads: int = 1) -> Outcome:
+def apply(plan: MergePlan, decisions: Mapping[str, Decision], run: Run = Run()) -> Outcome:
     """Make the records of the merge. decisions: one for every conflict. Stores arrays, changes no record."""
     started = time.perf_counter()
     parts, three = plan.parts, plan.parts.three
-    outcome = Outcome(_job(plan, decisions, threads))
+    outcome = Outcome(_job(plan, decisions, run))
     sides: dict[str, Side] = {
         key.split("/")[1]: one.side for key, one in decisions.items() if key.startswith("item/") and one.side
     }
@@ -57,7 +58,7 @@ def apply(plan: MergePlan, decisions: Mapping[str, Decision], threads: int = 1) 
         root = parts.root.merged()
         _put(outcome, root, parts.root.ours, record_path(root))
     for species, merge in parts.species.items():
-        _species(outcome, parts, merge, decisions.get(f"species/{species}"), item_sides, threads)
+        _species(outcome, parts, merge, decisions.get(f"species/{species}"), item_sides, run)
     _refuse_orphans(outcome, parts, item_sides)
     _heads(outcome)
     outcome.due = refinement_due(parts, outcome.heads.values(), outcome.pooled, item_sides)
@@ -80,7 +81,7 @@ def _species(
     merge: SpeciesMerge,
     decision: Decision | None,
     item_sides: dict[str, Side],
-    threads: int,
+    run: Run,
 ) -> None:
     """One species that both sides changed, by the decision if there is one."""
     if merge.removed_by is not None:
@@ -93,23 +94,22 @@ def _species(
         outcome.changes |= second_of(merge).changes
         return
     if decision is not None and decision.way == "pool":
-        joined = _pooled(outcome, parts, merge, item_sides, threads)
+        joined = _pooled(outcome, parts, merge, item_sides, run)
     else:
         side = (decision.side if decision else None) or merge.maps_side or "ours"
         joined = join_species(merge, maps_of(merge, side), item_sides)
     outcome.changes |= joined.changes
 
 
-def _pooled(
-    outcome: Outcome, parts: Parts, merge: SpeciesMerge, item_sides: dict[str, Side], threads: int
-) -> Joined:
+def _pooled(outcome: Outcome, parts: Parts, merge: SpeciesMerge, item_sides: dict[str, Side], run: Run) -> Joined:
     from mpop.jobs.halfmaps import sums_as_arrays  # these bring torch, which few merges need
     from mpop.merging.pooling import plan_pool, pool
 
     population = merge.three.population
     try:
         pooling = plan_pool(merge, lambda item: parts.item(item, item_sides), item_sides, write=True)
-        pooled = pool(pooling, threads)
+        with run.limits():
+            pooled = pool(pooling)
     except (InputError, StateError) as error:
         raise InputError(f"species/{merge.name} cannot be pooled: {error}") from error
     sums = {
@@ -152,7 +152,7 @@ def _heads(outcome: Outcome) -> None:
             outcome.heads[head.id] = head
 
 
-def _job(plan: MergePlan, decisions: Mapping[str, Decision], threads: int) -> JobRecord:
+def _job(plan: MergePlan, decisions: Mapping[str, Decision], run: Run) -> JobRecord:
     """The merge as a job: which versions it joined, and how each conflict was resolved."""
     parts, three = plan.parts, plan.parts.three
     taken = {path: three.theirs.raw(path) for path in parts.taken}
@@ -172,7 +172,7 @@ def _job(plan: MergePlan, decisions: Mapping[str, Decision], threads: int) -> Jo
         for path, record in sorted(taken.items())
         if record is not None and record.get("kind") in ("item", "species")
     }
-    return JobSpec("merge", parameters, inputs).record("cpu", threads, software=software_versions())
+    return JobSpec("merge", parameters, inputs).record(run.on_cpu, software=software_versions())
 
 
 def _versions(merge: Any) -> dict[str, str | None]:

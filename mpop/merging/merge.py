@@ -18,6 +18,7 @@ from mpop.merging.state import MergeState, forget, keep, waiting_merge
 from mpop.merging.three_way import Side
 from mpop.population import Population
 from mpop.records.models import JobRecord
+from mpop.run import Run
 from mpop.words import counted
 from mpop_store.git.refs import HEAD
 
@@ -60,7 +61,7 @@ def merge(
     no_ff: bool = False,
     unrelated: bool = False,
     dry_run: bool = False,
-    threads: int = 1,
+    run: Run = Run(),
 ) -> MergeResult:
     """Merge a revision into the current branch.
 
@@ -89,7 +90,7 @@ def merge(
     if len(decisions) < len(planned.conflicts):
         keep(population, _with_plan(state, planned))
         return _waiting(planned, decisions, "conflicts")
-    return _commit(population, planned, decisions, state, threads)
+    return _commit(population, planned, decisions, state, run)
 
 
 def resolve(population: Population, resolutions: Mapping[str, Way], preview: bool = False) -> MergeResult:
@@ -105,7 +106,7 @@ def resolve(population: Population, resolutions: Mapping[str, Way], preview: boo
     return _waiting(planned, decisions, "conflicts")
 
 
-def continue_merge(population: Population, threads: int = 1) -> MergeResult:
+def continue_merge(population: Population, run: Run = Run()) -> MergeResult:
     """Commit the merge that waits. Raises StateError while a conflict is undecided."""
     state = _state(population)
     planned = _plan_again(population, state, preview=False)
@@ -118,7 +119,7 @@ def continue_merge(population: Population, threads: int = 1) -> MergeResult:
             f"{counted(len(left), 'conflict')} undecided: {names}{more}; decide with "
             "`mpop merge --resolve KIND/NAME=WAY`"
         )
-    return _commit(population, planned, decisions, state, threads)
+    return _commit(population, planned, decisions, state, run)
 
 
 def abort(population: Population) -> None:
@@ -168,9 +169,9 @@ def _commit(
     planned: MergePlan,
     decisions: Mapping[str, Decision],
     state: MergeState,
-    threads: int,
+    run: Run,
 ) -> MergeResult:
-    outcome = apply(planned, decisions, threads)
+    outcome = apply(planned, decisions, run)
     message = state.message or _message(planned, decisions, outcome, state.revision)
     if population.repository.head != planned.ours:
         raise StateError("another process committed first; run the command again")

@@ -246,14 +246,14 @@ def _combine(wanted: dict[str, tuple[str, str]], known: list[Known]) -> SourcePl
     )
 
 
-def pool(plan: PoolPlan, threads: int = 1) -> Pooled:
+def pool(plan: PoolPlan) -> Pooled:
     """The pooled half-maps. Raises InputError when raw images that are needed are not here."""
     merge = plan.merge
     head = merge.head("ours")
     total = empty_target(head)
     sums: dict[str, tuple[str, Halves]] = {}
     for source, one in sorted(plan.sources.items()):
-        halves = _source_sums(merge, head, source, one, threads)
+        halves = _source_sums(merge, head, source, one)
         sums[source] = (sums_key(head, one.wanted), halves)
         for whole, part in zip(total.halves, halves, strict=True):
             whole.add(part)
@@ -261,7 +261,7 @@ def pool(plan: PoolPlan, threads: int = 1) -> Pooled:
     return Pooled(maps, report, sums)
 
 
-def _source_sums(merge: SpeciesMerge, head: SpeciesHead, source: str, plan: SourcePlan, threads: int) -> Halves:
+def _source_sums(merge: SpeciesMerge, head: SpeciesHead, source: str, plan: SourcePlan) -> Halves:
     halves = empty_target(head).halves
     for one, sign in plan.combination:
         kept = stored_sums(merge.three.population, one.species, source, one.key)
@@ -269,7 +269,7 @@ def _source_sums(merge: SpeciesMerge, head: SpeciesHead, source: str, plan: Sour
             raise StateError(f"kept sums of {head.name} are gone; run the command again")
         _add(halves, kept, sign)
     for contribution, count in sorted(plan.reread.items()):
-        _add(halves, _read_again(merge, head, contribution, threads), count)
+        _add(halves, _read_again(merge, head, contribution), count)
     if len(plan.combination) > 1 or plan.reread:
         for half in halves:  # what was subtracted again may leave weights of rounding errors below 0
             np.maximum(half.values[..., 2], 0, out=half.values[..., 2])
@@ -281,7 +281,7 @@ def _add(halves: Halves, part: Halves, times: int) -> None:
         whole.add(FourierSums(one.values * np.float32(times)))
 
 
-def _read_again(merge: SpeciesMerge, head: SpeciesHead, contribution: Contribution, threads: int) -> Halves:
+def _read_again(merge: SpeciesMerge, head: SpeciesHead, contribution: Contribution) -> Halves:
     """The sums of one tilt series from its raw images."""
     population, (item, model_object, group) = merge.three.population, contribution
     record = merge.three.ours.item(item) or merge.three.theirs.item(item)
@@ -299,7 +299,6 @@ def _read_again(merge: SpeciesMerge, head: SpeciesHead, contribution: Contributi
             [views_of(model, particles)],
             [particles.half],
             source.pixel_size_A,
-            threads,
         )
     except InputError as error:
         raise InputError(

@@ -30,8 +30,9 @@ from mpop.maps.reweighting import reweighted, reweighted_mean
 from mpop.maps.transfer import TransferModel
 from mpop.networks.correction_training import DEPTH, ROUNDS, Learned, Subject, Training, learn, rotations
 from mpop.networks.devices import arithmetic, devices
-from mpop.networks.training import Listener, Plan
+from mpop.networks.training import Plan
 from mpop.records.parameters import Parameters
+from mpop.run import Run
 
 Map = NDArray[np.float32]
 
@@ -62,14 +63,13 @@ class CorrectionParameters(Parameters):
 
 
 class CorrectionOptions(CorrectionParameters):
-    """What can be chosen. devices: names such as cpu and cuda:0."""
+    """What can be chosen."""
 
     seed: int = 0
-    devices: tuple[str, ...] | None = None
 
     @property
     def parameters(self) -> CorrectionParameters:
-        """Without the seed and the devices, which a job records beside them."""
+        """Without the seed, which a job records beside them."""
         return CorrectionParameters(**self.model_dump(include=set(CorrectionParameters.model_fields)))
 
 
@@ -98,7 +98,7 @@ def correct(
     mask: Map,
     pixel_size_A: float,
     options: CorrectionOptions | None = None,
-    progress: Listener = lambda *_: None,
+    run: Run = Run(),
     checkpoint_folder: Path | None = None,
     surely_uneven: bool = False,
 ) -> Correction:
@@ -118,7 +118,7 @@ def correct(
     limit = _limit(halves[0], halves[1], mask, pixel_size_A, options.limit_A)
     if limit is None:
         return _unchanged(half1, half2, 0, "the half-maps hold no signal in common")
-    restored = restore(halves[0], halves[1], mask, limit, progress)
+    restored = restore(halves[0], halves[1], mask, limit, run.progress)
     models = (restored[0].model, restored[1].model)
     typical = replace(models[0], noise=(models[0].noise + models[1].noise) / np.float32(2))
     if not surely_uneven and not is_uneven(typical, mask, options.seed):
@@ -130,7 +130,9 @@ def correct(
             Subject.of(half, other, result, mask)
             for half, other, result in zip(halves, reversed(halves), restored, strict=True)
         ]
-        improved, learned = learn(subjects, mask, _training(options, len(half1)), progress, checkpoint_folder)
+        improved, learned = learn(
+            subjects, mask, _training(options, len(half1), run), run.progress, checkpoint_folder
+        )
         corrected = [subject.density for subject in improved]
     first, second, mean = _weighted(halves, corrected, models, mask, options.joint)
     return Correction(
@@ -161,12 +163,11 @@ def _unchanged(half1: Map, half2: Map, limit: int, reason: str) -> Correction:
 
 
 def fitting(options: CorrectionOptions, box: int) -> CorrectionOptions:
-    """The options with a cube and devices. Raises InputError for a number that cannot be."""
+    """The options with a cube. Raises InputError for a number that cannot be."""
     for name, least in (("steps", 0), ("width", 1), ("batch", 1)):
         value = getattr(options, name)
         if value < least:
             raise InputError(f"{name} {value}: it must be at least {least}")
-    found = devices(list(options.devices) if options.devices else None)
     multiple = 2**DEPTH
     largest = box // multiple * multiple
     cube = options.cube if options.cube is not None else min(CUBE, largest)
@@ -174,11 +175,11 @@ def fitting(options: CorrectionOptions, box: int) -> CorrectionOptions:
         raise InputError(
             f"cubes of {cube} voxels: a multiple of {multiple} from {2 * multiple} to {largest} is needed"
         )
-    return options.model_copy(update={"cube": cube, "devices": tuple(str(device) for device in found)})
+    return options.model_copy(update={"cube": cube})
 
 
-def _training(options: CorrectionOptions, box: int) -> Training:
-    assert options.cube and options.devices
+def _training(options: CorrectionOptions, box: int, run: Run) -> Training:
+    assert options.cube
     steps = max(1, options.steps // ROUNDS)
     plan = Plan(
         steps,
@@ -187,7 +188,7 @@ def _training(options: CorrectionOptions, box: int) -> Training:
         check_every=max(1, steps // CHECKS),
         seed=options.seed,
     )
-    arithmetics = tuple(arithmetic(device, options.exact) for device in devices(list(options.devices)))
+    arithmetics = tuple(arithmetic(device, options.exact) for device in devices(run.device))
     turns = rotations(options.rotations == "cube", box, options.seed)
     return Training(plan, options.width, options.cube, options.joint, turns, arithmetics)
 

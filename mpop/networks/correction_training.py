@@ -21,8 +21,9 @@ from mpop.networks.examples import examples, matrix_of
 from mpop.networks.filters import filter_of_cubes
 from mpop.networks.rotations import CUBE_ROTATIONS
 from mpop.networks.tiling import predict, tile_edge
-from mpop.networks.training import Course, Listener, Plan, train
+from mpop.networks.training import Course, Plan, train
 from mpop.networks.unet import UNet
+from mpop.run import Progress
 from mpop_store.paths import inside
 
 Map = NDArray[np.float32]
@@ -112,7 +113,7 @@ def rotations(of_a_cube: bool, box: int, seed: int) -> tuple[Rotation, ...]:
 
 
 def learn(
-    subjects: Sequence[Subject], mask: Map, training: Training, progress: Listener, folder: Path | None
+    subjects: Sequence[Subject], mask: Map, training: Training, progress: Progress, folder: Path | None
 ) -> tuple[list[Subject], list[Learned]]:
     """The half-maps as networks improve them, and a network for each, or one for both.
 
@@ -136,7 +137,7 @@ def _learn(
     cubes: Split,
     training: Training,
     name: str,
-    progress: Listener,
+    progress: Progress,
     folder: Path | None,
 ) -> tuple[list[Subject], Learned]:
     amplitude = group[0].restoration.model.amplitude
@@ -167,7 +168,7 @@ def _learn(
     return group, Learned(network, _joined(courses))
 
 
-def _under_name(progress: Listener, name: str, task: str, done: int, total: int) -> None:
+def _under_name(progress: Progress, name: str, task: str, done: int, total: int) -> None:
     progress(name, done, total)
 
 

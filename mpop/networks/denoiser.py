@@ -37,8 +37,9 @@ from mpop.networks.devices import Arithmetic, arithmetic, devices
 from mpop.networks.gains import GainNetwork
 from mpop.networks.replicas import Batch
 from mpop.networks.rotations import CUBE_ROTATIONS, turn
-from mpop.networks.training import Course, Listener, Plan, train
+from mpop.networks.training import Course, Plan, train
 from mpop.records.parameters import Parameters
+from mpop.run import Progress, Run
 
 Map = NDArray[np.float32]
 Weights = Mapping[str, NDArray[np.float32]]
@@ -67,14 +68,13 @@ class DenoiseParameters(Parameters):
 
 
 class DenoiseOptions(DenoiseParameters):
-    """What can be chosen. devices: names, such as cpu and cuda:0."""
+    """What can be chosen."""
 
     seed: int = 0
-    devices: tuple[str, ...] | None = None
 
     @property
     def parameters(self) -> DenoiseParameters:
-        """Without the seed and the devices, which a job records beside them."""
+        """Without the seed, which a job records beside them."""
         return DenoiseParameters(**self.model_dump(include=set(DenoiseParameters.model_fields)))
 
 
@@ -154,7 +154,7 @@ def denoise(
     pixel_size_A: float,
     options: DenoiseOptions | None = None,
     denoiser: Denoiser | None = None,
-    progress: Listener = lambda *_: None,
+    run: Run = Run(),
     copies: int | None = None,
 ) -> Denoised:
     """Denoise two half-maps, cubes (z, y, x) of one box; mask from 0 to 1 around the particle.
@@ -168,9 +168,9 @@ def denoise(
         denoiser = None
     options = fitting(options, len(half1), denoiser is not None)
     subject = Subject.of(half1, half2, mask, pixel_size_A, copies)
-    arithmetics = tuple(arithmetic(device, options.exact) for device in devices(list(options.devices or ())))
+    arithmetics = tuple(arithmetic(device, options.exact) for device in devices(run.device))
     trained = [
-        _learn(subject, number, options, denoiser, arithmetics, progress)
+        _learn(subject, number, options, denoiser, arithmetics, run.progress)
         for number in range(len(NAMES[options.networks]))
     ]
     networks = [network for network, _ in trained]
@@ -187,7 +187,6 @@ def fitting(options: DenoiseOptions, box: int, continued: bool = False) -> Denoi
         value = getattr(options, name)
         if value is not None and value < 1:
             raise InputError(f"{name} {value}: it must be at least 1")
-    found = devices(list(options.devices) if options.devices else None)
     largest = box // GainNetwork.multiple * GainNetwork.multiple
     if largest < LEAST_CUBE:
         raise InputError(f"a box of {box} voxels is too small to denoise; {LEAST_CUBE} are needed")
@@ -198,7 +197,6 @@ def fitting(options: DenoiseOptions, box: int, continued: bool = False) -> Denoi
         "steps": options.steps or (STEPS_TO_GO_ON if continued else STEPS),
         "width": options.width or WIDTH,
         "cube": cube,
-        "devices": tuple(str(device) for device in found),
     }
     return options.model_copy(update=filled)
 
@@ -227,7 +225,7 @@ def _learn(
     options: DenoiseOptions,
     denoiser: Denoiser | None,
     arithmetics: Sequence[Arithmetic],
-    progress: Listener,
+    progress: Progress,
 ) -> tuple[GainNetwork, Course]:
     """A network, trained."""
     assert options.steps and options.width and options.cube
@@ -255,7 +253,7 @@ def _learn(
     return network, course
 
 
-def _said(progress: Listener, name: str, _: str, done: int, total: int) -> None:
+def _said(progress: Progress, name: str, _: str, done: int, total: int) -> None:
     progress(name, done, total)
 
 

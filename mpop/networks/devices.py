@@ -45,27 +45,24 @@ def arithmetic(device: torch.device, exact: bool = False) -> Arithmetic:
     return Arithmetic(device, torch.float32)
 
 
-def devices(names: list[str] | None = None) -> list[torch.device]:
-    """The devices of these names; without names every CUDA device, or else the processor.
+def devices(name: str) -> list[torch.device]:
+    """The devices of a `Run`: of `cuda` all that there are.
 
     Raises InputError for a device that this machine does not have.
     """
     count = torch.cuda.device_count()
-    if names is None:
-        return [torch.device("cuda", number) for number in range(count)] or [torch.device("cpu")]
-    return [_device(name, count) for name in names]
-
-
-def _device(name: str, count: int) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError:
         raise InputError(f"{name!r} is not a device; say cpu, cuda or cuda:0, cuda:1, ...") from None
     if device.type not in ("cpu", "cuda"):
         raise InputError(f"{name!r}: networks run on cpu and cuda")
-    if device.type == "cuda" and (device.index or 0) >= count:
+    if device.type == "cpu":
+        return [torch.device("cpu")]
+    if (device.index or 0) >= count:
         raise InputError(f"{name!r}: this machine has {count} CUDA devices; say cpu, or leave it out")
-    return torch.device("cuda", device.index or 0) if device.type == "cuda" else torch.device("cpu")
+    numbers = range(count) if device.index is None else [device.index]
+    return [torch.device("cuda", number) for number in numbers]
 
 
 def _cpu_multiplies_bfloat16() -> bool:

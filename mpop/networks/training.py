@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,15 +26,13 @@ from mpop.formats.files import replacing
 from mpop.networks.cubes import Places, Split
 from mpop.networks.devices import Arithmetic
 from mpop.networks.replicas import Portion, Replicas
+from mpop.run import Progress, silent
 from mpop_store.durable import fsync
 
 HELD_OUT_PORTIONS = 8
 """Micro-batches on which a network is judged; always the same ones."""
 RISE = 0.3
 """Part of the steps in which the learning rate rises to its highest; after that it falls to nothing."""
-
-Listener = Callable[[str, int, int], None]
-"""Called with task, done, total."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +92,7 @@ def train(
     arithmetics: Sequence[Arithmetic],
     checkpoint: Path | None = None,
     resume: bool = False,
-    progress: Listener = lambda *_: None,
+    progress: Progress = silent,
 ) -> Course:
     """Train a network, which is left on the first device in the state that did best on the held-out cubes.
 
@@ -134,7 +132,7 @@ class _Training:
         self.best = math.inf
         self.best_state: dict[str, Tensor] = {}
 
-    def run(self, resume: bool, progress: Listener) -> Course:
+    def run(self, resume: bool, progress: Progress) -> Course:
         if resume and self.checkpoint is not None and self.checkpoint.is_file():
             self._load(self.checkpoint)
         plan = self.plan

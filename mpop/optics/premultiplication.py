@@ -20,7 +20,7 @@ import scipy.fft
 from numpy.typing import DTypeLike, NDArray
 
 
-def cropped_inverse(spectra: NDArray, size: int, threads: int = 1, centred: bool = False) -> NDArray[np.floating]:
+def cropped_inverse(spectra: NDArray, size: int, centred: bool = False) -> NDArray[np.floating]:
     """The middle (n, size, size) of the inverse transforms of spectra (n, L, L // 2 + 1); L and size even.
 
     centred: the middle is at index L // 2 and stays the middle; else it is at index 0, and the corners are cut
@@ -36,11 +36,11 @@ def cropped_inverse(spectra: NDArray, size: int, threads: int = 1, centred: bool
             part = np.concatenate([values[:half], values[large - half :]])
         return np.moveaxis(part, 0, axis)
 
-    rows = crop(np.asarray(scipy.fft.ifft(spectra, axis=1, workers=threads, overwrite_x=True)), 1)
-    return crop(np.asarray(scipy.fft.irfft(rows, n=large, axis=2, workers=threads)), 2)
+    rows = crop(np.asarray(scipy.fft.ifft(spectra, axis=1, overwrite_x=True)), 1)
+    return crop(np.asarray(scipy.fft.irfft(rows, n=large, axis=2)), 2)
 
 
-def band_limited_ctf2(ctf: NDArray[np.floating], size: int, threads: int = 1) -> NDArray[np.floating]:
+def band_limited_ctf2(ctf: NDArray[np.floating], size: int) -> NDArray[np.floating]:
     """CTF^2 at a smaller window, cropped in real space as pre-multiplied images are.
 
     ctf: (n, L, L // 2 + 1). Returns (n, size, size // 2 + 1), what of CTF^2 fits the smaller window. Without
@@ -49,17 +49,15 @@ def band_limited_ctf2(ctf: NDArray[np.floating], size: int, threads: int = 1) ->
     squared = np.square(ctf)
     if size == ctf.shape[1]:
         return squared
-    cropped = cropped_inverse(squared, size, threads)
-    return np.ascontiguousarray(np.real(np.asarray(scipy.fft.rfft2(cropped, workers=threads))))
+    cropped = cropped_inverse(squared, size)
+    return np.ascontiguousarray(np.real(np.asarray(scipy.fft.rfft2(cropped))))
 
 
-def premultiplied(
-    spectra: NDArray[np.complexfloating], size: int, threads: int = 1
-) -> NDArray[np.complexfloating]:
+def premultiplied(spectra: NDArray[np.complexfloating], size: int) -> NDArray[np.complexfloating]:
     """P (n, size, size // 2 + 1) of c Y (n, L, L // 2 + 1), which is overwritten. The origin of the window, at L
     // 2, is where phases of P are zero."""
-    matched = cropped_inverse(spectra, size, threads, centred=True)
-    data = np.asarray(scipy.fft.rfft2(matched, workers=threads))
+    matched = cropped_inverse(spectra, size, centred=True)
+    data = np.asarray(scipy.fft.rfft2(matched))
     data *= _to_origin(size, matched.dtype)
     return data
 
@@ -79,7 +77,6 @@ def premultiplied_adjoint(
     ctf: NDArray[np.floating],
     ab_by_data: NDArray[np.complexfloating],
     a2_by_power: NDArray[np.floating],
-    threads: int = 1,
 ) -> ByCTF:
     """How AB = Re sum_k conj(W_k) P_k and A2 = sum_k V_k Q_k / m_k change with c.
 
@@ -87,16 +84,14 @@ def premultiplied_adjoint(
     ab_by_data: W, a2_by_power: V (n, size, size // 2 + 1), 0 for what does not count, as one of two Friedel mates.
     """
     large, size = ctf.shape[1], ab_by_data.shape[1]
-    seen = _embedded(ab_by_data * (_to_origin(size, ctf.dtype) * size**2), large, threads, centred=True)
+    seen = _embedded(ab_by_data * (_to_origin(size, ctf.dtype) * size**2), large, centred=True)
     weight = _multiplicity(large, ctf.dtype)
     product = spectra * seen.conj()
-    square = np.real(_embedded(a2_by_power.astype(spectra.dtype) * size**2, large, threads, centred=False))
+    square = np.real(_embedded(a2_by_power.astype(spectra.dtype) * size**2, large, centred=False))
     return ByCTF(np.real(product) * weight, np.imag(product) * ctf * weight, np.ascontiguousarray(square) * weight)
 
 
-def _embedded(
-    plane: NDArray[np.complexfloating], large: int, threads: int, centred: bool
-) -> NDArray[np.complexfloating]:
+def _embedded(plane: NDArray[np.complexfloating], large: int, centred: bool) -> NDArray[np.complexfloating]:
     """The transform (n, L, L // 2 + 1) of an image sum_k Re(conj(plane_k) exp(i k x)) in the middle of a large
     one.
 
@@ -105,7 +100,7 @@ def _embedded(
     """
     size, half = plane.shape[1], plane.shape[1] // 2
     mates = np.where(np.isin(np.arange(half + 1), (0, half)), 1.0, 0.5).astype(plane.real.dtype)
-    small = np.asarray(scipy.fft.irfft2(plane * mates, s=(size, size), workers=threads))
+    small = np.asarray(scipy.fft.irfft2(plane * mates, s=(size, size)))
     image = np.zeros((len(plane), large, large), small.dtype)
     if centred:
         first = large // 2 - half
@@ -113,7 +108,7 @@ def _embedded(
     else:
         rows = (np.arange(size) + half) % size - half
         image[np.ix_(np.arange(len(plane)), rows % large, rows % large)] = small
-    return np.asarray(scipy.fft.rfft2(image, workers=threads))
+    return np.asarray(scipy.fft.rfft2(image))
 
 
 def _multiplicity(large: int, dtype: DTypeLike) -> NDArray[np.floating]:

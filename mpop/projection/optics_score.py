@@ -30,7 +30,6 @@ def score_with_optics(
     rows: NDArray[np.float64],
     shifts: NDArray[np.float64],
     device: str = "cpu",
-    threads: int = 1,
 ) -> Score:
     """AB and A2 of n images, and their derivatives by shift (pixels), slice rows (voxels), all of `Imaging`, and
     "weight": a factor of all that the image holds of the reference.
@@ -43,7 +42,7 @@ def score_with_optics(
         return torch_optics.score_with_optics(reference, disc, images, imaging, rows, shifts, device)
     step = max(1, BATCH_BYTES // max(1, images.spectra[:1].nbytes))
     parts = [
-        _score(reference, disc, images.part(part), imaging.part(part), rows[part], shifts[part], threads)
+        _score(reference, disc, images.part(part), imaging.part(part), rows[part], shifts[part])
         for part in (slice(start, start + step) for start in range(0, len(rows), step))
     ]
     return Score.together(parts)
@@ -56,21 +55,20 @@ def _score(
     imaging: Imaging,
     rows: NDArray[np.float64],
     shifts: NDArray[np.float64],
-    threads: int,
 ) -> Score:
     pixel, size = images.pixel_size_A, disc.size
     spectra = imaging.without_tilt(images.spectra, pixel)
     ctf = imaging.ctf(spectra.shape[1], pixel, images.weights.dtype.type)
     weights = images.weights[images.group]
-    data = disc.pack(premultiplied(np.multiply(spectra, ctf), size, threads))
-    power = disc.pack(band_limited_ctf2(ctf, size, threads) * weights)
+    data = disc.pack(premultiplied(np.multiply(spectra, ctf), size))
+    power = disc.pack(band_limited_ctf2(ctf, size) * weights)
     counts = power > 0  # rounding, and nothing else, takes some below 0
     scored = score_with_gradients(reference, disc, data, np.where(counts, power, 0), rows, shifts)
 
     slices = project_slices(reference, disc, rows)
     turned = np.exp(-2j * np.pi / size * (shifts @ disc.frequencies().T)).astype(slices.dtype)
     by_power = np.square(np.abs(slices)) * disc.pack(weights) * counts
-    by_ctf = premultiplied_adjoint(spectra, ctf, disc.unpack(slices * turned), disc.unpack(by_power), threads)
+    by_ctf = premultiplied_adjoint(spectra, ctf, disc.unpack(slices * turned), disc.unpack(by_power))
     ab_by, a2_by = imaging.derivatives(by_ctf, pixel)
     return Score(
         scored.ab,

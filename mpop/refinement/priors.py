@@ -26,6 +26,7 @@ from mpop.maps.filters import multiply_radially, transform
 from mpop.maps.fsc import FSCReport
 from mpop.maps.reach import reach_A
 from mpop.maps.whitening import shell_means
+from mpop.run import Run
 
 if TYPE_CHECKING:
     from mpop.networks.denoiser import Denoiser
@@ -61,6 +62,7 @@ def through_prior(
     pixel_size_A: float,
     denoiser: Denoiser | None = None,
     weights: tuple[Map, Map] | None = None,
+    run: Run = Run(),
 ) -> Passed:
     """Both half-maps through a prior. report: of the two; denoiser: to go on from, where one is used. weights: of
     the coefficients of either (`mpop.maps.reconstruction.coefficient_weights`), for the isotropic prior."""
@@ -70,7 +72,7 @@ def through_prior(
         assert weights is not None, "this prior asks how well each coefficient was measured"
         return _isotropic((half1, half2), weights, mask, report)
     if prior == "denoise":
-        return _denoised(half1, half2, mask, pixel_size_A, denoiser)
+        return _denoised(half1, half2, mask, pixel_size_A, denoiser, run)
     return _weighted(half1, half2, report)
 
 
@@ -113,9 +115,11 @@ def _signal_to_noise(halves: tuple[Map, Map], weights: tuple[Map, Map], mask: Ma
     return np.divide(np.maximum(signal, 0), scale, out=np.zeros_like(scale), where=scale > 0)
 
 
-def _denoised(half1: Map, half2: Map, mask: Map, pixel_size_A: float, denoiser: Denoiser | None) -> Passed:
+def _denoised(
+    half1: Map, half2: Map, mask: Map, pixel_size_A: float, denoiser: Denoiser | None, run: Run
+) -> Passed:
     """With a network for each half-map: one that learned from both would let the halves meet."""
     from mpop.networks.denoiser import DenoiseOptions, denoise  # loads torch's networks
 
-    done = denoise(half1, half2, mask, pixel_size_A, DenoiseOptions(networks="independent"), denoiser)
+    done = denoise(half1, half2, mask, pixel_size_A, DenoiseOptions(networks="independent"), denoiser, run)
     return Passed(done.half1, done.half2, done.denoiser)

@@ -43,7 +43,6 @@ def add_series(
     views: list[ImageViews[NDArray[np.float64]]],
     halves: list[NDArray[np.uint8]],
     pixel_size_A: float,
-    threads: int,
 ) -> Ledger:
     """Add all images of one series; targets, views and halves (p,) go together, one per species. What happened to
     the images comes back."""
@@ -57,7 +56,7 @@ def add_series(
         scale = target.box * target.pixel_size_A / (size * pixel_size_A)
         stretch = scale * float(np.linalg.norm(model.magnification, 2))
         discs.append(HalfDisc.make(size, min(size / 2 - 1.5, (target.box / 2 - 1.5) / stretch), r_min=0.0))
-    for batch in series_of(model).extract(load_tilt, pixel_size_A, requests, threads, ledger):
+    for batch in series_of(model).extract(load_tilt, pixel_size_A, requests, ledger):
         target, view = targets[batch.request], views[batch.request]
         size = requests[batch.request].size
         at = view.position_A[batch.particle, batch.tilt] / pixel_size_A

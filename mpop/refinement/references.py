@@ -16,6 +16,7 @@ from mpop.maps.reach import reach_A
 from mpop.projection.reference import prepare_reference
 from mpop.refinement.priors import DEFAULT, Prior, through_prior
 from mpop.refinement.series import SpeciesReference
+from mpop.run import Run
 
 if TYPE_CHECKING:
     from mpop.networks.denoiser import Denoiser
@@ -31,16 +32,17 @@ def prepare_species(
     prior: Prior = DEFAULT,
     denoiser: Denoiser | None = None,
     weights: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None,
+    run: Run = Run(),
 ) -> SpeciesReference | None:
     """Filter, mask and transform both half-maps (z, y, x) of a species; None when they have nothing in common.
 
     denoiser: of the species, for the prior that goes on from it. weights: of the coefficients of either half-map,
-    for the prior that needs them.
+    for the prior that needs them. run: for the one that trains.
     """
     resolution = reach_A(report)
     if resolution is None:
         return None
-    passed = through_prior(prior, half1, half2, mask, report, pixel_size_A, denoiser, weights)
+    passed = through_prior(prior, half1, half2, mask, report, pixel_size_A, denoiser, weights, run)
     halves = tuple(
         prepare_reference(half * mask, pixel_size_A, resolution) for half in (passed.half1, passed.half2)
     )

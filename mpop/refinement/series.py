@@ -71,7 +71,6 @@ def gather_images(
     particles: list[ParticleSet],
     references: list[SpeciesReference | None],
     pixel_size_A: float,
-    threads: int,
 ) -> list[SpeciesImages | None]:
     """Extract and pack the images of all species of a series, up to their resolution; None without reference."""
     discs, requests, chosen = [], [], []
@@ -84,7 +83,7 @@ def gather_images(
         view = views_of(model, species)
         requests.append(request_of(model, view, reference.diameter_A, reference.resolution_A, size, pixel_size_A))
     parts: list[list[tuple[NDArray, ...]]] = [[] for _ in chosen]
-    for batch in series_of(model).extract(load_tilt, pixel_size_A, requests, threads):
+    for batch in series_of(model).extract(load_tilt, pixel_size_A, requests):
         disc = discs[batch.request]
         tilt = np.full(len(batch.particle), batch.tilt)
         parts[batch.request].append(

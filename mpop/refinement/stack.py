@@ -95,11 +95,10 @@ def fit_stack(
     particles: ParticleSet,
     reference: SpeciesReference,
     pixel_size_A: float,
-    threads: int = 1,
 ) -> Fit:
     """How the particles of one species in a stack fit as they stand."""
     total = NOTHING
-    for _, part, images in _gathered(load, model, particles, reference, pixel_size_A, threads):
+    for _, part, images in _gathered(load, model, particles, reference, pixel_size_A):
         total += _fit(images, *_poses(images, part))
     return total
 
@@ -114,7 +113,6 @@ def refine_stack(
     expected: ParticleSet,
     search: PoseSearch,
     device: str = "cpu",
-    threads: int = 1,
 ) -> RefinedStack:
     """New poses of the particles of one species in a stack.
 
@@ -123,7 +121,7 @@ def refine_stack(
     """
     position, angles = particles.position_A.copy(), particles.angles_deg.copy()
     before = after = NOTHING
-    for chunk, part, images in _gathered(load, model, particles, reference, pixel_size_A, threads):
+    for chunk, part, images in _gathered(load, model, particles, reference, pixel_size_A):
         start, prior = _poses(images, part), _prior(images, expected.part(chunk), search, PRIOR_WEIGHT)
         rotation, shift_px = _refine(images, *start, reference, amplitude, prior, search, device)
         before += _fit(images, *start)
@@ -144,12 +142,11 @@ def pose_spread(
     expected: ParticleSet,
     search: PoseSearch,
     device: str = "cpu",
-    threads: int = 1,
 ) -> PoseSpread:
     """How far the particles are from where the prior has them, when they fit best. As `refine_stack`, but that
     likelihood and prior weigh alike, or the prior would confirm itself."""
     spread = PoseSpread()
-    for chunk, part, images in _gathered(load, model, particles, reference, pixel_size_A, threads):
+    for chunk, part, images in _gathered(load, model, particles, reference, pixel_size_A):
         prior = _prior(images, expected.part(chunk), search, 1.0)
         rotation, shift_px = _refine(images, *_poses(images, part), reference, amplitude, prior, search, device)
         for rows, half in _halves(images):
@@ -166,12 +163,11 @@ def _gathered(
     particles: ParticleSet,
     reference: SpeciesReference,
     pixel_size_A: float,
-    threads: int,
 ) -> Iterator[tuple[NDArray[np.int64], ParticleSet, SpeciesImages]]:
     """Rows of particles, these particles, and their images, as many at a time as fit into memory."""
     for chunk in _chunks(particles, reference, pixel_size_A):
         part = particles.part(chunk)
-        (images,) = gather_images(load, model, [part], [reference], pixel_size_A, threads)
+        (images,) = gather_images(load, model, [part], [reference], pixel_size_A)
         if images is not None and len(images.particle):
             yield chunk, part, images
 

@@ -15,7 +15,6 @@ from mpop.collisions.finding import find_among, tilt_series
 from mpop.collisions.report import CollisionReport
 from mpop.collisions.search import Collision
 from mpop.errors import MpopError, StateError
-from mpop.jobs.progress import Progress, silent
 from mpop.merging.plan import MergePlan, plan
 from mpop.population import Population
 from mpop.records.models import SpeciesRecord
@@ -25,6 +24,7 @@ from mpop.requests.claims import OfferedSpecies, offered_species
 from mpop.requests.matching import adapted
 from mpop.requests.offers import branch_tip
 from mpop.requests.verdict import Check, SeriesCollisions, Verdict, judge
+from mpop.run import Progress, silent
 from mpop_hooks import Finding, Proposal, refusals
 from mpop_hooks.objects_complete import references_of
 from mpop_store.arrays.manifests import group_objects

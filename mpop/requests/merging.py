@@ -12,7 +12,6 @@ from mpop.collisions.removal import remove
 from mpop.collisions.report import CollisionReport
 from mpop.errors import StateError
 from mpop.jobs.leasing import leased
-from mpop.jobs.progress import Progress, silent
 from mpop.merging.applying import apply
 from mpop.merging.conflicts import Way
 from mpop.merging.due import Due
@@ -23,6 +22,7 @@ from mpop.records import SpeciesRecord
 from mpop.requests.chains import Request, Requests
 from mpop.requests.check import Searched, examine
 from mpop.requests.verdict import Check
+from mpop.run import Progress, Run
 from mpop.words import counted
 from mpop_store.git.history import Changes
 from mpop_store.git.refs import HEAD
@@ -60,8 +60,7 @@ def merge_request(
     resolutions: Mapping[str, Way] | None = None,
     collisions: Choice | None = None,
     message: str = "",
-    threads: int = 1,
-    progress: Progress = silent,
+    run: Run = Run(),
 ) -> MergedRequest:
     """Check a request, merge it into the branch that we are on, and mark it merged.
 
@@ -72,7 +71,7 @@ def merge_request(
     requests = Requests(population.repository)
     request = requests.find(wanted)
     head = _require_ready(population, request)
-    examined = examine(population, request, head, progress, preview=False)
+    examined = examine(population, request, head, run.progress, preview=False)
     found, planned = examined.check, examined.merge
     if found.verdict.answer == "merged already":
         if request.record.state != "merged":
@@ -83,7 +82,7 @@ def merge_request(
     decisions = decide(planned.conflicts, dict(resolutions or {}))
     _require_decided(found, planned, decisions, collisions)
     searched = examined.searched if found.collisions else None
-    return _commit(population, request, planned, decisions, searched, collisions, message, threads, progress)
+    return _commit(population, request, planned, decisions, searched, collisions, message, run)
 
 
 @leased("merge")
@@ -95,15 +94,14 @@ def _commit(
     searched: Searched | None,
     collisions: Choice | None,
     message: str,
-    threads: int,
-    progress: Progress,
+    run: Run,
 ) -> MergedRequest:
     """Make the merge. searched: collisions that were found, None for none; collisions: what to do with them."""
     repository, head = population.repository, planned.ours
-    outcome = apply(planned, decisions, threads)
+    outcome = apply(planned, decisions, run)
     cleaned = _Cleaned(outcome.changes)
     if collisions is not None and searched is not None:
-        cleaned = _cleaned(population, planned, outcome.changes, searched, collisions, progress)
+        cleaned = _cleaned(population, planned, outcome.changes, searched, collisions, run.progress)
     words = _message(request, message, decisions, cleaned.gone)
     if repository.head != head:
         raise StateError("another process committed first; run the command again")

@@ -94,7 +94,6 @@ def extract(
     model: TiltSeriesModel,
     pixel_size_A: float,
     requests: Sequence[ExtractionRequest],
-    threads: int,
     ledger: Ledger | None = None,
 ) -> Iterator[ParticleImages]:
     """Yield P and Q of every particle whose centre lies inside a used tilt, tilt by tilt.
@@ -129,7 +128,6 @@ def extract(
                         _ctf(model, request, chunk, tilt, pixel_size_A),
                         multipliers,
                         request.size,
-                        threads,
                     )
                     for chunk in batches(particle, request, CHUNK_BYTES)
                 ]
@@ -256,16 +254,15 @@ def premultiply(
     ctf: NDArray[np.float32],
     multipliers: tuple[NDArray[np.float32], NDArray[np.float32]],
     size: int,
-    threads: int,
 ) -> tuple[NDArray[np.complex64], NDArray[np.float32]]:
     """P and Q (m, size, size // 2 + 1) of windows (m, L, L), origin at L // 2, with their CTFs (m, L, L // 2 + 1).
 
     Phases of P are zero at the origin. multipliers: of this noise, see `multipliers`.
     """
-    spectrum = np.asarray(scipy.fft.rfft2(windows, workers=threads))
+    spectrum = np.asarray(scipy.fft.rfft2(windows))
     spectrum *= ctf
     spectrum *= multipliers[0]
-    data = premultiplied(spectrum, size, threads)
-    power = band_limited_ctf2(ctf, size, threads)
+    data = premultiplied(spectrum, size)
+    power = band_limited_ctf2(ctf, size)
     power *= multipliers[1]
     return data, np.maximum(power, 0.0, out=power)

@@ -64,11 +64,10 @@ class ParticleStack:
         load: TiltLoader,
         pixel_size_A: float,
         requests: Sequence[ExtractionRequest],
-        threads: int,
         ledger: Ledger | None = None,
     ) -> Iterator[ParticleImages]:
         """Image by image."""
-        return extract_stack(load, self.model, pixel_size_A, requests, threads, ledger)
+        return extract_stack(load, self.model, pixel_size_A, requests, ledger)
 
     def with_defocus_negated(self) -> StackModel:
         """Of every image."""

@@ -57,7 +57,6 @@ def extract_stack(
     model: StackModel,
     pixel_size_A: float,
     requests: Sequence[ExtractionRequest],
-    threads: int,
     ledger: Ledger | None = None,
 ) -> Iterator[ParticleImages]:
     """Yield P and Q of every particle image of a stack; a stack has one tilt."""
@@ -81,7 +80,7 @@ def extract_stack(
                 if noisy.any():
                     ctf = _ctf(model, request, chunk[noisy], pixel_size_A, noise.scale / scale[noisy])
                     scaled = windows[noisy] * np.float32(factor)
-                    parts.append(premultiply(scaled, ctf, multiplied_by, request.size, threads))
+                    parts.append(premultiply(scaled, ctf, multiplied_by, request.size))
                     kept.append(chunk[noisy])
             if not parts:
                 continue

@@ -82,11 +82,10 @@ class TiltSeries:
         load: TiltLoader,
         pixel_size_A: float,
         requests: Sequence[ExtractionRequest],
-        threads: int,
         ledger: Ledger | None = None,
     ) -> Iterator[ParticleImages]:
         """Tilt by tilt."""
-        return extract(load, self.model, pixel_size_A, requests, threads, ledger)
+        return extract(load, self.model, pixel_size_A, requests, ledger)
 
     def with_defocus_negated(self) -> TiltSeriesModel:
         """And depth counted the other way along the beam."""

@@ -128,7 +128,6 @@ class Series(Protocol):
         load: TiltLoader,
         pixel_size_A: float,
         requests: Sequence[ExtractionRequest],
-        threads: int,
         ledger: Ledger | None = None,
     ) -> Iterator[ParticleImages]:
         """P and Q of all particle images, some at a time (`mpop.series.extraction`)."""

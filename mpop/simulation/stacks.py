@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from mpop.errors import InputError
 from mpop.formats.files import new_folder
 from mpop.formats.images import new_stack, write_map
 from mpop.formats.star import write_star
+from mpop.run import Progress, Run, limited
 from mpop.simulation.physics import (
     contrast_transfer,
     electron_wavelength_A,
@@ -38,7 +39,6 @@ from mpop.simulation.structures import Structure, asymmetric, from_file
 from mpop.simulation.views import refuse_views, viewing_angles
 
 Array = NDArray[np.float64]
-Progress = Callable[[str, int, int], None]
 
 ASTIGMATISM_UM = (0.02, 0.08)
 HEIGHT_SPREAD_UM = 0.03
@@ -126,12 +126,9 @@ class _Particles:
     astigmatism_deg: Array
 
 
-def _silent(task: str, done: int, total: int) -> None:
-    pass
-
-
+@limited
 def simulate_stack(
-    directory: str | Path, parameters: StackParameters | None = None, progress: Progress = _silent
+    directory: str | Path, parameters: StackParameters | None = None, run: Run = Run()
 ) -> StackSummary:
     """Write a stack into an empty or new directory. The same parameters write the same bytes."""
     parameters = parameters or StackParameters()
@@ -145,7 +142,7 @@ def simulate_stack(
     rng = np.random.default_rng(parameters.seed)
     particles = _draw(parameters, rng)
     with new_folder(directory) as folder:
-        scale = _write_images(folder / "particles.mrcs", structure, particles, parameters, progress)
+        scale = _write_images(folder / "particles.mrcs", structure, particles, parameters, run.progress)
         _write_tables(folder, particles, parameters)
         _write_maps(folder, structure, scale, parameters, rng)
         summary = _summary(folder, structure, particles)

@@ -11,7 +11,6 @@ truth/                                      what was planted; nothing in it is f
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -27,6 +26,7 @@ from mpop.formats.tomostar import write_tomostar
 from mpop.formats.warp_settings import WarpSettings, write_settings
 from mpop.formats.warp_xml import write_tilt_series
 from mpop.records.tilt_series import CTFModel, SplineGrid, TiltSeriesModel, constant_grid
+from mpop.run import Progress, Run, limited
 from mpop.simulation.micrographs import render_tilt
 from mpop.simulation.parameters import SimulationParameters
 from mpop.simulation.scene import Projected, Scene, make_scene, project_particles
@@ -55,26 +55,21 @@ class SimulationSummary:
     planted_position_rms_A: float
 
 
-def _silent(task: str, done: int, total: int) -> None:
-    pass
-
-
+@limited
 def simulate_tilt_series(
     directory: str | Path,
     parameters: SimulationParameters | None = None,
-    progress: Callable[[str, int, int], None] = _silent,
+    run: Run = Run(),
 ) -> SimulationSummary:
     """Write a project into an empty or new directory. The same parameters write the same bytes."""
     parameters = parameters or SimulationParameters()
     directory = Path(directory)
     with new_folder(directory) as project:
-        summary = _write_project(project, parameters, progress)
+        summary = _write_project(project, parameters, run.progress)
     return replace(summary, directory=directory)
 
 
-def _write_project(
-    directory: Path, parameters: SimulationParameters, progress: Callable[[str, int, int], None]
-) -> SimulationSummary:
+def _write_project(directory: Path, parameters: SimulationParameters, progress: Progress) -> SimulationSummary:
     first = from_file(parameters.model, parameters.symmetry) if parameters.model else ferritin_like()
     structures = [first, asymmetric()]
     if first.name == structures[1].name:

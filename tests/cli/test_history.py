@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from example_population import make_population, refine
 
+from mpop import run as running
 from mpop.cli import context
 from mpop.cli.main import app
 from mpop.jobs.maps.analysis import Analysis
@@ -295,7 +296,7 @@ def test_reproduce_says_identical_or_how_far_off(tiny_world: TinyWorld, mpop: Ru
     from mpop.jobs.reconstruct import reconstruct_species
 
     where = ("-C", str(tiny_world.folder / "population"))
-    done = reconstruct_species(tiny_world.population, threads=2)
+    done = reconstruct_species(tiny_world.population, run=running.Run(threads=2))
     imported = tiny_world.population.repository.resolve("HEAD~1")
     text = mpop(*where, "reproduce")
     assert text == f"reconstruct of {done.commit[:10]}, run again from {imported[:10]}: identical\n"

@@ -18,6 +18,7 @@ from mpop.jobs.refine_parameters import RefineParameters
 from mpop.population import Population
 from mpop.projection.insertion import FourierSums
 from mpop.records.tilt_series import ParticleSet
+from mpop.run import Run
 from mpop.series.opening import views_of
 
 
@@ -51,7 +52,11 @@ def test_a_half_without_images_stops_a_refinement_before_anything_moves(tiny_wor
     )
     before, stages = population.repository.head, set()
     with pytest.raises(RefinementError, match="half-map 2 is empty: no image of a particle of this half"):
-        refine(population, RefineParameters(iterations=1), progress=lambda stage, done, total: stages.add(stage))
+        refine(
+            population,
+            RefineParameters(iterations=1),
+            run=Run(progress=lambda stage, done, total: stages.add(stage)),
+        )
     assert stages == {"reconstruct as imported"}
     assert population.repository.head == before
 

@@ -17,7 +17,6 @@ from mpop.jobs.evaluate import evaluate
 from mpop.jobs.half_map_weights import half_map_weights
 from mpop.jobs.importing.source import add_source
 from mpop.jobs.importing.species import add_species
-from mpop.jobs.progress import silent
 from mpop.jobs.reconstruct import reconstruct_species
 from mpop.jobs.refine import refine
 from mpop.jobs.refine_parameters import RefineParameters
@@ -25,6 +24,7 @@ from mpop.jobs.verify import verify
 from mpop.networks import denoiser
 from mpop.population import Population
 from mpop.refinement.priors import Prior
+from mpop.run import Run, silent
 from mpop.simulation.parameters import SimulationParameters
 from mpop.simulation.tilt_series import simulate_tilt_series
 
@@ -39,7 +39,7 @@ def test_refinement_finds_the_planted_truth_and_writes_what_it_did(tiny_world) -
     population = tiny_world.population
     imported = population.repository.head
     before = {s.id: s for s in population.species().values()}
-    result = refine(population, RefineParameters(iterations=2, groups={"image_warp": (2, 2)}), threads=2)
+    result = refine(population, RefineParameters(iterations=2, groups={"image_warp": (2, 2)}), run=Run(threads=2))
 
     assert result.doubts == []
     assert len(result.commits) == 2
@@ -64,7 +64,7 @@ def test_refinement_finds_the_planted_truth_and_writes_what_it_did(tiny_world) -
         assert one.n_particles == before[one.id].n_particles
     assert verify(population).ok
 
-    evaluation = evaluate(population, tiny_world.data / "truth", str(imported), threads=2)
+    evaluation = evaluate(population, tiny_world.data / "truth", str(imported), run=Run(threads=2))
     for one in evaluation.species:
         assert one.position_rms_A.before > 4.0
         assert one.position_rms_A.after < 0.6 * one.position_rms_A.before
@@ -75,8 +75,8 @@ def test_same_start_same_result(tiny_world, tmp_path: Path) -> None:
     population = tiny_world.population
     copy = tmp_path / "again"
     subprocess.run(["cp", "-r", str(tiny_world.folder), str(copy)], check=True)
-    first = refine(population, QUICK, threads=2)
-    second = refine(Population.open(copy / "population"), QUICK, threads=2)
+    first = refine(population, QUICK, run=Run(threads=2))
+    second = refine(Population.open(copy / "population"), QUICK, run=Run(threads=2))
     assert first.jobs[0].id == second.jobs[0].id
     assert second.jobs[0].score_after == pytest.approx(first.jobs[0].score_after, rel=1e-4)
     versions = [
@@ -88,7 +88,7 @@ def test_same_start_same_result(tiny_world, tmp_path: Path) -> None:
 def test_half_sets_stay_apart(tiny_world) -> None:
     """What half 2 shows has no influence on the half-map 1 that the next pass is compared with."""
     population = tiny_world.population
-    reconstruct_species(population, threads=2)
+    reconstruct_species(population, run=Run(threads=2))
     one = next(iter(population.species().values()))
     kept = population.maps(one)["half1"]
     moved = one.model_copy(update={"particles": {}, "derived": {}})
@@ -102,7 +102,7 @@ def test_half_sets_stay_apart(tiny_world) -> None:
         )
     population.stage([moved.model_copy(update={"particles": objects})])
     population.commit("Spoil half 2")
-    reconstruct_species(population, threads=2)
+    reconstruct_species(population, run=Run(threads=2))
     again = population.maps(population.one_species(one.name))
     np.testing.assert_array_equal(again["half1"], kept)
     assert not np.allclose(again["half2"], population.maps(one)["half2"])
@@ -134,7 +134,7 @@ def test_unknown_names_are_refused(tiny_world) -> None:
 def test_a_lost_series_is_named_and_the_others_go_on(tiny_world) -> None:
     population = tiny_world.population
     raw_images(population, "TS_02")[3].unlink()
-    result = refine(population, QUICK, threads=2)
+    result = refine(population, QUICK, run=Run(threads=2))
     failed = result.jobs[0].failed
     assert [failure.name for failure in failed] == ["TS_02"]
     assert "TS_02, tilt 4" in failed[0].reason
@@ -168,7 +168,7 @@ def test_a_full_disk_stops_the_job_and_loses_nothing(tiny_world, monkeypatch: py
 
     monkeypatch.setattr(population, "write_particles", full)
     with pytest.raises(StoreError, match="No space left"):
-        refine(population, QUICK, threads=2)
+        refine(population, QUICK, run=Run(threads=2))
     again = Population.open(population.root)
     assert again.repository.head == head
     assert again.repository.is_clean
@@ -188,7 +188,7 @@ def test_an_interrupt_keeps_what_was_committed(tiny_world, monkeypatch: pytest.M
 
     monkeypatch.setattr(refine_series, "optimise", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        refine(population, RefineParameters(iterations=3, groups={"image_warp": (1, 1)}), threads=2)
+        refine(population, RefineParameters(iterations=3, groups={"image_warp": (1, 1)}), run=Run(threads=2))
     again = Population.open(population.root)
     assert [commit.subject for commit in again.repository.log()] == ["Refine, iteration 1 of 3", "Import"]
     assert again.repository.is_clean
@@ -197,11 +197,11 @@ def test_an_interrupt_keeps_what_was_committed(tiny_world, monkeypatch: pytest.M
 
 def test_kept_sums_make_raw_images_unnecessary_and_can_be_dropped(tiny_world) -> None:
     population = tiny_world.population
-    first = reconstruct_species(population, threads=2)
+    first = reconstruct_species(population, run=Run(threads=2))
     maps = {one.id: population.maps(one) for one in first.species}
     hidden = tiny_world.data / "warp_frameseries"
     hidden.rename(tiny_world.data / "elsewhere")
-    second = reconstruct_species(population, threads=2)
+    second = reconstruct_species(population, run=Run(threads=2))
     for one in second.species:
         np.testing.assert_array_equal(population.maps(one)["half1"], maps[one.id]["half1"])
 
@@ -210,9 +210,9 @@ def test_kept_sums_make_raw_images_unnecessary_and_can_be_dropped(tiny_world) ->
             population.objects.path(part["group"]).unlink()
     assert verify(population).ok, "derived objects may be missing"
     with pytest.raises(InputError, match="is gone"):
-        reconstruct_species(population, threads=2)
+        reconstruct_species(population, run=Run(threads=2))
     (tiny_world.data / "elsewhere").rename(hidden)
-    third = reconstruct_species(population, threads=2)
+    third = reconstruct_species(population, run=Run(threads=2))
     for one in third.species:
         np.testing.assert_array_equal(population.maps(one)["half1"], maps[one.id]["half1"])
 
@@ -226,7 +226,7 @@ def test_only_what_is_asked_for_is_refined(tiny_world) -> None:
         groups={"image_warp": (2, 2), "stage_angles": False, "poses": False},
         species=(chosen,),
     )
-    refine(population, parameters, threads=2)
+    refine(population, parameters, run=Run(threads=2))
     assert population.one_species(other).version == before[other].version
     one = population.one_species(chosen)
     assert one.particles == before[chosen].particles, "poses were not refined"
@@ -241,7 +241,7 @@ def test_what_is_not_seen_to_be_off_stays_and_is_named(tiny_world) -> None:
     parameters = RefineParameters(
         iterations=1, groups={"image_warp": None, "poses": False}, species=("asymmetric",)
     )
-    (job,) = refine(population, parameters, threads=2).jobs
+    (job,) = refine(population, parameters, run=Run(threads=2)).jobs
     assert job.result["series_errors"]["stage_angles_deg"] == 0
     assert "stage angles not seen to be off and kept" in population.repository.show().message
     for item in population.items().values():
@@ -263,7 +263,9 @@ def test_stage_angles_alone_are_refined_where_they_are_seen_to_be_off(tmp_path: 
         pose_angle_rms_deg=0.5,
     )
     population, _ = import_simulation(tmp_path / "population", simulate_tilt_series(tmp_path / "data", parameters))
-    refine(population, RefineParameters(iterations=1, groups={"image_warp": None, "poses": False}), threads=2)
+    refine(
+        population, RefineParameters(iterations=1, groups={"image_warp": None, "poses": False}), run=Run(threads=2)
+    )
     for item in population.items().values():
         model = population.tilt_series(item)
         assert not model.grid_movement_x.values.any()
@@ -296,13 +298,13 @@ def noise_population(tmp_path_factory: pytest.TempPathFactory) -> Population:
 def test_nothing_is_committed_where_no_series_shows_a_species(noise_population: Population) -> None:
     imported = noise_population.repository.head
     with pytest.raises(RefinementError, match="none of 1 series shows a signal of any species"):
-        refine(noise_population, QUICK, threads=2)
+        refine(noise_population, QUICK, run=Run(threads=2))
     assert noise_population.repository.head == imported
 
 
 def test_noise_gives_no_resolution(noise_population: Population) -> None:
     """References from elsewhere must not appear in half-maps of pure noise."""
-    result = reconstruct_species(noise_population, threads=2)
+    result = reconstruct_species(noise_population, run=Run(threads=2))
     for one in result.species:
         assert one.resolution_A is None or one.resolution_A > 40
         fsc = noise_population.maps(one)["fsc"]
@@ -320,7 +322,9 @@ def test_every_prior_refines_tilt_series(tiny_world, prior: Prior, monkeypatch: 
     )
     population = tiny_world.population
     imported = population.repository.head
-    result = refine(population, QUICK.model_copy(update={"prior": prior, "species": ("asymmetric",)}), threads=2)
+    result = refine(
+        population, QUICK.model_copy(update={"prior": prior, "species": ("asymmetric",)}), run=Run(threads=2)
+    )
     (job,), (species,) = result.jobs, result.species
     assert job.parameters.get("prior", "fsc") == prior
     assert not job.failed
@@ -328,7 +332,7 @@ def test_every_prior_refines_tilt_series(tiny_world, prior: Prior, monkeypatch: 
     assert job.score_after is not None
     assert job.score_after > job.score_before
     assert (species.denoiser_object is not None) == (prior == "denoise")
-    evaluation = evaluate(population, tiny_world.data / "truth", str(imported), threads=2)
+    evaluation = evaluate(population, tiny_world.data / "truth", str(imported), run=Run(threads=2))
     (found,) = [one for one in evaluation.species if one.name == "asymmetric"]
     assert found.position_rms_A.after < 0.7 * found.position_rms_A.before
     assert verify(population).ok
@@ -347,7 +351,7 @@ def test_a_denoiser_goes_on_from_where_it_was(tiny_world, monkeypatch: pytest.Mo
     refine(
         population,
         QUICK.model_copy(update={"iterations": 2, "prior": "denoise", "species": ("asymmetric",)}),
-        threads=2,
+        run=Run(threads=2),
     )
     assert asked == [False, True]
 
@@ -356,13 +360,13 @@ def test_weights_of_imported_half_maps_are_those_that_a_reconstruction_keeps(tin
     population = tiny_world.population
     species = population.one_species("asymmetric")
     lost = raw_images(population, "TS_02")
-    imported = half_map_weights(population, species, 2, silent)
+    imported = half_map_weights(population, species, silent)
     assert not imported.warnings
-    reconstruct_species(population, threads=2)
+    reconstruct_species(population, run=Run(threads=2))
     species = population.one_species("asymmetric")
     for path in lost:
         path.unlink()
-    kept = half_map_weights(population, species, 2, silent)
+    kept = half_map_weights(population, species, silent)
     for one, other in zip(imported.halves, kept.halves, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-5)
 
@@ -370,7 +374,7 @@ def test_weights_of_imported_half_maps_are_those_that_a_reconstruction_keeps(tin
 def test_lost_series_weigh_nothing_before_the_first_iteration(tiny_world) -> None:
     population = tiny_world.population
     raw_images(population, "TS_02")[0].unlink()
-    result = refine(population, QUICK.model_copy(update={"prior": "isotropic"}), threads=2)
+    result = refine(population, QUICK.model_copy(update={"prior": "isotropic"}), run=Run(threads=2))
     (job,) = result.jobs
     assert [failure.name for failure in job.failed] == ["TS_02"]
     names = sorted(one.name for one in population.species().values())

@@ -16,6 +16,7 @@ from mpop.jobs.reproduce import reproduce
 from mpop.population import Population
 from mpop.refinement.series import SeriesScore
 from mpop.refinement.system import SeriesSystem
+from mpop.run import Run
 
 QUICK = RefineParameters(iterations=1, groups={"image_warp": (2, 2)})
 
@@ -33,14 +34,14 @@ def test_what_makes_half_maps_worse_is_not_committed(tiny_world, monkeypatch: py
     imported = population.repository.head
     monkeypatch.setattr(refine_series, "optimise", scatter)
     with pytest.raises(DoubtfulInputError, match=r"standard errors below|agree at no resolution") as caught:
-        refine(population, QUICK, threads=2)
+        refine(population, QUICK, run=Run(threads=2))
     assert population.repository.head == imported
     assert population.repository.is_clean
     ruin = {"refined-worse", "half-maps-lost"}
     assert {doubt.kind for doubt in caught.value.doubts} <= ruin
     assert {doubt.where for doubt in caught.value.doubts} == {"species asymmetric", "species ferritin-like"}
 
-    result = refine(population, QUICK, threads=2, force=True)
+    result = refine(population, QUICK, run=Run(threads=2), force=True)
     assert [doubt for doubt in result.doubts if doubt.kind in ruin] == caught.value.doubts
     message = population.repository.show(result.commits[0]).message
     assert all(f"warning: {doubt}" in message for doubt in result.doubts)
@@ -65,7 +66,7 @@ def test_a_species_that_no_series_shows_keeps_its_half_maps(tiny_world) -> None:
     population = tiny_world.population
     with_moved(population, "asymmetric")
     before = population.species()
-    result = refine(population, QUICK, threads=2)
+    result = refine(population, QUICK, run=Run(threads=2))
     (doubt,) = result.doubts
     assert (doubt.kind, doubt.where) == ("species-not-seen", "species asymmetric")
     assert f"warning: {doubt}" in population.repository.show().message

@@ -16,7 +16,6 @@ import pytest
 from mpop.errors import StateError
 from mpop.jobs import refine as refine_module
 from mpop.jobs.half_sets import say_nothing
-from mpop.jobs.progress import silent
 from mpop.jobs.refine import refine
 from mpop.jobs.refine_iteration import Iteration, find_references, iterate
 from mpop.jobs.refine_parameters import RefineParameters
@@ -27,6 +26,7 @@ from mpop.jobs.reproduce import reproduce
 from mpop.jobs.selection import select
 from mpop.jobs.verify import verify
 from mpop.population import Population
+from mpop.run import Run
 from mpop_hooks.objects_complete import references_of
 from mpop_store.arrays.groups import group_objects
 from mpop_store.objects.collection import collect
@@ -53,7 +53,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 def once(population: Population, number: int, before: RefineState | None) -> Iteration:
     """One iteration, on one thread."""
-    done = iterate(population, QUICK.of_iteration(number), before, "cpu", 1, silent, say_nothing, force=False)
+    done = iterate(population, QUICK.of_iteration(number), before, Run(), say_nothing, force=False)
     assert done is not None
     return done
 
@@ -80,7 +80,7 @@ def test_the_last_iteration_is_run_again_alone_from_what_its_record_names(
     """All that the first iteration left, and that came before it, is taken out of the store, but for where series
     started."""
     population = tiny_world.population
-    result = refine(population, QUICK, threads=2)
+    result = refine(population, QUICK, run=Run(threads=2))
     assert counted == [1, 2, 3]
     first, second, third = result.jobs
     assert INPUT not in first.inputs
@@ -113,7 +113,7 @@ def test_iterations_of_before_are_run_after_those_that_led_to_them(
         patched.setattr(RefineState, "stored", lambda self, _: self)
         for number in (1, 2):
             wanted = QUICK.model_copy(update={"iterations": 2, "seed": 0}).of_iteration(number)
-            done = iterate(population, wanted, before, "cpu", 2, silent, say_nothing, force=False)
+            done = iterate(population, wanted, before, Run(threads=2), say_nothing, force=False)
             assert done is not None
             before = done.state
             commits.append(done.commit)
@@ -166,7 +166,7 @@ def move_elsewhere(names: Names) -> Names:
     before = RefineState.read(population, names["state"])
     chosen = select(population)
     maps = {one.id: stored_maps(population, one) for one in chosen.species}
-    references, _ = find_references(population, chosen, maps, QUICK.prior, 1, silent)
+    references, _ = find_references(population, chosen, maps, QUICK.prior, Run())
     series = open_series(population, population.item(names["item"]), chosen, before)
     moved = move_tilt_series(population, series, QUICK.chosen_groups, before.widths, references, "cpu", 1)
     return {"model": moved.series.state.model_object, **moved.series.state.particle_objects}

@@ -19,7 +19,6 @@ from mpop.jobs import refine_start
 from mpop.jobs.demo import import_simulation
 from mpop.jobs.evaluate import evaluate
 from mpop.jobs.halfmaps import SeriesState
-from mpop.jobs.progress import silent
 from mpop.jobs.reconstruct import reconstruct_species
 from mpop.jobs.recording import in_angstrom
 from mpop.jobs.refine import refine
@@ -27,6 +26,7 @@ from mpop.jobs.refine_parameters import RefineParameters
 from mpop.jobs.refine_start import Start, find_start
 from mpop.population import Population
 from mpop.refinement.groups.registry import chosen_groups, defaults
+from mpop.run import Run, silent
 from mpop.simulation.parameters import SimulationParameters
 from mpop.simulation.tilt_series import SimulatedSpecies, SimulationSummary, simulate_tilt_series
 
@@ -66,7 +66,7 @@ def spoiled(world: TinyWorld, folder: Path, spoil: Callable[[Path], None]) -> tu
 def begun(population: Population) -> Start:
     species = list(population.species().values())
     states = [SeriesState.load(population, item, species) for item in population.items().values()]
-    return find_start(population, species, states, [], chosen_groups(defaults()), 2, silent)
+    return find_start(population, species, states, [], chosen_groups(defaults()), silent)
 
 
 def invert_images(data: Path) -> None:
@@ -173,7 +173,7 @@ def test_what_contradicts_the_half_maps_stops_and_is_named(
 ) -> None:
     population, imported = spoiled(shared_tiny_world, tmp_path, spoil)
     with pytest.raises(RefinementError, match=words):
-        refine(population, RefineParameters(iterations=1), threads=2)
+        refine(population, RefineParameters(iterations=1), run=Run(threads=2))
     assert population.repository.head == imported
 
 
@@ -184,13 +184,13 @@ def test_the_wrong_handedness_stops_and_is_named(tmp_path: Path) -> None:
     population, _ = import_simulation(tmp_path / "population", summary)
     words = r"depth is counted the other way .*standard deviations.*AreAnglesInverted"
     with pytest.raises(RefinementError, match=words):
-        refine(population, RefineParameters(iterations=2), threads=2)
+        refine(population, RefineParameters(iterations=2), run=Run(threads=2))
 
 
 def test_small_errors_get_smaller(tmp_path: Path) -> None:
     population, imported = import_simulation(tmp_path / "population", with_errors(tmp_path / "data", 0.2))
-    result = refine(population, RefineParameters(iterations=2), threads=2)
-    evaluation = evaluate(population, tmp_path / "data" / "truth", imported, threads=2)
+    result = refine(population, RefineParameters(iterations=2), run=Run(threads=2))
+    evaluation = evaluate(population, tmp_path / "data" / "truth", imported, run=Run(threads=2))
     started = result.jobs[0].result["start"]
     for one in evaluation.species:
         assert one.rotation_rms_deg.after < 1.03 * one.rotation_rms_deg.before

@@ -18,6 +18,7 @@ from mpop.jobs.refine import refine
 from mpop.jobs.refine_parameters import RefineParameters
 from mpop.jobs.reproduce import reproduce
 from mpop.population import Population, versioned
+from mpop.run import Run
 
 if TYPE_CHECKING:
     from conftest import TinyWorld
@@ -59,7 +60,7 @@ def forged(population: Population, commit: str, shift: float) -> str:
 
 def test_a_later_iteration_of_a_refinement_comes_out_identical(tiny_world: TinyWorld) -> None:
     population = tiny_world.population
-    result = refine(population, QUICK, threads=2)
+    result = refine(population, QUICK, run=Run(threads=2))
     before = everything(population)
     found = reproduce(population, result.commits[-1])
     assert found.is_identical and found.same_job and found.environment == {}
@@ -72,8 +73,8 @@ def test_a_later_iteration_of_a_refinement_comes_out_identical(tiny_world: TinyW
 
 def test_a_reconstruction_is_summed_again_from_the_images(tiny_world: TinyWorld) -> None:
     population = tiny_world.population
-    done = reconstruct_species(population, threads=2)
-    second = reconstruct_species(population, threads=2)  # uses the sums that the first one kept
+    done = reconstruct_species(population, run=Run(threads=2))
+    second = reconstruct_species(population, run=Run(threads=2))  # uses the sums that the first one kept
     assert reproduce(population, done.commit).is_identical
     assert reproduce(population, second.commit).is_identical
     for item in population.items().values():
@@ -85,7 +86,7 @@ def test_a_reconstruction_is_summed_again_from_the_images(tiny_world: TinyWorld)
 
 def test_a_result_that_is_not_what_the_job_gives_is_measured(tiny_world: TinyWorld) -> None:
     population = tiny_world.population
-    done = reconstruct_species(population, threads=2)
+    done = reconstruct_species(population, run=Run(threads=2))
     found = reproduce(population, forged(population, done.commit, 3.0), threads=1)
     assert not found.is_identical and found.same_job
     assert found.environment == {"threads": (2, 1)}
@@ -99,7 +100,7 @@ def test_a_result_that_is_not_what_the_job_gives_is_measured(tiny_world: TinyWor
 
 def test_a_series_that_fails_now_is_named(tiny_world: TinyWorld) -> None:
     population = tiny_world.population
-    done = refine(population, QUICK.model_copy(update={"iterations": 1}), threads=2)
+    done = refine(population, QUICK.model_copy(update={"iterations": 1}), run=Run(threads=2))
     gone = sorted(population.items().values(), key=lambda item: item.name)[0]
     population.raw_path(gone.raw[0]).unlink()
     found = reproduce(population, done.commits[0])
@@ -114,7 +115,7 @@ def test_a_series_that_fails_now_is_named(tiny_world: TinyWorld) -> None:
 
 def test_other_versions_of_software_are_told(tiny_world: TinyWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     population = tiny_world.population
-    done = reconstruct_species(population, threads=2)
+    done = reconstruct_species(population, run=Run(threads=2))
     versions = done.job.software | {"numpy": "99"}
     monkeypatch.setattr(reproduce_module, "software_versions", lambda: versions)
     found = reproduce(population, done.commit)
@@ -124,7 +125,7 @@ def test_other_versions_of_software_are_told(tiny_world: TinyWorld, monkeypatch:
 def test_work_that_went_on_in_between_does_not_matter(tiny_world: TinyWorld) -> None:
     """A job's commit may stand on a commit that came after what the job read."""
     population = tiny_world.population
-    done = reconstruct_species(population, threads=2)
+    done = reconstruct_species(population, run=Run(threads=2))
     (source,) = population.sources().values()
     population.stage([source.model_copy(update={"name": "renamed"})])
     population.commit("Rename")

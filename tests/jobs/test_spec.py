@@ -28,6 +28,7 @@ from mpop.records.models import JobRecord
 from mpop.records.parameters import Absent, Parameters
 from mpop.refinement.groups import registry
 from mpop.refinement.groups.registry import Choice
+from mpop.run import Run
 from mpop_store import version_of
 
 INPUTS = {f"species/{'a' * 16}.json": "0" * 64}
@@ -65,14 +66,14 @@ SPECS: dict[str, tuple[str, Parameters, int]] = {
     "5ecb6952eb72cdd3c7014b0262b89dc9d13630e381e931d0738c803f2a4ed61b": (
         "correct",
         CorrectParameters(
-            **dict(CorrectionOptions(steps=0, width=16, cube=16, batch=2, seed=3, devices=("cpu",)).parameters),
+            **dict(CorrectionOptions(steps=0, width=16, cube=16, batch=2, seed=3).parameters),
             hold_out=False,
         ),
         3,
     ),
     "e64e968ba844d9cf41843e9e40070844d618ba0bb8cacbfbe2e5b5c70b43063d": (
         "denoise",
-        DenoiseOptions(steps=300, width=16, cube=20, seed=5, devices=("cpu",)).parameters,
+        DenoiseOptions(steps=300, width=16, cube=20, seed=5).parameters,
         5,
     ),
     "41ad12730c03c37f6892d28cc0f412c298f5ee6443d3b35f0297d67cd70f9da4": (
@@ -109,7 +110,7 @@ def test_the_same_job_has_the_same_id_for_ever(identity: str) -> None:
     verb, parameters, seed = SPECS[identity]
     spec = JobSpec(verb, parameters, INPUTS, seed)
     assert spec.id == identity
-    again = JobSpec.of(spec.record("cuda:0", 8, wall_s=3.0))
+    again = JobSpec.of(spec.record(Run("cuda:0", 8), wall_s=3.0))
     assert again == spec and again.id == identity
 
 

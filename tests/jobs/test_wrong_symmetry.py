@@ -11,6 +11,7 @@ from mpop.jobs.importing.source import add_source
 from mpop.jobs.importing.species import add_species
 from mpop.jobs.refine import RefineParameters, refine
 from mpop.population import Population
+from mpop.run import Run
 from mpop.simulation.parameters import SimulationParameters
 from mpop.simulation.tilt_series import simulate_tilt_series
 
@@ -36,7 +37,7 @@ def refined_as(data: Path, folder: Path, name: str, diameter_A: float, symmetry:
     maps = [f"{stem}_{kind}.mrc" for kind in ("half1", "half2", "mask")]
     add_species(population, name, *maps, f"{stem}_particles.star", diameter_A, symmetry, force=True)
     population.commit("Import")
-    return refine(population, POSES_ALONE, threads=2, force=True).doubts
+    return refine(population, POSES_ALONE, run=Run(threads=2), force=True).doubts
 
 
 @pytest.mark.parametrize(

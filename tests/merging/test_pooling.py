@@ -22,6 +22,7 @@ from mpop.maps.fsc import fsc
 from mpop.merging import Conflict, merge, plan
 from mpop.population import Population
 from mpop.records.models import SpeciesRecord
+from mpop.run import Run
 
 QUICK = RefineParameters(iterations=1, groups={"image_warp": (2, 2)})
 NOISE = 1e-4
@@ -60,7 +61,7 @@ def shared_labs(shared_tiny_world, tmp_path_factory: pytest.TempPathFactory) -> 
 
     def without(series: str) -> None:
         with without_images(population, series):
-            refine(Population.open(population.root), QUICK, threads=2)
+            refine(Population.open(population.root), QUICK, run=Run(threads=2))
 
     on_two_branches(population, lambda: without("TS_02"), lambda: without("TS_01"))
     return folder
@@ -91,7 +92,7 @@ def assert_as_from_all_images(population: Population) -> None:
     pooled = {one.id: population.maps(one) for one in population.species().values()}
     population.stage([one.model_copy(update={"derived": {}}) for one in population.species().values()])
     population.commit("Forget the sums")
-    for one in reconstruct_species(population, threads=2).species:
+    for one in reconstruct_species(population, run=Run(threads=2)).species:
         for half in ("half1", "half2"):
             fresh = population.maps(one)[half]
             assert np.abs(fresh - pooled[one.id][half]).max() < NOISE * fresh.std()
@@ -142,7 +143,7 @@ def test_the_kept_sums_of_a_pooled_species_serve_the_next_job(labs: Population) 
     merge(labs, "lab-b", {"species/*": "pool"})
     pooled = {one.id: one.maps_object for one in labs.species().values()}
     with without_images(labs, "TS_01", "TS_02"):
-        for one in reconstruct_species(labs, threads=2).species:
+        for one in reconstruct_species(labs, run=Run(threads=2)).species:
             assert one.maps_object == pooled[one.id]
 
 
@@ -171,13 +172,13 @@ def shift_particles(population: Population, series: str, by_A: float) -> None:
         )
     population.stage([item, *species])
     population.commit(f"Move particles of {series}")
-    reconstruct_species(population, threads=2)
+    reconstruct_species(population, run=Run(threads=2))
 
 
 def test_one_source_shared_by_both_labs_needs_no_image_either(tiny_world) -> None:
     """Each lab holds the other's series as they were: ours + theirs - base is what both refined."""
     population = tiny_world.population
-    reconstruct_species(population, threads=2)
+    reconstruct_species(population, run=Run(threads=2))
     on_two_branches(
         population,
         lambda: shift_particles(population, "TS_01", 2.0),
@@ -194,7 +195,7 @@ def test_labs_that_pooled_each_other_before_need_no_image_either(tiny_world, kep
     """Each pooled the other's first refinement. Its particles are in ours, in theirs and in both bases, and must
     count once; what both hold alike is in the sums of those merges, and is A + B - origin of the bases' too."""
     population, repository = tiny_world.population, tiny_world.population.repository
-    reconstruct_species(population, threads=2)
+    reconstruct_species(population, run=Run(threads=2))
     on_two_branches(
         population,
         lambda: shift_particles(population, "TS_01", 2.0),
@@ -234,7 +235,7 @@ def test_sums_that_are_gone_are_read_again_from_images(labs: Population) -> None
     ):
         merge(labs, "lab-b", {"species/*": "pool"})
     assert labs.repository.is_clean
-    assert merge(labs, "lab-b", {"species/*": "pool"}, threads=2).status == "merged"
+    assert merge(labs, "lab-b", {"species/*": "pool"}, run=Run(threads=2)).status == "merged"
     assert_as_from_all_images(labs)
 
 

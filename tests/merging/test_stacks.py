@@ -20,6 +20,7 @@ from mpop.jobs.refine_parameters import RefineParameters
 from mpop.jobs.verify import verify
 from mpop.merging import continue_merge, merge, resolve
 from mpop.population import Population
+from mpop.run import Run
 from mpop.simulation.stacks import StackParameters, simulate_stack
 from mpop_store.transfer.remotes import Remotes
 
@@ -82,7 +83,7 @@ def test_the_pool_holds_what_both_labs_refined(labs: tuple[Population, Populatio
     assert "half-maps as imported" in words
     assert "80 particles; the two maps lie alike" in words
     resolve(here, {"species/molecule": "pool"})
-    done = continue_merge(here, threads=1)
+    done = continue_merge(here, run=Run(threads=1))
     assert "refinement is due: 2 stacks with molecule: its half-maps were pooled" in "\n".join(merge_lines(done))
     pooled, ours, theirs = (here.one_species("molecule", at) for at in ("HEAD", "HEAD^1", "HEAD^2"))
     for item in pooled.particles:

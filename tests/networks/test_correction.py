@@ -14,7 +14,7 @@ from mpop.networks.correction_training import rotations
 from tests.support.uneven_maps import BOX, UnevenMaps, uneven_maps
 
 PIXEL_A = 2.0
-SMALL = CorrectionOptions(steps=4, width=2, cube=16, batch=2, seed=3, devices=("cpu",), exact=True)
+SMALL = CorrectionOptions(steps=4, width=2, cube=16, batch=2, seed=3, exact=True)
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +106,6 @@ def test_one_network_for_both_half_maps(uneven: UnevenMaps) -> None:
         (CorrectionOptions(batch=0), "batch 0"),
         (CorrectionOptions(cube=20), "cubes of 20 voxels"),
         (CorrectionOptions(cube=64), "cubes of 64 voxels"),
-        (CorrectionOptions(devices=("tpu",)), "tpu"),
     ],
 )
 def test_numbers_that_cannot_be(options: CorrectionOptions, what: str) -> None:
@@ -121,8 +120,8 @@ def test_large_maps_have_fewer_examples() -> None:
 
 
 def test_defaults_fit_the_box() -> None:
-    assert fitting(CorrectionOptions(devices=("cpu",)), 28).cube == 24
-    assert fitting(CorrectionOptions(devices=("cpu",)), 200).cube == 32
+    assert fitting(CorrectionOptions(), 28).cube == 24
+    assert fitting(CorrectionOptions(), 200).cube == 32
 
 
 def test_defaults_are_the_same_with_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,7 +23,7 @@ def phantom() -> FloppyPhantom:
 
 @pytest.fixture(scope="module")
 def denoised(phantom: FloppyPhantom) -> Denoised:
-    options = DenoiseOptions(steps=STEPS, devices=("cpu",))
+    options = DenoiseOptions(steps=STEPS)
     return denoise(phantom.half1, phantom.half2, phantom.mask, PIXEL_A, options)
 
 
@@ -46,18 +46,18 @@ def test_neither_shift_nor_scale(phantom: FloppyPhantom, denoised: Denoised) -> 
 
 def test_training_goes_on_from_the_stored_numbers(phantom: FloppyPhantom, denoised: Denoised) -> None:
     stored = Denoiser.from_arrays(denoised.denoiser.to_arrays())
-    options = DenoiseOptions(steps=1, devices=("cpu",))
+    options = DenoiseOptions(steps=1)
     maps = phantom.half1, phantom.half2, phantom.mask, PIXEL_A
     again, fresh = denoise(*maps, options, stored), denoise(*maps, options)
     assert again.continued
     assert not fresh.continued
     assert phantom.errors(again.half1)[0] < 1.1 * phantom.errors(denoised.half1)[0]
     assert phantom.errors(again.half1)[0] < phantom.errors(fresh.half1)[0]
-    assert not denoise(*maps, DenoiseOptions(steps=1, width=8, devices=("cpu",)), stored).continued
+    assert not denoise(*maps, DenoiseOptions(steps=1, width=8), stored).continued
 
 
 def test_same_seed_same_bits(phantom: FloppyPhantom) -> None:
-    options = DenoiseOptions(networks="independent", steps=2, devices=("cpu",))
+    options = DenoiseOptions(networks="independent", steps=2)
     one, two = (denoise(phantom.half1, phantom.half2, phantom.mask, PIXEL_A, options) for _ in range(2))
     assert np.array_equal(one.half1, two.half1)
     assert len(one.denoiser.networks) == 2
@@ -68,7 +68,7 @@ def test_next_to_nothing_is_left_of_noise(networks: str) -> None:
     rng = np.random.default_rng(1)
     half1, half2 = rng.standard_normal((2, 48, 48, 48), dtype=np.float32)
     mask = soft_sphere(48, 2.0, 30.0, 10.0)
-    done = denoise(half1, half2, mask, 2.0, DenoiseOptions(networks=networks, steps=40, devices=("cpu",)))
+    done = denoise(half1, half2, mask, 2.0, DenoiseOptions(networks=networks, steps=40))
     inside = mask > 0.5
     for half, result in ((half1, done.half1), (half2, done.half2), ((half1 + half2) / 2, done.mean)):
         assert result[inside].var() < 1e-3 * half[inside].var()
@@ -83,7 +83,7 @@ def test_maps_without_noise_stay_as_they_are(phantom: FloppyPhantom) -> None:
     # nothing in the corners of the transform, beyond Nyquist; and a level of the solvent
     clean = low_pass(phantom.truth, PIXEL_A, 8.0) + np.float32(0.2)
     faint = np.float32(1e-5 * clean.std()) * rng.standard_normal(clean.shape, dtype=np.float32)
-    done = denoise(clean, clean + faint, phantom.mask, PIXEL_A, DenoiseOptions(steps=20, devices=("cpu",)))
+    done = denoise(clean, clean + faint, phantom.mask, PIXEL_A, DenoiseOptions(steps=20))
     inside = phantom.mask == 1
     error = np.square(done.half1 - clean)[inside].mean() / clean[inside].var()
     assert error < 1e-3

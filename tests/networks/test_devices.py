@@ -15,12 +15,14 @@ CPU = torch.device("cpu")
 @pytest.mark.parametrize("name", ["tpu0", "cuda:99", "mps", "cpu:x", ""])
 def test_devices_that_are_not_there_are_refused(name: str) -> None:
     with pytest.raises(InputError, match=repr(name)):
-        devices([name])
+        devices(name)
 
 
-def test_devices_by_name_and_by_themselves() -> None:
-    assert devices(["cpu"]) == [CPU]
-    assert devices()
+def test_one_device_and_all_of_a_kind(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert devices("cpu") == [CPU]
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    assert devices("cuda") == [torch.device("cuda", 0), torch.device("cuda", 1)]
+    assert devices("cuda:1") == [torch.device("cuda", 1)]
 
 
 @pytest.mark.parametrize(("multiply", "low", "high"), [(torch.float32, 0, 1e-5), (torch.bfloat16, 1e-5, 0.02)])

@@ -110,7 +110,10 @@ def test_checkpoint_of_another_training_is_refused(tmp_path: Path) -> None:
         trained(checkpoint=file, resume=True)
 
 
-@pytest.mark.parametrize("device", sorted({torch.device("cpu"), *devices()}, key=str), ids=str)
+DEVICES = [*devices("cpu"), *(devices("cuda") if torch.cuda.is_available() else [])]
+
+
+@pytest.mark.parametrize("device", DEVICES, ids=str)
 def test_loss_falls_and_progress_is_told(device: torch.device) -> None:
     told: list[tuple[str, int, int]] = []
     plan = Plan(steps=60, batch=2, micro_batch=2, check_every=10, learning_rate=1e-2)

@@ -82,7 +82,7 @@ def stack(edge: int) -> StackModel:
 
 
 def extracted(image: NDArray[np.float32], model: SeriesModel, one: ExtractionRequest) -> ParticleImages:
-    (batch,) = series_of(model).extract(lambda number: image, PIXEL_A, [one], threads=1)
+    (batch,) = series_of(model).extract(lambda number: image, PIXEL_A, [one])
     return batch
 
 

@@ -23,6 +23,7 @@ from mpop.refinement.groups import registry
 from mpop.refinement.groups.group import ParameterGroup, SeenImages
 from mpop.refinement.groups.registry import Choice, chosen_groups, defaults
 from mpop.refinement.system import SeriesSystem
+from mpop.run import Run
 
 HOW_TO = Path(__file__).parents[2] / "docs" / "how-to" / "add-a-parameter-group.md"
 N_TILTS, PARTICLES = 7, 5
@@ -130,7 +131,7 @@ def test_a_new_group_is_one_module_and_one_line(tiny_world, monkeypatch: pytest.
     population = tiny_world.population
     before = with_heights_off(population, 12.0)
     alone = {"image_warp": None, "stage_angles": False, "poses": False, "heights": True}
-    result = refine(population, RefineParameters(iterations=1, groups=alone), threads=2)
+    result = refine(population, RefineParameters(iterations=1, groups=alone), run=Run(threads=2))
     assert result.jobs[0].parameters["heights"] is True
     off = result.jobs[0].result["pose_errors"]
     assert {key for one in off.values() for key in one} == {"heights_A"}

@@ -56,7 +56,7 @@ def test_scoring_stays_inside_the_reference(name: str) -> None:
     volume = np.random.default_rng(1).normal(size=(BOX, BOX, BOX)).astype(np.float32)
     half = prepare_reference(volume, PIXEL_A, RESOLUTION_A)
     reference = SpeciesReference((half, half), DIAMETER_A, RESOLUTION_A)
-    (images,) = gather_images(load_tilt, model, [PARTICLES], [reference], PIXEL_A, threads=1)
+    (images,) = gather_images(load_tilt, model, [PARTICLES], [reference], PIXEL_A)
     stretch = 1.0 if name == "none" else (1.04 if name == "sheared" else 1.06)
     assert images.disc.r_max * images.row_scale == pytest.approx(20 / stretch, rel=1e-12)
     view = views_of(model, PARTICLES)
@@ -72,7 +72,7 @@ def test_insertion_stays_inside_the_volume(name: str) -> None:
     model = make_model(MAGNIFICATIONS[name])
     target = SpeciesTarget.empty(BOX, PIXEL_A, DIAMETER_A)
     view = views_of(model, PARTICLES)
-    add_series([target], load_tilt, model, [view], [PARTICLES.half], PIXEL_A, threads=1)
+    add_series([target], load_tilt, model, [view], [PARTICLES.half], PIXEL_A)
     for half in target.halves:
         z, y, x = np.nonzero(half.values[..., 2])
         assert np.isfinite(half.values).all()

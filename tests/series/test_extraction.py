@@ -103,7 +103,7 @@ def assert_alike(found: tuple[NDArray, NDArray], wanted: tuple[NDArray, NDArray]
 
 
 def extracted(requests: list[ExtractionRequest], ledger: Ledger | None = None) -> list[ParticleImages]:
-    return list(extract(lambda tilt: IMAGES[tilt], MODEL, PIXEL_A, requests, 1, ledger))
+    return list(extract(lambda tilt: IMAGES[tilt], MODEL, PIXEL_A, requests, ledger))
 
 
 @pytest.mark.parametrize("at_a_time", [1, 3, 100])
@@ -133,7 +133,7 @@ def test_level_noise_and_weight_are_those_of_what_was_measured(monkeypatch: pyte
     monkeypatch.setattr(extraction, "clean", lambda image, pixel, exposure: CleanImage(image, present, Erased()))
     visible = np.zeros((6, 4), bool)
     visible[:, 0] = True
-    (batch,) = extract(lambda tilt: image, MODEL, PIXEL_A, [replace(request(), visible=visible)], 1)
+    (batch,) = extract(lambda tilt: image, MODEL, PIXEL_A, [replace(request(), visible=visible)])
     assert batch.particle.tolist() == [0, 1, 3, 4]
     for number, *arrays in zip(batch.particle, batch.data, batch.power, strict=True):
         assert_alike(arrays, expected(0, image, present, *ORIGINS[number]))
@@ -202,7 +202,7 @@ def test_of_a_single_tilt_no_step_is_known(monkeypatch: pytest.MonkeyPatch) -> N
     )
     names = ("angles_deg", "exposure", "use", "axis_angle_deg", "axis_offset_x_A", "axis_offset_y_A")
     model = replace(MODEL, **{name: getattr(MODEL, name)[:1] for name in names})
-    list(extract(lambda tilt: IMAGES[tilt], model, PIXEL_A, [], 1))
+    list(extract(lambda tilt: IMAGES[tilt], model, PIXEL_A, []))
     assert seen == [Exposure(0.0, 0.0, 0.0, 300.0)]
 
 

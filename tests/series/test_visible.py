@@ -41,7 +41,7 @@ def test_hidden_tilts_are_left_out_of_the_map(shared_tiny_world) -> None:
     def sums(model: TiltSeriesModel, held: ParticleSet) -> np.ndarray:
         target = SpeciesTarget.empty(species.box, species.pixel_size_A, species.diameter_A)
         pixel, load = population.source(item.source).pixel_size_A, population.image_loader(item, model)
-        add_series([target], load, model, [views_of(model, held)], [held.half], pixel, 1)
+        add_series([target], load, model, [views_of(model, held)], [held.half], pixel)
         return np.stack([half.values for half in target.halves])
 
     chosen = model.n_tilts // 2

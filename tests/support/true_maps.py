@@ -43,7 +43,7 @@ def true_maps(population: Population, truth: Path, change: Change = as_it_is) ->
 
         views = [true_view(state, one, planted[item.name]) for one in species]
         halves = [state.particles[one.id].half for one in species]
-        add_series([targets[one.id] for one in species], load, state.model, views, halves, state.pixel_size_A, 1)
+        add_series([targets[one.id] for one in species], load, state.model, views, halves, state.pixel_size_A)
     maps = {}
     for one in species:
         matrices = symmetry_matrices(one.symmetry)

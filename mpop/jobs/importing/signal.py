@@ -70,7 +70,6 @@ def signal_doubts(
     diameter_A: float,
     pixel_size_A: float,
     sets: Mapping[str, ParticleSet],
-    threads: int = 1,
 ) -> list[Doubt]:
     """What is doubtful about the places of particles, by item id. maps: half1, half2, mask."""
     identity, particles = max(sets.items(), key=lambda one: (len(one[1]), one[0]))
@@ -90,7 +89,7 @@ def signal_doubts(
         model = _few_tilts(whole)
         images = float(model.use.sum() / max(whole.use.sum(), 1))
         ways = _other_places(looked_at, diameter_A, np.array(model.volume_dims_A))
-    fits = _fits(population, item, model, ways, reference, threads)
+    fits = _fits(population, item, model, ways, reference)
     seen = _for(AS_SAID, fits)
     if seen is None:
         return []
@@ -189,7 +188,6 @@ def _fits(
     model: SeriesModel,
     ways: Mapping[str, ParticleSet],
     reference: SpeciesReference,
-    threads: int,
 ) -> dict[str, Array]:
     """AB (p,) of the particles by way of placing them, NaN for those that lie in no image then. Nothing where
     images are not here, or bad, which is for who works with them to say."""
@@ -201,7 +199,6 @@ def _fits(
             sets,
             [reference] * len(sets),
             population.source(item.source).pixel_size_A,
-            threads,
         )
     except UNUSABLE:
         return {}

@@ -41,11 +41,11 @@ from mpop.jobs.importing.warp_checks import (
     questioned_exposures,
 )
 from mpop.jobs.leasing import leased
-from mpop.jobs.progress import Progress, silent
 from mpop.jobs.relocating import learn_places
 from mpop.population import Population
 from mpop.records.models import ItemRecord, RawImage, SourceRecord
 from mpop.records.tilt_series import TiltSeriesModel
+from mpop.run import Progress, silent
 from mpop.words import counted
 from mpop_hooks.names import require_name
 from mpop_store import canonical_json, hash_bytes

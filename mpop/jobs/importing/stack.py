@@ -21,11 +21,11 @@ from mpop.formats.stack_tables import OPTICS, SAME, StackTable, read_stack_table
 from mpop.jobs.importing.optics_checks import questioned_optics
 from mpop.jobs.importing.source import SIZE_TOLERANCE, refuse_known, refuse_name, source_id
 from mpop.jobs.leasing import leased
-from mpop.jobs.progress import Progress, silent
 from mpop.population import Population
 from mpop.records.models import ItemRecord, RawImage, SourceRecord
 from mpop.records.stack import StackModel
 from mpop.records.tilt_series import CTFModel
+from mpop.run import Progress, silent
 from mpop_store import canonical_json, hash_bytes
 
 MAX_NAME = 100

@@ -27,6 +27,7 @@ from mpop.jobs.spec import JobSpec
 from mpop.population import Population, record_path, typed, versioned
 from mpop.records.models import JobRecord, SpeciesRecord
 from mpop.records.parameters import Parameters
+from mpop.run import Run
 
 NOT_MEASURED = {"denoiser_object", "job", "parent", "merged", "version", "derived"}
 """Fields of a species that say nothing of its maps and particles."""
@@ -58,10 +59,10 @@ class Analysis:
         verb: str,
         parameters: Parameters,
         seed: int = 0,
-        device: str = "cpu",
-        threads: int = 1,
+        run: Run = Run(),
     ) -> Analysis:
-        """Plan a job. parameters: all that decides the result, beside the maps and the seed.
+        """Plan a job. parameters: all that decides the result, beside the maps and the seed. run: on the
+        device that it really uses.
 
         Raises StateError when there are uncommitted changes or a merge waits.
         """
@@ -73,7 +74,7 @@ class Analysis:
                 "so that the job can record what it started from"
             )
         spec = JobSpec(verb, parameters, {record_path(species): species.version}, seed)
-        return cls(population, species, head, spec.record(device, threads))
+        return cls(population, species, head, spec.record(run))
 
     @cached_property
     def before(self) -> JobRecord | None:

@@ -10,7 +10,7 @@ with more gaps of the same shape are corrected in the same way, and compared wit
 from __future__ import annotations
 
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,6 @@ from mpop.jobs.maps.analysis import Analysis, made
 from mpop.jobs.maps.checking import map_doubts
 from mpop.jobs.maps.input import HalfMaps, Map, of_job
 from mpop.jobs.maps.verdict import Verdict
-from mpop.jobs.progress import Progress, silent
 from mpop.jobs.spec import JobSpec
 from mpop.maps.directional import ConicalFSC, conical_fsc
 from mpop.maps.directions import centred
@@ -42,6 +41,7 @@ from mpop.networks.correction import (
     fitting,
 )
 from mpop.population import Population
+from mpop.run import Run, limited
 from mpop_store.paths import inside
 
 NEARLY = 1.05
@@ -92,11 +92,12 @@ class _Judged:
     unjudged: str = ""
 
 
+@limited
 def correct_half_maps(
     maps: HalfMaps,
     options: CorrectionOptions | None = None,
     hold_out: bool = True,
-    progress: Progress = silent,
+    run: Run = Run(),
     checkpoints: Path | None = None,
     force: bool = False,
 ) -> Finding:
@@ -108,7 +109,7 @@ def correct_half_maps(
     """
     doubts = settle(_doubts(maps), force)
     try:
-        found = _correct_and_judge(maps, options or CorrectionOptions(), hold_out, progress, checkpoints, doubts)
+        found = _correct_and_judge(maps, options or CorrectionOptions(), hold_out, run, checkpoints, doubts)
     except KeyboardInterrupt:
         raise StoppedError(_how_to_go_on(checkpoints)) from None
     if checkpoints is not None:
@@ -126,12 +127,12 @@ def _correct_and_judge(
     maps: HalfMaps,
     options: CorrectionOptions,
     hold_out: bool,
-    progress: Progress,
+    run: Run,
     checkpoints: Path | None,
     doubts: list[Doubt],
 ) -> Finding:
     mask = maps.required_mask()
-    corrected = correct(maps.half1, maps.half2, mask, maps.pixel_size_A, options, progress, checkpoints)
+    corrected = correct(maps.half1, maps.half2, mask, maps.pixel_size_A, options, run, checkpoints)
     before = _conical(maps.half1, maps.half2, maps)
     if corrected.models is None:
         return _finding(_Judged(maps, doubts, options, corrected, before, before, None, None))
@@ -143,7 +144,7 @@ def _correct_and_judge(
     after = _conical(corrected.half1, corrected.half2, maps)
     held, unjudged = None, "no measurements were withheld"
     if hold_out:
-        held, unjudged = _hold_out(maps, options, corrected, progress, checkpoints)
+        held, unjudged = _hold_out(maps, options, corrected, run, checkpoints)
     return _finding(_Judged(maps, doubts, options, corrected, before, after, (first, second), held, unjudged))
 
 
@@ -152,7 +153,7 @@ def _conical(half1: Map, half2: Map, maps: HalfMaps) -> ConicalFSC:
 
 
 def _hold_out(
-    maps: HalfMaps, options: CorrectionOptions, corrected: Correction, progress: Progress, checkpoints: Path | None
+    maps: HalfMaps, options: CorrectionOptions, corrected: Correction, run: Run, checkpoints: Path | None
 ) -> tuple[Agreement | None, str]:
     """How what was inferred agrees with measurements, or why that cannot be said."""
     assert corrected.models is not None
@@ -166,7 +167,7 @@ def _hold_out(
         mask,
         maps.pixel_size_A,
         options,
-        lambda task, done, total: progress(f"{task}, data withheld", done, total),
+        replace(run, progress=lambda task, done, total: run.progress(f"{task}, data withheld", done, total)),
         None if checkpoints is None else checkpoints / "hold-out",
         surely_uneven=True,
     )
@@ -180,13 +181,12 @@ def _planned(
     maps: HalfMaps,
     options: CorrectionOptions | None,
     hold_out: bool,
-    device: str = "cpu",
-    threads: int = 1,
+    run: Run = Run(),
 ) -> Analysis:
     assert maps.species is not None
     options = fitting(options or CorrectionOptions(), maps.box)
     parameters = CorrectParameters(**dict(options.parameters), hold_out=hold_out)
-    return Analysis.of(population, maps.species, "correct", parameters, options.seed, device, threads)
+    return Analysis.of(population, maps.species, "correct", parameters, options.seed, run)
 
 
 def _writes(
@@ -201,38 +201,35 @@ def _writes(
     return [_planned(population, maps, options, hold_out).planned.id]
 
 
+@limited
 @leased("correct", _writes)
 def correct_species(
     population: Population,
     maps: HalfMaps,
     options: CorrectionOptions | None = None,
     hold_out: bool = True,
-    progress: Progress = silent,
-    device: str = "cpu",
-    threads: int = 1,
+    run: Run = Run(),
     force: bool = False,
 ) -> tuple[Finding, str | None]:
     """Correct the half-maps of a species, judge, and commit; the commit is None when HEAD holds this very job."""
-    analysis = _planned(population, maps, options, hold_out, device, threads)
+    analysis = _planned(population, maps, options, hold_out, run)
     options = fitting(options or CorrectionOptions(), maps.box)
     if analysis.before is not None and analysis.before.result_object is not None:
         arrays = population.read_group(analysis.before.result_object)
         return Finding(maps, analysis.before.result, arrays), None
     checkpoints = inside(population.repository.private / "checkpoints", analysis.planned.id[:16])
-    found = correct_half_maps(maps, options, hold_out, progress, checkpoints, force)
+    found = correct_half_maps(maps, options, hold_out, run, checkpoints, force)
     numbers = found.numbers
     return found, analysis.commit(found.arrays, numbers, numbers["verdict"], numbers["warnings"]).commit
 
 
-def run(population: Population, spec: JobSpec, device: str, threads: int, progress: Progress) -> str:
+def run(population: Population, spec: JobSpec, run: Run) -> str:
     """Run a recorded job; the commit."""
     chosen = dict(spec.parameters)
     hold_out = chosen.pop("hold_out")
-    options = CorrectionOptions(**chosen, seed=spec.seed, devices=(device,))
+    options = CorrectionOptions(**chosen, seed=spec.seed)
     maps = of_job(population, spec)
-    return made(
-        correct_species(population, maps, options, hold_out, progress, device, threads, force=True)[1], spec
-    )
+    return made(correct_species(population, maps, options, hold_out, run, force=True)[1], spec)
 
 
 def write_files(found: Finding, directory: Path) -> list[Path]:

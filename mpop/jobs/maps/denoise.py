@@ -25,7 +25,6 @@ from mpop.jobs.maps.analysis import Analysis
 from mpop.jobs.maps.checking import map_doubts
 from mpop.jobs.maps.input import HalfMaps, Map, of_job
 from mpop.jobs.maps.verdict import Verdict
-from mpop.jobs.progress import Progress, silent
 from mpop.jobs.spec import JobSpec
 from mpop.maps.filters import multiply_radially, transform
 from mpop.maps.fsc import fsc, fsc_report
@@ -33,6 +32,7 @@ from mpop.maps.whitening import amplitudes, shell_means
 from mpop.networks.denoiser import Denoised, DenoiseOptions, Denoiser, Networks, denoise, fitting
 from mpop.population import Population
 from mpop.records.models import SpeciesHead
+from mpop.run import Run, limited
 from mpop_store.paths import inside
 
 CLEARLY = 0.05
@@ -57,11 +57,12 @@ class Finding:
     arrays: dict[str, NDArray[Any]]
 
 
+@limited
 def denoise_half_maps(
     maps: HalfMaps,
     options: DenoiseOptions | None = None,
     denoiser: Denoiser | None = None,
-    progress: Progress = silent,
+    run: Run = Run(),
     force: bool = False,
 ) -> tuple[Finding, Denoiser]:
     """Denoise and judge; also the networks, to go on from. Raises InputError for maps without a mask, and
@@ -74,7 +75,7 @@ def denoise_half_maps(
     mask = maps.required_mask()
     report = fsc_report(maps.half1, maps.half2, mask, maps.pixel_size_A, copies=maps.copies)
     doubts = settle(map_doubts(maps, mask, report), force)
-    done = denoise(maps.half1, maps.half2, mask, maps.pixel_size_A, options, denoiser, progress, maps.copies)
+    done = denoise(maps.half1, maps.half2, mask, maps.pixel_size_A, options, denoiser, run, maps.copies)
     if done.report.resolution_A is None:
         level1, level2, level = (_level(half, mask) for half in (maps.half1, maps.half2, maps.mean()))
         half1, half2, mean = (np.full_like(maps.half1, one) for one in (level1, level2, level))
@@ -86,14 +87,13 @@ def _writes(population: Population, maps: HalfMaps, *_: object, **__: object) ->
     return [] if maps.species is None else [maps.species.id]
 
 
+@limited
 @leased("denoise", _writes)
 def denoise_species(
     population: Population,
     maps: HalfMaps,
     options: DenoiseOptions | None = None,
-    progress: Progress = silent,
-    device: str = "cpu",
-    threads: int = 1,
+    run: Run = Run(),
     force: bool = False,
 ) -> tuple[Finding, str]:
     """Denoise the half-maps of a species from its last denoiser on, and commit the maps and the new denoiser.
@@ -107,9 +107,8 @@ def denoise_species(
         planned = fitting(options.model_copy(update={"width": last.width}), maps.box, continued=True)
     else:
         planned = fitting(options, maps.box)
-    seed = planned.seed
-    analysis = Analysis.of(population, maps.species, "denoise", planned.parameters, seed, device, threads)
-    found, learned = denoise_half_maps(maps, planned, last, progress, force)
+    analysis = Analysis.of(population, maps.species, "denoise", planned.parameters, planned.seed, run)
+    found, learned = denoise_half_maps(maps, planned, last, run, force)
     if last is not None and not found.numbers["continued"]:
         found.numbers["replaced"] = last.kind
     changed = {"denoiser_object": population.write_group(learned.to_arrays())}
@@ -118,10 +117,10 @@ def denoise_species(
     return found, done.commit
 
 
-def run(population: Population, spec: JobSpec, device: str, threads: int, progress: Progress) -> str:
+def run(population: Population, spec: JobSpec, run: Run) -> str:
     """Run a recorded job; the commit."""
-    options = DenoiseOptions(**dict(spec.parameters), seed=spec.seed, devices=(device,))
-    return denoise_species(population, of_job(population, spec), options, progress, device, threads, force=True)[1]
+    options = DenoiseOptions(**dict(spec.parameters), seed=spec.seed)
+    return denoise_species(population, of_job(population, spec), options, run, force=True)[1]
 
 
 def networks_of(population: Population | None, species: SpeciesHead | None) -> Networks:

@@ -24,10 +24,10 @@ from mpop.maps import anisotropy
 from mpop.maps.directional import HALF_ANGLE_DEG, ConicalFSC, conical_fsc
 from mpop.maps.mask_checks import mask_doubts
 from mpop.maps.volume_checks import volume_doubts
+from mpop.run import Run, limited
 from mpop_store.paths import inside
 
 if TYPE_CHECKING:
-    from mpop.jobs.progress import Progress
     from mpop.jobs.spec import JobSpec
     from mpop.population import Population
 
@@ -307,8 +307,9 @@ def _write_csv(path: Path, head: list[str], rows: Array) -> None:
         temporary.write_text(text)
 
 
+@limited
 def directional_resolution_of_species(
-    population: Population, maps: HalfMaps, half_angle_deg: float = HALF_ANGLE_DEG
+    population: Population, maps: HalfMaps, half_angle_deg: float = HALF_ANGLE_DEG, run: Run = Run()
 ) -> tuple[DirectionalResolution, str | None]:
     """Measure a species and commit the job, its numbers, its curves and the volume.
 
@@ -319,7 +320,7 @@ def directional_resolution_of_species(
 
     assert maps.species is not None
     parameters = DirectionalParameters(half_angle_deg=half_angle_deg)
-    analysis = Analysis.of(population, maps.species, "fsc3d", parameters)
+    analysis = Analysis.of(population, maps.species, "fsc3d", parameters, run=run.on_cpu)
     result = directional_resolution(maps, half_angle_deg)
     if analysis.before is not None:
         return result, None
@@ -337,9 +338,9 @@ def directional_resolution_of_species(
     return result, analysis.commit(arrays, found, summary, found["warnings"]).commit
 
 
-def run(population: Population, spec: JobSpec, device: str, threads: int, progress: Progress) -> str:
+def run(population: Population, spec: JobSpec, run: Run) -> str:
     """Run a recorded job; the commit."""
     from mpop.jobs.maps.analysis import made
 
     maps = of_job(population, spec)
-    return made(directional_resolution_of_species(population, maps, **dict(spec.parameters))[1], spec)
+    return made(directional_resolution_of_species(population, maps, **dict(spec.parameters), run=run)[1], spec)

@@ -29,7 +29,6 @@ from mpop.jobs.maps.analysis import Analysis, made
 from mpop.jobs.maps.checking import map_doubts
 from mpop.jobs.maps.input import HalfMaps, Map, of_job
 from mpop.jobs.maps.parameters import FSCParameters
-from mpop.jobs.progress import Progress
 from mpop.jobs.recording import in_angstrom
 from mpop.jobs.spec import JobSpec
 from mpop.maps.filters import inverse, scale_shells, transform
@@ -37,6 +36,7 @@ from mpop.maps.fsc import THRESHOLD, FSCReport, fsc_report
 from mpop.maps.masks import particle_mask
 from mpop.maps.sharpening import FIT_FROM_A, BFactorFit, GuinierPlot, guinier_plot, sharpening_curve
 from mpop.population import Population
+from mpop.run import Run, limited
 from mpop_store.hashing import hash_file
 from mpop_store.paths import inside
 
@@ -287,8 +287,14 @@ def _general(result: HalfMapFSC, directory: Path) -> dict[str, float | str]:
     return general
 
 
+@limited
 def fsc_of_species(
-    population: Population, maps: HalfMaps, parameters: FSCParameters, seed: int = 0, mtf: Path | None = None
+    population: Population,
+    maps: HalfMaps,
+    parameters: FSCParameters,
+    seed: int = 0,
+    mtf: Path | None = None,
+    run: Run = Run(),
 ) -> tuple[HalfMapFSC, str | None]:
     """Measure a species and commit the job, its numbers, its curves and the sharpened map; see `half_map_fsc`.
 
@@ -296,7 +302,7 @@ def fsc_of_species(
     """
     assert maps.species is not None
     parameters = parameters.model_copy(update={"mtf": None if mtf is None else hash_file(mtf)})
-    analysis = Analysis.of(population, maps.species, "fsc", parameters, seed)
+    analysis = Analysis.of(population, maps.species, "fsc", parameters, seed, run.on_cpu)
     result = half_map_fsc(maps, parameters, seed, mtf)
     if analysis.before is not None:
         return result, None
@@ -307,9 +313,9 @@ def fsc_of_species(
     return result, analysis.commit(arrays, found, summary, found["warnings"]).commit
 
 
-def run(population: Population, spec: JobSpec, device: str, threads: int, progress: Progress) -> str:
+def run(population: Population, spec: JobSpec, run: Run) -> str:
     """Run a recorded job; the commit. Raises StateError for one that read a file."""
     parameters = spec.parameters
     if not isinstance(parameters, FSCParameters) or parameters.mtf is not None:
         raise StateError(f"job {spec.id[:10]} read a file that is not in the population, and cannot be run again")
-    return made(fsc_of_species(population, of_job(population, spec), parameters, spec.seed)[1], spec)
+    return made(fsc_of_species(population, of_job(population, spec), parameters, spec.seed, run=run)[1], spec)

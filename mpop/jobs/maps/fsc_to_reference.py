@@ -36,6 +36,7 @@ from mpop.maps.model_density import model_density, model_mask, part_inside
 from mpop.maps.volume_checks import COARSE_PART, of_opposite_contrast, of_opposite_hand
 from mpop.population import Population
 from mpop.records.models import SpeciesRecord
+from mpop.run import Run
 from mpop_store.hashing import hash_file
 
 HALF = 0.5
@@ -205,10 +206,10 @@ def write_files(result: MapFSC, directory: Path) -> list[Path]:
     return [path]
 
 
-def record(population: Population, species: SpeciesRecord, result: MapFSC) -> str | None:
+def record(population: Population, species: SpeciesRecord, result: MapFSC, run: Run = Run()) -> str | None:
     """Commit the comparison of a species; None when HEAD holds this very job already."""
     what = ComparisonParameters(against=result.against, other=hash_file(result.other))
-    analysis = Analysis.of(population, species, "fsc", what)
+    analysis = Analysis.of(population, species, "fsc", what, run=run.on_cpu)
     if analysis.before is not None:
         return None
     found = numbers(result)

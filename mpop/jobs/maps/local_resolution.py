@@ -17,13 +17,13 @@ from mpop.jobs.maps.analysis import Analysis, made
 from mpop.jobs.maps.checking import map_doubts
 from mpop.jobs.maps.input import HalfMaps, Map, of_job
 from mpop.jobs.maps.parameters import LocalResolutionParameters
-from mpop.jobs.progress import Progress
 from mpop.jobs.spec import JobSpec
 from mpop.maps.fsc import fsc_report
 from mpop.maps.local_filter import local_filter
 from mpop.maps.local_resolution import local_resolution
 from mpop.maps.masks import particle_mask
 from mpop.population import Population
+from mpop.run import Run, limited
 from mpop_store.paths import inside
 
 PERCENTILES = (5, 50, 95)
@@ -101,15 +101,16 @@ def measure(maps: HalfMaps, parameters: LocalResolutionParameters) -> LocalResol
     )
 
 
+@limited
 def of_species(
-    population: Population, maps: HalfMaps, parameters: LocalResolutionParameters
+    population: Population, maps: HalfMaps, parameters: LocalResolutionParameters, run: Run = Run()
 ) -> tuple[LocalResolutionResult, str | None]:
     """Measure a species and commit the job with both maps.
 
     Returns the commit, None when HEAD holds this very job already.
     """
     assert maps.species is not None
-    analysis = Analysis.of(population, maps.species, "local-resolution", parameters)
+    analysis = Analysis.of(population, maps.species, "local-resolution", parameters, run=run.on_cpu)
     result = measure(maps, parameters)
     if analysis.before is not None:
         return result, None
@@ -118,10 +119,10 @@ def of_species(
     return result, analysis.commit(arrays, numbers, result.verdict, numbers["warnings"]).commit
 
 
-def run(population: Population, spec: JobSpec, device: str, threads: int, progress: Progress) -> str:
+def run(population: Population, spec: JobSpec, run: Run) -> str:
     """Run a recorded job; the commit."""
     assert isinstance(spec.parameters, LocalResolutionParameters)
-    return made(of_species(population, of_job(population, spec), spec.parameters)[1], spec)
+    return made(of_species(population, of_job(population, spec), spec.parameters, run)[1], spec)
 
 
 def write_files(result: LocalResolutionResult, directory: Path) -> list[Path]:

@@ -16,13 +16,13 @@ from mpop.geometry.symmetry import symmetry_matrices
 from mpop.jobs.maps.analysis import Analysis, made
 from mpop.jobs.maps.input import of_job
 from mpop.jobs.maps.parameters import PUBLISHED_BFACTOR_A2, OrientationsParameters
-from mpop.jobs.progress import Progress, silent
 from mpop.jobs.spec import JobSpec
 from mpop.maps.sampling import Efficiency, ShellSampling, Views, directions_of_angles, efficiency, shell_sampling
 from mpop.population import Population
 from mpop.records.models import SpeciesRecord
 from mpop.records.stack import SeriesModel
 from mpop.records.tilt_series import ParticleSet
+from mpop.run import Progress, Run, limited, silent
 from mpop.series.opening import series_of
 from mpop.series.views import SeriesState
 
@@ -188,8 +188,9 @@ class RecordedOrientations:
     known: bool
 
 
+@limited
 def orientations_of_species(
-    population: Population, name: str, bfactor_A2: float = PUBLISHED_BFACTOR_A2, progress: Progress = silent
+    population: Population, name: str, bfactor_A2: float = PUBLISHED_BFACTOR_A2, run: Run = Run()
 ) -> RecordedOrientations:
     """Of all images of a species' particles, and commit the figures.
 
@@ -198,8 +199,10 @@ def orientations_of_species(
     """
     species = population.one_species(name)
     geometry = Geometry(species.diameter_A, species.resolution_A, species.symmetry, bfactor_A2)
-    analysis = Analysis.of(population, species, "orientations", OrientationsParameters(bfactor_A2=bfactor_A2))
-    views = species_views(population, species, geometry.frequency, progress)
+    analysis = Analysis.of(
+        population, species, "orientations", OrientationsParameters(bfactor_A2=bfactor_A2), run=run.on_cpu
+    )
+    views = species_views(population, species, geometry.frequency, run.progress)
     result = measure(species.name, views, species.n_particles, geometry)
     if analysis.before is not None:
         return RecordedOrientations(result, None, known=True)
@@ -213,10 +216,10 @@ def orientations_of_species(
     return RecordedOrientations(result, done.commit, known=False)
 
 
-def run(population: Population, spec: JobSpec, device: str, threads: int, progress: Progress) -> str:
+def run(population: Population, spec: JobSpec, run: Run) -> str:
     """Run a recorded job; the commit."""
     name, chosen = of_job(population, spec).name, dict(spec.parameters)
-    return made(orientations_of_species(population, name, **chosen, progress=progress).commit, spec)
+    return made(orientations_of_species(population, name, **chosen, run=run).commit, spec)
 
 
 def species_views(

@@ -9,11 +9,12 @@ from itertools import compress
 from mpop_store.errors import StateError
 from mpop_store.git.history import History
 from mpop_store.objects.promises import HeldPromises, Place
+from mpop_store.progress import Progress, silent
 from mpop_store.transfer.accepting import HEADS, REQUESTS, TAGS, Check, inspect, is_shared, leads_to
 from mpop_store.transfer.git_packs import Quarantine, known_commits, quarantine, shallow_commits
 from mpop_store.transfer.naming import Named, Select, everything, named_in
 from mpop_store.transfer.remote import HistoryRequest, Moves, Proof, Remote
-from mpop_store.transfer.sending import Progress, bring_named, is_whole, silent
+from mpop_store.transfer.sending import bring_named, is_whole
 from mpop_store.transfer.walking import NewCommit, differences, new_commits
 
 EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"

@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from mpop_store.errors import StateError
 from mpop_store.git.git_commands import environment
 from mpop_store.git.history import History
+from mpop_store.progress import Progress, silent
 from mpop_store.transfer.accepting import HEADS, REQUESTS, leads_to
 from mpop_store.transfer.git_packs import make_pack, shallow_commits
 from mpop_store.transfer.naming import everything, named_in
 from mpop_store.transfer.remote import HistoryRequest, Moves, Push, Remote
-from mpop_store.transfer.sending import Progress, lacking, send, silent
+from mpop_store.transfer.sending import lacking, send
 from mpop_store.transfer.walking import Commits, new_commits
 
 

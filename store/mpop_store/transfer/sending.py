@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from mpop_store.errors import DamagedObjectError, MissingObjectError
 from mpop_store.git.history import History
 from mpop_store.objects.store import ObjectStore
+from mpop_store.progress import Progress, silent
 from mpop_store.transfer.naming import Named, group_parts
 from mpop_store.transfer.remote import ObjectFile, Proof, Remote
-
-Progress = Callable[[str, int, int], None]
-"""Listens to what is being done, and how many bytes of how many."""
-
-
-def silent(task: str, done: int, total: int) -> None:
-    """Progress that nobody listens to."""
 
 
 def lacking(history: History, remote: Remote, named: Named) -> list[str]:

@@ -41,7 +41,7 @@ def test_a_map_job_comes_out_again(verb: str, tmp_path: Path) -> None:
         case "orientations":
             orientations_of_species(population, "ribosome", 120.0)
         case "denoise":
-            options = DenoiseOptions(steps=2, width=4, seed=3, devices=("cpu",))
+            options = DenoiseOptions(steps=2, width=4, seed=3)
             denoise_species(population, given, options)
         case "correct":
             correct_species(population, given, CorrectionOptions(steps=0, seed=3), hold_out=False)

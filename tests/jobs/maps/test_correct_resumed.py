@@ -15,8 +15,9 @@ from mpop.jobs.maps.input import HalfMaps
 from mpop.networks import correction
 from mpop.networks.correction import CorrectionOptions
 from mpop.networks.correction_training import rotations
+from mpop.run import Run
 
-SMALL = CorrectionOptions(steps=4, width=2, cube=16, batch=2, devices=("cpu",), exact=True)
+SMALL = CorrectionOptions(steps=4, width=2, cube=16, batch=2, exact=True)
 
 
 @pytest.fixture(autouse=True)
@@ -37,7 +38,7 @@ def stopped(maps: HalfMaps, folder: Path | None, when: str, at: int = 1) -> str:
             raise KeyboardInterrupt
 
     with pytest.raises(StoppedError) as said:
-        correct_half_maps(maps, SMALL, progress=progress, checkpoints=folder)
+        correct_half_maps(maps, SMALL, run=Run(progress=progress), checkpoints=folder)
     assert said.value.exit_code == 130
     return str(said.value)
 
@@ -58,7 +59,7 @@ def test_stopped_anywhere_it_ends_in_the_same_bits(maps: HalfMaps, tmp_path: Pat
         )
     trained = []
     again = correct_half_maps(
-        maps, SMALL, progress=lambda task, done, _: trained.append((task, done)), checkpoints=folder
+        maps, SMALL, run=Run(progress=lambda task, done, _: trained.append((task, done))), checkpoints=folder
     )
     assert same(again, whole)
     assert not folder.exists()

@@ -21,7 +21,7 @@ from mpop.networks.denoiser import DenoiseOptions
 from mpop.population import Population
 from mpop_hooks.objects_complete import references_of
 
-OPTIONS = DenoiseOptions(steps=2, width=4, devices=("cpu",))
+OPTIONS = DenoiseOptions(steps=2, width=4)
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def population(tmp_path: Path) -> Population:
 def test_errors_estimated_without_the_truth_are_right() -> None:
     planted: NoisyHalves = noisy_halves(box=48, noise=1.0)
     maps = HalfMaps("planted", planted.half1, planted.half2, planted.mask, planted.pixel_size_A)
-    found, _ = denoise_half_maps(maps, DenoiseOptions(steps=20, width=8, devices=("cpu",)))
+    found, _ = denoise_half_maps(maps, DenoiseOptions(steps=20, width=8))
     truth = (planted.truth - planted.truth[planted.mask == 0].mean()) * planted.mask
     amplitude = amplitudes(planted.half1, planted.half2, planted.mask, planted.pixel_size_A)
     last = int(48 * planted.pixel_size_A / found.numbers["limit_A"])
