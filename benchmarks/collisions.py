@@ -2,7 +2,7 @@
 
     python -m benchmarks.collisions [--quick]
 
-The particles stand on a lattice where neighbours touch, turned at random, so that every one has candidates to look
+The particles lie on a lattice where neighbours touch, turned at random, so that every one has candidates to look
 at; in each series ten of the second species are planted on ones of the first. The search is timed on arrays in
 memory, and as `mpop collisions` does it, from a store on disk.
 """

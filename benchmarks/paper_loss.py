@@ -58,7 +58,7 @@ class FourTermLoss(nn.Module):
             self.register_buffer(f"filter_{edge}", torch.from_numpy(np.ascontiguousarray(values)))
 
     def extra_repr(self) -> str:
-        """What trainings that resume are told apart by."""
+        """What distinguishes trainings that resume."""
         return f"{self.alpha}, {self.beta}, {self.rotations}, {self.through_targets}"
 
     def forward(self, apply: Callable[[Tensor], Tensor], batch: Batch) -> Tensor:

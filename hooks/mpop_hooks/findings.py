@@ -11,7 +11,7 @@ from typing import Literal
 class Finding:
     """A rule that a change would break: which rule, what breaks it and where, what to do.
 
-    severity: "refuse" stops the change; "note" is only told.
+    severity: "refuse" stops the change; "note" is only reported.
     """
 
     rule: str

@@ -6,7 +6,7 @@ a merge that went wrong, is refused. Single particles may go; a series then keep
 empty table.
 
 Somebody who took a single series out of the working state has seen it in `mpop status` and may commit that, but
-others do not have to accept it. Of every source and species that goes in a merge or a push, people are told.
+others do not have to accept it. Of every source and species that goes in a merge or a push, people get a note.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Records travel between labs, and a program that reads one makes paths, tables and arrays of what is in it. So a
 record lies at the path that its kind and id demand, ids and hashes are hexadecimal, names are no paths, all text
-can be printed, sizes have bounds (`mpop_hooks.fields`). Where raw images are is told, and never followed without
+can be printed, sizes have bounds (`mpop_hooks.fields`). Where raw images are is stated, and never followed without
 comparing them with their hash.
 """
 

@@ -28,7 +28,7 @@ def register(app: typer.Typer) -> None:
 
 
 def switch(
-    branch: Annotated[str, typer.Argument(help="Branch to stand on.")],
+    branch: Annotated[str, typer.Argument(help="Branch to switch to.")],
     start: Annotated[str, typer.Argument(help="With -c: where the new branch begins.")] = "HEAD",
     create: Annotated[bool, typer.Option("-c", "--create", help="Make the branch first.")] = False,
     json: JsonOption = False,
@@ -156,7 +156,7 @@ def revert(
     mainline: Annotated[int | None, typer.Option(help="Of a merge: the parent to go back to, 1 or 2.")] = None,
     json: JsonOption = False,
 ) -> None:
-    """Undo a commit by a new one; refused when later commits stand on it."""
+    """Undo a commit by a new one; refused when later commits build on it."""
     from mpop.jobs.reverting import revert as run_revert
 
     context.options.json |= json

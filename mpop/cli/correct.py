@@ -73,7 +73,7 @@ def correct(
     rotations: Annotated[
         str, typer.Option(metavar="any|cube", help="Of examples: any, or the 24 that move voxels onto voxels.")
     ] = "any",
-    seed: Annotated[int, typer.Option(min=0, help="Of all chance in training.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed for training.")] = 0,
     force: ForceOption = False,
     wait: WaitOption = False,
     json: JsonOption = False,

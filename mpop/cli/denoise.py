@@ -66,7 +66,7 @@ def denoise(
             show_default=False,
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of all chance in training.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed for training.")] = 0,
     force: ForceOption = False,
     wait: WaitOption = False,
     json: JsonOption = False,

@@ -28,7 +28,7 @@ ItemOption = Annotated[
 ]
 
 CLOSE = 1e-3
-"""Figures that are off by less than this part are told together."""
+"""Figures that are off by less than this part are shown together."""
 
 
 def register(app: typer.Typer) -> None:

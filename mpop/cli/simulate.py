@@ -32,9 +32,9 @@ def tilt_series(
     pose_shift_rms: Annotated[float, typer.Option(help="Planted error of positions, A.")] = 3.0,
     pose_angle_rms: Annotated[float, typer.Option(help="Planted error of orientations, degrees.")] = 2.5,
     preferred_spread: Annotated[
-        float, typer.Option(help="Molecules' z axes lie within this angle of the beam, degrees; 180: anyhow.")
+        float, typer.Option(help="Molecules' z axes lie within this angle of the beam, degrees; 180: any.")
     ] = 180.0,
-    others: Annotated[float, typer.Option(help="Part of the particles that lie anyhow all the same.")] = 0.0,
+    others: Annotated[float, typer.Option(help="Part of the particles with any rotation in spite of that.")] = 0.0,
     signal: Annotated[float, typer.Option(help="Scale of the particles' contrast; 0: only noise.")] = 1.0,
     model: Annotated[Path | None, typer.Option(help="PDB or mmCIF for the first species.")] = None,
     symmetry: Annotated[

@@ -19,7 +19,7 @@ from mpop.run import Progress, silent
 from mpop_store import ObjectStore
 from mpop_store.arrays.groups import open_group, read_group
 
-"""Is told the task, how many steps are done, and of how many."""
+"""Called with the task, how many steps are done, and of how many."""
 
 
 def find(

@@ -1,10 +1,10 @@
-"""The policy on collisions: nobody puts a new particle where another is without being told.
+"""The policy on collisions: whoever puts a new particle where another is gets to know it.
 
 Asked when histories are merged and when somebody pushes, about particles that were not there before; those that
 a refinement moved are not new, and in a population's first commit there is nothing that they could stand in. By
-default a collision is told and does not stop anything: a species that was made by focusing on a part of another
-one stands in it on purpose. `git config mpop.collisions refuse` in a population makes it stop, `off` silences
-it.
+default a collision is reported and does not stop anything: a species that was made by focusing on a part of
+another one stands in it on purpose. `git config mpop.collisions refuse` in a population makes it stop, `off`
+silences it.
 """
 
 from __future__ import annotations

@@ -84,7 +84,7 @@ def _runs(name: RequestName) -> list[str]:
     """Names that the run may have had: its own, then those of the runs that it continues.
 
     `relion_refine --continue run_it005_optimiser.star --o run_ct5` leaves the earlier files to `run`. RELION's
-    own name for the new run comes first; a continuation under any other name is told by being older.
+    own name for the new run comes first; a continuation under any other name is recognised by being older.
     """
     runs = [name.run]
     shorter = name.run

@@ -69,7 +69,7 @@ class Pass:
 def job_record(
     chosen: Selection, parameters: IterationParameters, state: str | None, done: Pass, run: Run
 ) -> JobRecord:
-    """The record of one iteration, as far as the pass over the series tells it; without its version.
+    """The record of one iteration, what the pass over the series knows of it; without its version.
 
     state: the group that the iteration before handed on.
     """

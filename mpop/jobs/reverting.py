@@ -76,7 +76,7 @@ def _refuse(proposal: Proposal) -> None:
 def _refuse_later(
     population: Population, commit: Commit, parent: str, changed: Mapping[str, str], head: str
 ) -> None:
-    """Raise StateError when records changed since then are among those to be undone, or stand on them."""
+    """Raise StateError when records changed since then are among those to be undone, or build on them."""
     repository = population.repository
     since = repository.changes(commit.id, head)
     again = sorted(set(changed) & set(since))

@@ -20,7 +20,7 @@ from mpop.run import Run
 class JobSpec:
     """A verb, what it is asked for, and the records that it reads: path -> version.
 
-    seed: of all chance in it; 0 for verbs without any.
+    seed: for all random numbers in it; 0 for verbs without any.
     """
 
     verb: str

@@ -1,8 +1,8 @@
 """Whether half-maps were measured more unevenly than chance makes it look.
 
 Where half-maps are noisy, estimates of what each direction holds scatter, and some look poor that are not. How
-many, is told by half-maps that are alike in all but that: points of density at random places within the mask, with
-as much signal and noise in each shell, measured evenly. They are estimated in the same way.
+many, is estimated from half-maps that are alike in all but that: points of density at random places within the
+mask, with as much signal and noise in each shell, measured evenly. They are estimated in the same way.
 """
 
 from __future__ import annotations
@@ -75,8 +75,8 @@ def poor_by_chance(model: TransferModel, mask: Map, seed: int = 0) -> float:
     density = transform(_points(mask, rng))
     scale = np.sqrt(shared / np.maximum(_means(np.square(np.abs(density)), shell), np.finfo(np.float32).tiny))
     # the mean ratio of signal to noise is to be the same: gaps may be much noisier than all else
-    told = _means(held / model.error_of_data, shell)
-    noise = np.divide(_means(held, shell), told, out=_means(model.noise, shell), where=told > 0)
+    known = _means(held / model.error_of_data, shell)
+    noise = np.divide(_means(held, shell), known, out=_means(model.noise, shell), where=known > 0)
     noise = np.sqrt(noise / model.box**3)
     even = density * scale.astype(np.float32)[shell]
     half1, half2 = (

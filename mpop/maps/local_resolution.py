@@ -17,7 +17,7 @@ agreement, which is power too, would be divided out: at 0.45 / k a low FSC would
 A place is resolved up to the frequency that maximises sum_k (FSC - threshold) over bands evenly spaced in log
 k, which is where the best falling curve through the values crosses the threshold (isotonic regression). A
 chance dip or rise of single bands does not move it far. That is where the means of bands cross; where the FSC does
-is told by how steeply it falls (`band_means`). Nothing is reported where the FSC up to there is not
+follows from how steeply it falls (`band_means`). Nothing is reported where the FSC up to there is not
 significant: with n independent coefficients in band and window, z = sum n FSC / sqrt(sum n). In maps of pure noise
 no place has a positive sum, as a rule.
 

@@ -9,7 +9,7 @@ from scipy.ndimage import affine_transform, distance_transform_edt, label
 from mpop.maps.filters import low_pass, resample
 
 FIND_AT_A = 15.0
-"""Resolution at which a particle is told from its solvent."""
+"""Resolution at which a particle is separated from its solvent."""
 FIND_VOXEL_A = 4.0
 SOLVENT_SIGMAS = 4.0
 PARTICLE_PART = 0.2
@@ -64,7 +64,8 @@ def particle_mask(volume: NDArray[np.floating], pixel_size_A: float) -> NDArray[
 
 
 def at_low_resolution(volume: NDArray[np.floating], pixel_size_A: float) -> tuple[NDArray[np.float32], float]:
-    """A cubic map where particles are told from their solvent: at 15 A, in voxels of 4 A or those that it has."""
+    """A cubic map as particles are separated from their solvent: at 15 A, in voxels of 4 A or those that it
+    has."""
     box = len(volume)
     small = min(2 * round(box * pixel_size_A / FIND_VOXEL_A / 2), box)
     voxel_A = pixel_size_A * box / small

@@ -5,7 +5,7 @@ all reasons that a map is blurred for. What is fitted is the mean of two half-ma
 MTF, weighted by C_ref = sqrt(2 FSC / (1 + FSC)), which leaves of each shell what is signal (Rosenthal & Henderson
 2003). The sign is RELION's: sharpening is a negative B-factor.
 
-The line runs from 10 A to the resolution. RELION's goes on, unless told otherwise, to the first shell whose
+The line runs from 10 A to the resolution. RELION's goes on by default to the first shell whose
 corrected FSC is not positive, which is a matter of chance: with other random phases its B-factor of one pair of
 half-maps changes by tens of A^2 (docs/benchmarks.md).
 """

@@ -181,7 +181,7 @@ def _wanted(
 
 
 def _known(merge: SpeciesMerge, snapshot: Snapshot, states: list[Snapshot]) -> dict[str, Known]:
-    """Source -> what the sums that a commit keeps of it hold; only where that can be told for certain."""
+    """Source -> what the sums that a commit keeps of it hold; only where that is certain."""
     species = snapshot.whole(merge.id)
     if species is None:
         return {}

@@ -51,7 +51,7 @@ class CorrectionLoss(nn.Module):
             self.register_buffer(f"filter_{edge}", torch.from_numpy(np.ascontiguousarray(values)))
 
     def extra_repr(self) -> str:
-        """All that trainings are told apart by."""
+        """All that distinguishes trainings."""
         return f"{self.rotations}, halves={self.halves}, alpha={self.alpha}, beta={self.beta}"
 
     def forward(self, apply: Callable[[Tensor], Tensor], batch: Batch) -> Tensor:

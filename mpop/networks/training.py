@@ -1,10 +1,11 @@
 """The loop that trains every network here: optimiser, schedule, several devices, checkpoints, early stop.
 
 What a training learns from is maps and a loss. The loss is a module called with the network and a `Batch` of cubes
-cut from the maps; it returns one number, the mean over the cubes. All chance in a training comes from `Plan.seed`
-and the number of the step, so that a training resumed from a checkpoint, on the same device, ends in the same bits
-as one that was never interrupted. That holds on processors; on CUDA devices some of cuDNN's convolutions add in an
-order that changes from run to run, unless `torch.use_deterministic_algorithms(True)` is set, at a cost in speed.
+cut from the maps; it returns one number, the mean over the cubes. All random numbers of a training come from
+`Plan.seed` and the number of the step, so that a training resumed from a checkpoint, on the same device, ends in
+the same bits as one that was never interrupted. That holds on processors; on CUDA devices some of cuDNN's
+convolutions add in an order that changes from run to run, unless `torch.use_deterministic_algorithms(True)` is
+set, at a cost in speed.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 With R the slice of the reference that an image shows, and P and Q its premultiplied data and power
 (`mpop.projection.kernels`), AB = Re <R, P> and A2 = <Q, |R|^2>. At an amplitude a of the reference the image gains
-2 a AB - a^2 A2 nats by it. That is what refinement climbs, by everything that the image depends on.
+2 a AB - a^2 A2 nats by it. That is what refinement maximises, by everything that the image depends on.
 """
 
 from __future__ import annotations

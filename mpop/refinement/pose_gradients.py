@@ -2,8 +2,8 @@
 
 Five parameters per image: a rotation vector in the image's frame (rad) and a shift (pixels). All images take their
 steps at once, by BFGS with an estimate of the inverse curvature for each, in units of the expected standard
-deviation of each parameter; a step that does not climb is halved. Rotations are applied as they are found, so that
-the vector always starts from zero.
+deviation of each parameter; a step that does not gain is shortened. Rotations are applied as they are found, so
+that the vector always starts from zero.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ LONGEST_STEP = 3.0
 
 
 @dataclass
-class _Climb:
+class _Ascent:
     """n images on their way. inverse: (n, 5, 5) inverse curvature in scaled parameters."""
 
     rotation: Array
@@ -38,7 +38,7 @@ class _Climb:
     inverse: Array
 
 
-def climb(
+def maximise(
     images: PoseImages,
     rotation: Array,
     shift_px: Array,
@@ -55,7 +55,7 @@ def climb(
         return rotation, shift_px
     scale = expected_deviations(images, rotation, amplitude, prior, particle_voxels)
     value, gradient = _score(images, rotation, shift_px, amplitude, prior, device)
-    state = _Climb(
+    state = _Ascent(
         rotation.copy(), shift_px.copy(), value, gradient * scale, np.tile(np.eye(5), (len(rotation), 1, 1))
     )
     active = np.arange(len(rotation))
@@ -114,7 +114,7 @@ def expected_deviations(
     return 1 / np.sqrt(np.array(curvature))
 
 
-def _step(state: _Climb, active: NDArray[np.int64]) -> Array:
+def _step(state: _Ascent, active: NDArray[np.int64]) -> Array:
     """(m, 5) uphill, no longer than allowed."""
     step = np.einsum("nij,nj->ni", state.inverse[active], state.gradient[active])
     length = np.linalg.norm(step, axis=1)
@@ -125,7 +125,7 @@ def _moved(rotation: Array, shift_px: Array, step: Array) -> tuple[Array, Array]
     return Rotation.from_rotvec(step[:, :3]).as_matrix() @ rotation, shift_px + step[:, 3:]
 
 
-def _learn(state: _Climb, rows: NDArray[np.int64], step: Array, change: Array) -> None:
+def _learn(state: _Ascent, rows: NDArray[np.int64], step: Array, change: Array) -> None:
     """BFGS: what the gradient did along a step tells the curvature there. Uphill it falls."""
     fall = -np.einsum("ni,ni->n", step, change)
     good = fall > 1e-10

@@ -7,7 +7,7 @@
 
 A half-map is signal plus noise of power SNR^-1 of the signal; FSC = SNR / (1 + SNR) between two of them. The best
 estimate of the signal, shell by shell, is the half-map times SNR / (1 + SNR), which is the FSC itself: content
-that the halves do not share is not shown to the particles, and refinement climbs in resolution only as the FSC
+that the halves do not share is not shown to the particles, and resolution rises only as the FSC
 does. Where views are missing, that estimate is wrong: their directions hold next to nothing but noise, and
 particles that do look from there find a better fit among the common views. A prior that knows what directions hold
 keeps them.

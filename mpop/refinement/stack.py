@@ -2,7 +2,7 @@
 
 Every image is a series of one: with no neighbour that shares its stage or its warp, what is left of the
 multi-particle target (`mpop.refinement.target`) is, for each image, 2 a AB - a^2 A2 at the amplitude a that all
-images of a species in the stack have in common. What is climbed is half of that less a Gaussian prior. First an
+images of a species in the stack have in common. We maximise half of that plus a Gaussian log-prior. First an
 exhaustive search around where each image stands, if one is asked for, then gradients. A particle of half 1 is only
 ever compared with half-map 1.
 """
@@ -19,7 +19,7 @@ from mpop.errors import RefinementError
 from mpop.geometry.euler import euler_to_matrix, matrix_to_euler
 from mpop.records.stack import StackModel
 from mpop.records.tilt_series import ParticleSet
-from mpop.refinement.pose_gradients import climb, expected_deviations
+from mpop.refinement.pose_gradients import expected_deviations, maximise
 from mpop.refinement.pose_prior import PRIOR_WEIGHT, PosePrior, PoseSpread
 from mpop.refinement.pose_search import PoseImages, search_poses
 from mpop.refinement.series import SpeciesReference, gather_images, image_size
@@ -50,7 +50,7 @@ class PoseSearch:
         return cls(angle_deg / halvings, shift_A / halvings, sigma_deg, sigma_A)
 
     def expecting(self, spread: PoseSpread | None) -> PoseSearch:
-        """The same with what an earlier pass over the images told, if there was one."""
+        """The same with the widths that an earlier pass over the images found, if there was one."""
         if spread is None or not spread.images:
             return self
         return replace(self, sigma_deg=spread.sigma_deg, sigma_A=spread.sigma_A)
@@ -190,7 +190,7 @@ def _poses(images: SpeciesImages, particles: ParticleSet) -> tuple[Array, Array]
 
 
 def _prior(images: SpeciesImages, expected: ParticleSet, search: PoseSearch, weight: float) -> PosePrior:
-    """weight: of the prior beside the whole log-likelihood, of which half is climbed."""
+    """weight: of the prior beside the whole log-likelihood, of which half is maximised."""
     rotation, shift_px = _poses(images, expected)
     wider = np.sqrt(2 / weight)
     sigma_px = search.sigma_A / images.pixel_size_A
@@ -226,7 +226,7 @@ def _refine(
     search: PoseSearch,
     device: str,
 ) -> tuple[Array, Array]:
-    """Search, then climb; each half against its own half-map."""
+    """Search, then follow gradients; each half against its own half-map."""
     voxels = _diameter_voxels(reference)
     done = []
     for rows, half in _halves(images):
@@ -236,7 +236,7 @@ def _refine(
             turned, shifted = search_poses(
                 half, turned, shifted, amplitude, prior.part(rows), search.angle_deg, reach_px
             )
-        done.append(climb(half, turned, shifted, amplitude, prior.part(rows), voxels, device))
+        done.append(maximise(half, turned, shifted, amplitude, prior.part(rows), voxels, device))
     return np.concatenate([done[0][0], done[1][0]]), np.concatenate([done[0][1], done[1][1]])
 
 

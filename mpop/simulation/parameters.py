@@ -32,7 +32,7 @@ class SimulationParameters:
     preferred_spread_deg: float = 180.0
     """The z axes of molecules lie within this angle of the tomogram's z axis; 180: anywhere."""
     others: float = 0.0
-    """Part of the particles that lie anyhow all the same."""
+    """Part of the particles with any rotation in spite of that."""
     signal: float = 1.0
     """Scales the contrast of particles; 0 leaves noise only."""
     initial_resolution_A: float = 19.0

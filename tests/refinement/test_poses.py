@@ -10,7 +10,7 @@ from mpop.projection.disc import HalfDisc
 from mpop.projection.reference import Reference, prepare_reference
 from mpop.projection.score import project_slices
 from mpop.projection.search import best_poses
-from mpop.refinement.pose_gradients import _score, climb
+from mpop.refinement.pose_gradients import _score, maximise
 from mpop.refinement.pose_prior import PosePrior, PoseSpread
 from mpop.refinement.pose_search import COVERING, PoseImages, levels, search_poses, turns_within
 from mpop.refinement.stack import PoseSearch
@@ -139,8 +139,8 @@ def test_planted_poses_are_found(reference: Reference, degrees: float, search: f
     found = (start, moved)
     if search:
         found = search_poses(images, *found, 1.0, prior, search, 2.0)
-    found = climb(images, *found, 1.0, prior, BOX / 2)
-    # slices are interpolated between voxels, so that the score has kinks, at which a climb may end
+    found = maximise(images, *found, 1.0, prior, BOX / 2)
+    # slices are interpolated between voxels, so that the score has kinks, at which a search may end
     error = degrees_between(found[0], rotation)
     assert np.median(error) < 0.1
     assert error.max() < 0.6
@@ -153,7 +153,7 @@ def test_without_signal_the_prior_keeps_poses(reference: Reference) -> None:
     empty = PoseImages(reference, images.disc, 1e-9 * images.data, 1e-9 * images.power, 1.0)
     start = off(rotation, 6.0)
     prior = PosePrior(rotation, shift, np.deg2rad(5.0), 1.0)
-    found = climb(empty, start, shift + 0.5, 1.0, prior, BOX / 2)
+    found = maximise(empty, start, shift + 0.5, 1.0, prior, BOX / 2)
     assert degrees_between(found[0], rotation).max() < 0.5
     assert np.abs(found[1] - shift).max() < 0.1
 

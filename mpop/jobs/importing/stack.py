@@ -207,9 +207,9 @@ def _folder(table: StackTable, given: Path | None) -> Path:
     )
 
 
-def _pixel_size(path: Path, told: float | None, claimed: float | None) -> float:
+def _pixel_size(path: Path, given: float | None, claimed: float | None) -> float:
     """Of the images, from the table or else from the header; both must agree."""
-    pixel = claimed if told is None else told
+    pixel = claimed if given is None else given
     if pixel is None:
         raise InputError(f"{path}: neither the table nor the header give the pixel size; give --angpix")
     if claimed is not None and abs(claimed / pixel - 1) > SIZE_TOLERANCE:

@@ -48,7 +48,7 @@ def create_branch(repository: Repository, name: str, start: str = HEAD) -> str:
 
 
 def switch(repository: Repository, name: str, create: bool = False, start: str = HEAD) -> str:
-    """Stand on a branch, which is made first if asked; returns its commit.
+    """Switch to a branch, which is made first if asked; returns its commit.
 
     A branch that is not here, but that one remote has, is made from it. Raises StateError when changes in the
     working state would be lost, NotFoundError for an unknown name.
@@ -88,7 +88,7 @@ def _on_a_remote(repository: Repository, name: str) -> tuple[str, str]:
 
 
 def checkout(repository: Repository, revision: str) -> str:
-    """Stand on a commit, on no branch; returns it. Raises as `switch`."""
+    """Switch to a commit, on no branch; returns it. Raises as `switch`."""
     commit = repository.resolve(revision)
     repository.switch(commit, f"checkout: {_standing(repository)} -> {revision}")
     return commit
@@ -147,7 +147,8 @@ def tags(repository: Repository) -> list[Named]:
 
 
 def create_tag(repository: Repository, name: str, revision: str = HEAD, message: str | None = None) -> str:
-    """Name a commit for ever; with a message the tag is an object of its own, signed if Git is told to sign tags.
+    """Name a commit for ever; with a message the tag is an object of its own, signed if Git is configured to sign
+    tags.
 
     Returns the commit. Raises StateError when there is a tag of that name.
     """

@@ -409,7 +409,7 @@ class Repository(History):
         return moved
 
     def switch(self, target: str, reason: str, start: str | None = None) -> None:
-        """Stand on another branch (a reference, `refs/heads/...`) or, detached, on a commit id.
+        """Switch to another branch (a reference, `refs/heads/...`) or, detached, on a commit id.
 
         start: the commit at which the branch is made, if it is new. The working state becomes that commit's;
         raises StateError when it holds changes.

@@ -62,7 +62,7 @@ def signer(config: pygit2.Config, kind: Literal["commit", "tag"]) -> Signer | No
         return None
     if (form := _value(config, "gpg.format") or "openpgp") != "ssh":
         raise InputError(
-            f"Git is told to sign with {form} ({kind}.gpgSign), and mpop signs with ssh keys only; "
+            f"Git is configured to sign with {form} ({kind}.gpgSign), and mpop signs with ssh keys only; "
             f"set gpg.format to ssh, or {kind}.gpgSign to false in this population"
         )
     key = _value(config, "user.signingKey")
@@ -186,7 +186,7 @@ def _program(config: pygit2.Config) -> str:
 
 
 def _path(history: History, key: str) -> Path | None:
-    """A file that Git is told of; as for Git, relative ones count from the top of the work tree."""
+    """A file from Git's configuration; as for Git, relative ones count from the top of the work tree."""
     value = _value(history.config, key)
     folder = history.git_directory
     return (folder.parent if folder.name == ".git" else folder) / Path(value).expanduser() if value else None

@@ -35,7 +35,7 @@ def undo(repository: Repository, number: int | None = None, keep: bool = False) 
                 )
         head = _head_after(repository, moves)
         if head is None:
-            raise StateError(f"operation {operation.number} cannot be undone: HEAD would stand on no commit")
+            raise StateError(f"operation {operation.number} cannot be undone: HEAD would name no commit")
         if keep or repository.is_bare:
             repository.refs.update(moves, _reason(operation))
         else:

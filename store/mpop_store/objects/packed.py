@@ -156,10 +156,10 @@ class PackedObjects:
         if pack.name not in index.packs:
             return True
         try:
-            known, told = index.of_pack(pack.name), read_table(pack)
+            known, read = index.of_pack(pack.name), read_table(pack)
         except DamagedObjectError:
             return False
-        columns = ((known.names, told.names), (known.offsets, told.offsets), (known.lengths, told.lengths))
+        columns = ((known.names, read.names), (known.offsets, read.offsets), (known.lengths, read.lengths))
         if all(np.array_equal(one, other) for one, other in columns):
             return False
         others = update(self.folder, [name for name in index.packs if name != pack.name], index)

@@ -47,7 +47,7 @@ class SshAddress:
 
     @property
     def destination(self) -> str:
-        """What ssh is told to connect to."""
+        """What ssh connects to."""
         host = self.host.strip("[]")
         return f"{self.user}@{host}" if self.user else host
 

@@ -1,7 +1,7 @@
 """The far side of a connection: answers requests on a channel by asking a population on this machine.
 
-Whatever goes wrong is told to the other side and ends the connection, so that nothing is read from a stream whose
-sender and receiver no longer agree where in it they are.
+Whatever goes wrong is reported to the other side and ends the connection, so that nothing is read from a stream
+whose sender and receiver no longer agree where in it they are.
 """
 
 from __future__ import annotations
