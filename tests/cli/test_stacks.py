@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -56,7 +55,8 @@ def test_priors_that_learn_refine_a_stack(
     data: Path, tmp_path: Path, prior: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = denoiser.fitting
-    monkeypatch.setattr(denoiser, "fitting", lambda *given: replace(whole(*given), steps=5, width=4))
+    short = {"steps": 5, "width": 4}
+    monkeypatch.setattr(denoiser, "fitting", lambda *given: whole(*given).model_copy(update=short))
     here, star = str(tmp_path / "population"), str(data / "particles.star")
     mpop("init", here)
     mpop("-C", here, "source", "add", "grid1", "--stack", star)

@@ -168,7 +168,7 @@ def move_elsewhere(names: Names) -> Names:
     maps = {one.id: stored_maps(population, one) for one in chosen.species}
     references, _ = find_references(population, chosen, maps, QUICK.prior, Run())
     series = open_series(population, population.item(names["item"]), chosen, before)
-    moved = move_tilt_series(population, series, QUICK.chosen_groups, before.widths, references, "cpu", 1)
+    moved = move_tilt_series(population, series, QUICK.chosen_groups, before.widths, references, "cpu")
     return {"model": moved.series.state.model_object, **moved.series.state.particle_objects}
 
 

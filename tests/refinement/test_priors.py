@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from types import ModuleType
 from typing import Any, get_args
 
@@ -95,7 +94,8 @@ def _keep(monkeypatch: pytest.MonkeyPatch, module: ModuleType, *names: str) -> l
 
 def _shorten_training(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = denoiser.fitting
-    monkeypatch.setattr(denoiser, "fitting", lambda *given: replace(whole(*given), steps=3, width=4))
+    short = {"steps": 3, "width": 4}
+    monkeypatch.setattr(denoiser, "fitting", lambda *given: whole(*given).model_copy(update=short))
 
 
 def test_fsc_is_the_half_map_times_its_fsc() -> None:
