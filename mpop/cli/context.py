@@ -238,22 +238,23 @@ def _fail(message: str, code: int, doubts: Sequence[Doubt] = ()) -> NoReturn:
 
 
 @contextmanager
-def run(uses_device: bool = False) -> Iterator[Run]:
+def run(on_device: str = "") -> Iterator[Run]:
     """How this call runs, within its limits and with bars on stderr. Import what computes before.
 
-    uses_device: whether any of it can run elsewhere than on the processor; where none can, a device that was asked
-    for is named in a warning.
+    on_device: what of it can run elsewhere than on the processor. One line says what does
+    not run on a device that was asked for by name.
     """
     threads = available() if options.threads is None else options.threads
     if threads < 1:
         raise InputError(f"--threads {threads}: at least one thread is needed")
     device = "cpu"
-    if uses_device:
+    if on_device:
         from mpop.jobs.environment import choose_device  # loads torch
 
         device = choose_device(options.device)
-    elif options.device not in ("auto", "cpu"):
-        warn(f"--device {options.device} is not used: this command runs on the processor alone")
+    if options.device not in ("auto", "cpu"):
+        there = f"only {on_device} there" if on_device else "nothing of this command can run there"
+        warn(f"--device {options.device}: {there}; all else runs on the processor")
     bars = progress_bars() if sys.stderr.isatty() else nullcontext(silent)  # rich takes long to load
     with bars as progress:
         made = Run(device, threads, progress)

@@ -98,7 +98,7 @@ def correct(
     sizes = {name: value for name, value in {"steps": steps, "width": width}.items() if value is not None}
     chosen: dict[str, Any] = {"rotations": rotations, **sizes}
     commit = None
-    with context.run(uses_device=True) as run:
+    with context.run(on_device="networks run") as run:
         options = CorrectionOptions(limit_A=limit, joint=joint, seed=seed, **chosen)
         if given.species is None:
             checkpoints = None if out is None else context.relative(out) / "checkpoints"

@@ -42,7 +42,7 @@ def demo(
     parameters = SimulationParameters(
         seed=seed, model=context.relative(model) if model else None, symmetry=symmetry
     )
-    with context.run(uses_device=True) as run:
+    with context.run(on_device="scores of images and their gradients run") as run:
         refinement = RefineParameters(iterations=iterations)
         done = run_demo(target, parameters, refinement, run, _say)
     log = "\n".join(log_lines(history(done.population), graph=True))

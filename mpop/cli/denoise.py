@@ -90,7 +90,7 @@ def denoise(
     here = None if given.species is None else context.population()
     kind = networks or job.networks_of(here, given.species)
     commit = None
-    with context.run(uses_device=True) as run:
+    with context.run(on_device="networks run") as run:
         options = DenoiseOptions(networks=kind, steps=steps, width=width, seed=seed)
         if here is None:
             found, _ = job.denoise_half_maps(given, options, run=run, force=force)

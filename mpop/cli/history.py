@@ -171,7 +171,7 @@ def reproduce(
     context.options.json |= json
     device = None if context.options.device == "auto" else context.options.device
     here = context.population()
-    with context.run(uses_device=True) as run:
+    with context.run(on_device="scores of images and networks run") as run:
         found = run_reproduce(here, commit, device, context.options.threads, keep_sums, run.progress)
     emit("reproduce", {"reproduction": found}, "\n".join(_reproduce_lines(found)))
 

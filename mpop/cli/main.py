@@ -65,7 +65,7 @@ def _version(wanted: bool) -> None:
 def main_options(
     directory: Annotated[Path, typer.Option("-C", metavar="DIR", help="Run as if started in DIR.")] = Path("."),
     json: context.JsonOption = False,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda (all that a step can use) or cuda:N.")] = "auto",
     threads: Annotated[int | None, typer.Option(help="Threads; all cores if not given.")] = None,
     _: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")] = False,
 ) -> None:

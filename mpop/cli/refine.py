@@ -76,7 +76,7 @@ def refine(
         search_A=search_shift if search else 0.0,
     )
     here = context.population()
-    with context.run(uses_device=True) as run:
+    with context.run(on_device="scores of images and their gradients run") as run:
         result = run_refine(here, parameters, run, say=context.warn_of, force=force)
     said = set(map(str, result.doubts))
     warnings = dict.fromkeys(warning for job in result.jobs for warning in job.warnings)

@@ -11,7 +11,9 @@ from mpop.merging.joining import particle_count
 from mpop.merging.pooling import ItemOf, PoolPlan, fsc_columns, plan_pool, pool
 from mpop.merging.species import UNWRITTEN, SpeciesMerge
 from mpop.merging.three_way import Side
+from mpop.run import Run
 from mpop.words import counted_items
+from mpop_store.threads import allowed
 
 
 def preview_pool(merge: SpeciesMerge, item_of: ItemOf, item_sides: Mapping[str, Side]) -> PoolPreview:
@@ -34,7 +36,8 @@ def preview_pool(merge: SpeciesMerge, item_of: ItemOf, item_sides: Mapping[str, 
         return replace(found, reason=reason, reread=len(plan.reread))
     reason = f"the two maps lie alike to {plan.frame.displacement_A:.2f} A; no raw image is needed"
     try:
-        report = pool(plan).report
+        with Run(threads=allowed()).limits():  # of libraries that came with this module
+            report = pool(plan).report
     except MpopError as error:
         return replace(found, possible=False, reason=str(error))
     curves = fsc_columns(merge, report)
