@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from gapped_maps import half_maps
 
+from mpop.doubts import DoubtfulInputError
 from mpop.errors import StateError, StoppedError
 from mpop.jobs.maps.correct import Finding, correct_half_maps
 from mpop.jobs.maps.input import HalfMaps
@@ -81,11 +82,14 @@ def test_other_settings_do_not_go_on_from_it(maps: HalfMaps, tmp_path: Path) -> 
         correct_half_maps(maps, CorrectionOptions(**{**vars(SMALL), "seed": 1}), checkpoints=folder)
 
 
-def test_doubts_about_half_maps_are_told(maps: HalfMaps) -> None:
+def test_a_grave_doubt_stops_a_correction_unless_forced(maps: HalfMaps) -> None:
     rng = np.random.default_rng(0)
     near = maps.half1 + np.float32(0.05 * maps.half1.std()) * rng.standard_normal(
         maps.half1.shape, dtype=np.float32
     )
     dependent = HalfMaps("blobs", maps.half1, near, maps.mask, maps.pixel_size_A)
-    found = correct_half_maps(dependent, CorrectionOptions(steps=0), hold_out=False)
-    assert any("not independent" in warning for warning in found.numbers["warnings"])
+    options = CorrectionOptions(steps=0)
+    with pytest.raises(DoubtfulInputError, match=r"correlates by 0\.99"):
+        correct_half_maps(dependent, options, hold_out=False)
+    found = correct_half_maps(dependent, options, hold_out=False, force=True)
+    assert any("correlates by 0.99" in warning for warning in found.numbers["warnings"])
