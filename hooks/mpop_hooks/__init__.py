@@ -1,41 +1,20 @@
 """Policies: what must hold before a change becomes visible, be it committed, merged or received.
 
-The built-in ones are modules of this package, asked in this order. A lab adds its own as executables in the
-population (`mpop_hooks.executables`) or as a Python package (`mpop_hooks.plugins`).
+The built-in ones are modules of this package. A lab adds its own as executables in the population
+(`mpop_hooks.executables`) or as a Python package (`mpop_hooks.plugins`). The names here are loaded when they are
+asked for: who needs one small module of the package does not wait for all policies.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-from mpop_hooks import (
-    arrays_bounded,
-    executables,
-    halves_unmixed,
-    nothing_lost,
-    objects_complete,
-    plugins,
-    records_plain,
-    resolution_claim,
-    versions_derive,
-)
-from mpop_hooks.findings import Finding, refusals, tell
-from mpop_hooks.plugins import hookimpl
-from mpop_hooks.proposal import Proposal
-
-BUILT_IN = (
-    records_plain,
-    versions_derive,
-    objects_complete,
-    arrays_bounded,
-    nothing_lost,
-    halves_unmixed,
-    resolution_claim,
-)
-
-STOP_AFTER = (records_plain, arrays_bounded, BUILT_IN[-1])
-"""When one of these refuses nothing more is asked: the policies that follow rely on it."""
+if TYPE_CHECKING:
+    from mpop_hooks.asking import BUILT_IN, check, check_built_in, check_records
+    from mpop_hooks.findings import Finding, refusals, tell
+    from mpop_hooks.plugins import hookimpl
+    from mpop_hooks.proposal import Proposal
 
 __all__ = [
     "BUILT_IN",
@@ -49,26 +28,16 @@ __all__ = [
     "tell",
 ]
 
-
-def check(proposal: Proposal) -> list[Finding]:
-    """All findings about a change: of the built-in policies, of those plugged in, of the population's own."""
-    return _ask((*BUILT_IN, plugins, executables), proposal)
-
-
-def check_built_in(proposal: Proposal) -> list[Finding]:
-    """The findings of the built-in policies alone."""
-    return _ask(BUILT_IN, proposal)
+_HOMES = {
+    "mpop_hooks.asking": ("BUILT_IN", "check", "check_built_in", "check_records"),
+    "mpop_hooks.findings": ("Finding", "refusals", "tell"),
+    "mpop_hooks.plugins": ("hookimpl",),
+    "mpop_hooks.proposal": ("Proposal",),
+}
 
 
-def check_records(proposal: Proposal) -> list[Finding]:
-    """The findings of the policies that look at records alone, for when the arrays have not come along."""
-    return _ask((records_plain, versions_derive), proposal)
-
-
-def _ask(policies: Iterable[Any], proposal: Proposal) -> list[Finding]:
-    findings: list[Finding] = []
-    for policy in policies:
-        findings += policy.check(proposal)
-        if policy in STOP_AFTER and refusals(findings):
-            break
-    return findings
+def __getattr__(name: str) -> Any:
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(home), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

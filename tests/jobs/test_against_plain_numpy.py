@@ -110,7 +110,7 @@ def test_ceiling(shared_tiny_world: TinyWorld, asymmetric: SpeciesRecord) -> Non
     population = shared_tiny_world.population
     states = _load(population, "HEAD")
     planted = read_truth(shared_tiny_world.data / "truth", [state.item.name for state in states])
-    _, ceiling, _ = _floor_and_ceiling(population, [asymmetric], states, planted, 1, lambda *_: None)
+    _, ceiling, _ = _floor_and_ceiling(population, [asymmetric], states, planted, lambda *_: None)
     name = asymmetric.name
     views = {
         series: {

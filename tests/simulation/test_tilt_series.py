@@ -22,6 +22,7 @@ from mpop.formats.warp_xml import read_notes, read_tilt_series
 from mpop.geometry.euler import euler_to_matrix
 from mpop.geometry.tilt import TiltGeometry
 from mpop.records.tilt_series import TiltSeriesModel
+from mpop.run import Run
 from mpop.simulation.parameters import SimulationParameters
 from mpop.simulation.tilt_series import SimulationSummary, simulate_tilt_series
 
@@ -165,5 +166,5 @@ def test_an_interrupted_simulation_leaves_nothing(small: SimulationParameters, t
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        simulate_tilt_series(tmp_path / "new", small, interrupt)
+        simulate_tilt_series(tmp_path / "new", small, Run(progress=interrupt))
     assert os.listdir(tmp_path) == []

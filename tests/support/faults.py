@@ -277,6 +277,7 @@ def serve(library: Any, folder: Path) -> None:
         "encodings.utf_16_be",
         "encodings.idna",
         "encodings.latin_1",
+        "multiprocessing.synchronize",  # of numba's pool of threads
         "psutil",
         "pygit2.enums",
         *(one.name for package in PACKAGES for one in _modules(package)),
