@@ -390,7 +390,7 @@ def test_what_is_off_is_told_in_numbers() -> None:
         (("revert", "nowhere"), 3, "no commit"),
         (("revert", "HEAD"), 4, "is the first one"),
         (("undo", "99"), 3, "there is no operation 99"),
-        (("undo",), 4, "HEAD would stand on no commit"),
+        (("undo",), 4, "HEAD would name no commit"),
     ],
 )
 def test_bad_input_is_one_line(

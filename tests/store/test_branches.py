@@ -170,7 +170,7 @@ def test_tags(repository: Repository) -> None:
         (lambda r: create_tag(r, "v", "nowhere"), NotFoundError, "no commit"),
         (lambda r: delete_tag(r, "nowhere"), NotFoundError, "no tag 'nowhere'"),
         (lambda r: undo(r, 77), NotFoundError, "there is no operation 77"),
-        (lambda r: undo(r), StateError, "HEAD would stand on no commit"),
+        (lambda r: undo(r), StateError, "HEAD would name no commit"),
     ],
 )
 def test_what_cannot_be_done_is_said_and_changes_nothing(
