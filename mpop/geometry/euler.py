@@ -43,12 +43,24 @@ def matrix_to_euler(matrix: Array) -> Array:
 
 
 def unwound(angles_deg: Array) -> Array:
-    """Angles (p, T, 3) plus whole turns, so that from each sample T to the next none changes by more than half a
-    turn. The turns are constants to derivatives."""
+    """The same rotations, by angles (p, T, 3) that change least from each sample T to the next.
+
+    (rot, tilt, psi) and (rot + 180, -tilt, psi + 180) are one rotation, and so are whole turns more. A matrix does
+    not know which was meant: where a trajectory crosses a pole of tilt, the other one goes on from there.
+    """
     xp = namespace(angles_deg)
-    steps = angles_deg[:, 1:] - angles_deg[:, :-1]
-    turns = xp.cumsum(xp.round(steps / 360.0), axis=1)
-    return xp.concatenate([angles_deg[:, :1], angles_deg[:, 1:] - 360.0 * turns], axis=1)
+    half_turn = as_one_of(angles_deg, [180.0, 0.0, 180.0])
+    mirror = as_one_of(angles_deg, [1.0, -1.0, 1.0])
+    samples = [angles_deg[:, 0]]
+    for number in range(1, angles_deg.shape[1]):
+        before = samples[-1]
+        one, other = (
+            angles - 360.0 * xp.round((angles - before) / 360.0)
+            for angles in (angles_deg[:, number], angles_deg[:, number] * mirror + half_turn)
+        )
+        is_nearer = abs(other - before).sum(-1) < abs(one - before).sum(-1)
+        samples.append(xp.where(is_nearer[:, None], other, one))
+    return xp.stack(samples, axis=1)
 
 
 def axis_rotation(axis: int, angle_deg: Array) -> Array:

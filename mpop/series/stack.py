@@ -52,10 +52,7 @@ class ParticleStack:
 
     def window_A(self, views: ImageViews[NDArray[np.float64]], diameter_A: float, resolution_A: float) -> float:
         """Of the largest defocus; beyond its border an image is empty, and of that nothing can alias."""
-        defocus, delta = (
-            float(np.abs(column).max(initial=0.0))
-            for column in (views.optics.defocus_um, views.optics.defocus_delta_um)
-        )
+        defocus, delta = views.optics.largest_um
         blur = max(delocalisation_A(optics, defocus, resolution_A, delta) for optics in self.model.optics)
         return min(aliasing_free_A(diameter_A, blur), (self.model.image_dims_A[0] + diameter_A) / 2 + blur)
 

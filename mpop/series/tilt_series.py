@@ -71,10 +71,7 @@ class TiltSeries:
 
     def window_A(self, views: ImageViews[NDArray[np.float64]], diameter_A: float, resolution_A: float) -> float:
         """Of the largest defocus."""
-        defocus, delta = (
-            float(np.abs(column).max(initial=0.0))
-            for column in (views.optics.defocus_um, views.optics.defocus_delta_um)
-        )
+        defocus, delta = views.optics.largest_um
         return aliasing_free_A(diameter_A, delocalisation_A(self.model.ctf, defocus, resolution_A, delta))
 
     def extract(

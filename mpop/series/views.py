@@ -78,6 +78,14 @@ class ImageOptics(Generic[Array]):
     defocus_angle_deg: Array
     phase_shift_pi: Array
 
+    @property
+    def largest_um(self) -> tuple[float, float]:
+        """The largest defocus and difference of main defoci of any image; 0 where there is none."""
+        defocus, delta = (
+            float(abs(column).max()) if len(column) else 0.0 for column in (self.defocus_um, self.defocus_delta_um)
+        )
+        return defocus, delta
+
 
 @dataclass(frozen=True)
 class ImageViews(Generic[Array]):

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from mpop.formats.warp_xml import read_tilt_series
-from mpop.geometry.euler import axis_rotation, euler_to_matrix, unwound
+from mpop.geometry.euler import axis_rotation, euler_to_matrix, matrix_to_euler, unwound
 from mpop.geometry.tilt import TiltGeometry, slice_rows
 from mpop.records.tilt_series import LinearGrid4D, SplineGrid, TiltSeriesModel
 
@@ -264,3 +264,12 @@ def test_an_angle_of_a_trajectory_takes_the_shorter_way_round() -> None:
     beyond = np.array([[[170.0, 40.0, 0.0], [190.0, 40.0, 0.0]]])
     np.testing.assert_allclose(geometry.poses(across), geometry.poses(beyond), atol=1e-12)
     np.testing.assert_array_equal(unwound(tensor(across)).numpy(), beyond)
+
+
+@pytest.mark.parametrize("rot", [0.0, 35.0, -120.0])
+def test_a_trajectory_that_is_known_by_its_matrices_crosses_a_pole(rot: float) -> None:
+    """Tilt goes from 3 to -3 degrees. A matrix gives it as positive, with the other two half a turn off."""
+    geometry = TiltGeometry(plain_model())
+    meant = np.array([[[rot, 3.0, 20.0], [rot + 1.0, -3.0, 18.0]]])
+    found = geometry.poses(matrix_to_euler(euler_to_matrix(meant)))
+    np.testing.assert_allclose(found, geometry.poses(meant), atol=1e-9)
