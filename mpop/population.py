@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from mpop.errors import InputError, NotFoundError, OvertakenError, StateError
-from mpop.formats.images import open_stack, read_image
 from mpop.raw_places import RawPlaces
 from mpop.records.arrays import (
     maps_of_species,
@@ -392,6 +391,8 @@ class Population:
         raw = item.raw[0]
         if raw.stored_object is not None:
             return read_group(self.objects, raw.stored_object)[0]["image"]
+        from mpop.formats.images import open_stack  # loads mrcfile
+
         return open_stack(self._checked(raw, item.name))[0]
 
     def tilt_image(self, item: ItemRecord, tilt: int) -> NDArray[np.float32]:
@@ -399,6 +400,8 @@ class Population:
         raw = item.raw[tilt]
         if raw.stored_object is not None:
             return np.asarray(read_group(self.objects, raw.stored_object)[0]["image"])
+        from mpop.formats.images import read_image  # loads mrcfile
+
         return read_image(self._checked(raw, f"{item.name}, tilt {tilt + 1}"))
 
     def _checked(self, raw: RawImage, name: str) -> Path:
