@@ -16,7 +16,6 @@ import math
 import os
 import signal
 import sys
-import tempfile
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -215,6 +214,8 @@ def _keep_traceback() -> Path:
         folder = population().repository.private / "log"
         folder.mkdir(exist_ok=True)
     except Exception:  # the reason of the failure may be that there is no usable population
+        import tempfile
+
         folder = Path(tempfile.gettempdir())
     path = folder / f"mpop-{datetime.datetime.now():%Y%m%d-%H%M%S}-{os.getpid()}.txt"
     path.write_text(f"{' '.join(sys.argv)}\n\n{traceback.format_exc()}", "utf-8", "backslashreplace")

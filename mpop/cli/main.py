@@ -103,17 +103,17 @@ for module in (
 
 
 def called(words: Sequence[str]) -> typer.Typer:
-    """The application with the one command that the words call; with all where they call none that there is.
+    """The application with the one command that the words call, with none for --version, and else with all.
 
     typer builds every command that it holds before it looks for one, which takes as long as numpy's import.
     """
     for option, word in zip(["", *words], words, strict=False):
-        if word.startswith("-") or option in WITH_VALUE:
+        if option in WITH_VALUE or (word.startswith("-") and word != "--version"):
             continue
         one = copy.copy(app)
         one.registered_commands = [command for command in app.registered_commands if _name(command) == word]
         one.registered_groups = [group for group in app.registered_groups if group.name == word]
-        return one if one.registered_commands or one.registered_groups else app
+        return one if one.registered_commands or one.registered_groups or word == "--version" else app
     return app
 
 
