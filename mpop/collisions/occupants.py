@@ -10,11 +10,11 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial.transform import Rotation
 
 from mpop.collisions.bodies import Body
 from mpop.collisions.overlap import Placed
 from mpop.errors import InputError
+from mpop.geometry.euler import euler_to_matrix
 from mpop.records.tilt_series import ParticleSet
 
 SCORES = ("rlnAutopickFigureOfMerit", "rlnMaxValueProbDistribution", "rlnLogLikeliContribution")
@@ -58,9 +58,9 @@ class Occupant:
 
     @property
     def placed(self) -> Placed:
-        """Bodies at their places. RELION's A is passive: the transpose of the active rotation of its angles."""
-        active = Rotation.from_euler("ZYZ", self.angles_deg, degrees=True).as_matrix()
-        return Placed(self.shape.body, self.position_A, np.ascontiguousarray(np.swapaxes(active, -1, -2)))
+        """Bodies at their places."""
+        rotation = np.ascontiguousarray(euler_to_matrix(self.angles_deg))
+        return Placed(self.shape.body, self.position_A, rotation)
 
     def select(self, rows: NDArray[np.bool_]) -> Occupant:
         """Some of the particles."""

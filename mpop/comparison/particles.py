@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial.transform import Rotation
 
+from mpop.geometry.euler import euler_to_matrix
 from mpop.geometry.symmetry import symmetry_matrices
 from mpop.records.tilt_series import ParticleSet
 
@@ -146,18 +146,12 @@ def _common_samples(before: Array, after: Array) -> tuple[Array, Array]:
 
 def rotation_between(before: Array, after: Array, symmetry: str) -> Array:
     """Smallest angle (...) in degrees between orientations (..., 3), (rot, tilt, psi), of a symmetric object."""
-    turn = np.swapaxes(_matrices(before), -1, -2) @ _matrices(after)
+    turn = np.swapaxes(euler_to_matrix(before), -1, -2) @ euler_to_matrix(after)
     smallest = np.full(turn.shape[:-2], np.inf)
     for mate in symmetry_matrices(symmetry):
         # |R - 1| = 2 sqrt(2) sin(angle / 2), which is accurate for small angles, as the trace is not
         np.minimum(smallest, np.linalg.norm(turn @ mate - np.eye(3), axis=(-2, -1)), out=smallest)
     return np.rad2deg(2 * np.arcsin(np.minimum(smallest / 8**0.5, 1.0)))
-
-
-def _matrices(angles_deg: Array) -> Array:
-    """RELION's A = Rz(psi) Ry(tilt) Rz(rot), passive, as `mpop.geometry.euler` has it, which loads torch."""
-    flat = Rotation.from_euler("ZYZ", angles_deg.reshape(-1, 3), degrees=True).as_matrix()
-    return np.swapaxes(flat, -1, -2).reshape(*angles_deg.shape[:-1], 3, 3)
 
 
 def summarise(parts: Sequence[Displacements]) -> ParticleChange:

@@ -14,7 +14,6 @@ wrpAngleRot/Tilt/Psi per sample.
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
@@ -22,7 +21,6 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.spatial.transform import Rotation
 
 from mpop.doubts import Doubt
 from mpop.errors import InputError
@@ -30,6 +28,7 @@ from mpop.formats.kept_columns import Columns, keep_with_optics
 from mpop.formats.known_kinds import PARTICLES, table_is_not
 from mpop.formats.star import Blocks, read_star, write_star
 from mpop.formats.table_reader import TableReader, block_with
+from mpop.geometry.euler import euler_to_matrix, matrix_to_euler
 
 Array = NDArray[np.float64]
 
@@ -200,9 +199,9 @@ class _Reader(TableReader):
         angles = self.numbers(["rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi"])
         turned = self.whole([f"rlnTomoSubtomogram{a}" for a in ("Rot", "Tilt", "Psi")])
         if turned is not None:
-            box = _relion_rotation(turned)
-            origin = box.apply(origin)
-            angles = _relion_angles(box * _relion_rotation(angles))
+            box = euler_to_matrix(turned)
+            origin = (box @ origin[:, :, None])[:, :, 0]
+            angles = matrix_to_euler(box @ euler_to_matrix(angles))
         if pixels is None:
             assert centred is not None
             said = "rlnCenteredCoordinateX/Y/ZAngst from the middle of the tomogram"
@@ -269,19 +268,6 @@ class _Reader(TableReader):
                 f"{self.path}: the pixel size of _rlnOriginX/Y/Z is not in the file; give --angpix-shifts"
             )
         return shift * size[:, None]
-
-
-def _relion_rotation(angles_deg: Array) -> Rotation:
-    """RELION's matrices A of (p, 3) angles; scipy's intrinsic ZYZ matrix is the transpose of A."""
-    return Rotation.from_euler("ZYZ", angles_deg, degrees=True).inv()
-
-
-def _relion_angles(rotation: Rotation) -> Array:
-    """(p, 3) rot, tilt, psi of RELION's matrices A."""
-    with warnings.catch_warnings():
-        # at tilt 0 and 180 only rot + psi matters, and scipy says that it chose psi = 0
-        warnings.filterwarnings("ignore", message="Gimbal lock")
-        return rotation.inv().as_euler("ZYZ", degrees=True)
 
 
 def _as_read(value: str | float | int) -> str | int:
