@@ -18,7 +18,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.generated import generate, refinement_job
-from benchmarks.long_history import generate_history
 from benchmarks.measure import Usage, console, machine, run_measured, show
 from mpop.population import Population, versioned
 
@@ -152,6 +151,8 @@ def _show(found: Mapping[str, list[Usage | str]], header: list[str]) -> None:
 
 def run_history(quick: bool) -> None:
     """Measure everyday commands where history is long and has many ends."""
+    from benchmarks.long_history import generate_history  # which each command measured here would load, too
+
     sizes = HISTORIES[:1] if quick else HISTORIES
     found: dict[str, list[Usage | str]] = {name: [] for name in IN_HISTORY}
     for commits, branches in sizes:

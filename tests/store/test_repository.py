@@ -16,7 +16,7 @@ from typing import Any
 import pygit2
 import pytest
 
-from mpop_store import DamagedObjectError, InputError, NotFoundError, StateError, StoreError
+from mpop_store import DamagedObjectError, InputError, NotFoundError, StateError, StoreError, canonical_json
 from mpop_store.git.authorship import parse_date
 from mpop_store.git.repository import Repository
 
@@ -369,6 +369,23 @@ def test_a_plain_git_commit_in_between_is_not_lost(
     assert repository.show().subject == "By hand"
     repository.commit("Ours")
     assert [commit.subject for commit in repository.log()] == ["Ours", "By hand", "First"]
+
+
+@pytest.mark.parametrize("by", ["mpop", "plain Git"])
+def test_records_that_others_stage_are_seen_by_who_has_listed_them_before(repository: Repository, by: str) -> None:
+    index = repository.git_directory / "index"
+    os.utime(index, ns=(0, 0))  # an old file, whose list is kept
+    listed = repository.entries(prefix="sources/")
+    assert list(listed) == ["sources/a.json"]
+    assert repository.entries(prefix="sources/") == listed
+    if by == "mpop":
+        Repository.open(repository.root).stage({"sources/a.json": record(2)})
+    else:
+        (repository.root / "sources/a.json").write_bytes(canonical_json(record(2)))
+        git(repository.root, "add", "sources/a.json")
+    os.utime(index, ns=(0, 0))
+    assert repository.load(repository.entries(prefix="sources/")["sources/a.json"]) == record(2)
+    assert repository.entries(prefix="items/") == {}
 
 
 def _commit_many(root: Path, who: str, number: int) -> None:

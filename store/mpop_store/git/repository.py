@@ -52,6 +52,7 @@ class Repository(History):
         self.root = Path(git.path if git.is_bare else git.workdir)
         self._index_is_ahead = False
         self._vetted: str | None = None
+        self._listed: tuple[str, Mapping[str, str]] | None = None
 
     @property
     def is_bare(self) -> bool:
@@ -142,11 +143,18 @@ class Repository(History):
         """Path -> Git object of the records whose path begins with a prefix; `at` None is the working state."""
         if at is not None or self.is_bare:
             return super().entries(at, prefix)
-        return {
-            entry.path: str(entry.id)
-            for entry in self._vetted_index()
-            if entry.path.startswith(prefix) and entry.path.endswith(".json")
-        }
+        return {path: git_object for path, git_object in self._staged().items() if path.startswith(prefix)}
+
+    def _staged(self) -> Mapping[str, str]:
+        """Path -> Git object of all records of the working state, listed once for each state of the index."""
+        state = FileState.of(self._index_path) if self._index_path.exists() else None
+        index = self._vetted_index()
+        if state is None or self._index_is_ahead or self._listed is None or self._listed[0] != state.text:
+            records = {entry.path: str(entry.id) for entry in index if entry.path.endswith(".json")}
+            if state is None or state.is_racy or self._index_is_ahead:
+                return records
+            self._listed = state.text, records
+        return self._listed[1]
 
     def find(self, path: str, at: str | None = None) -> str | None:
         """Git object of one record, None if it is not there; `at` None is the working state."""
@@ -157,8 +165,8 @@ class Repository(History):
 
     def _vetted_index(self) -> pygit2.Index:
         """The index, once what it holds beside the last commit has been looked at."""
-        index = self._index()
         state = FileState.of(self._index_path).text if self._index_path.exists() else ""
+        index = self._index()
         if self.vetting is not None and self._vetted != state:
             if (head := self.head) is not None:
                 self.vetting.commit(head)
