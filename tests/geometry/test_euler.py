@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 from torch import Tensor
 
-from mpop.geometry.euler import axis_rotation, euler_to_matrix, matrix_to_euler, vector_rotation
+from mpop.geometry.euler import axis_rotation, euler_to_matrix, matrix_to_euler, unwound, vector_rotation
 
 degrees = st.floats(-720, 720, allow_nan=False, width=32)
 
@@ -68,6 +68,16 @@ def test_any_leading_dimensions_and_dtype() -> None:
     assert matrices.dtype == torch.float32
     torch.testing.assert_close(matrices[1, 3], euler_to_matrix(angles[1, 3]))
     assert matrix_to_euler(matrices).shape == (2, 5, 3)
+
+
+@given(seed=st.integers(0, 10**6), samples=st.integers(1, 12))
+def test_a_trajectory_comes_back_from_its_matrices_across_poles_and_turns(seed: int, samples: int) -> None:
+    rng = np.random.default_rng(seed)
+    first = rng.uniform([-180, 1, -180], [180, 179, 180], (4, 1, 3))
+    planted = np.concatenate([first, first + rng.uniform(-40, 40, (4, samples, 3)).cumsum(1)], axis=1)
+    for angles in (planted, torch.as_tensor(planted)):
+        found = unwound(matrix_to_euler(euler_to_matrix(angles)))
+        np.testing.assert_allclose(np.asarray(found), planted, rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -144,12 +144,56 @@ def test_image_warp_is_read_where_the_particle_would_be_without_it() -> None:
     np.testing.assert_allclose(projected[:, 0], expected_without * 0.9 - 100, atol=1e-9)
 
 
-def test_volume_warp_moves_the_point_in_the_specimen_over_exposure() -> None:
-    shift = np.array([0.0, 12.0]).reshape(2, 1, 1, 1)  # grows by 1 A per e/A^2
-    projected, depth = project_point(plain_model(grid_volume_warp_z=LinearGrid4D(shift)), (0.0, 0.0, 0.0))
-    t, z = np.deg2rad([-40, -20, 0, 20, 40]), np.array([12.0, 6.0, 0.0, 3.0, 9.0])
+@pytest.mark.parametrize(("before", "scale"), [(0.0, 1.0), (7.0, 1.0), (2.0, 0.05)])
+def test_volume_warp_moves_the_point_in_the_specimen_over_exposure(before: float, scale: float) -> None:
+    """From the least exposure of the series to the greatest, whatever they are."""
+    z = np.array([12.0, 6.0, 0.0, 3.0, 9.0])
+    shift = np.array([0.0, 12.0]).reshape(2, 1, 1, 1)
+    model = plain_model(exposure=before + scale * z, grid_volume_warp_z=LinearGrid4D(shift))
+    projected, depth = project_point(model, (0.0, 0.0, 0.0))
+    t = np.deg2rad([-40, -20, 0, 20, 40])
     np.testing.assert_allclose(projected[:, 0], -z * np.sin(t), atol=1e-10)
     np.testing.assert_allclose(depth, z * np.cos(t), atol=1e-10)
+
+
+@pytest.mark.parametrize(("axis", "expected"), [(0, 8.0), (1, 7.5), (2, 5.0)])
+def test_volume_warp_is_read_where_the_point_is_in_the_volume(axis: int, expected: float) -> None:
+    """It grows from 0 to 12 A along one edge of a volume of 1800 by 1500 by 800 A."""
+    shape = [1, 1, 1, 1]
+    shape[3 - axis] = 2
+    ramp = LinearGrid4D(np.array([0.0, 12.0]).reshape(shape))
+    point = (300.0, 187.5, -200 / 3)
+    _, depth = project_point(plain_model(angles_deg=np.zeros(5), grid_volume_warp_z=ramp), point)
+    np.testing.assert_allclose(depth - point[2], expected, atol=1e-10)
+
+
+def test_a_grid_over_two_tilts_has_a_node_at_each() -> None:
+    model = plain_model(
+        **{name: np.zeros(2) for name in ("angles_deg", "exposure", "axis_angle_deg", "axis_offset_x_A")},
+        axis_offset_y_A=np.zeros(2),
+        use=np.ones(2, bool),
+        grid_movement_x=SplineGrid(np.array([3.0, 5.0]).reshape(2, 1, 1)),
+    )
+    projected, _ = project_point(model, (0.0, 0.0, 0.0))
+    np.testing.assert_allclose(projected[:, 0], [-3.0, -5.0], atol=1e-12)
+
+
+def test_a_grid_that_is_refined_reaches_from_border_to_border() -> None:
+    """Whatever the margin of the one in whose place it is."""
+    nodes = np.random.default_rng(3).normal(size=(5, 3, 4))
+    centred = SplineGrid(np.zeros((5, 2, 2)), margin=(0.5, 0.25, 0.25))
+    point = np.array([1100.0, 500.0, 300.0]).reshape(1, 1, 3)
+    pose = np.eye(3).reshape(1, 1, 3, 3)
+    refined = TiltGeometry(plain_model(grid_movement_x=centred), {"grid_movement_x": nodes}).project(point, pose)
+    expected = TiltGeometry(plain_model(grid_movement_x=SplineGrid(nodes))).project(point, pose)
+    np.testing.assert_allclose(refined.position_A, expected.position_A, rtol=0, atol=1e-12)
+
+
+def test_an_orientation_that_does_not_change_is_one_matrix() -> None:
+    angles = np.array([[[10.0, 20.0, 30.0]], [[40.0, 50.0, 60.0]]])
+    poses = TiltGeometry(plain_model()).poses(angles)
+    assert poses.shape == (2, 1, 3, 3)
+    np.testing.assert_allclose(poses, euler_to_matrix(angles), atol=1e-15)
 
 
 def test_inverted_angles_change_only_the_depth_and_as_in_warp() -> None:

@@ -99,6 +99,13 @@ def test_finer_detail_is_never_less_delocalised(defocus: float, resolution: floa
     assert finer >= coarser - 1e-3
 
 
+@pytest.mark.parametrize(
+    ("minimum", "expected"), [(0.5, 2), (64.0, 64), (64 + 1e-9, 64), (64.1, 72), (97, 100), (101, 108)]
+)
+def test_a_size_that_is_fast_is_taken_as_it_is(minimum: float, expected: int) -> None:
+    assert even_fast_size(minimum) == expected
+
+
 @given(minimum=st.floats(0.1, 3000))
 def test_sizes_are_even_fast_and_barely_larger(minimum: float) -> None:
     size = even_fast_size(minimum)
