@@ -77,6 +77,21 @@ def test_stays_at_the_border_value_outside() -> None:
     y = tensor([1.0, 5.0, -2.0, 4.0])
     torch.testing.assert_close(spline_basis(tensor([-0.3, 1.7]), 4) @ y, tensor([1.0, 4.0]))
 
+    line = tensor([1.0, 3.0])
+    torch.testing.assert_close(linear_basis(tensor([-0.3, 1.7]), 2) @ line, tensor([1.0, 3.0]))
+
+
+@pytest.mark.parametrize("border", [0.0, 1.0])
+@pytest.mark.parametrize("nodes", [2, 3, 6])
+def test_slope_at_a_border_is_that_of_the_curve_inside(nodes: int, border: float) -> None:
+    y = np.random.default_rng(nodes).normal(size=nodes)
+    u = tensor(border).requires_grad_()
+    (spline_basis(u, nodes) @ tensor(y)).backward()
+    axis = np.linspace(0, 1, nodes)
+    expected = CubicSpline(axis, y, bc_type="natural")(border, 1) if nodes > 2 else y[1] - y[0]
+    assert u.grad is not None
+    assert float(u.grad) == pytest.approx(expected, abs=1e-10)
+
 
 def test_three_axes_are_a_tensor_product() -> None:
     rng = np.random.default_rng(0)
@@ -91,9 +106,10 @@ def test_three_axes_are_a_tensor_product() -> None:
     np.testing.assert_allclose(found, expected, atol=1e-12)
 
 
-def test_margin_leaves_a_border_outside_the_nodes() -> None:
+@pytest.mark.parametrize("nodes", [2, 5])
+def test_margin_leaves_a_border_outside_the_nodes(nodes: int) -> None:
     """With margin m, coordinate 0 lies a fraction m of the way from the first to the last node."""
-    line = torch.linspace(0, 1, 5, dtype=torch.float64)[None, None]
+    line = torch.linspace(0, 1, nodes, dtype=torch.float64)[None, None]
     zero = torch.zeros(1, dtype=torch.float64)
     found = evaluate_grid(line, tensor([0.0, 0.5, 1.0]), zero, zero, margin=(0.1, 0.1, 0.1))
     torch.testing.assert_close(found, tensor([0.1, 0.5, 0.9]))
@@ -106,6 +122,17 @@ def test_four_linear_axes_agree_with_scipy() -> None:
     expected = RegularGridInterpolator(axes, values)(points)
     e, z, y, x = tensor(points).unbind(-1)
     np.testing.assert_allclose(evaluate_grid_4d(tensor(values), x, y, z, e), expected, atol=1e-12)
+
+
+def test_points_may_have_any_shape() -> None:
+    rng = np.random.default_rng(4)
+    values, points = rng.normal(size=(3, 2, 4, 3)), rng.uniform(size=(4, 2, 5))
+    flat = [one.ravel() for one in points]
+    np.testing.assert_allclose(
+        evaluate_grid_4d(values, *points).ravel(), evaluate_grid_4d(values, *flat), atol=1e-14
+    )
+    found = evaluate_grid(values[0], *points[:3])
+    np.testing.assert_allclose(found.ravel(), evaluate_grid(values[0], *flat[:3]), atol=1e-14)
 
 
 def test_resampling_to_the_same_or_more_nodes_keeps_lines_and_nodes() -> None:
