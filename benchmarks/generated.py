@@ -19,7 +19,7 @@ from mpop.records import ItemRecord, JobRecord, ParticleSet, RawImage, SourceRec
 from mpop.records.species import head_path, part_path, split
 from mpop_store import canonical_json, version_of
 from mpop_store.arrays.manifests import read_manifest, write_manifest
-from mpop_store.objects.packing import pack
+from mpop_store.upkeep.packing import pack
 
 SPECIES = 5
 PARTICLES = 20

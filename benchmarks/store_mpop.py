@@ -171,7 +171,7 @@ def box(folder: Path) -> None:
 
 def verify(folder: Path) -> None:
     """Read and check every object and every Git object."""
-    from mpop_store.objects.scrub import scrub
+    from mpop_store.upkeep.scrub import scrub
 
     repository = open_repository(folder)
     assert not repository.survey().broken

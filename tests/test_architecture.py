@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -85,6 +86,31 @@ def test_imports_point_one_way(path: Path) -> None:
         part = layer(target)
         if target.startswith("mpop.") and part in order:
             assert order.index(part) <= order.index(layer(name)), f"{name} imports {target}, which stands above it"
+
+
+def test_packages_of_the_store_import_those_above_them() -> None:
+    text = (ROOT / "docs/architecture.md").read_text()
+    order = re.findall(r"^\| `(\w+)/` \|", text, re.MULTILINE)
+    folders = {path.name for path in PACKAGES["mpop_store"].iterdir() if (path / "__init__.py").exists()}
+    assert set(order) == folders
+    for path in PACKAGES["mpop_store"].rglob("*/*.py"):
+        for target in imported(path):
+            part = layer(target)
+            assert part not in order or order.index(part) <= order.index(path.parent.name), (
+                f"{module_name(path)} imports {target}, which stands above it"
+            )
+
+
+def test_no_module_imports_itself_through_others() -> None:
+    """Not for types alone, or within a function, either. Raises CycleError with the circle."""
+    modules = {module_name(path): path for path in MODULES}
+    needs = {
+        name: {
+            next(one for one in (target, target.rpartition(".")[0]) if one in modules) for target in imported(path)
+        }
+        for name, path in modules.items()
+    }
+    TopologicalSorter(needs).prepare()
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "mpop/simulation").glob("*.py")), ids=_label)

@@ -15,7 +15,7 @@ from example_population import make_population, maps, refine
 from numcodecs import Blosc
 
 from mpop.records import ItemRecord, JobRecord, PopulationRecord, Record, SourceRecord, SpeciesHead, SpeciesPart
-from mpop_store.objects.packing import pack
+from mpop_store.upkeep.packing import pack
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "format.md"
 

@@ -14,7 +14,7 @@ import pytest
 from mpop.jobs.verify import verify
 from mpop.population import Population
 from mpop_store.git.undoing import undo
-from mpop_store.objects.packing import pack
+from mpop_store.upkeep.packing import pack
 
 ARCHIVE = Path(__file__).parent / "fixtures" / "format-1" / "population.tar.gz"
 

@@ -13,7 +13,7 @@ from mpop_hooks.records_plain import problem_with_record
 from mpop_store import DamagedObjectError, InputError, StateError
 from mpop_store.git.history import History
 from mpop_store.git.repository import FORMAT_VERSION, ROOT_RECORD, Repository
-from mpop_store.git.signing import is_required, refuse_unsigned
+from mpop_store.git.signatures import is_required, refuse_unsigned
 from mpop_store.transfer.naming import is_record
 from mpop_store.transfer.vetting import HistoryVetting
 from mpop_store.transfer.walking import NewCommit

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mpop.jobs.history import HistoryEntry
     from mpop.jobs.reproduce import Reproduction
     from mpop.jobs.result_differences import ResultDifference
-    from mpop_store.git.signing import Signature
+    from mpop_store.git.signatures import Signature
 
 SpeciesOption = Annotated[
     str | None, typer.Option(metavar="NAME", help="Only what changed this species, or measured its maps.")
@@ -84,7 +84,7 @@ def show(
 ) -> None:
     """Show one commit: who signed it, the job, its parameters, and what it gave."""
     from mpop.jobs.history import describe
-    from mpop_store.git.signing import check
+    from mpop_store.git.signatures import check
 
     context.options.json |= json
     here = context.population()

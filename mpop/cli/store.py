@@ -114,7 +114,7 @@ def _MiB(size: int) -> str:
 
 def pack(json: JsonOption = False) -> None:
     """Put loose objects into packs of about 64 MiB, and let Git pack its own."""
-    from mpop_store.objects.packing import pack as run_pack
+    from mpop_store.upkeep.packing import pack as run_pack
 
     context.options.json |= json
     report = run_pack(context.population().repository)
@@ -142,7 +142,7 @@ def gc(
     Kept is what any branch, tag, request or the working state needs, what `mpop undo` can return to within 30
     days, and everything newer than the oldest job at work.
     """
-    from mpop_store.objects.collection import collect
+    from mpop_store.upkeep.collection import collect
 
     context.options.json |= json
     report = collect(context.population().repository, dry_run=dry_run, empty_trash=empty_trash)

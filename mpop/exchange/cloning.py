@@ -18,11 +18,11 @@ from mpop_hooks.histories import with_rules
 from mpop_store.git.creating import is_free
 from mpop_store.git.git_config import changing_config
 from mpop_store.git.repository import Repository
-from mpop_store.objects.scrub import scrub
 from mpop_store.transfer.accepting import HEADS
 from mpop_store.transfer.addresses import DirectoryAddress, parse_address
 from mpop_store.transfer.fetching import Fetched
 from mpop_store.transfer.remotes import Remotes, RemoteSettings, place_of
+from mpop_store.upkeep.scrub import scrub
 
 UNFINISHED = "mpop.cloning"
 """Key of Git's configuration: the address, while a clone is being made."""

@@ -17,7 +17,7 @@ from mpop.errors import StateError
 from mpop.population import Population
 from mpop_store import StoreError
 from mpop_store.objects.leases import Lease
-from mpop_store.objects.packing import has_many_loose, pack
+from mpop_store.upkeep.packing import has_many_loose, pack
 
 P = ParamSpec("P")
 R = TypeVar("R")

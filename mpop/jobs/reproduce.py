@@ -19,8 +19,7 @@ from mpop.errors import InputError, StateError
 from mpop.jobs.environment import choose_device, software_versions
 from mpop.jobs.refine_state import INPUT
 from mpop.jobs.result_differences import ResultDifference, result_differences
-from mpop.jobs.spec import JobSpec
-from mpop.jobs.verbs import verb_of
+from mpop.jobs.verbs import spec_of, verb_of
 from mpop.population import Population, typed
 from mpop.records.models import FailedSeries, JobRecord, SourceType, SpeciesHead, SpeciesRecord
 from mpop.records.tilt_series import ParticleSet
@@ -113,7 +112,7 @@ def reproduce(
             "the commits it came from"
         )
     base = _base(population, commit, job)
-    spec = JobSpec.of(job)
+    spec = spec_of(job)
     run = Run(_device(job, device), job.threads if threads is None else threads, progress)
     with scratch(population.repository, base, () if keep_sums else _sums(population, base)) as repository:
         again = _Again(repository, population.root)

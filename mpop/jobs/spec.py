@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from mpop.jobs.recording import job_id
-from mpop.jobs.verbs import verb_of
 from mpop.records.models import JobRecord
 from mpop.records.parameters import Parameters
 from mpop.run import Run
@@ -27,11 +26,6 @@ class JobSpec:
     parameters: Parameters
     inputs: Mapping[str, str]
     seed: int = 0
-
-    @classmethod
-    def of(cls, job: JobRecord) -> JobSpec:
-        """What a recorded job was asked for. Raises StateError where this mpop does not know it."""
-        return cls(job.verb, verb_of(job).parameters_of(job), job.inputs, job.seed)
 
     @property
     def id(self) -> str:

@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from mpop.errors import InputError, StateError
+from mpop.jobs.spec import JobSpec
 from mpop.records.models import JobRecord
 from mpop.records.parameters import Parameters
 from mpop.run import Run
 
 if TYPE_CHECKING:
-    from mpop.jobs.spec import JobSpec
     from mpop.population import Population
 
-Runner = Callable[["Population", "JobSpec", Run], str]
+Runner = Callable[["Population", JobSpec, Run], str]
 """Runs a job in a population whose HEAD holds what it reads; the commit."""
 
 
@@ -77,3 +77,8 @@ def verb_of(job: JobRecord) -> Verb:
         return VERBS[job.verb]
     except KeyError:
         raise StateError(f"job {job.id[:10]}: this mpop knows no verb {job.verb}; update mpop?") from None
+
+
+def spec_of(job: JobRecord) -> JobSpec:
+    """What a recorded job was asked for. Raises StateError where this mpop does not know it."""
+    return JobSpec(job.verb, verb_of(job).parameters_of(job), job.inputs, job.seed)

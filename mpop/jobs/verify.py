@@ -17,10 +17,10 @@ from mpop.run import Progress, silent
 from mpop_store import MpopError, ObjectStore
 from mpop_store.git.refs import HEAD, about_no_text
 from mpop_store.git.repository import Repository
-from mpop_store.git.signing import unsigned
+from mpop_store.git.signatures import unsigned
 from mpop_store.objects.packs import read_table
-from mpop_store.objects.scrub import Looked, scrub
 from mpop_store.paths import inside
+from mpop_store.upkeep.scrub import Looked, scrub
 
 __all__ = ["Problem", "VerifyReport", "edges", "verify"]
 

@@ -16,8 +16,8 @@ from mpop.jobs.verify import verify
 from mpop.population import Population
 from mpop_store.arrays.groups import group_objects
 from mpop_store.git.repository import Repository
-from mpop_store.objects.packing import pack
 from mpop_store.transfer.remotes import Remotes
+from mpop_store.upkeep.packing import pack
 
 
 @pytest.fixture

@@ -28,8 +28,6 @@ from mpop.population import Population
 from mpop_store.arrays.groups import group_objects
 from mpop_store.git.history import History
 from mpop_store.git.repository import ROOT_RECORD, Repository
-from mpop_store.objects.collection import collect
-from mpop_store.objects.packing import pack
 from mpop_store.objects.promises import DAY_S, GivenPromises, HeldPromises
 from mpop_store.transfer import dropping
 from mpop_store.transfer.directory import DirectoryRemote
@@ -37,6 +35,8 @@ from mpop_store.transfer.incoming import IncomingHistory
 from mpop_store.transfer.promising import holder_of
 from mpop_store.transfer.remote import Promise, Proof
 from mpop_store.transfer.remotes import Remotes
+from mpop_store.upkeep.collection import collect
+from mpop_store.upkeep.packing import pack
 
 AddressOf = Callable[[Path], str]
 FAR_MPOP = str(Path(sys.executable).with_name("mpop"))

@@ -14,7 +14,7 @@ from mpop.exchange.pushing import PushOptions, push_to
 from mpop.jobs.verify import verify
 from mpop.population import Population
 from mpop_store.git.repository import Repository
-from mpop_store.git.signing import REQUIRED
+from mpop_store.git.signatures import REQUIRED
 from mpop_store.transfer.remotes import Remotes
 
 MAIL = "ada@lab.example"

@@ -15,7 +15,7 @@ import pytest
 from fault_world import World, git
 from faults import Faults, Outcome, is_refusal
 
-from mpop_store.objects.packing import pack
+from mpop_store.upkeep.packing import pack
 
 COMMANDS = [
     ["-C", "{root}", "status"],

@@ -11,7 +11,7 @@ from example_population import make_population
 from mpop.jobs.leasing import leased
 from mpop.population import Population
 from mpop_store import StoreError
-from mpop_store.objects import packing
+from mpop_store.upkeep import packing
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ from mpop.population import Population
 from mpop.run import Run
 from mpop_hooks.objects_complete import references_of
 from mpop_store.arrays.groups import group_objects
-from mpop_store.objects.collection import collect
+from mpop_store.upkeep.collection import collect
 
 if TYPE_CHECKING:
     from conftest import TinyWorld

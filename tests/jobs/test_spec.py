@@ -21,7 +21,7 @@ from mpop.jobs.maps.parameters import (
 from mpop.jobs.reconstruct import ReconstructParameters
 from mpop.jobs.refine_parameters import IterationParameters, RefineParameters
 from mpop.jobs.spec import JobSpec
-from mpop.jobs.verbs import VERBS
+from mpop.jobs.verbs import VERBS, spec_of
 from mpop.networks.correction import CorrectionOptions
 from mpop.networks.denoiser import DenoiseOptions
 from mpop.records.models import JobRecord
@@ -110,7 +110,7 @@ def test_the_same_job_has_the_same_id_for_ever(identity: str) -> None:
     verb, parameters, seed = SPECS[identity]
     spec = JobSpec(verb, parameters, INPUTS, seed)
     assert spec.id == identity
-    again = JobSpec.of(spec.record(Run("cuda:0", 8), wall_s=3.0))
+    again = spec_of(spec.record(Run("cuda:0", 8), wall_s=3.0))
     assert again == spec and again.id == identity
 
 
@@ -124,7 +124,7 @@ def test_every_verb_is_named_in_records_and_has_parameters_and_what_runs_it() ->
 def test_a_refinement_of_before_is_the_job_that_it_was() -> None:
     """It had a seed, and neither priors nor a search."""
     job = recorded("refine", OLD_REFINEMENT)
-    spec = JobSpec.of(job)
+    spec = spec_of(job)
     assert isinstance(spec.parameters, IterationParameters)
     assert (spec.parameters.prior, spec.parameters.search_deg, spec.parameters.seed) == ("fsc", 0.0, 0)
     assert spec.id == job.id == "41ad12730c03c37f6892d28cc0f412c298f5ee6443d3b35f0297d67cd70f9da4"
@@ -134,7 +134,7 @@ def test_a_refinement_of_before_is_the_job_that_it_was() -> None:
 def test_a_group_that_came_later_makes_no_other_job_of_those_before(monkeypatch: pytest.MonkeyPatch) -> None:
     job = recorded("refine", OLD_REFINEMENT)
     monkeypatch.setitem(registry.REGISTRY, "doming", Choice(False, lambda on: ()))
-    assert JobSpec.of(job).id == job.id
+    assert spec_of(job).id == job.id
     asked = RefineParameters(groups={"doming": True}).of_iteration(1).recorded()
     assert asked["doming"] is True
     assert IterationParameters.from_record(asked).groups["doming"] is True
@@ -162,7 +162,7 @@ def test_a_field_that_came_later_means_what_its_absence_meant() -> None:
 )
 def test_parameters_that_this_mpop_does_not_know(verb: str, parameters: dict[str, Any]) -> None:
     with pytest.raises(StateError, match="has parameters that this mpop does not know; update mpop"):
-        JobSpec.of(recorded(verb, parameters))
+        spec_of(recorded(verb, parameters))
 
 
 def test_the_table_of_verbs_loads_nothing_that_computes() -> None:

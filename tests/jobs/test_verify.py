@@ -15,10 +15,10 @@ from mpop.jobs.verify import Problem, verify
 from mpop.population import Population
 from mpop_store import version_of
 from mpop_store.arrays.groups import group_objects
-from mpop_store.objects.packing import pack
 from mpop_store.objects.packs import read_table
 from mpop_store.objects.promises import HeldPromises, Place
 from mpop_store.transfer.remotes import Remotes
+from mpop_store.upkeep.packing import pack
 
 
 @pytest.fixture(scope="module")

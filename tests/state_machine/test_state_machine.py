@@ -38,8 +38,8 @@ from mpop.merging import merge
 from mpop.population import Population
 from mpop_store import MissingObjectError, MpopError, NotFoundError, StateError
 from mpop_store.git.undoing import undo
-from mpop_store.objects.packing import pack
 from mpop_store.transfer.remotes import Remotes
+from mpop_store.upkeep.packing import pack
 
 Content = dict[str, str]
 """`item <id>` or `species <id>` -> the group of its model or maps."""

@@ -25,7 +25,7 @@ from mpop_store.git.undoing import undo
 from mpop_store.hashing import canonical_json, version_of
 from mpop_store.machines import SILENCE_S
 from mpop_store.objects import leases
-from mpop_store.objects.collection import DAY_S, OPERATIONS_DAYS, TRASH_DAYS, collect
+from mpop_store.upkeep.collection import DAY_S, OPERATIONS_DAYS, TRASH_DAYS, collect
 
 SETTINGS = pytest.mark.parametrize("by_s", [-400 * DAY_S, -DAY_S, -120.0, 120.0, DAY_S, 20 * DAY_S, 400 * DAY_S])
 """Seconds by which the clock is set; negative: back."""

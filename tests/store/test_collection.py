@@ -15,10 +15,10 @@ from small_history import age, commit, make, put_group, put_noise, reopen
 from mpop_store import DamagedObjectError, MissingObjectError, NotFoundError
 from mpop_store.arrays.groups import group_objects, read_group
 from mpop_store.git.repository import Repository
-from mpop_store.objects import collection as collection_module
-from mpop_store.objects.collection import DAY_S, collect
-from mpop_store.objects.packing import pack
 from mpop_store.objects.promises import HeldPromises, Place
+from mpop_store.upkeep import collection as collection_module
+from mpop_store.upkeep.collection import DAY_S, collect
+from mpop_store.upkeep.packing import pack
 
 
 @pytest.fixture

@@ -16,8 +16,8 @@ from small_history import make, put_group, put_noise, reopen
 
 from mpop_store.arrays.groups import group_objects, read_group
 from mpop_store.git.repository import Repository
-from mpop_store.objects.collection import collect
-from mpop_store.objects.packing import pack
+from mpop_store.upkeep.collection import collect
+from mpop_store.upkeep.packing import pack
 
 COMMITS = 30
 """Made after something was collected for the first time."""

@@ -18,6 +18,7 @@ from mpop_store import DamagedObjectError, MissingObjectError, ObjectStore, Stor
 from mpop_store.objects import encoding, pack_stream
 from mpop_store.objects import receiving as receiving_module
 from mpop_store.objects.packs import FOOTER, MAGIC, ROW_SIZE, TABLE_MAGIC, TRAILER_SIZE, PackWriter, read_table
+from mpop_store.objects.receiving import Receiver
 
 RANDOM = np.random.default_rng(3)
 CONTENTS = [RANDOM.bytes(size) for size in (0, 1, 200, 3000, 700)] + [bytes(5000), b"x" + encoding.MAGIC * 3]
@@ -382,7 +383,7 @@ def test_what_has_arrived_is_kept(store: ObjectStore, monkeypatch: pytest.Monkey
     files = files_of(CONTENTS)
     known = store.put(CONTENTS[1])
     try:
-        with store.receive() as incoming:
+        with Receiver(store) as incoming:
             for name, blob in files.items():
                 incoming.add(name, blob)
                 incoming.add(name, blob)
@@ -402,14 +403,14 @@ def test_what_is_not_the_object_of_its_name_is_refused(store: ObjectStore) -> No
     good = files_of(CONTENTS)
     name, other = list(good)[2:4]
     first = next(iter(good))
-    with pytest.raises(DamagedObjectError, match=name), store.receive() as incoming:
+    with pytest.raises(DamagedObjectError, match=name), Receiver(store) as incoming:
         incoming.add(first, good[first])
         incoming.add(name, good[other])
     assert list(store.names()) == [first]
     for blob in (b"", good[name][:-1], good[name][:-1] + b"x"):
-        with pytest.raises(DamagedObjectError, match=name), store.receive() as incoming:
+        with pytest.raises(DamagedObjectError, match=name), Receiver(store) as incoming:
             incoming.add(name, blob)
-    with pytest.raises(StoreError, match="not the name of an object"), store.receive() as incoming:
+    with pytest.raises(StoreError, match="not the name of an object"), Receiver(store) as incoming:
         incoming.add("../../etc/passwd", good[name])
 
 
@@ -425,11 +426,11 @@ def test_a_disk_that_fills_up_is_one_error_and_no_rubbish(
     files = files_of(CONTENTS)
     with monkeypatch.context() as patch:
         patch.setattr(os, where, fail)
-        with pytest.raises(StoreError, match="No space left"), store.receive() as incoming:
+        with pytest.raises(StoreError, match="No space left"), Receiver(store) as incoming:
             for name, blob in files.items():
                 incoming.add(name, blob)
     assert list(store.packed.folder.iterdir()) == []
-    with store.receive() as incoming:
+    with Receiver(store) as incoming:
         for name, blob in files.items():
             incoming.add(name, blob)
     assert sorted(store.names()) == sorted(files)
@@ -450,7 +451,7 @@ class Elsewhere:
         assert isinstance(names, list)
         self.asked.append(names)
         files = files_of(CONTENTS)
-        with self._store.receive() as incoming:
+        with Receiver(self._store) as incoming:
             for name in names:
                 if name in files:
                     incoming.add(name, files[name])

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mpop_store.errors import InputError, NotFoundError, StateError
-from mpop_store.git import signing
+from mpop_store.git import signatures
 from mpop_store.git.branches import create_tag, delete_tag, tags
 from mpop_store.git.repository import Repository
 
@@ -57,7 +57,7 @@ def signed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Signed:
 
 def test_git_and_mpop_agree_on_a_signed_commit(signed: Signed) -> None:
     commit = signed.commit("first")
-    found = signing.check(signed.repository, commit)
+    found = signatures.check(signed.repository, commit)
     assert (found.status, found.signer) == ("good", MAIL)
     assert found.key is not None and str(found) == f"signed by {MAIL}"
     shown = signed.git("log", "--show-signature", "-1")
@@ -69,27 +69,27 @@ def test_git_and_mpop_agree_on_a_signed_commit(signed: Signed) -> None:
 def test_mpop_checks_what_git_signed(signed: Signed) -> None:
     signed.commit("first")
     assert signed.git("commit", "--no-verify", "-q", "--allow-empty", "-m", "By git").returncode == 0
-    assert signing.check(signed.repository, "HEAD").status == "good"
+    assert signatures.check(signed.repository, "HEAD").status == "good"
 
 
 def test_a_signed_tag(signed: Signed) -> None:
     commit = signed.commit("first")
     assert create_tag(signed.repository, "v1", message="The first\n\nand more") == commit
-    assert signing.check_tag(signed.repository, "v1").status == "good"
+    assert signatures.check_tag(signed.repository, "v1").status == "good"
     assert signed.git("verify-tag", "v1").returncode == 0
     assert [(tag.name, tag.commit, tag.message) for tag in tags(signed.repository)] == [
         ("v1", commit, "The first")
     ]
     create_tag(signed.repository, "light")
-    assert signing.check_tag(signed.repository, "light").status == "none"
+    assert signatures.check_tag(signed.repository, "light").status == "none"
     assert delete_tag(signed.repository, "v1") == commit
     with pytest.raises(NotFoundError, match="'v1'"):
-        signing.check_tag(signed.repository, "v1")
+        signatures.check_tag(signed.repository, "v1")
 
 
 def test_a_private_key_and_a_literal_key_that_no_agent_holds(signed: Signed) -> None:
     signed.repository.config["user.signingKey"] = str(signed.key)
-    assert signing.check(signed.repository, signed.commit("private")).status == "good"
+    assert signatures.check(signed.repository, signed.commit("private")).status == "good"
     public = signed.key.with_suffix(".pub").read_text().strip()
     signed.repository.config["user.signingKey"] = f"key::{public}"
     with pytest.raises(StateError, match="cannot sign with key::ssh-ed25519"):
@@ -99,15 +99,15 @@ def test_a_private_key_and_a_literal_key_that_no_agent_holds(signed: Signed) -> 
 def test_unknown_and_revoked_keys_are_not_good(signed: Signed, tmp_path: Path) -> None:
     commit = signed.commit("first")
     signed.allowed.write_text(f"{MAIL} {new_key(tmp_path, 'other').with_suffix('.pub').read_text()}")
-    found = signing.check(signed.repository, commit)
+    found = signatures.check(signed.repository, commit)
     assert found.status == "unknown" and found.signer is None and "does not name" in str(found)
     del signed.repository.config["gpg.ssh.allowedSignersFile"]
-    assert signing.check(signed.repository, commit).status == "unknown"
+    assert signatures.check(signed.repository, commit).status == "unknown"
     signed.repository.config["gpg.ssh.allowedSignersFile"] = str(signed.allowed)
     signed.allowed.write_text(f"{MAIL} {signed.key.with_suffix('.pub').read_text()}")
-    assert signing.check(signed.repository, commit).status == "good"
+    assert signatures.check(signed.repository, commit).status == "good"
     signed.repository.config["gpg.ssh.revocationFile"] = str(signed.key.with_suffix(".pub"))
-    assert signing.check(signed.repository, commit).status == "unknown"
+    assert signatures.check(signed.repository, commit).status == "unknown"
 
 
 def test_relative_files_count_from_the_top_of_the_work_tree(
@@ -117,7 +117,7 @@ def test_relative_files_count_from_the_top_of_the_work_tree(
     signed.repository.config["gpg.ssh.allowedSignersFile"] = "../allowed_signers"
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
-    assert signing.check(signed.repository, commit).status == "good"
+    assert signatures.check(signed.repository, commit).status == "good"
     assert signed.git("verify-commit", commit).returncode == 0
 
 
@@ -125,9 +125,9 @@ def test_a_key_is_judged_by_when_it_signed(signed: Signed, monkeypatch: pytest.M
     public = signed.key.with_suffix(".pub").read_text()
     signed.allowed.write_text(f'{MAIL} valid-before="20200101" {public}')
     monkeypatch.setenv("GIT_COMMITTER_DATE", "2019-06-01T12:00:00+00:00")
-    assert signing.check(signed.repository, signed.commit("then")).status == "good"
+    assert signatures.check(signed.repository, signed.commit("then")).status == "good"
     monkeypatch.setenv("GIT_COMMITTER_DATE", "2021-06-01T12:00:00+00:00")
-    assert signing.check(signed.repository, signed.commit("later")).status == "unknown"
+    assert signatures.check(signed.repository, signed.commit("later")).status == "unknown"
 
 
 def test_a_changed_commit_is_bad(signed: Signed) -> None:
@@ -135,20 +135,20 @@ def test_a_changed_commit_is_bad(signed: Signed) -> None:
     text = signed.git("cat-file", "commit", commit).stdout.replace("Say first", "Say forst")
     words = ["git", "-C", str(signed.repository.root), "hash-object", "-t", "commit", "-w", "--stdin"]
     forged = subprocess.run(words, input=text, capture_output=True, text=True, check=True).stdout.strip()
-    assert signing.check(signed.repository, forged).status == "bad"
+    assert signatures.check(signed.repository, forged).status == "bad"
 
 
 def test_signatures_can_be_required(signed: Signed) -> None:
     first = signed.commit("first")
-    assert not signing.is_required(signed.repository)
-    signed.repository.config[signing.REQUIRED] = "true"
-    assert signing.is_required(signed.repository)
-    signing.refuse_unsigned(signed.repository, [first])
+    assert not signatures.is_required(signed.repository)
+    signed.repository.config[signatures.REQUIRED] = "true"
+    assert signatures.is_required(signed.repository)
+    signatures.refuse_unsigned(signed.repository, [first])
     signed.repository.config["commit.gpgSign"] = "false"
     second = signed.commit("second")
-    assert signing.check(signed.repository, second).status == "none"
+    assert signatures.check(signed.repository, second).status == "none"
     with pytest.raises(StateError, match=rf"^refused \(rule signed\): commit {second[:10]} is not signed, and"):
-        signing.refuse_unsigned(signed.repository, [first, second])
+        signatures.refuse_unsigned(signed.repository, [first, second])
 
 
 def test_nothing_is_committed_when_signing_fails(signed: Signed) -> None:
@@ -178,5 +178,5 @@ def test_other_kinds_of_signatures_are_said_to_be_unsupported(signed: Signed) ->
 def test_without_signing_nothing_is_signed(tmp_path: Path) -> None:
     repository = Repository.init(tmp_path / "plain")
     repository.stage({"population.json": {"format": 1, "name": "plain"}})
-    found = signing.check(repository, repository.commit("Say it"))
+    found = signatures.check(repository, repository.commit("Say it"))
     assert found.status == "none" and str(found) == "not signed"

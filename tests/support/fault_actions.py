@@ -23,12 +23,12 @@ from mpop.requests.chains import Requests
 from mpop.requests.merging import merge_request
 from mpop.requests.offers import offer_branch
 from mpop_store import hash_bytes
-from mpop_store.objects.collection import collect as collect_garbage
-from mpop_store.objects.packing import pack
 from mpop_store.transfer import remotes
 from mpop_store.transfer.connected import ConnectedRemote
 from mpop_store.transfer.remotes import Remotes, RemoteSettings
 from mpop_store.transfer.wire import Channel
+from mpop_store.upkeep.collection import collect as collect_garbage
+from mpop_store.upkeep.packing import pack
 
 
 def refine(path: str) -> None:

@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from mpop_store import DamagedObjectError, MissingObjectError, ObjectStore, hash_bytes
-from mpop_store.objects import encoding, packing, receiving
+from mpop_store.objects import encoding, receiving
 from mpop_store.objects import pack_stream as stream_module
 from mpop_store.objects.packs import PackWriter, read_table
+from mpop_store.upkeep import packing
 
 SIZES = (10, 900, 2000, 1500, 3000, 500)
 CONTENTS = [np.random.default_rng(number).bytes(size) for number, size in enumerate(SIZES)]
@@ -59,7 +60,7 @@ def receive(folder: str) -> None:
     """Take everything in from elsewhere, as packs."""
     receiving.FEW_BYTES = 0
     stream_module.TARGET_SIZE = SMALL_PACK
-    with ObjectStore(Path(folder) / "objects").receive() as incoming:
+    with receiving.Receiver(ObjectStore(Path(folder) / "objects")) as incoming:
         for name, data in zip(NAMES, CONTENTS, strict=True):
             incoming.add(name, encoding.encode(data, 1))
 

@@ -27,13 +27,13 @@ from mpop_store.git.creating import is_untouched, make
 from mpop_store.git.history import Changes, Commit, History, readable_damage, readable_errors
 from mpop_store.git.integrity import Survey, survey
 from mpop_store.git.many_files import read_files
+from mpop_store.git.named_anew import named_anew
 from mpop_store.git.opening import open_git, unsupported_index
 from mpop_store.git.operations import Moves, Operation
 from mpop_store.git.plain_git import README, warn_of_hooks_elsewhere
 from mpop_store.git.refs import HEAD, SYMBOLIC
 from mpop_store.git.work_tree import is_in_work_tree, remove_empty
 from mpop_store.hashing import canonical_json, parse_json
-from mpop_store.objects.named_anew import named_anew
 from mpop_store.paths import below, inside
 
 __all__ = ["BRANCH", "FORMAT_VERSION", "ROOT_RECORD", "Changes", "Commit", "Repository"]

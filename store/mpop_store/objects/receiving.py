@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from mpop_store.errors import StoreError
 from mpop_store.objects.encoding import decode
 from mpop_store.objects.pack_stream import PackStream
-
-if TYPE_CHECKING:
-    from mpop_store.objects.store import ObjectStore
+from mpop_store.objects.store import ObjectStore
 
 FEW_BYTES = 4 * 2**20
 """Up to so many bytes objects become loose ones, so that a small transfer does not leave a small pack."""

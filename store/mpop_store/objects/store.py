@@ -18,7 +18,6 @@ from mpop_store.objects.leases import Leases
 from mpop_store.objects.loose import ABANDONED_AFTER_S, LooseObjects
 from mpop_store.objects.packed import PackedObjects
 from mpop_store.objects.quarantine import Quarantine
-from mpop_store.objects.receiving import Receiver
 from mpop_store.objects.trash import Trash
 
 MOST_COPIES = 8
@@ -171,10 +170,6 @@ class ObjectStore:
         if missing:
             more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
             raise MissingObjectError(f"object {missing[0]}{more} was removed meanwhile; run the command again")
-
-    def receive(self) -> Receiver:
-        """Take in objects in their encoded form, from another store."""
-        return Receiver(self)
 
     def size(self, name: str) -> int:
         """Bytes that an object takes on disk. Raises MissingObjectError."""

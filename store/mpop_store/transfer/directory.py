@@ -10,6 +10,7 @@ from mpop_store.errors import DamagedObjectError, MissingObjectError, StateError
 from mpop_store.git.repository import Repository
 from mpop_store.locking import Lock
 from mpop_store.objects.promises import GivenPromises, Holder
+from mpop_store.objects.receiving import Receiver
 from mpop_store.transfer.accepting import Check, accept, is_shared
 from mpop_store.transfer.git_packs import make_pack
 from mpop_store.transfer.naming import group_parts
@@ -112,7 +113,7 @@ class DirectoryRemote(Remote):
 
     def put_objects(self, objects: Iterable[ObjectFile]) -> None:
         self._require_writing()
-        with self._objects.leases.hold("receive"), self._objects.receive() as receiver:
+        with self._objects.leases.hold("receive"), Receiver(self._objects) as receiver:
             for name, blob in objects:
                 receiver.add(name, blob)
 

@@ -22,7 +22,6 @@ from dataclasses import dataclass
 from mpop_store.errors import DamagedObjectError, MissingObjectError, MpopError, StateError
 from mpop_store.git.git_commands import environment
 from mpop_store.git.history import History
-from mpop_store.objects.discarding import discard
 from mpop_store.objects.names import NameSet
 from mpop_store.objects.promises import GivenPromises, HeldPromises, Place
 from mpop_store.objects.store import ObjectStore
@@ -32,6 +31,7 @@ from mpop_store.transfer.naming import Named, group_parts
 from mpop_store.transfer.promising import holder_of, one_at_a_time
 from mpop_store.transfer.remote import Proof, Remote
 from mpop_store.transfer.walking import Commits
+from mpop_store.upkeep.discarding import discard
 
 
 @dataclass(frozen=True)

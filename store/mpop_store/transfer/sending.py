@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from mpop_store.errors import DamagedObjectError, MissingObjectError
 from mpop_store.git.history import History
+from mpop_store.objects.receiving import Receiver
 from mpop_store.objects.store import ObjectStore
 from mpop_store.progress import Progress, silent
 from mpop_store.transfer.naming import Named, group_parts
@@ -74,7 +75,7 @@ def bring(objects: ObjectStore, remote: Remote, names: Iterable[str], progress: 
     if not missing:
         return 0
     stream = remote.objects(missing)
-    with objects.receive() as receiver:
+    with Receiver(objects) as receiver:
         for name, blob in stream.objects:
             receiver.add(name, blob)
             progress("receiving", receiver.bytes, max(stream.size, receiver.bytes))

@@ -16,7 +16,7 @@ from mpop.jobs.verify import verify
 from mpop.networks.denoiser import DenoiseParameters
 from mpop.population import Population, versioned
 from mpop.records.models import SpeciesRecord
-from mpop_store.objects.collection import collect
+from mpop_store.upkeep.collection import collect
 
 CONES = DirectionalParameters(half_angle_deg=20.0)
 

@@ -31,10 +31,10 @@ from mpop_store.objects.leases import Lease
 from mpop_store.objects.pack_stream import PackStream
 from mpop_store.objects.packs import read_table
 from mpop_store.objects.promises import GivenPromises
-from mpop_store.objects.reachable import Reachable
 from mpop_store.objects.store import ObjectStore
 from mpop_store.objects.trash import Generation
 from mpop_store.references import no_references
+from mpop_store.upkeep.reachable import Reachable
 
 DAY_S = 86400.0
 OPERATIONS_DAYS = 30.0
