@@ -80,6 +80,12 @@ def test_a_trajectory_comes_back_from_its_matrices_across_poles_and_turns(seed: 
         np.testing.assert_allclose(np.asarray(found), planted, rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize(("step", "expected"), [(179.8, 179.8), (180.3, -179.7), (-179.8, -179.8), (539.9, 179.9)])
+def test_an_angle_takes_the_shorter_way_to_within_a_fraction_of_a_degree(step: float, expected: float) -> None:
+    trajectory = np.array([[[0.0, 90.0, 0.0], [step, 90.0, 0.0]]])
+    np.testing.assert_allclose(unwound(trajectory)[0, 1], [expected, 90.0, 0.0], atol=1e-9)
+
+
 @pytest.mark.parametrize(
     ("axis", "before", "after"),
     [(0, (0, 1, 0), (0, 0, 1)), (1, (0, 0, 1), (1, 0, 0)), (2, (1, 0, 0), (0, 1, 0))],

@@ -13,6 +13,9 @@ from mpop.maps.fsc import (
     FSCReport,
     _by_chance,
     _randomise_phases,
+    fsc,
+    fsc_report,
+    fsc_weights,
     independent_pairs,
     mean_amplitudes,
     randomising_shell,
@@ -78,7 +81,7 @@ def test_four_standard_deviations_are_not_chance(z: float, chance: bool) -> None
     assert _by_chance(white(16), white(16, 2), mask, of_significance(z, mask), 4 / 32) is chance
 
 
-@pytest.mark.parametrize(("z", "chance"), [(49.0, True), (51.0, False)])
+@pytest.mark.parametrize(("z", "chance"), [(49.5, True), (51.0, False)])
 def test_what_is_not_beyond_doubt_is_looked_at_again_with_the_solvent_at_0(z: float, chance: bool) -> None:
     """Two maps of noise about a level, of which only the mask's shape agrees."""
     mask = np.zeros((16,) * 3, np.float32)
@@ -96,6 +99,42 @@ def test_the_second_look_is_at_what_the_mask_holds() -> None:
     flat = FSCCurve(np.arange(9) / 32, np.zeros(9))
     assert not _by_chance(first, second, mask, flat, 4 / 32)
     assert _by_chance(first, second, np.ones_like(mask), flat, 4 / 32)  # no solvent: no second look
+
+
+def test_the_second_look_goes_as_far_as_the_first() -> None:
+    """A signal that shells 1 and 2 alone, with few coefficients, would leave in doubt."""
+    mask = np.zeros((16,) * 3, np.float32)
+    mask[3:13, 3:13, 3:13] = 1.0
+    signal = 1.2 * white(16, 5)
+    first, second = white(16) + signal, white(16, 2) + signal
+    solvent = mask == 0
+    seen = fsc(*((half - half[solvent].mean()) * mask for half in (first, second)), 2.0)
+    assert significance(seen, mask, 2 / 32) < 3.5 < 4.5 < significance(seen, mask, 4 / 32)
+    assert not _by_chance(first, second, mask, of_significance(10.0, mask), 4 / 32)
+
+
+def test_a_report_asks_for_chance_up_to_its_resolution() -> None:
+    """Two shells agree, of 16: twice as far, those without signal would outvote them."""
+    box = 32
+    kept = plain_numpy.shells(box) <= 2
+    signal = np.fft.ifftn(np.fft.fftn(white(box, 3)) * kept).real.astype(np.float32)
+    first, second = (3 * signal + white(box, seed) for seed in (1, 2))
+    mask = np.ones((box,) * 3, np.float32)
+    report = fsc_report(first, second, mask, 2.0)
+    assert significance(report.masked, mask, 3 / 64) > 5
+    assert significance(report.masked, mask, 5 / 64) < 4
+    assert report.resolution_A == pytest.approx(64 / 2.85, rel=0.05)
+
+
+def test_the_scale_of_maps_does_not_matter() -> None:
+    first, second = white(16), white(16) + white(16, 2)
+    expected = fsc(first, second, 2.0).correlation
+    for scale in (1e-6, 1e6):
+        np.testing.assert_allclose(fsc(scale * first, second * scale, 2.0).correlation, expected, rtol=1e-4)
+
+
+def test_weights_of_what_cannot_be_are_at_the_bounds() -> None:
+    np.testing.assert_array_equal(fsc_weights(np.array([-0.5, 0.0, 1.0, 1.5])), [0.0, 0.0, 1.0, 1.0])
 
 
 @BOXES
@@ -116,6 +155,13 @@ def test_random_phases_change_no_amplitude_and_nothing_before(box: int, start: i
     turn = np.angle(after / before)[(radius >= start) & ~own_mate] / (2 * np.pi)
     assert abs(np.exp(2j * np.pi * turn).mean()) < 4 / np.sqrt(turn.size)
     assert np.histogram(turn, 8, (-0.5, 0.5))[0].min() > 0.08 * turn.size
+    if start:
+        at_start = radius == start
+        assert np.abs(after - before)[at_start].min() > 1e-3 * np.abs(before)[at_start].min()
+    # of each pair of mates one: neither way round is favoured, or maps of random phases would correlate
+    one_of_two = (radius >= start) & (axis > 0) & (2 * axis < box)
+    turned = (after / before)[one_of_two]
+    assert abs((turned / np.abs(turned)).mean()) < 4 / np.sqrt(turned.size)
 
 
 def test_randomised_maps_are_masked() -> None:
