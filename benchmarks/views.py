@@ -24,7 +24,8 @@ from scipy.spatial.transform import Rotation
 
 from mpop.jobs.maps.correct import correct_half_maps
 from mpop.jobs.maps.input import HalfMaps
-from mpop.maps.filters import inverse, shell_radius, transform
+from mpop.maps.filters import inverse, transform
+from mpop.maps.shells import shell_radius
 from mpop.networks.correction import CorrectionOptions
 from mpop.simulation.starting_maps import make_maps
 from mpop.simulation.structures import asymmetric

@@ -1,4 +1,4 @@
-"""Whole numbers of Fourier space: indices of coefficients and shells.
+"""Whole numbers of Fourier space: indices of coefficients, shells, and sizes that transform fast.
 
 An index or a shell is a whole number and is made as one. Made from frequencies in floating point, 7 may come out
 as 6.999..., and whatever truncates or compares it is off by one.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import scipy.fft
 from numpy.typing import NDArray
 
 ROUNDING = 1e-6
@@ -32,3 +33,11 @@ def last_shell(box: int, pixel_size_A: float, resolution_A: float) -> int:
 def covering_shell(box: int, pixel_size_A: float, resolution_A: float) -> int:
     """The first shell that is no coarser than a resolution: ceil(box pixel / resolution)."""
     return math.ceil(box * pixel_size_A / resolution_A - ROUNDING)
+
+
+def even_fast_size(minimum: float) -> int:
+    """Smallest even size of at least `minimum` pixels that FFTs like."""
+    size = max(2, math.ceil(minimum - ROUNDING))
+    while size % 2 or scipy.fft.next_fast_len(size, real=True) != size:
+        size += 1
+    return size

@@ -17,9 +17,10 @@ from mpop.errors import MissingObjectError, RefinementError, StateError
 from mpop.geometry.symmetry import symmetry_matrices
 from mpop.maps.filtered import filtered_and_fsc
 from mpop.maps.filters import transform
-from mpop.maps.fsc import FSCReport, fsc_report, mean_amplitudes, up_to
+from mpop.maps.fsc import FSCReport, fsc_report, up_to
 from mpop.maps.half_map_checks import half_map_doubts
 from mpop.maps.reconstruction import last_shell, reconstruct
+from mpop.maps.shells import mean_amplitudes
 from mpop.maps.symmetry_checks import symmetry_doubts
 from mpop.population import Population
 from mpop.projection.insertion import FourierSums

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mpop.maps.bands import Map
-from mpop.maps.filters import shell_radius
+from mpop.maps.shells import shell_radius
 
 Array = NDArray[np.float64]
 

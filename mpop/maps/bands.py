@@ -7,17 +7,10 @@ than 2 k points, so that work on a low band costs little: all bands together cos
 from __future__ import annotations
 
 import numpy as np
-import scipy.fft
 from numpy.typing import NDArray
 
 Map = NDArray[np.float32]
 Spectrum = NDArray[np.complex64]
-
-
-def even_fast_size(least: float) -> int:
-    """The next even length with a fast transform."""
-    half = int(np.ceil(least / 2))
-    return 2 * int(scipy.fft.next_fast_len(half, real=True) or half)
 
 
 def cut(spectrum: Spectrum, size: int) -> Spectrum:

@@ -12,8 +12,9 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from mpop.maps.filters import inverse, shell_radius, transform
+from mpop.maps.filters import inverse, transform
 from mpop.maps.restoration import restore
+from mpop.maps.shells import means_over, shell_numbers
 from mpop.maps.transfer import TransferModel
 
 Map = NDArray[np.float32]
@@ -46,7 +47,7 @@ def poorly_measured(model: TransferModel) -> float:
 
     Taken over shells from a quarter of the limit on, as the first shells hold few coefficients.
     """
-    shell = np.rint(shell_radius(model.box)).astype(np.intp)
+    shell = shell_numbers(model.box)
     judged = (shell >= max(model.limit // 4, 1)) & (shell <= model.limit)
     return 1 - float(well_measured(model)[judged].mean())
 
@@ -54,7 +55,7 @@ def poorly_measured(model: TransferModel) -> float:
 def well_measured(model: TransferModel) -> NDArray[np.bool_]:
     """Which coefficients, up to the limit, hold at least a quarter of what those of good directions do."""
     held = np.square(model.amplitude) / model.error_of_data
-    shell = np.rint(shell_radius(model.box)).astype(np.intp)
+    shell = shell_numbers(model.box)
     order = np.argsort(shell, axis=None, kind="stable")
     ends = np.searchsorted(shell.ravel()[order], np.arange(model.limit + 2))
     well = np.zeros(held.size, dtype=bool)
@@ -68,15 +69,15 @@ def well_measured(model: TransferModel) -> NDArray[np.bool_]:
 def poor_by_chance(model: TransferModel, mask: Map, seed: int = 0) -> float:
     """`poorly_measured` of evenly measured half-maps with as much signal and noise."""
     rng = np.random.default_rng(seed)
-    shell = np.rint(shell_radius(model.box)).astype(np.intp)
+    shell = shell_numbers(model.box)
     held = np.square(model.amplitude)
     shared = np.interp(np.arange(shell.max() + 1), np.arange(len(model.signal)), model.signal)
-    shared *= _means(held, shell)  # the model's signal is that of the best directions
+    shared *= means_over(shell, held)  # the model's signal is that of the best directions
     density = transform(_points(mask, rng))
-    scale = np.sqrt(shared / np.maximum(_means(np.square(np.abs(density)), shell), np.finfo(np.float32).tiny))
+    scale = np.sqrt(shared / np.maximum(means_over(shell, np.square(np.abs(density))), np.finfo(np.float32).tiny))
     # the mean ratio of signal to noise is to be the same: gaps may be much noisier than all else
-    known = _means(held / model.error_of_data, shell)
-    noise = np.divide(_means(held, shell), known, out=_means(model.noise, shell), where=known > 0)
+    known = means_over(shell, held / model.error_of_data)
+    noise = np.divide(means_over(shell, held), known, out=means_over(shell, model.noise), where=known > 0)
     noise = np.sqrt(noise / model.box**3)
     even = density * scale.astype(np.float32)[shell]
     half1, half2 = (
@@ -95,7 +96,3 @@ def _points(mask: Map, rng: np.random.Generator) -> Map:
 
 def _white(mask: Map, rng: np.random.Generator) -> Map:
     return rng.standard_normal(mask.shape, dtype=np.float32)
-
-
-def _means(values: NDArray[np.floating], shell: NDArray[np.intp]) -> NDArray[np.float64]:
-    return np.bincount(shell.ravel(), values.ravel()) / np.bincount(shell.ravel())

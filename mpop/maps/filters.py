@@ -2,28 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from functools import lru_cache
-
 import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
-from mpop.geometry.frequencies import wrapped_indices
-
-
-@lru_cache(maxsize=4)
-def shell_radius(box: int) -> NDArray[np.float32]:
-    """(box, box, box // 2 + 1) distance from the Fourier origin in voxels, in rfftn layout."""
-    axis, half = np.square(wrapped_indices(box)), np.square(np.arange(box // 2 + 1))
-    return np.sqrt(axis[:, None, None] + axis[None, :, None] + half).astype(np.float32)
-
-
-def shell_radii(box: int) -> Iterator[NDArray[np.float32]]:
-    """`shell_radius` plane by plane, (box, box // 2 + 1) each, for maps whose radii are not worth the memory."""
-    squares = np.square(wrapped_indices(box))
-    plane = squares[:, None] + np.square(np.arange(box // 2 + 1))
-    return (np.sqrt(square + plane).astype(np.float32) for square in squares)
+from mpop.maps.bands import cut
+from mpop.maps.shells import shell_radii
 
 
 def transform(volume: NDArray[np.floating]) -> NDArray[np.complex64]:
@@ -63,16 +47,9 @@ def low_pass(
 
 def resample(volume: NDArray[np.floating], box: int) -> NDArray[np.float32]:
     """The same extent on another even box, by cutting or padding the spectrum; densities keep their scale."""
-    old = volume.shape[0]
-    if box == old:
+    if len(volume) == box:
         return volume.astype(np.float32)
-    small = min(old, box)
-    keep = np.arange(-(small // 2) + 1, small // 2)  # without the unpaired Nyquist planes
-    spectrum = transform(scipy.fft.ifftshift(volume))
-    out = np.zeros((box, box, box // 2 + 1), dtype=np.complex64)
-    half = np.arange(small // 2)
-    out[np.ix_(keep % box, keep % box, half)] = spectrum[np.ix_(keep % old, keep % old, half)]
-    return scipy.fft.fftshift(inverse(out, box)) * np.float32((box / old) ** 3)
+    return scipy.fft.fftshift(inverse(cut(transform(scipy.fft.ifftshift(volume)), box), box))
 
 
 def resize(volume: NDArray[np.floating], box: int) -> NDArray[np.float32]:

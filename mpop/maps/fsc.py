@@ -17,14 +17,14 @@ is as far from 0 as chance would not have it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mpop.maps.filters import inverse, shell_radii, transform
+from mpop.maps.filters import inverse, transform
 from mpop.maps.fsc_curve import FSCCurve
+from mpop.maps.shells import amplitude_of, columns_of_mates, real_product, shell_counts, shell_radii, shell_sums
 from mpop_hooks.fsc_end import SIGNIFICANT_Z, THRESHOLD, independent_part
 
 RANDOMISE_BELOW = 0.8
@@ -73,65 +73,13 @@ def fsc_of_spectra(first: NDArray[np.complex64], second: NDArray[np.complex64], 
 
     def products(plane: int) -> list[NDArray[np.float32]]:
         a, b = first[plane], second[plane]
-        return [_real_product(a, b), _real_product(a, a), _real_product(b, b)]
+        return [real_product(a, b), real_product(a, a), real_product(b, b)]
 
     box = len(first)
-    cross, power1, power2 = _shell_sums(products, box)
+    cross, power1, power2 = shell_sums(products, box)
     norm = np.sqrt(power1 * power2)
     correlation = np.divide(cross, norm, out=np.zeros(len(cross)), where=norm > 0)
     return FSCCurve(np.arange(len(cross)) / (box * pixel_size_A), correlation)
-
-
-def mean_amplitudes(spectrum: NDArray[np.complex64]) -> Array:
-    """(box // 2 + 1,) mean |F| of each shell of a transform (box, box, box // 2 + 1)."""
-    box = len(spectrum)
-    return _shell_sums(lambda plane: [_amplitude(spectrum[plane])], box)[0] / _shell_counts(box)
-
-
-def _real_product(a: NDArray[np.complex64], b: NDArray[np.complex64]) -> NDArray[np.float32]:
-    """Re(a conj b)."""
-    parts: NDArray[np.float32] = a.view(np.float32) * b.view(np.float32)
-    return parts[..., ::2] + parts[..., 1::2]
-
-
-def _amplitude(values: NDArray[np.complex64]) -> NDArray[np.float32]:
-    """|F|, where its square is neither too large nor too small for single precision; quicker than np.abs."""
-    return np.sqrt(_real_product(values, values), dtype=np.float32)
-
-
-def _shell_counts(box: int) -> Array:
-    """(box // 2 + 1,) coefficients of the full transform in each shell."""
-    ones = np.ones((box, box // 2 + 1), dtype=np.float32)
-    return _shell_sums(lambda plane: [ones], box)[0]
-
-
-def _shell_sums(of_plane: Callable[[int], Sequence[NDArray[np.float32]]], box: int) -> Array:
-    """(q, box // 2 + 1) sums over shells of the full transform, of q quantities.
-
-    of_plane: the quantities of a plane of a transform, (box, box // 2 + 1) each. It is asked plane by plane, as
-    whole cubes of products and shell numbers would take more memory than the maps. Opposite places along an axis
-    are in one shell and added up first, so that shells are looked up for an eighth of the transform.
-    """
-    length = box // 2 + 1
-    mates = np.full(length, 2.0, dtype=np.float32)
-    mates[_columns_of_mates(box)] = 1
-    squares = np.square(np.arange(length))
-    totals = []
-    for plane in range(length):
-        values = of_plane(plane)
-        if 0 < plane != box - plane:
-            values = [one + other for one, other in zip(values, of_plane(box - plane), strict=True)]
-        shell = np.rint(np.sqrt(squares[plane] + squares[:, None] + squares)).astype(np.intp).ravel()
-        for one in values:
-            octant = one[:length] * mates
-            octant[1 : box - length + 1] += one[: length - 1 : -1] * mates
-            totals.append(np.bincount(shell, octant.ravel(), minlength=length)[:length])
-    return np.sum(np.reshape(totals, (length, -1, length)), axis=0)
-
-
-def _columns_of_mates(box: int) -> list[int]:
-    """The columns of a transform that hold both of each pair of Friedel mates; all others hold one."""
-    return [0, box // 2] if box % 2 == 0 else [0]
 
 
 def fsc_report(
@@ -227,7 +175,7 @@ def significance(masked: FSCCurve, mask: NDArray[np.float32], last: float, first
 
 def independent_pairs(mask: NDArray[np.float32]) -> Array:
     """(box // 2 + 1,) independent pairs of coefficients in each shell of masked maps."""
-    return independent_part(mask) / 2 * _shell_counts(len(mask))
+    return independent_part(mask) / 2 * shell_counts(len(mask))
 
 
 def _randomise_phases(
@@ -239,14 +187,14 @@ def _randomise_phases(
     two random ones, so that mates have opposite phases.
     """
     box = len(spectrum)
-    mates = _columns_of_mates(box)
+    mates = columns_of_mates(box)
     whole = rng.random((box, box, len(mates)), dtype=np.float32)
     phase_of_mates = whole - np.roll(whole[::-1, ::-1], (1, 1), axis=(0, 1))
     for plane, radius, in_mates in zip(spectrum, shell_radii(box), phase_of_mates, strict=True):
         turns = rng.random(plane.shape, dtype=np.float32)
         turns[:, mates] = in_mates
         angle = np.float32(2 * np.pi) * turns
-        beyond, amplitude = radius >= start, _amplitude(plane)
+        beyond, amplitude = radius >= start, amplitude_of(plane)
         np.multiply(amplitude, np.cos(angle), out=plane.real, where=beyond)
         np.multiply(amplitude, np.sin(angle), out=plane.imag, where=beyond)
     random = inverse(spectrum, box, use_up=True)

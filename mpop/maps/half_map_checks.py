@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from mpop.doubts import Doubt
 from mpop.maps.filters import transform
-from mpop.maps.fsc import SIGNIFICANT_Z, THRESHOLD, FSCCurve, FSCReport, mean_amplitudes, significance
+from mpop.maps.fsc import SIGNIFICANT_Z, THRESHOLD, FSCCurve, FSCReport, significance
+from mpop.maps.shells import mean_amplitudes
 from mpop.maps.volume_checks import unnamed_doubt, volume_doubts
 
 RANDOM_LIMIT = 0.1

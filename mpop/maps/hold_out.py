@@ -23,7 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mpop.maps.directions import centred
-from mpop.maps.filters import inverse, shell_radius, transform
+from mpop.maps.filters import inverse, transform
+from mpop.maps.shells import shell_numbers, shell_radius
 from mpop.maps.transfer import TransferModel, noise_within
 
 Map = NDArray[np.float32]
@@ -95,7 +96,7 @@ def agreement(corrected: Map, gaps: HoldOut, half1: Map, half2: Map, mask: Map, 
     """
     box = len(half1)
     first, second, before, after = (transform(one * mask) for one in (half1, half2, gaps.half1, corrected))
-    shell = np.rint(shell_radius(box)).astype(np.intp)[gaps.withheld]
+    shell = shell_numbers(box)[gaps.withheld]
     measured = _correlation(first[gaps.withheld], second[gaps.withheld], shell, box)
     reach = np.sqrt(np.where(measured >= NOISY, measured, np.nan))
     return Agreement(

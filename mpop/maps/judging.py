@@ -21,7 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
-from mpop.maps.filters import inverse, shell_radius, transform
+from mpop.maps.filters import inverse, transform
+from mpop.maps.shells import shell_numbers, shell_radius
 from mpop.maps.transfer import TransferModel, noise_within
 
 Map = NDArray[np.float32]
@@ -107,7 +108,7 @@ def _residues(
         transform(inverse(np.sqrt(weight) * one, box) * mask)
         for one in (x - model.amplitude * transform(corrected), x - transform(other))
     )
-    shell = np.rint(shell_radius(box)).astype(np.intp).ravel()
+    shell = shell_numbers(box).ravel()
     remaining = np.real(left * difference.conj())
     values = (np.square(np.abs(left)), remaining, weight * noise, weight * model.doubt)
     sums = [np.bincount(shell, (_once(box) * one).ravel())[: model.limit + 1] for one in values]

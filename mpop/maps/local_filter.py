@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from mpop.geometry.frequencies import even_fast_size
 from mpop.maps.band_means import STEP
-from mpop.maps.bands import Map, cut, even_fast_size, interpolate
-from mpop.maps.filters import inverse, shell_radius, transform
+from mpop.maps.bands import Map, cut, interpolate
+from mpop.maps.filters import inverse, transform
 from mpop.maps.fsc import fsc_weights
 from mpop.maps.local_resolution import LocalResolution
+from mpop.maps.shells import shell_radius
 
 
 def local_filter(

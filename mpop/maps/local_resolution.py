@@ -33,10 +33,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mpop.errors import InputError
+from mpop.geometry.frequencies import even_fast_size
 from mpop.maps.band_means import STEP, BandMeans, band_amplitudes, bandwidths, neighbours, parabola
-from mpop.maps.bands import Map, Spectrum, cut, even_fast_size, interpolate
-from mpop.maps.filters import inverse, scale_shells, shell_radius, transform
-from mpop.maps.fsc import THRESHOLD, mean_amplitudes
+from mpop.maps.bands import Map, Spectrum, cut, interpolate
+from mpop.maps.filters import inverse, scale_shells, transform
+from mpop.maps.fsc import THRESHOLD
+from mpop.maps.shells import mean_amplitudes, shell_radius
 
 COARSEST_A = 50.0
 """Bands begin here; a place that is resolved to less is reported as not resolved."""

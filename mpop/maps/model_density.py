@@ -6,8 +6,9 @@ import gemmi
 import numpy as np
 from numpy.typing import NDArray
 
-from mpop.maps.filters import inverse, shell_radii, transform
+from mpop.maps.filters import inverse, transform
 from mpop.maps.masks import soft_edge
+from mpop.maps.shells import shell_radii
 
 CUTOFF = 1e-7
 """Of an atom's highest density; where it falls below this it ends."""

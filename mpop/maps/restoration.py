@@ -20,7 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
-from mpop.maps.filters import inverse, shell_radius, transform
+from mpop.maps.filters import inverse, transform
+from mpop.maps.shells import shell_means
 from mpop.maps.transfer import TransferModel, amplitude_by_regression, transfer_by_power
 from mpop.run import Progress, silent
 
@@ -139,7 +140,7 @@ def error_of_density(density: Map, data: Spectrum, other: Spectrum, model: Trans
     )
     share = np.divide(left + left_of_other - twice_noise, 2 * left, out=np.zeros_like(left), where=left > 0)
     share = np.clip(share, SMALLEST_SHARE, 1 - SMALLEST_SHARE)
-    noise = _shell_means(model.noise, model.box)
+    noise = shell_means(model.noise)
     return noise * share / (1 - share)
 
 
@@ -153,9 +154,4 @@ def _project(blended: Map, data: Spectrum, model: TransferModel, error: Array, m
 def _power(spectrum: Spectrum, mask: Map) -> Array:
     """(shells,) power within a mask, smooth."""
     box = len(mask)
-    return gaussian_filter1d(_shell_means(np.square(np.abs(transform(inverse(spectrum, box) * mask))), box), 1.0)
-
-
-def _shell_means(values: Map, box: int) -> Array:
-    shell = np.rint(shell_radius(box)).astype(np.intp).ravel()
-    return (np.bincount(shell, values.ravel()) / np.maximum(np.bincount(shell), 1))[: box // 2 + 1]
+    return gaussian_filter1d(shell_means(np.square(np.abs(transform(inverse(spectrum, box) * mask)))), 1.0)

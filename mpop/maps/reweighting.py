@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
 from mpop.maps.evenness import well_measured
-from mpop.maps.filters import inverse, shell_radius, transform
+from mpop.maps.filters import inverse, transform
+from mpop.maps.shells import shell_radius
 from mpop.maps.transfer import TransferModel
 
 Map = NDArray[np.float32]

@@ -17,7 +17,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mpop.maps.fsc import FSCCurve, fsc_weights, mean_amplitudes
+from mpop.maps.fsc import FSCCurve, fsc_weights
+from mpop.maps.shells import mean_amplitudes
 
 FIT_FROM_A = 10.0
 LOWEST_FSC = 1e-4

@@ -8,8 +8,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from mpop.maps.filters import inverse, multiply_radially, shell_radius, transform
-from mpop.maps.fsc import mean_amplitudes
+from mpop.maps.filters import inverse, multiply_radially, transform
+from mpop.maps.shells import mean_amplitudes, shell_radius
 
 Map = NDArray[np.float32]
 Array = NDArray[np.float64]

@@ -25,7 +25,8 @@ from scipy.ndimage import map_coordinates, spline_filter
 from mpop.doubts import Doubt
 from mpop.geometry.symmetry import rotation_about, symmetry_matrices
 from mpop.maps.filters import multiply_radially, resample, transform
-from mpop.maps.fsc import FSCReport, mean_amplitudes
+from mpop.maps.fsc import FSCReport
+from mpop.maps.shells import mean_amplitudes
 
 CANDIDATES = (
     *(f"C{order}" for order in range(2, 13)),

@@ -48,7 +48,8 @@ from numpy.typing import NDArray
 
 from mpop.maps.directional import conical_sums
 from mpop.maps.directions import Rings, at_coefficients
-from mpop.maps.filters import inverse, shell_radius, transform
+from mpop.maps.filters import inverse, transform
+from mpop.maps.shells import shell_radius
 
 Map = NDArray[np.float32]
 Spectrum = NDArray[np.complex64]

@@ -21,9 +21,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mpop.maps.filters import inverse, multiply_radially, shell_radius, transform
+from mpop.maps.filters import inverse, multiply_radially, transform
 from mpop.maps.gridding import SliceSums, coefficient_weights
 from mpop.maps.restoration import above_solvent, solvent_noise
+from mpop.maps.shells import means_over, shell_numbers
 
 Map = NDArray[np.float32]
 Array = NDArray[np.float64]
@@ -73,15 +74,10 @@ def evidence_of_weights(weight: Map, signal: Array) -> Evidence:
     Weights are inverse variances of coefficients of a map's transform, rfftn layout, in the units of the signal.
     """
     shell = _shells(len(weight))
-    count = np.bincount(shell.ravel(), minlength=len(signal) + 1)
-
-    def means(values: NDArray) -> Array:
-        return np.bincount(shell.ravel(), values.ravel(), minlength=len(signal) + 1) / count
-
-    weight = np.maximum(weight, (LEAST_WEIGHT * means(weight)).astype(np.float32)[shell])
+    weight = np.maximum(weight, (LEAST_WEIGHT * means_over(shell, weight)).astype(np.float32)[shell])
     with np.errstate(divide="ignore"):
         noise = np.where(weight > 0, 1 / weight, np.float32(0))
-    unevenness = (means(weight) * means(noise))[:-1]
+    unevenness = (means_over(shell, weight) * means_over(shell, noise))[:-1]
     unmeasured = noise.max() or np.float32(1)
     return Evidence(np.where(weight > 0, noise, unmeasured).astype(np.float32), signal, unevenness)
 
@@ -104,4 +100,4 @@ def restore(volume: Map, known: Evidence, mask: Map, fsc: Array) -> Map:
 
 def _shells(box: int) -> NDArray[np.intp]:
     """Shell of each coefficient; all beyond Nyquist together are box // 2 + 1."""
-    return np.minimum(np.rint(shell_radius(box)), box // 2 + 1).astype(np.intp)
+    return np.minimum(shell_numbers(box), box // 2 + 1)

@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mpop.geometry.frequencies import covering_shell
-from mpop.maps.filters import inverse, scale_shells, shell_radii, transform
+from mpop.maps.filters import inverse, scale_shells, transform
+from mpop.maps.shells import shell_means
 
 FLAT_FROM_A = 10.0
 LEAST_AMPLITUDE = 1e-6
@@ -24,17 +25,6 @@ LEAST_AMPLITUDE = 1e-6
 
 Array = NDArray[np.float64]
 Map = NDArray[np.float32]
-
-
-def shell_means(values: NDArray[np.floating]) -> Array:
-    """Mean of (box, box, box // 2 + 1) in rfftn layout over shells 0 .. box // 2."""
-    size = values.shape[0] // 2 + 1
-    sums, counts = np.zeros(size), np.zeros(size)
-    for plane, radius in zip(values, shell_radii(values.shape[0]), strict=True):
-        shell = np.minimum(np.rint(radius).astype(np.int64), size).ravel()
-        sums += np.bincount(shell, plane.ravel(), minlength=size + 1)[:size]
-        counts += np.bincount(shell, minlength=size + 1)[:size]
-    return sums / counts
 
 
 def amplitudes(half1: Map, half2: Map, mask: Map, pixel_size_A: float) -> Array:

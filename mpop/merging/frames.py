@@ -17,7 +17,8 @@ from scipy.ndimage import map_coordinates, spline_filter
 from scipy.spatial.transform import Rotation
 
 from mpop.geometry.frequencies import covering_shell
-from mpop.maps.filters import inverse, low_pass, resample, shell_radius, transform
+from mpop.maps.filters import inverse, low_pass, resample, transform
+from mpop.maps.shells import shell_radius
 
 Array = NDArray[np.float64]
 

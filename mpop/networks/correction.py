@@ -23,10 +23,11 @@ from numpy.typing import NDArray
 from mpop.errors import InputError
 from mpop.geometry.frequencies import last_shell
 from mpop.maps.evenness import is_uneven
-from mpop.maps.filters import inverse, shell_radius, transform
+from mpop.maps.filters import inverse, transform
 from mpop.maps.fsc import fsc_report
 from mpop.maps.restoration import restore
 from mpop.maps.reweighting import reweighted, reweighted_mean
+from mpop.maps.shells import shell_radius
 from mpop.maps.transfer import TransferModel
 from mpop.networks.correction_training import DEPTH, ROUNDS, Learned, Subject, Training, learn, rotations
 from mpop.networks.devices import arithmetic, devices

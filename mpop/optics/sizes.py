@@ -5,9 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import scipy.fft
 
-from mpop.geometry.frequencies import ROUNDING
 from mpop.optics.ctf import electron_wavelength_A
 from mpop.records.tilt_series import CTFModel
 
@@ -25,14 +23,6 @@ def delocalisation_A(
     k = np.linspace(0.0, 1.0 / resolution_A, 256)
     rays = np.abs(wavelength * defocus_A * k - model.cs_mm * 1e7 * wavelength**3 * k**3).max()
     return float(rays + math.sqrt(wavelength * defocus_A))
-
-
-def even_fast_size(minimum: float) -> int:
-    """Smallest even size of at least `minimum` pixels that FFTs like."""
-    size = max(2, math.ceil(minimum - ROUNDING))
-    while size % 2 or scipy.fft.next_fast_len(size, real=True) != size:
-        size += 1
-    return size
 
 
 def aliasing_free_A(diameter_A: float, delocalisation: float) -> float:

@@ -25,7 +25,7 @@ from mpop.errors import InputError
 from mpop.maps.filters import multiply_radially, transform
 from mpop.maps.fsc import FSCReport
 from mpop.maps.reach import reach_A
-from mpop.maps.whitening import shell_means
+from mpop.maps.shells import shell_means
 from mpop.run import Run
 
 if TYPE_CHECKING:

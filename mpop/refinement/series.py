@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from mpop.optics.sizes import even_fast_size
+from mpop.geometry.frequencies import even_fast_size
 from mpop.projection.disc import HalfDisc
 from mpop.projection.reference import Reference
 from mpop.records.stack import SeriesModel

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from mpop.optics.sizes import even_fast_size
+from mpop.geometry.frequencies import even_fast_size
 from mpop.records.stack import SeriesModel, StackModel
 from mpop.records.tilt_series import ParticleSet
 from mpop.series.extraction import ExtractionRequest

@@ -15,7 +15,7 @@ from mpop.maps.band_means import (
     neighbours,
     parabola,
 )
-from mpop.maps.filters import shell_radius
+from mpop.maps.shells import shell_radius
 
 NYQUIST = 64.0
 BANDS = 5.0 * 1.1 ** np.arange(27)

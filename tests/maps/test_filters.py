@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mpop.maps.filters import inverse, low_pass, multiply_radially, resample, resize, shell_radius, transform
+from mpop.maps.filters import inverse, low_pass, multiply_radially, resample, resize, transform
+from mpop.maps.shells import shell_radius
 
 BOX = 32
 

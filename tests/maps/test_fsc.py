@@ -10,9 +10,10 @@ import starfile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mpop.maps.filters import inverse, multiply_radially, shell_radius, transform
+from mpop.maps.filters import inverse, multiply_radially, transform
 from mpop.maps.fsc import FSCCurve, fsc, fsc_report, fsc_weights, true_fsc
 from mpop.maps.masks import soft_sphere
+from mpop.maps.shells import shell_radius
 
 BOX = 48
 PIXEL_A = 2.0

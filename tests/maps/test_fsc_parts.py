@@ -17,7 +17,6 @@ from mpop.maps.fsc import (
     fsc_report,
     fsc_weights,
     independent_pairs,
-    mean_amplitudes,
     randomising_shell,
     significance,
     true_fsc,
@@ -33,14 +32,6 @@ def white(box: int, seed: int = 1) -> NDArray[np.float32]:
 
 def curve(*correlation: float) -> FSCCurve:
     return FSCCurve(np.arange(len(correlation)) / 100.0, np.array(correlation))
-
-
-@BOXES
-def test_mean_amplitudes_are_those_of_the_full_transform(box: int) -> None:
-    volume = white(box)
-    amplitude, shell = np.abs(np.fft.fftn(volume)), plain_numpy.shells(box)
-    expected = [amplitude[shell == number].mean() for number in range(box // 2 + 1)]
-    np.testing.assert_allclose(mean_amplitudes(transform(volume)), expected, rtol=1e-5)
 
 
 @BOXES

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from noisy_halves import NoisyHalves, noisy_halves
 
-from mpop.maps.filters import inverse, low_pass, shell_radius, transform
-from mpop.maps.fsc import fsc_report, mean_amplitudes
+from mpop.maps.filters import inverse, low_pass, transform
+from mpop.maps.fsc import fsc_report
 from mpop.maps.half_map_checks import half_map_doubts
 from mpop.maps.masks import soft_sphere
+from mpop.maps.shells import mean_amplitudes, shell_radius
 from mpop.maps.volume_checks import mirrored, of_opposite_hand
 
 

@@ -12,7 +12,8 @@ from scipy.special import ndtr
 
 from benchmarks.planted_resolution import Planted, planted, snr
 from mpop.errors import InputError
-from mpop.maps.bands import cut, even_fast_size, interpolate
+from mpop.geometry.frequencies import even_fast_size
+from mpop.maps.bands import cut, interpolate
 from mpop.maps.filters import inverse, multiply_radially, transform
 from mpop.maps.fsc import fsc_report, fsc_weights
 from mpop.maps.local_filter import local_filter

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mpop.maps.filters import inverse, shell_radius
+from mpop.maps.filters import inverse
 from mpop.maps.fsc import THRESHOLD, fsc_report
 from mpop.maps.masks import soft_sphere
 from mpop.maps.reach import reach_A, reached_shell, resolved_shell
+from mpop.maps.shells import shell_radius
 
 BOX, PIXEL_A = 48, 3.0
 

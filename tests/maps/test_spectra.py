@@ -7,7 +7,8 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from mpop.maps.filters import transform
-from mpop.maps.fsc import fsc, mean_amplitudes
+from mpop.maps.fsc import fsc
+from mpop.maps.shells import mean_amplitudes
 from mpop.maps.spectra import spliced, whitened, with_spectrum_of
 
 BOX = 40

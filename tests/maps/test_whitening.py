@@ -7,7 +7,8 @@ import pytest
 
 from mpop.maps.filters import multiply_radially
 from mpop.maps.masks import soft_sphere
-from mpop.maps.whitening import amplitudes, band_nodes, bands_of, coloured_noise, noise_amplitudes, shell_means
+from mpop.maps.shells import shell_means
+from mpop.maps.whitening import amplitudes, band_nodes, bands_of, coloured_noise, noise_amplitudes
 
 BOX, PIXEL_A = 32, 2.0
 

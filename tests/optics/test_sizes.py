@@ -8,9 +8,10 @@ import scipy.fft
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mpop.geometry.frequencies import even_fast_size
 from mpop.optics.ctf import ctf_images, electron_wavelength_A
 from mpop.optics.premultiplication import band_limited_ctf2
-from mpop.optics.sizes import aliasing_free_A, delocalisation_A, even_fast_size
+from mpop.optics.sizes import aliasing_free_A, delocalisation_A
 from mpop.records.tilt_series import CTFModel
 
 # diameter A, pixel size A, resolution A, defocus um, delta um, kV
@@ -97,19 +98,3 @@ def test_astigmatism_adds_half_of_its_delta() -> None:
 def test_finer_detail_is_never_less_delocalised(defocus: float, resolution: float) -> None:
     finer, coarser = (delocalisation_A(CTFModel(), defocus, r) for r in (resolution, resolution * 1.3))
     assert finer >= coarser - 1e-3
-
-
-@pytest.mark.parametrize(
-    ("minimum", "expected"), [(0.5, 2), (64.0, 64), (64 + 1e-9, 64), (64.1, 72), (97, 100), (101, 108)]
-)
-def test_a_size_that_is_fast_is_taken_as_it_is(minimum: float, expected: int) -> None:
-    assert even_fast_size(minimum) == expected
-
-
-@given(minimum=st.floats(0.1, 3000))
-def test_sizes_are_even_fast_and_barely_larger(minimum: float) -> None:
-    size = even_fast_size(minimum)
-    assert size % 2 == 0
-    assert size >= minimum
-    assert scipy.fft.next_fast_len(size, real=True) == size
-    assert size <= max(2.0, 1.25 * minimum + 2)

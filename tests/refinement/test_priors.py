@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from mpop.errors import InputError
-from mpop.maps.filters import inverse, multiply_radially, shell_radius, transform
+from mpop.maps.filters import inverse, multiply_radially, transform
 from mpop.maps.fsc import fsc_report
 from mpop.maps.masks import soft_sphere
+from mpop.maps.shells import shell_radius
 from mpop.networks import denoiser, denoiser_input
 from mpop.refinement import priors
 from mpop.refinement.priors import Prior, parse_prior, through_prior

@@ -6,8 +6,9 @@ import math
 
 import numpy as np
 
-from mpop.maps.filters import inverse, multiply_radially, shell_radius, transform
+from mpop.maps.filters import inverse, multiply_radially, transform
 from mpop.maps.masks import soft_sphere
+from mpop.maps.shells import shell_radius
 
 
 def half_maps(seed: int, noise_along_z: float = 1.0, box: int = 48) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

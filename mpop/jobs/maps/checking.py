@@ -5,10 +5,11 @@ from __future__ import annotations
 from mpop.doubts import Doubt
 from mpop.jobs.maps.input import HalfMaps, Map
 from mpop.maps.filters import transform
-from mpop.maps.fsc import FSCReport, mean_amplitudes
+from mpop.maps.fsc import FSCReport
 from mpop.maps.half_map_checks import half_map_doubts
 from mpop.maps.mask_checks import mask_doubts
 from mpop.maps.particle_checks import particle_doubts
+from mpop.maps.shells import mean_amplitudes
 
 
 def map_doubts(maps: HalfMaps, mask: Map, report: FSCReport, diameter_A: float | None = None) -> list[Doubt]:

@@ -28,7 +28,8 @@ from mpop.jobs.maps.verdict import Verdict
 from mpop.jobs.spec import JobSpec
 from mpop.maps.filters import multiply_radially, transform
 from mpop.maps.fsc import fsc, fsc_report
-from mpop.maps.whitening import amplitudes, shell_means
+from mpop.maps.shells import shell_means
+from mpop.maps.whitening import amplitudes
 from mpop.networks.denoiser import Denoised, DenoiseOptions, Denoiser, Networks, denoise, fitting
 from mpop.population import Population
 from mpop.records.models import SpeciesHead

@@ -20,8 +20,9 @@ from mpop.formats.images import read_map, write_map
 from mpop.formats.star import write_star
 from mpop.jobs.maps.relion_hook import HookOptions, HookResult, reconstruct_for_relion
 from mpop.maps.filters import transform
-from mpop.maps.fsc import fsc, mean_amplitudes
+from mpop.maps.fsc import fsc
 from mpop.maps.gridding import SliceSums, reconstruct
+from mpop.maps.shells import mean_amplitudes
 from mpop.maps.weighted_restoration import evidence, restore
 
 BOX, PIXEL, REACH = 24, 4.0, 11
