@@ -343,6 +343,10 @@ class Population:
         """Store the model of a stack; returns its group's name."""
         return write_group(self.objects, *stack_to_arrays(model))
 
+    def attachment(self, item: ItemRecord, name: str) -> bytes | None:
+        """A file of the program that an item was imported from, byte for byte; None if none has this name."""
+        return self.objects.get(item.attachments[name]) if name in item.attachments else None
+
     def particles(self, species: SpeciesRecord, item: str) -> ParticleSet:
         """The particles of a species in one item; NotFoundError when it has none there."""
         if item not in species.particles:

@@ -7,11 +7,16 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from mpop.cli.differences import difference_lines
+from mpop.comparison import compare
 from mpop.jobs.verify import verify
+from mpop.merging import merge
 from mpop.population import Population
 from mpop_store.git.undoing import undo
 from mpop_store.upkeep.packing import pack
@@ -114,7 +119,7 @@ def test_what_else_it_holds(population: Population) -> None:
     assert float(population.tilt_image(population.item("TS_1"), 1).sum()) == 37728.0
     jobs = {job.verb: job for job in population.jobs().values()}
     assert set(jobs) == {"refine", "merge"} and jobs["refine"].wall_s == 12.5
-    assert population.objects.get(str(population.item("TS_2").warp_xml_object)) == b"<TiltSeries />\n"
+    assert population.attachment(population.item("TS_2"), "warp.xml") == b"<TiltSeries />\n"
 
 
 def test_it_can_be_worked_on(population: Population) -> None:
@@ -124,4 +129,39 @@ def test_it_can_be_worked_on(population: Population) -> None:
     species = population.one_species("ribosome")
     population.stage([species.model_copy(update={"symmetry": "C2"})])
     population.commit("Twofold")
+    assert verify(Population.open(population.root)).problems == []
+
+
+def test_a_series_is_written_in_fields_of_today_when_it_changes(population: Population) -> None:
+    """Until then its record is what it was, and so are the versions and commits that cover it."""
+    item = population.item("TS_1")
+    moved = replace(population.tilt_series(item), axis_offset_x_A=np.full(3, 4.0))
+    change = {"model_object": population.write_tilt_series(moved), "parent": item.version}
+    population.stage([item.model_copy(update=change)])
+    population.commit("Move")
+    path = "items/11/1111111111111111.json"
+    before, after = (population.repository.read(path, at) for at in ("HEAD~1", "HEAD"))
+    assert after["attachments"] == {"warp.xml": before["warp_xml_object"]}
+    assert not {"warp_xml_object", "tomostar_object"} & after.keys()
+    assert verify(Population.open(population.root)).problems == []
+    lines = difference_lines(compare(population, "HEAD~1"), "HEAD~1", "now")
+    assert any("TS_1" in line for line in lines) and not any("attached" in line for line in lines)
+
+
+def test_a_merge_takes_a_series_as_it_was_written(population: Population) -> None:
+    """Here both sides changed it, one with the mpop of today, and a person decides for the record of old."""
+    repository = population.repository
+    main = repository.head
+    repository.switch("refs/heads/again", "switch", start=COMMITS["Import"])
+    item = population.item("TS_1")
+    moved = replace(population.tilt_series(item), axis_offset_x_A=np.full(3, 4.0))
+    change = {"model_object": population.write_tilt_series(moved), "parent": item.version}
+    population.stage([item.model_copy(update=change)])
+    population.commit("Move")
+    merge(population, "main", default="theirs")
+    taken = population.item("TS_1")
+    assert taken.version == SERIES["HEAD", "TS_1"][0]
+    assert repository.read("items/11/1111111111111111.json", "HEAD") == repository.read(
+        "items/11/1111111111111111.json", main
+    )
     assert verify(Population.open(population.root)).problems == []

@@ -120,6 +120,7 @@ CHECKS: Mapping[str, tuple[Check, str]] = {
     "parent": (OrNone(a_hash), "is not a hash"),
     "merged": (each(a_hash), "are not hashes"),
     "model_object": (a_hash, "is not a hash"),
+    "attachments": (by(is_name, a_hash), "do not name objects by name"),
     "maps_object": (a_hash, "is not a hash"),
     "box": (between(1, 1024), "is not between 1 and 1024"),
     "n_particles": (between(0, 10**10), "is no number of particles"),

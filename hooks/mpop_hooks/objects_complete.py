@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from mpop_hooks.attachments import FIELDS_BEFORE, attachments_of
 from mpop_hooks.findings import Finding
 from mpop_hooks.proposal import Proposal
 from mpop_hooks.species_parts import particle_groups
@@ -18,8 +19,6 @@ from mpop_store.references import References
 RULE = "objects-complete"
 ADVICE = "run the command that made this record again, or fetch the data first"
 
-PLAIN = ("warp_xml_object", "tomostar_object")
-"""Fields that name a file kept byte for byte; all others name groups of arrays."""
 STATE = "state"
 """Among the inputs of a job, which are versions of records, the group that the iteration before handed on."""
 
@@ -29,14 +28,13 @@ def references_of(record: Mapping[str, Any]) -> References:
     groups = [
         value
         for key, value in record.items()
-        if key.endswith("_object") and key not in PLAIN and value is not None
+        if key.endswith("_object") and key not in FIELDS_BEFORE and value is not None
     ]
     groups += particle_groups(record).values()
     groups += [raw["stored_object"] for raw in record.get("raw", ()) if raw.get("stored_object") is not None]
     groups += [record["inputs"][STATE]] if STATE in record.get("inputs", ()) else []
-    files = [record[key] for key in PLAIN if record.get(key) is not None]
     derived = [kept["group"] for kept in record.get("derived", {}).get("sums", {}).values()]
-    return References(tuple(groups), tuple(files), tuple(derived))
+    return References(tuple(groups), tuple(attachments_of(record).values()), tuple(derived))
 
 
 def check(proposal: Proposal) -> Iterator[Finding]:

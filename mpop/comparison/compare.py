@@ -38,6 +38,7 @@ from mpop.records.models import (
     SpeciesPart,
 )
 from mpop.records.tilt_series import ParticleSet
+from mpop_hooks.attachments import attachments_of
 from mpop_store import ObjectStore
 from mpop_store.arrays.groups import group_objects, read_group
 
@@ -50,7 +51,7 @@ SAID_OTHERWISE: dict[type[Record], tuple[str, ...]] = {
     PopulationRecord: (),
     SpeciesHead: ("maps_object", "resolution_A", "n_particles", "n_items", "parts", "job", "derived"),
     SourceRecord: ("items",),
-    ItemRecord: ("model_object", "raw", "species_versions", "job"),
+    ItemRecord: ("model_object", "attachments", "raw", "species_versions", "job"),
     JobRecord: (),
 }
 """Fields that a difference has a place of its own for; every other field, one added some day too, is a setting."""
@@ -228,6 +229,7 @@ class _Both:
             known = now or was
             if only is None or known["id"] == only:
                 settings = _settings(was, now, settings_of(ItemRecord)) | self._raw(was, now)
+                settings |= _attached(was, now)
                 settings |= _kept(was, now, "species_versions", "refined against")
                 settings |= _made_by(was, now)
                 quantities, more = self._models(was, now)
@@ -355,6 +357,15 @@ def _settings(was: Mapping[str, Any], now: Mapping[str, Any], names: tuple[str, 
         for name in (names if names is not None else sorted(set(was) | set(now)))
         if was.get(name) != now.get(name)
     }
+
+
+def _attached(was: Mapping[str, Any], now: Mapping[str, Any]) -> Settings:
+    """Attachments that are others, by name."""
+    if not was or not now:
+        return {}
+    old, new = attachments_of(was), attachments_of(now)
+    names = [name for name in sorted(old | new) if old.get(name) != new.get(name)]
+    return {f"attached {name}": (old.get(name, "none")[:10], new.get(name, "none")[:10]) for name in names}
 
 
 def _made_by(was: Mapping[str, Any], now: Mapping[str, Any]) -> Settings:

@@ -20,6 +20,7 @@ from mpop.formats.warp_xml import with_aberrations_of, write_tilt_series
 from mpop.maps.filtered import FSC_COLUMNS
 from mpop.population import Population
 from mpop.records.models import ItemRecord, SpeciesRecord
+from mpop_hooks.attachments import WARP_XML
 from mpop_store.paths import inside, refuse_same_files
 
 
@@ -36,7 +37,7 @@ def export_warp(
 
     def write(folder: Path) -> None:
         for item in items.values():
-            original = population.objects.get(item.warp_xml_object) if item.warp_xml_object else None
+            original = population.attachment(item, WARP_XML)
             model = population.tilt_series(item)
             if original is not None:
                 model = with_aberrations_of(model, original, item.name)

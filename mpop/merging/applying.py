@@ -12,12 +12,13 @@ from mpop.jobs.environment import peak_GiB, software_versions
 from mpop.jobs.recording import MergeParameters
 from mpop.jobs.spec import JobSpec
 from mpop.merging.due import Due, refinement_due
+from mpop.merging.items import RecordMerge
 from mpop.merging.joining import Joined, Maps, join_species, maps_of, removal, second_of, whole_of_theirs
 from mpop.merging.parts import Parts
 from mpop.merging.plan import MergePlan
 from mpop.merging.resolving import Decision
 from mpop.merging.snapshots import item_path
-from mpop.merging.species import SpeciesMerge
+from mpop.merging.species import SpeciesMerge, Three
 from mpop.merging.three_way import Side
 from mpop.population import record_path, versioned
 from mpop.records.models import JobRecord, Record, SpeciesHead
@@ -49,14 +50,14 @@ def apply(plan: MergePlan, decisions: Mapping[str, Decision], run: Run = Run()) 
     for path in parts.taken:
         outcome.changes[path] = three.theirs.raw(path)
     for item, merge in parts.items.items():
-        _put(outcome, merge.merged(item_sides[item]), merge.ours, item_path(item))
+        _put(outcome, three, merge.merged(item_sides[item]), merge, item_path(item))
     for source, merge in parts.sources.items():
         decision = decisions.get(f"source/{source}")
         side = decision.side if decision and decision.side else "ours"
-        _put(outcome, merge.merged(side), merge.ours, f"sources/{source}.json")
+        _put(outcome, three, merge.merged(side), merge, f"sources/{source}.json")
     if parts.root:
         root = parts.root.merged()
-        _put(outcome, root, parts.root.ours, record_path(root))
+        _put(outcome, three, root, parts.root, record_path(root))
     for species, merge in parts.species.items():
         _species(outcome, parts, merge, decisions.get(f"species/{species}"), item_sides, run)
     _refuse_orphans(outcome, parts, item_sides)
@@ -66,12 +67,14 @@ def apply(plan: MergePlan, decisions: Mapping[str, Decision], run: Run = Run()) 
     return outcome
 
 
-def _put(outcome: Outcome, merged: Record | None, ours: Record | None, path: str) -> None:
-    """A merged record, if it is not ours as it stands."""
+def _put(outcome: Outcome, three: Three, merged: Record | None, merge: RecordMerge[Any], path: str) -> None:
+    """A merged record, if it is not ours as it stands; theirs is taken as they wrote it, whichever version did."""
     if merged is None:
-        if ours is not None:
+        if merge.ours is not None:
             outcome.changes[path] = None
-    elif merged != ours:
+    elif merged == merge.theirs:
+        outcome.changes[path] = three.theirs.raw(path)
+    elif merged != merge.ours:
         outcome.changes[path] = merged.model_dump(mode="json")
 
 

@@ -10,9 +10,9 @@ from mpop.merging.three_way import PRESENCE, UNDECIDED, Side, is_left_open, side
 from mpop.population import versioned
 from mpop.records.models import ItemRecord, PopulationRecord, RawImage, Record, SourceRecord
 
-MODEL = ("model_object", "warp_xml_object", "tomostar_object", "species_versions", "job")
+MODEL = ("model_object", "attachments", "species_versions", "job")
 """What belongs together in a tilt series: its model, and how that came to be."""
-DECIDED = MODEL[:3]
+DECIDED = MODEL[:2]
 """What of it a person is asked about."""
 
 SOURCE_FIELDS = ("type", "pixel_size_A", "image_shape", "volume_dims_A")

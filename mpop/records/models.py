@@ -10,7 +10,9 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from mpop_hooks.attachments import FIELDS_BEFORE, with_attachments
 
 SourceType = Literal["tilt-series", "particle-stack"]
 
@@ -75,9 +77,9 @@ class ItemRecord(Record):
     """One per tilt, in file order; of a stack, its file. [] never."""
     model_object: str
     """Group with the arrays of a TiltSeriesModel, or of a StackModel."""
-    warp_xml_object: str | None = None
-    """The imported XML, byte for byte: fields unknown to mpop survive an export."""
-    tomostar_object: str | None = None
+    attachments: dict[str, str] = Field(default_factory=dict)
+    """Name -> object: files of the program that it was imported from, byte for byte, so that what mpop does not
+    know survives an export. Which there are is for the importer to say."""
     species_versions: dict[str, str] = Field(default_factory=dict)
     """Species id -> version of that species that this model was refined against."""
     job: str | None = None
@@ -86,6 +88,12 @@ class ItemRecord(Record):
     merged: list[str] = Field(default_factory=list)
     """Versions that a merge joined with the parent: those of the other side."""
     version: str = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _in_fields_of_today(cls, record: Any) -> Any:
+        """Records of the first versions have fields for Warp's files, and a version that covers these."""
+        return with_attachments(record) if isinstance(record, dict) and FIELDS_BEFORE.keys() & record else record
 
 
 class SpeciesHead(Record):

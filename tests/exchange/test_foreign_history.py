@@ -80,7 +80,9 @@ FORGERIES: dict[str, Callable[[Population], dict[str, Any]]] = {
     "id": lambda p: {"species/../x.json": None} | changed(p, HEAD, id="../../../stolen"),
     "source": lambda p: changed(p, ITEM_PATH, source="../x"),
     "group": lambda p: changed(p, HEAD, maps_object="../" * 21 + "x"),
-    "file": lambda p: changed(p, ITEM_PATH, warp_xml_object="/etc/passwd"),
+    "file": lambda p: changed(p, ITEM_PATH, attachments={"warp.xml": "/etc/passwd"}),
+    "file of the first versions": lambda p: changed(p, ITEM_PATH, warp_xml_object="/etc/passwd"),
+    "name of a file": lambda p: changed(p, ITEM_PATH, attachments={"../../stolen/X": "0" * 64}),
     "part": lambda p: changed(p, PART, particles={"../../stolen": "0" * 64}),
     "box": lambda p: changed(p, HEAD, box=10**9),
 }

@@ -65,7 +65,7 @@ def test_a_missing_object_or_part_of_a_group_is_stopped(population: Population) 
     _manifest, chunk, *_ = group_objects(population.objects, fresh)
     population.objects.path(chunk).unlink()
     changes = {
-        ITEM: item | {"warp_xml_object": "0" * 64, "model_object": "1" * 64},
+        ITEM: item | {"attachments": {"warp.xml": "0" * 64}, "model_object": "1" * 64},
         HEAD: head | {"maps_object": fresh},
     }
     found = check(Proposal.changing(history, "HEAD", changes, "receive"))
@@ -92,7 +92,9 @@ def test_references_of_records() -> None:
     raw = [{"path": "a", "stored_object": "r"}, {"path": "b", "stored_object": None}]
     item = {"kind": "item", "model_object": "m", "warp_xml_object": "x", "tomostar_object": None, "raw": raw}
     assert references_of(item).groups == ("m", "r")
-    assert references_of(item).files == ("x",)
+    assert references_of(item).files == ("x",)  # as the first versions wrote it
+    item = {"kind": "item", "model_object": "m", "attachments": {"warp.xml": "x", "imod.xf": "y"}, "raw": raw}
+    assert (references_of(item).groups, references_of(item).files) == (("m", "r"), ("x", "y"))
     part = {"kind": "species-part", "particles": {"i": "p"}, "item_versions": {"i": "v"}}
     assert references_of(part).groups == ("p",)
     head = {"kind": "species", "maps_object": "m", "derived": {"sums": {"s": {"key": "k", "group": "g"}}}}

@@ -108,7 +108,7 @@ def _item(population: Population, folder: Path, number: int) -> ItemRecord:
         source="5" * 16,
         raw=raw,
         model_object=population.write_tilt_series(model()),
-        warp_xml_object=population.objects.put(b"<TiltSeries />" + bytes([number])),
+        attachments={"warp.xml": population.objects.put(b"<TiltSeries />" + bytes([number]))},
     )
 
 

@@ -47,6 +47,7 @@ from mpop.records.models import ItemRecord, RawImage, SourceRecord
 from mpop.records.tilt_series import TiltSeriesModel
 from mpop.run import Progress, silent
 from mpop.words import counted
+from mpop_hooks.attachments import WARP_TOMOSTAR, WARP_XML
 from mpop_hooks.names import require_name
 from mpop_store import canonical_json, hash_bytes
 from mpop_store.filecache import FileState
@@ -256,8 +257,10 @@ def _item(population: Population, files: SeriesFiles, raws: list[RawImage], mode
         source="",
         raw=raws,
         model_object=population.write_tilt_series(model),
-        warp_xml_object=population.objects.put(files.xml),
-        tomostar_object=population.objects.put(files.path.read_bytes()),
+        attachments={
+            WARP_XML: population.objects.put(files.xml),
+            WARP_TOMOSTAR: population.objects.put(files.path.read_bytes()),
+        },
     )
 
 

@@ -41,10 +41,9 @@ def test_the_records_say_what_the_files_say(empty_population: Population, warp_f
         assert population.raw_path(raw) == file
         assert (raw.hash, raw.size, raw.stored_object) == (hash_file(file), file.stat().st_size, None)
         np.testing.assert_array_equal(population.tilt_image(item, tilt), read_image(file))
-    assert item.warp_xml_object is not None
-    assert population.objects.get(item.warp_xml_object) == warp_files.xml("TS_01").read_bytes()
-    assert item.tomostar_object is not None
-    assert population.objects.get(item.tomostar_object) == warp_files.tomostar("TS_01").read_bytes()
+    assert item.attachments.keys() == {"warp.xml", "warp.tomostar"}
+    assert population.attachment(item, "warp.xml") == warp_files.xml("TS_01").read_bytes()
+    assert population.attachment(item, "warp.tomostar") == warp_files.tomostar("TS_01").read_bytes()
 
 
 def test_the_xml_wins_over_the_tomostar_and_the_settings(population: Population) -> None:
