@@ -1,12 +1,14 @@
 # Every target does its own set-up: a virtual environment in .venv, made by the first Python 3.11+ found.
 #   make demo PYTHON=/path/to/python3.12                           another Python
 #   make demo PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu   a smaller torch, without CUDA
+#   make bench BENCH="scale --quick"                               one benchmark, or a group: speed, quality, all
 #   make mutants MODULE="mpop/maps/fsc.py mpop/optics/ctf.py"      mutation testing of these alone
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test mutants lint format bench docs clean
 
 CANDIDATES := python3 python3.13 python3.12 python3.11 python
+BENCH ?= peers
 PYTHON ?= $(firstword $(foreach name,$(CANDIDATES),$(shell \
 	$(name) -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $(name))))
 BIN := .venv/bin
@@ -18,7 +20,7 @@ help:
 	@echo "make mutants change numerical code, one operator at a time: do its tests notice? (hours)"
 	@echo "make lint    check style and types"
 	@echo "make format  put the code in the project's style"
-	@echo "make bench   measure speed and memory against other programs"
+	@echo "make bench   measure speed, memory and quality beside other programs"
 	@echo "make docs    write the generated pages of docs/ anew"
 	@echo "make clean   remove .venv, demo/ and caches"
 
@@ -52,7 +54,7 @@ format: $(INSTALLED)
 	$(BIN)/ruff format
 
 bench: $(INSTALLED)
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks $(BENCH)
 
 docs: $(INSTALLED)
 	$(BIN)/python scripts/cli_reference.py

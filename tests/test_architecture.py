@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.registry import BENCHMARKS, GROUPS
+
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = {
     "mpop": ROOT / "mpop",
@@ -165,3 +167,14 @@ def test_ci_runs_what_developers_run() -> None:
     script = ROOT / ".ci/run"
     assert os.access(script, os.X_OK)
     assert {"make lint", "make test"} <= set(re.findall(r"make \w+", script.read_text()))
+
+
+def test_every_benchmark_is_registered_and_documented() -> None:
+    """What can be run in the folder of a group is in the registry, and `docs/benchmarks.md` says how to run it."""
+    folders = [path for group in GROUPS for path in (ROOT / "benchmarks" / group).glob("*.py")]
+    can_run = {path for path in folders if 'if __name__ == "__main__"' in path.read_text()}
+    assert can_run == {one.path for one in BENCHMARKS.values()}
+    text = (ROOT / "docs/benchmarks.md").read_text()
+    assert set(re.findall(r"^    python -m benchmarks (\w+)", text, re.MULTILINE)) == set(BENCHMARKS)
+    for one in BENCHMARKS.values():
+        assert one.quick == ('"--quick"' in one.path.read_text()), one.name

@@ -25,7 +25,7 @@ NOISY, LEAST_IN_NOISE = 0.01, 0.08
 """Where chance makes the first part of all directions look poor, or more, they must be more than by chance by the
 second part, a double cone of 23 degrees; where it makes fewer look poor, by less. Even half-maps were above chance
 by up to 0.07, gaps of 45 degrees by 0.10 and more (noise as strong as signal at 6.5 to 16 A, two molecules; see
-`benchmarks/views.py`)."""
+`benchmarks/quality/views.py`)."""
 DRAWS = 2
 """Pairs of evenly measured half-maps."""
 GOOD, POORER = 0.8, 4.0

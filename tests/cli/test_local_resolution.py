@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from benchmarks.planted_resolution import planted
+from benchmarks.phantoms.planted_resolution import planted
 from mpop.cli.main import app
 from mpop.errors import InputError
 from mpop.formats.images import write_map

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 from scipy.special import ndtr
 
-from benchmarks.planted_resolution import Planted, planted, snr
+from benchmarks.phantoms.planted_resolution import Planted, planted, snr
 from mpop.errors import InputError
 from mpop.geometry.frequencies import even_fast_size
 from mpop.maps.bands import cut, interpolate

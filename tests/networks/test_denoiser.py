@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmarks.denoiser import FloppyPhantom, floppy_phantom, low_passed
+from benchmarks.quality.denoiser import FloppyPhantom, floppy_phantom, low_passed
 from mpop.errors import InputError, StateError
 from mpop.maps.filters import inverse, low_pass, transform
 from mpop.maps.fsc import fsc

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.paper_loss import FourTermLoss, Rotations, filtered
+from benchmarks.peers.steps.paper_loss import FourTermLoss, Rotations, filtered
 from mpop.networks.replicas import Batch
 
 EDGE = 6

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks import training
+from benchmarks.peers import training
 
 
 @pytest.mark.parametrize("own_loss", [False, True])

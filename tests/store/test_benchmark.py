@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import store_mpop, store_tools, store_workload
-from benchmarks.store import size
+from benchmarks.peers.steps import store_mpop, store_tools, store_workload
+from benchmarks.peers.store import size
 from mpop_store.arrays.groups import read_array
 
 

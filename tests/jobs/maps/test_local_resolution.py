@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from example_population import make_population
 
-from benchmarks.planted_resolution import planted
+from benchmarks.phantoms.planted_resolution import planted
 from mpop.errors import InputError
 from mpop.formats.images import read_map
 from mpop.jobs.maps.input import HalfMaps

@@ -1,6 +1,6 @@
 """3DFSC: mpop fsc3d beside spIsoNet's fsc3d, and beside cones summed coefficient by coefficient.
 
-    python -m benchmarks.directional [--quick] [--spisonet CHECKOUT --spisonet-python PYTHON]
+    python -m benchmarks directional [--quick] [--spisonet CHECKOUT --spisonet-python PYTHON]
 
 Whole processes on one thread, from their start to the written volume, at Nyquist. mpop is measured with and
 without the report, which is mostly matplotlib. spIsoNet is measured where a checkout of IsoNet-cryoET/spIsoNet is

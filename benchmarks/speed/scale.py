@@ -17,8 +17,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks.generated import generate, refinement_job
 from benchmarks.measure import Usage, console, machine, run_measured, show
+from benchmarks.phantoms.generated import generate, refinement_job
 from mpop.population import Population, versioned
 
 SIZES = (100, 1_000, 10_000)
@@ -90,7 +90,7 @@ def measure(folder: Path, name: str) -> Usage | str:
             have_checked(place)
         command = [MPOP, "-C", str(place), *(word.format(scratch=scratch) for word in COMMANDS[name])]
         if name == REFINE_ONE:
-            command = [sys.executable, "-m", "benchmarks.scale", "--refine-one", str(place)]
+            command = [sys.executable, "-m", "benchmarks.speed.scale", "--refine-one", str(place)]
         try:
             return run_measured(command, Path(scratch))
         except RuntimeError as error:
@@ -151,7 +151,9 @@ def _show(found: Mapping[str, list[Usage | str]], header: list[str]) -> None:
 
 def run_history(quick: bool) -> None:
     """Measure everyday commands where history is long and has many ends."""
-    from benchmarks.long_history import generate_history  # which each command measured here would load, too
+    from benchmarks.phantoms.long_history import (
+        generate_history,  # which each command measured here would load, too
+    )
 
     sizes = HISTORIES[:1] if quick else HISTORIES
     found: dict[str, list[Usage | str]] = {name: [] for name in IN_HISTORY}
@@ -163,7 +165,7 @@ def run_history(quick: bool) -> None:
             for name, words in IN_HISTORY.items():
                 command = [MPOP, *(word.format(place=place, clone=clone, request=request) for word in words)]
                 if name == REFINE_ONE:
-                    command = [sys.executable, "-m", "benchmarks.scale", "--refine-one", str(clone)]
+                    command = [sys.executable, "-m", "benchmarks.speed.scale", "--refine-one", str(clone)]
                 try:
                     found[name].append(run_measured(command, Path(scratch)))
                 except RuntimeError as error:
@@ -174,7 +176,7 @@ def run_history(quick: bool) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.scale", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks scale", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="100 and 1,000 series with 100 commits")
     parser.add_argument("--history", action="store_true", help="many commits, branches and requests instead")
     parser.add_argument("--keep", type=Path, help="folder in which generated populations are kept")

@@ -1,6 +1,6 @@
 """Tilt series of molecules that lie alike: what the reference's prior does for multi-particle refinement.
 
-    python -m benchmarks.tilt_series_priors [--folder DIR] [--seed N] [--spread DEG] [--others PART]
+    python -m benchmarks tilt_series_priors [--folder DIR] [--seed N] [--spread DEG] [--others PART]
 
 Simulates tilt series with planted deformations whose molecules lie with one axis along the beam. Tilting to
 60 degrees leaves a cone of 30 degrees around that axis in which next to nothing is measured. The same start is
@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.misaligned_stack import fsc_by_cone
+from benchmarks.phantoms.misaligned_stack import fsc_by_cone
 from mpop.formats.images import read_map
 from mpop.jobs.demo import import_simulation
 from mpop.jobs.evaluate import evaluate
@@ -119,7 +119,7 @@ def run(
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.tilt_series_priors", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks tilt_series_priors", description=__doc__)
     parser.add_argument("--folder", type=Path, help="an existing folder for what is in between")
     parser.add_argument("--iterations", type=int, default=4)
     parser.add_argument("--seed", type=int, default=DATA.seed)

@@ -1,6 +1,6 @@
 """`mpop fsc` beside relion_postprocess (Debian package `relion`): the same half-maps and mask, to the same files.
 
-    python -m benchmarks.resolution [--quick]
+    python -m benchmarks resolution [--quick]
 
 Speed and memory count whole processes, so that mpop's hold the start of Python and the pictures of its report. The
 second table is what random phases do to the B-factor and the resolution of one pair of half-maps.

@@ -1,6 +1,6 @@
 """Local resolution beside relion_postprocess --locres (Debian package `relion`), on half-maps with planted truth.
 
-    python -m benchmarks.local_resolution [--quick]
+    python -m benchmarks local_resolution [--quick]
 
 Both programs are whole processes on one thread and read the same MRC files. The truth is what `planted_resolution`
 planted: a ball of wedges, each with a local FSC that falls to 0.143 at its own frequency.
@@ -20,7 +20,7 @@ import numpy as np
 from scipy.ndimage import distance_transform_edt
 
 from benchmarks.measure import Usage, machine, run_measured, show
-from benchmarks.planted_resolution import Planted, planted
+from benchmarks.phantoms.planted_resolution import Planted, planted
 from mpop.formats.images import read_map, write_map
 
 PIXEL_A = 1.5
@@ -121,6 +121,6 @@ def rows(results: Sequence[Result]) -> list[list[str]]:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.local_resolution", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks local_resolution", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a smaller box")
     run(parser.parse_args().quick)

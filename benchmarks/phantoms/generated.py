@@ -1,4 +1,4 @@
-"""A population of any size with a long history, made in a minute: the subject of `benchmarks.scale`.
+"""A population of any size with a long history, made in a minute: the subject of `benchmarks.speed.scale`.
 
 Every record and every object in it is what mpop itself would have written (`mpop verify` holds), only the way is
 shorter: objects are variations of one that was stored the usual way, and history goes to Git as one stream.

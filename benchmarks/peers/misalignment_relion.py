@@ -1,10 +1,10 @@
 """Misaligned particles with a preferred orientation: RELION 3.1 alone, and with mpop's reconstructions.
 
-    python -m benchmarks.misalignment_relion [--folder DIR] [--particles N] [--seed N]
+    python -m benchmarks misalignment_relion [--folder DIR] [--particles N] [--seed N]
 
-The data and what is reported are those of `benchmarks.misalignment`; give both the same folder. RELION refines by
-local searches from the same poses and half-maps (their mean, as it takes one reference) until it has converged by
-itself.
+The data and what is reported are those of `benchmarks.quality.misalignment`; give both the same folder. RELION
+refines by local searches from the same poses and half-maps (their mean, as it takes one reference) until it has
+converged by itself.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.measure import run_measured
-from benchmarks.misaligned_stack import DATA, DIAMETER_A, Outcome, judge, make_stack
+from benchmarks.phantoms.misaligned_stack import DATA, DIAMETER_A, Outcome, judge, make_stack
 from mpop.formats.images import read_map
 from mpop.formats.stack_tables import read_stack_table
 
@@ -87,7 +87,7 @@ def run(folder: Path | None = None, particles: int = DATA.particles, seed: int =
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.misalignment_relion", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks misalignment_relion", description=__doc__)
     parser.add_argument("--folder", type=Path, help="where the data are, or are to be left")
     parser.add_argument("--particles", type=int, default=DATA.particles)
     parser.add_argument("--seed", type=int, default=DATA.seed)

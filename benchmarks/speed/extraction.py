@@ -1,6 +1,6 @@
 """How fast particle images are cut out of tilt images and multiplied by what scores and reconstructions need.
 
-    python -m benchmarks.extraction [--size 2048] [--particles 150] [--tilts 3] [--repeats 3]
+    python -m benchmarks extraction [--size 2048] [--particles 150] [--tilts 3] [--repeats 3]
 
 One series of noise with two species in it, cut at random places, for a reconstruction. Reported: CPU seconds per
 tilt of the fastest repeat (the machine may be shared), on one thread.
@@ -67,7 +67,7 @@ def cpu_s_per_tilt(size: int, particles: int, tilts: int, repeats: int) -> float
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.extraction", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks extraction", description=__doc__)
     parser.add_argument("--size", type=int, default=2048)
     parser.add_argument("--particles", type=int, default=150)
     parser.add_argument("--tilts", type=int, default=3)

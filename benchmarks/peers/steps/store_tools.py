@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.measure import console
-from benchmarks.store_workload import CHANGED
+from benchmarks.peers.steps.store_workload import CHANGED
 
 FIRST = "first commit"
 SECOND = "second commit"
@@ -27,7 +27,7 @@ LAZY = "clone without data, read a map"
 VERIFY = "verify everything"
 STEPS = (FIRST, SECOND, NOTHING, PUSH, CLONE, READ, LAZY, VERIFY, AGAIN)
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[3]
 
 ENVIRONMENT = {
     "DVC_NO_ANALYTICS": "1",
@@ -77,7 +77,7 @@ class Tool:
 def mpop() -> Tool:
     """The mpop of this checkout, through the Python interface of its store."""
     here = f"{ROOT}:{ROOT / 'store'}:{ROOT / 'hooks'}"
-    step = f"PYTHONPATH={here} {sys.executable} -m benchmarks.store_mpop"
+    step = f"PYTHONPATH={here} {sys.executable} -m benchmarks.peers.steps.store_mpop"
     commit = f"{step} commit wc wc/data"
     return Tool(
         "mpop",

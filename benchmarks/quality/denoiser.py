@@ -1,6 +1,6 @@
 """Denoising of half-maps of a particle with a rigid and a floppy part, against filters that know no places.
 
-python -m benchmarks.denoiser [--quick]
+python -m benchmarks denoiser [--quick]
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from scipy.ndimage import gaussian_filter
 from scipy.spatial.transform import Rotation
 
 from benchmarks.measure import show
-from benchmarks.phantom import helices
+from benchmarks.phantoms.helices import helices
 from mpop.maps.filters import inverse, multiply_radially, resample, transform
 from mpop.maps.fsc import fsc_report
 from mpop.maps.local_filter import local_filter
@@ -160,6 +160,6 @@ def run(quick: bool = False) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.denoiser", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks denoiser", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a small map")
     run(parser.parse_args().quick)

@@ -1,6 +1,6 @@
 """Local resolution of maps that are resolved alike everywhere: bias and spread against where the FSC crosses.
 
-    python -m benchmarks.local_resolution_bias [--seeds N]
+    python -m benchmarks local_resolution_bias [--seeds N]
 
 The planted FSC is S / (S + 1) exactly, in the whole box, so that the crossing is known for every threshold.
 """
@@ -12,7 +12,7 @@ import argparse
 import numpy as np
 
 from benchmarks.measure import show
-from benchmarks.planted_resolution import planted, snr
+from benchmarks.phantoms.planted_resolution import planted, snr
 from mpop.maps.local_resolution import local_resolution
 
 CASES = (
@@ -70,6 +70,6 @@ def run(seeds: int) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.local_resolution_bias", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks local_resolution_bias", description=__doc__)
     parser.add_argument("--seeds", type=int, default=6, help="pairs of half-maps for each case")
     run(parser.parse_args().seeds)

@@ -1,6 +1,6 @@
 """Scores with all gradients beside projecting only, and beside torch-projectors' forward and backward.
 
-    python -m benchmarks.projection [--quick]
+    python -m benchmarks projection [--quick]
 
 Particle images of 64 px against a map of twice that box, on one thread. A gradient step gives the score and its
 derivatives by two shifts and all six slice coordinates of every image. torch-projectors is measured where it can

@@ -1,6 +1,6 @@
 """Training steps per CPU-second, beside spIsoNet: the same network, batch and size of cubes, one thread.
 
-    python -m benchmarks.training [--quick] [--spisonet CHECKOUT --spisonet-python PYTHON]
+    python -m benchmarks training [--quick] [--spisonet CHECKOUT --spisonet-python PYTHON]
 
 CHECKOUT: of github.com/IsoNet-cryoET/spIsoNet. PYTHON: one with mrcfile, numpy, scikit-image, torch and tqdm.
 Each program is started for few and for many steps, by turns; the difference is what steps cost, without the start.
@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 from benchmarks.measure import console, machine, run_measured, show
-from benchmarks.paper_loss import FourTermLoss
+from benchmarks.peers.steps.paper_loss import FourTermLoss
 from mpop.networks.correction_loss import CorrectionLoss
 from mpop.networks.cubes import Places, Split
 from mpop.networks.devices import arithmetic
@@ -55,7 +55,7 @@ def run(
     quick: bool = False, spisonet: Path | None = None, spisonet_python: Path | None = None, repeats: int = 3
 ) -> None:
     """Measure and print."""
-    driver = Path(__file__).with_name("spisonet_training.py")
+    driver = Path(__file__).with_name("steps") / "spisonet_training.py"
     peer = [str(spisonet_python), str(driver), str(spisonet)] if spisonet and spisonet_python else None
     cases = [case for case in CASES if case[0] != PEER or peer]
     if len(cases) < len(CASES):
@@ -87,7 +87,7 @@ def _cpu_seconds(case: Case, epochs: int, folder: Path, peer: list[str]) -> floa
     if program == PEER:
         command = [*peer, str(folder), str(WIDTH), str(epochs), str(halves)]
     else:
-        command = [sys.executable, "-m", "benchmarks.training", "--steps", str(epochs * CUBES // BATCH)]
+        command = [sys.executable, "-m", "benchmarks.peers.training", "--steps", str(epochs * CUBES // BATCH)]
         command += ["--halves", str(halves), *(["--exact"] if exact else [])]
         command += ["--own-loss"] if program == OWN_LOSS else []
     return run_measured(command, folder).cpu_s
@@ -126,7 +126,7 @@ def train_here(steps: int, halves: int, exact: bool, own_loss: bool) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.training", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks training", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer steps, once")
     parser.add_argument("--spisonet", type=Path, help="a checkout of IsoNet-cryoET/spIsoNet")
     parser.add_argument("--spisonet-python", type=Path, help="a Python with what its training needs")

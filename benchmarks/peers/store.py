@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.measure import Usage, console, machine, run_measured, show
-from benchmarks.store_tools import (
+from benchmarks.peers.steps.store_tools import (
     AGAIN,
     BOX_READ,
     CLONE,
@@ -36,7 +36,7 @@ from benchmarks.store_tools import (
     available,
     environment,
 )
-from benchmarks.store_workload import BOX, CHANGED, generate
+from benchmarks.peers.steps.store_workload import BOX, CHANGED, generate
 
 STORED, ADDED, RESAVED, SENT, CLONED, LAZILY = SIZES = (
     "stored after v1",
@@ -183,7 +183,7 @@ def size(paths: Iterable[Path]) -> int:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.store", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks store", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="maps of 128^3, once")
     parser.add_argument("--peers-python", type=Path, help="a Python with icechunk and dvc; see docs/benchmarks.md")
     parser.add_argument("--repeats", type=int, default=3, help="how often everything is measured")

@@ -1,6 +1,6 @@
 """Collisions in a population of 1,000 tilt series with 1,000 particles of each of two species, on one core.
 
-    python -m benchmarks.collisions [--quick]
+    python -m benchmarks collisions [--quick]
 
 The particles lie on a lattice where neighbours touch, turned at random, so that every one has candidates to look
 at; in each series ten of the second species are planted on ones of the first. The search is timed on arrays in

@@ -1,12 +1,12 @@
 """Misaligned particles with a preferred orientation: what the reference's prior does for their poses.
 
-    python -m benchmarks.misalignment [--folder DIR] [--particles N] [--seed N]
+    python -m benchmarks misalignment [--folder DIR] [--particles N] [--seed N]
 
 Makes a stack of which most particles are seen along one axis, with poses that are off and the half-maps that they
 give, and refines it from there with each prior. Reported for each: CPU seconds, angular errors of all particles
 and of the rare views, and the FSC with the true map, in the cone around the preferred axis, where few views
 measure anything, and outside of it. The data stay in the folder, so that other programs can be run on the very
-same (`benchmarks.misalignment_relion`).
+same (`benchmarks.peers.misalignment_relion`).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.misaligned_stack import DATA, Outcome, import_stack, judge, make_stack
+from benchmarks.phantoms.misaligned_stack import DATA, Outcome, import_stack, judge, make_stack
 from mpop.formats.stack_tables import read_stack_table
 from mpop.jobs.export_stacks import export_relion
 from mpop.jobs.refine import refine
@@ -57,7 +57,7 @@ def run(
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.misalignment", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks misalignment", description=__doc__)
     parser.add_argument("--folder", type=Path, help="where the data are, or are to be left")
     parser.add_argument("--particles", type=int, default=DATA.particles)
     parser.add_argument("--iterations", type=int, default=4)

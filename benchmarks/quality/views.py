@@ -1,4 +1,6 @@
-"""Correction of half-maps seen from all sorts of views, without images: python -m benchmarks.views [--steps N]
+"""Correction of half-maps seen from all sorts of views, without images.
+
+    python -m benchmarks views [--steps N]
 
 A molecule of helices; a half-map of n particles holds each coefficient k with the weight w of their slices,
 

@@ -1,6 +1,6 @@
 """Half-maps from particle images: mpop beside relion_reconstruct (Debian package `relion`).
 
-    python -m benchmarks.reconstruction [--quick]
+    python -m benchmarks reconstruction [--quick]
 
 Both read the same STAR file and stack, apply the CTF, insert at twofold padding on one thread and write a map
 of each half. All processes of a program are measured from their start to their end, so that mpop's figures hold
@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.measure import machine, run_measured, show
-from benchmarks.phantom import BOX, PIXEL_SIZE_A, write_particles
+from benchmarks.phantoms.helices import BOX, PIXEL_SIZE_A, write_particles
 from mpop.formats.images import read_map
 from mpop.maps.fsc import FSCCurve, fsc
 from mpop.maps.masks import soft_sphere
@@ -42,7 +42,7 @@ class Result:
 def commands(name: str, star: Path, outputs: Sequence[Path]) -> list[list[str]]:
     """What makes both half-maps. RELION finds images from the folder of the STAR file."""
     if name == "mpop":
-        return [[sys.executable, "-m", "benchmarks.half_maps", str(star), *map(str, outputs)]]
+        return [[sys.executable, "-m", "benchmarks.peers.steps.half_maps", str(star), *map(str, outputs)]]
     options = f"--ctf --pad 2 --angpix {PIXEL_SIZE_A}"
     return [
         [

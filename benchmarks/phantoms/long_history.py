@@ -1,6 +1,6 @@
 """A small population with a very long history, many branches and many requests, made in a minute.
 
-As `benchmarks.generated`: every record is what mpop itself would have written, only the way is shorter.
+As `benchmarks.phantoms.generated`: every record is what mpop itself would have written, only the way is shorter.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from benchmarks.generated import START, Json, Records, generate, send_commit, versioned_record
+from benchmarks.phantoms.generated import START, Json, Records, generate, send_commit, versioned_record
 from mpop.population import Population
 from mpop.records.species import head_path
 from mpop.requests import records

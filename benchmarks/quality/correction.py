@@ -1,8 +1,8 @@
 """Correction of preferred orientation against known truth.
 
-    python -m benchmarks.correction                   three seeds of the phantom with a missing cone
-    python -m benchmarks.correction --models FOLDER   half-maps reconstructed from preferred views of molecules
-    python -m benchmarks.correction --steps 0         without a network
+    python -m benchmarks correction                   three seeds of the phantom with a missing cone
+    python -m benchmarks correction --models FOLDER   half-maps reconstructed from preferred views of molecules
+    python -m benchmarks correction --steps 0         without a network
 
 For each data set the mean FSC with the truth in poorly measured / in well-measured directions, of half-map 1,
 half-map 2 and the map made of both, the CPU seconds (user and system) that all took together, and by how much the
@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from benchmarks.uneven import Map, Uneven, from_views, missing_cone
+from benchmarks.phantoms.uneven import Map, Uneven, from_views, missing_cone
 from mpop.maps.fsc import fsc_report
 from mpop.networks.correction import CorrectionOptions, correct
 from mpop.simulation.stacks import StackParameters

@@ -1,6 +1,6 @@
 """Import of 200,000 particles, beside reading their table alone with starfile.
 
-    python -m benchmarks.importing [--quick]
+    python -m benchmarks importing [--quick]
 
 1,000 stacks of 200 images with the 26 columns of RELION's refined tables, and 20 tilt series with 10,000 particles
 each. Images are tiny: hashing and looking at large ones takes what the disk takes, whoever does it. Each command
@@ -182,7 +182,7 @@ def part_of_checks(data: Data, folder: Path) -> list[tuple[str, float, float]]:
     place, result = str(folder / "population"), folder / "checks.json"
     folder.mkdir()
     run_measured([MPOP, "init", place], folder)
-    command = [sys.executable, "-m", "benchmarks.checks", str(result), "-C", place]
+    command = [sys.executable, "-m", "benchmarks.peers.steps.checks", str(result), "-C", place]
     found = []
     for name, arguments in (("source add", ["all", *data.source]), ("species add", data.species)):
         run_measured([*command, *name.split(), *arguments], folder)
@@ -221,6 +221,6 @@ def run(quick: bool) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.importing", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks importing", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a tenth of the data")
     run(parser.parse_args().quick)

@@ -1,4 +1,4 @@
-"""Train spIsoNet's own network with spIsoNet's own loop, for `benchmarks.training`, on a processor.
+"""Train spIsoNet's own network with spIsoNet's own loop, for `benchmarks.peers.training`, on a processor.
 
     python spisonet_training.py CHECKOUT CUBES WIDTH EPOCHS HALVES
 

@@ -1,6 +1,6 @@
 """mpop's side of the benchmark of stores: one step in each process, through the Python interface of the store.
 
-    python -m benchmarks.store_mpop STEP FOLDER [OTHER]
+    python -m benchmarks peers.steps.store_mpop STEP FOLDER [OTHER]
 
 Arrays are kept as mpop keeps them: the maps of a species in one group, what belongs to a tilt series in a group
 and a record of its own.

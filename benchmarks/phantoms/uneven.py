@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 
-from benchmarks.half_maps import half_maps
+from benchmarks.peers.steps.half_maps import half_maps
 from mpop.formats.images import read_map
 from mpop.formats.star import read_star, write_star
 from mpop.maps.filters import inverse, transform

@@ -1,0 +1,1 @@
+"""mpop beside other programs that do the same work."""

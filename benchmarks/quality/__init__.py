@@ -1,0 +1,1 @@
+"""How near to known truth results are."""

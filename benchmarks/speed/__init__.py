@@ -1,0 +1,1 @@
+"""What mpop costs, beside nothing but itself."""
