@@ -50,7 +50,7 @@ class PoolPreview:
     """What pooling two sides of a species would give. possible False: `reason` says why not.
 
     Resolutions of the half-maps; fsc: frequency (1/A), then the corrected correlation of ours, of theirs and of
-    the pooled half-maps, one value per shell. rotation_deg, shift_A: how the incoming frame lies in ours.
+    the pooled half-maps, one value per shell. rotation_deg, shift_A: how the incoming map lies in ours.
     reread: tilt series whose raw images must be read to do it; if there are any, the numbers come only then.
     """
 

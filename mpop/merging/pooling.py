@@ -23,7 +23,7 @@ from mpop.geometry.symmetry import symmetry_matrices
 from mpop.jobs.halfmaps import divide, empty_target, stored_sums, sums_key
 from mpop.maps.fsc import FSCReport
 from mpop.merging.bases import VirtualSnapshot
-from mpop.merging.frames import Frame, find_frame
+from mpop.merging.map_alignment import MapAlignment, align_maps
 from mpop.merging.snapshots import Snapshot
 from mpop.merging.species import MAPS, SpeciesMerge
 from mpop.merging.three_way import Side
@@ -69,7 +69,7 @@ class PoolPlan:
     """How a species is pooled, before anything large is read."""
 
     merge: SpeciesMerge
-    frame: Frame
+    alignment: MapAlignment
     sources: dict[str, SourcePlan]
     item_versions: dict[str, str]
 
@@ -101,14 +101,14 @@ def plan_pool(merge: SpeciesMerge, item_of: ItemOf, item_sides: Mapping[str, Sid
         raise StateError(
             f"{swapped} particles are in half-set 1 on one side and in 2 on the other; pooling would mix them"
         )
-    frame = _frame(merge, ours, theirs)
+    alignment = _alignment(merge, ours, theirs)
     wanted, versions = _wanted(merge, ours, theirs, item_of, item_sides, write)
     states = _states(merge)
     known = [_known(merge, snapshot, states) for snapshot in states]
     sources = {
         source: _combine(one, [held[source] for held in known if source in held]) for source, one in wanted.items()
     }
-    return PoolPlan(merge, frame, sources, versions)
+    return PoolPlan(merge, alignment, sources, versions)
 
 
 def _states(merge: SpeciesMerge) -> list[Snapshot]:
@@ -137,7 +137,7 @@ def _same_kind_of_maps(ours: SpeciesHead, theirs: SpeciesHead) -> None:
             raise StateError(f"{name} is {here} here and {there} there; maps of different kinds cannot be pooled")
 
 
-def _frame(merge: SpeciesMerge, ours: SpeciesRecord, theirs: SpeciesRecord) -> Frame:
+def _alignment(merge: SpeciesMerge, ours: SpeciesRecord, theirs: SpeciesRecord) -> MapAlignment:
     """How their map lies in ours; raises StateError when it lies elsewhere."""
     population = merge.three.population
     resolutions = [one.resolution_A for one in (ours, theirs) if one.resolution_A is not None]
@@ -146,18 +146,18 @@ def _frame(merge: SpeciesMerge, ours: SpeciesRecord, theirs: SpeciesRecord) -> F
     maps = [population.maps(one) for one in (ours, theirs)]
     means = [((one["half1"] + one["half2"]) / 2).astype(np.float32) for one in maps]
     find = partial(
-        find_frame, means[0], means[1], maps[0]["mask"], ours.pixel_size_A, max(resolutions), ours.diameter_A / 2
+        align_maps, means[0], means[1], maps[0]["mask"], ours.pixel_size_A, max(resolutions), ours.diameter_A / 2
     )
-    frame = find()
-    if not frame.agrees(min(resolutions)):
-        frame = find(symmetry_matrices(ours.symmetry))
-    if not frame.agrees(min(resolutions)):
+    alignment = find()
+    if not alignment.agrees(min(resolutions)):
+        alignment = find(symmetry_matrices(ours.symmetry))
+    if not alignment.agrees(min(resolutions)):
         raise StateError(
-            f"their map lies {frame.angle_deg:.2f} degrees and {frame.distance_A:.2f} A from ours, up to "
-            f"{frame.displacement_A:.1f} A apart at the particle's edge, too far to add sums at "
+            f"their map lies {alignment.angle_deg:.2f} degrees and {alignment.distance_A:.2f} A from ours, up to "
+            f"{alignment.displacement_A:.1f} A apart at the particle's edge, too far to add sums at "
             f"{min(resolutions):.1f} A; refine one side against the other's map first"
         )
-    return frame
+    return alignment
 
 
 def _wanted(

@@ -26,7 +26,7 @@ def preview_pool(merge: SpeciesMerge, item_of: ItemOf, item_sides: Mapping[str, 
         plan = plan_pool(merge, item_of, item_sides, write=False)
     except MpopError as error:
         return PoolPreview(False, str(error), ours, theirs)
-    angle, distance = plan.frame.angle_deg, plan.frame.distance_A
+    angle, distance = plan.alignment.angle_deg, plan.alignment.distance_A
     found = PoolPreview(True, "", ours, theirs, rotation_deg=angle, shift_A=distance)
     if plan.reread:
         reason = (
@@ -34,7 +34,7 @@ def preview_pool(merge: SpeciesMerge, item_of: ItemOf, item_sides: Mapping[str, 
             f"`--resolve species/{merge.id}=pool` does it"
         )
         return replace(found, reason=reason, reread=len(plan.reread))
-    reason = f"the two maps lie alike to {plan.frame.displacement_A:.2f} A; no raw image is needed"
+    reason = f"the two maps lie alike to {plan.alignment.displacement_A:.2f} A; no raw image is needed"
     try:
         with Run(threads=allowed()).limits():  # of libraries that came with this module
             report = pool(plan).report

@@ -26,7 +26,7 @@ def best_poses(
     disc: HalfDisc,
     data: NDArray[np.complexfloating],
     power: NDArray[np.floating],
-    frames: NDArray[np.float64],
+    orientations: NDArray[np.float64],
     shifts: NDArray[np.float64],
     turns: NDArray[np.float64],
     offsets: NDArray[np.float64],
@@ -37,21 +37,21 @@ def best_poses(
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """The pose of each image with the largest a AB - a^2 A2 / 2 - prior.
 
-    data, power: (n, pixels) P and Q. frames: (n, 3, 3) rotations times voxels of the reference per Fourier pixel;
-    turns: (t, 3, 3) rotations of the image's frame, each tried on every frame as turn @ frame. shifts: (n, 2) in
-    pixels; offsets: (s,) in pixels, tried on x and on y. The prior is a Gaussian around expected (n, 3, 3)
+    data, power: (n, pixels) P and Q. orientations: (n, 3, 3) rotations times voxels of the reference per Fourier
+    pixel; turns: (t, 3, 3) small turns of the image, each tried on every one as turn @ orientation. shifts: (n, 2)
+    in pixels; offsets: (s,) in pixels, tried on x and on y. The prior is a Gaussian around expected (n, 3, 3)
     rotations and expected_shifts (n, 2), sigmas in rad and pixels per axis. Returns the scores (n,), and of the
     best the numbers of turn, x offset and y offset (n, 3). Raises ValueError when a slice leaves the reference.
     """
-    check_reach(reference, disc, frames[:, :2])
+    check_reach(reference, disc, orientations[:, :2])
     scores, chosen = np.empty(len(data)), np.zeros((len(data), 3), np.int64)
-    voxels = np.linalg.norm(frames[:, 0], axis=1)[:, None, None]
-    away = frames / voxels @ expected.swapaxes(1, 2)
+    voxels = np.linalg.norm(orientations[:, 0], axis=1)[:, None, None]
+    away = orientations / voxels @ expected.swapaxes(1, 2)
     _best_poses(
         reference.values,
         data,
         power,
-        frames,
+        orientations,
         shifts,
         turns,
         offsets,
@@ -126,7 +126,7 @@ def _best_poses(
     volume,
     data,
     power,
-    frames,
+    orientations,
     shifts,
     turns,
     offsets,
@@ -142,15 +142,15 @@ def _best_poses(
     scores,
     chosen,
 ):
-    """The loop of `best_poses`; fills scores and chosen. away: (n, 3, 3) how far each frame is turned from where
-    it is expected; shifted: (n, 2) likewise."""
+    """The loop of `best_poses`; fills scores and chosen. away: (n, 3, 3) how far each orientation is turned from
+    where it is expected; shifted: (n, 2) likewise."""
     real = volume.dtype.type
     longest = 0
     for j in range(row_y.shape[0]):
         longest = max(longest, row_x[j] + row_start[j + 1] - row_start[j])
     count = offsets.shape[0]
     unit = 2.0 * math.pi / size
-    for i in prange(frames.shape[0]):
+    for i in prange(orientations.shape[0]):
         along_x = np.empty((count, longest, 2), volume.dtype)
         along_y = np.empty((count, longest + 1, 2), volume.dtype)
         _phases(along_x, unit, shifts[i, 0], offsets)
@@ -162,9 +162,9 @@ def _best_poses(
             for j in range(2):
                 for k in range(3):
                     rows[j, k] = real(
-                        turns[t, j, 0] * frames[i, 0, k]
-                        + turns[t, j, 1] * frames[i, 1, k]
-                        + turns[t, j, 2] * frames[i, 2, k]
+                        turns[t, j, 0] * orientations[i, 0, k]
+                        + turns[t, j, 1] * orientations[i, 1, k]
+                        + turns[t, j, 2] * orientations[i, 2, k]
                     )
             trace = 0.0
             for j in range(3):

@@ -1,6 +1,6 @@
 """Do two maps of one species lie alike? The rigid motion between them, by correlation at limited resolution.
 
-Two versions of one species descend from one import, so their frames are the same but for what refinement drifted,
+Two versions of one species descend from one import, so they lie alike but for what refinement drifted,
 and a search near by measures that (Gauss-Newton on the difference of the maps inside of the mask). Where somebody
 turned or moved the map, rotations are tried on a coarse grid, each with all shifts at once, before the best few
 are refined.
@@ -32,12 +32,12 @@ CONVERGED_PX = 1e-3
 INSIDE = 0.1
 """Voxels where the mask is above this are compared."""
 TOLERANCE = 0.5
-"""Frames agree when no part of the particle lies farther off than this part of the resolution: half a period, the
-most that maps of few particles are uncertain by. A frame that somebody turned or shifted is farther off."""
+"""Maps lie alike when no part of the particle lies farther off than this part of the resolution: half a period,
+the most that maps of few particles are uncertain by. One that somebody turned or shifted is farther off."""
 
 
 @dataclass(frozen=True)
-class Frame:
+class MapAlignment:
     """x_ours = rotation x_theirs + shift_A, in the maps' x, y, z from the origin voxel.
 
     correlation: of the maps inside of the mask, once moved. displacement_A: the farthest that any point within the
@@ -60,11 +60,11 @@ class Frame:
         return float(np.linalg.norm(self.shift_A))
 
     def agrees(self, resolution_A: float) -> bool:
-        """Whether the frames are one and the same for maps of a resolution."""
+        """Whether maps of a resolution lie alike."""
         return self.displacement_A <= TOLERANCE * resolution_A
 
 
-def find_frame(
+def align_maps(
     ours: NDArray[np.float32],
     theirs: NDArray[np.float32],
     mask: NDArray[np.float32],
@@ -72,8 +72,8 @@ def find_frame(
     resolution_A: float,
     radius_A: float,
     symmetry: Array | None = None,
-) -> Frame:
-    """How the map `theirs` (z, y, x) lies in the frame of `ours`; `mask` is in ours.
+) -> MapAlignment:
+    """How the map `theirs` (z, y, x) lies on `ours`; `mask` is in ours.
 
     resolution_A: up to which they are compared. symmetry: (g, 3, 3) rotations that leave the map as it is; if
     given, all rotations and shifts are tried, and the smallest of equivalent rotations is returned. Otherwise the
@@ -90,7 +90,7 @@ def find_frame(
     if symmetry is not None:
         rotation = min((rotation @ mate for mate in symmetry), key=lambda one: -np.trace(one))
     displacement = _displacement(rotation, shift * pixel, radius_A)
-    return Frame(rotation, shift * pixel, correlation, displacement)
+    return MapAlignment(rotation, shift * pixel, correlation, displacement)
 
 
 def _limited(

@@ -7,7 +7,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from mpop.geometry.symmetry import symmetry_matrices
-from mpop.merging.frames import Frame, find_frame, rotation_grid
+from mpop.merging.map_alignment import MapAlignment, align_maps, rotation_grid
 
 BOX, PIXEL_A, RESOLUTION_A, RADIUS_A = 48, 3.0, 14.0, 60.0
 AXES = np.meshgrid(*[np.arange(BOX) - BOX // 2] * 3, indexing="ij")
@@ -29,44 +29,46 @@ def noisy(volume: np.ndarray, seed: int) -> np.ndarray:
     return volume + np.random.default_rng(seed).normal(scale=0.15, size=volume.shape).astype(np.float32)
 
 
-def found(turn: Rotation, shift_px: np.ndarray, symmetry: np.ndarray | None) -> tuple[Frame, float, float]:
-    """The frame between a density and itself moved, and how far off it is in degrees and A."""
+def found(turn: Rotation, shift_px: np.ndarray, symmetry: np.ndarray | None) -> tuple[MapAlignment, float, float]:
+    """The alignment of a density and itself moved, and how far off it is in degrees and A."""
     moved = density(POINTS @ turn.as_matrix().T + shift_px)
-    frame = find_frame(noisy(moved, 2), noisy(density(POINTS), 3), MASK, PIXEL_A, RESOLUTION_A, RADIUS_A, symmetry)
-    angle = Rotation.from_matrix(frame.rotation @ turn.as_matrix().T).magnitude()
-    return frame, float(np.rad2deg(angle)), float(np.linalg.norm(frame.shift_A - shift_px * PIXEL_A))
+    alignment = align_maps(
+        noisy(moved, 2), noisy(density(POINTS), 3), MASK, PIXEL_A, RESOLUTION_A, RADIUS_A, symmetry
+    )
+    angle = Rotation.from_matrix(alignment.rotation @ turn.as_matrix().T).magnitude()
+    return alignment, float(np.rad2deg(angle)), float(np.linalg.norm(alignment.shift_A - shift_px * PIXEL_A))
 
 
 @pytest.mark.parametrize("rotvec", [(0.0, 0.0, 0.0), (0.03, -0.02, 0.05)])
 def test_what_drifted_is_measured(rotvec: tuple[float, float, float]) -> None:
     turn = Rotation.from_rotvec(rotvec)
-    frame, angle, distance = found(turn, np.array([0.5, -0.3, 0.2]), None)
+    alignment, angle, distance = found(turn, np.array([0.5, -0.3, 0.2]), None)
     assert angle < 0.3
     assert distance < 0.2
-    assert frame.correlation > 0.9
-    assert frame.agrees(RESOLUTION_A)
+    assert alignment.correlation > 0.9
+    assert alignment.agrees(RESOLUTION_A)
 
 
-def test_a_frame_far_off_is_found() -> None:
-    frame, angle, distance = found(
+def test_a_map_that_lies_far_off_is_found() -> None:
+    alignment, angle, distance = found(
         Rotation.from_rotvec([1.0, 2.0, -0.7]), np.array([3.0, -2.0, 1.0]), np.eye(3)[None]
     )
     assert angle < 0.3
     assert distance < 0.2
-    assert not frame.agrees(RESOLUTION_A)
-    assert frame.displacement_A > RADIUS_A
+    assert not alignment.agrees(RESOLUTION_A)
+    assert alignment.displacement_A > RADIUS_A
 
 
-def test_of_equivalent_frames_the_nearest_is_told() -> None:
+def test_of_equivalent_alignments_the_nearest_is_found() -> None:
     """What is symmetric by half turns about z and was turned by 170 degrees was turned by 10 the other way."""
     mates = symmetry_matrices("C2")
     symmetric = np.concatenate([POINTS[:20] @ mate.T for mate in mates])
     height = np.tile(1 + 0.5 * np.sin(np.arange(20)), 2)
     turn = Rotation.from_euler("z", 170, degrees=True).as_matrix()
     theirs, ours = density(symmetric, height), density(symmetric @ turn.T, height)
-    frame = find_frame(ours, theirs, MASK, PIXEL_A, RESOLUTION_A, RADIUS_A, mates)
-    assert frame.angle_deg == pytest.approx(10, abs=0.2)
-    assert frame.correlation > 0.99
+    alignment = align_maps(ours, theirs, MASK, PIXEL_A, RESOLUTION_A, RADIUS_A, mates)
+    assert alignment.angle_deg == pytest.approx(10, abs=0.2)
+    assert alignment.correlation > 0.99
 
 
 def test_the_grid_leaves_no_hole() -> None:
