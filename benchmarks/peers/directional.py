@@ -74,7 +74,7 @@ def write_maps(folder: Path, box: int) -> None:
 def _mpop(folder: Path, box: int, *options: str) -> list[str]:
     mpop = str(Path(sys.executable).with_name("mpop"))
     maps = [str(folder / f"{name}.mrc") for name in ("half1", "half2")]
-    files = ["--mask", str(folder / "mask.mrc"), "--out", str(folder / "out")]
+    files = ["--mask", str(folder / "mask.mrc"), "--out", str(folder / "-".join(["out", *options]))]
     return _row(" ".join(["mpop fsc3d", *options]), box, [mpop, "fsc3d", *maps, *files, *options], folder)
 
 
