@@ -31,7 +31,7 @@ ORIGIN = "origin"
 
 @dataclass(frozen=True)
 class Cloned:
-    """A new clone. branch: what it stands on."""
+    """A new clone. branch: the one that is checked out."""
 
     root: Path
     branch: str

@@ -44,7 +44,8 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def _remove_leftovers(path: Path) -> None:
-    """The temporary files of dead processes, as far as can be known: of other machines, only silence tells."""
+    """The temporary files of dead processes, as far as can be known: a process of another machine is taken for
+    dead when it has been silent for long."""
     for left in path.parent.glob(f"{glob.escape(f'.{path.name}')}.*.*.tmp"):
         machine, pid = left.name.split(".")[-3:-1]
         with suppress(OSError):  # another process is cleaning too

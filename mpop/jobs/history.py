@@ -222,7 +222,7 @@ def children_first(commits: Iterable[Commit], ahead: int = 64) -> Iterator[Commi
 
 
 def names_of_commits(repository: Repository) -> dict[str, list[str]]:
-    """Commit -> the branches and tags at it, in short; HEAD first, with the branch that it stands on."""
+    """Commit -> the branches and tags at it, in short; HEAD first, with the branch that is checked out."""
     branch = repository.refs.branch
     names: dict[str, list[str]] = {}
     if repository.head is not None:

@@ -110,7 +110,7 @@ def _refusal(population: Population, commit: Commit, path: str, why: str) -> Sta
 
 
 def _edges(record: Record) -> Iterator[str]:
-    """Versions and ids that a record stands on."""
+    """Versions and ids that a record depends on."""
     yield from record.get("species_versions", {}).values()
     yield from record.get("item_versions", {}).values()
     yield from record.get("particles", {})

@@ -133,8 +133,8 @@ def adapted(population: Population, offered: str, target: str) -> Adapted:
     """An offered commit in terms of a target's series.
 
     Series that the target knows under another id are replaced by the target's: species move their particles there,
-    and the series are taken out again. The commit made for that stands on the offered one, so that nothing is lost
-    from its history. With problems nothing is changed.
+    and the series are taken out again. The commit made for that has the offered one as parent, so that nothing is
+    lost from its history. With problems nothing is changed.
     """
     repository = population.repository
     touched: dict[str, str] = {}

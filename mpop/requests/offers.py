@@ -31,7 +31,7 @@ STAYS = ("item", "source", "job")
 class Offer:
     """A commit to be offered.
 
-    base: the tip that it stands on or will be compared with. along: path -> record that comes with a species.
+    base: the tip that it was made from or will be compared with. along: path -> record that comes with a species.
     as_history: versions of other records that travel as history only, in words.
     """
 

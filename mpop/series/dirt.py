@@ -9,7 +9,7 @@ Three kinds, each known by what protein cannot be:
   borders.
 * *beads* and other heavy things: regions as dark as gold. A bead of 8 to 12 nm takes 40 to 60 % of the electrons
   out of the image, a protein complex some per cent, a carbon film 10 to 20 %. Contrast is measured against the
-  level of the ice around, in parts of it; where an image has lost its level (its mean is 0) that is told from the
+  level of the ice around, in parts of it; where an image has lost its level (its mean is 0) that is found from the
   exposure, since N electrons have noise sqrt(N). Without either, and with a phase plate, whose contrast of protein
   is as strong, beads are not looked for.
 

@@ -183,7 +183,7 @@ def _placed_apart(first: Path, others: Sequence[Path], box: int, pixel_size_A: f
 
 
 def _pixel_size(paths: list[Path], sizes: list[float | None]) -> float:
-    """Of the first half-map that tells it; all that tell one must agree."""
+    """Of the first half-map whose header holds it; all that hold one must agree."""
     pixel = sizes[0] or sizes[1]
     if pixel is None:
         raise InputError(f"{paths[0]}: the header does not give the pixel size; give --angpix")

@@ -97,7 +97,7 @@ def checkout(repository: Repository, revision: str) -> str:
 def delete_branch(repository: Repository, name: str, force: bool = False) -> str:
     """Remove a branch; returns where it was.
 
-    Raises StateError for the one that HEAD stands on and, unless forced, for one with commits that HEAD does not
+    Raises StateError for the one that HEAD names and, unless forced, for one with commits that HEAD does not
     lead to.
     """
     reference = _reference(HEADS, name)
@@ -129,7 +129,7 @@ def rename_branch(repository: Repository, old: str, new: str) -> None:
 
 
 def current_branch(repository: Repository) -> str:
-    """The branch that HEAD stands on. Raises StateError when it stands on none."""
+    """The branch that HEAD names. Raises StateError when it names none."""
     branch = repository.refs.branch
     if branch is None:
         raise StateError("you are on no branch (HEAD is detached); name one")

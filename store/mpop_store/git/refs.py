@@ -90,7 +90,7 @@ class Refs:
 
     @property
     def branch(self) -> str | None:
-        """The reference that HEAD stands on, such as refs/heads/main (it may not exist yet); None if detached."""
+        """The reference that HEAD names, such as refs/heads/main (it may not exist yet); None if detached."""
         value = self.head_value
         return value.removeprefix(SYMBOLIC) if value.startswith(SYMBOLIC) else None
 
@@ -100,7 +100,7 @@ class Refs:
         return self._left().get(HEAD) or self._stored_head()
 
     def value(self, name: str) -> str | None:
-        """What a reference holds, as operations write it: of HEAD, which reference it stands on."""
+        """What a reference holds, as operations write it: of HEAD, which reference it names."""
         return self.head_value if name == HEAD else self.get(name)
 
     def _stored(self, name: str) -> str | None:
@@ -287,7 +287,7 @@ def loose_names(git_directory: Path, folder: str = "refs") -> Iterator[str]:
 
 
 def _places(name: str) -> Iterator[str]:
-    """The file of a reference, and the folders in which it lies, up to the one that tells its kind."""
+    """The file of a reference, and the folders in which it lies, up to the one of its kind."""
     parts = name.split("/")
     for end in range(3, len(parts) + 1):
         yield "/".join(parts[:end])

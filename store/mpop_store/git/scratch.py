@@ -54,7 +54,7 @@ class ScratchStore(ObjectStore):
 
 @contextmanager
 def scratch(repository: Repository, commit: str, hidden: Collection[str] = ()) -> Iterator[Repository]:
-    """A repository that stands on a commit of another one; gone afterwards, and the other one is as it was.
+    """A repository at a commit of another one; gone afterwards, and the other one is as it was.
 
     hidden: objects of the other one that it shall not see. Raises StoreError when there is no room for it.
     """

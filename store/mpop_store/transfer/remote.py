@@ -37,7 +37,7 @@ class Proof(Enum):
 
 @dataclass(frozen=True)
 class Description:
-    """What a population says of itself. branch: the reference that its HEAD stands on; store: its id, if it has
+    """What a population says of itself. branch: the reference that its HEAD names; store: its id, if it has
     one and says so."""
 
     branch: str | None = "refs/heads/main"
