@@ -133,6 +133,33 @@ def test_few_images_of_a_symmetric_structure_suffice(blobs, name):
         assert np.abs(about_z - volume[1:, 1:, 1:]).max() < 0.01 * volume.max()
 
 
+def smooth_sums(k: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(..., 3) real and imaginary part and weight of points near the origin, at frequencies (..., 3) x, y, z; the
+    mate of k has the complex conjugate."""
+    points = np.array([[1.0, -0.3, 0.7], [-0.7, 1.3, 0.3], [0.3, 0.7, -1.3]])
+    phase = 2 * np.pi / 48 * k @ points.T
+    heights = np.array([1.0, 0.7, 1.3])
+    return np.stack([np.cos(phase) @ heights, np.sin(phase) @ heights, 5 + np.cos(phase) @ heights], axis=-1)
+
+
+@pytest.mark.parametrize("name", ["C3", "D2", "T", "O", "I1"])
+def test_sums_of_symmetry_mates_are_those_at_the_turned_frequencies(name: str) -> None:
+    """Of a group that lies askew, so that no matrix is its own transpose or leaves an axis in place."""
+    askew = Rotation.from_euler("ZYX", [0.3, 0.5, -0.4]).as_matrix()
+    matrices = askew @ symmetry_matrices(name) @ askew.T
+    z, y, x = np.meshgrid(np.arange(-24, 24), np.arange(-24, 24), np.arange(26), indexing="ij")
+    k = np.stack([x, y, z], axis=-1).astype(np.float64)
+    values = smooth_sums(k)
+    values[:, :, 0] /= 2  # each of two mates in this plane is given half
+    found = symmetrise(FourierSums(values.astype(np.float32)), matrices).values
+    found[:, :, 0] *= 2
+    expected = sum(smooth_sums(k @ matrix.T) for matrix in matrices)
+    within = np.linalg.norm(k, axis=-1) < 22.5
+    error = np.abs(found - expected)[within]
+    assert error.max() < 0.04 * len(matrices)  # of trilinear interpolation
+    assert not found[np.linalg.norm(k, axis=-1) > 23.0].any()
+
+
 def test_symmetric_sums_reconstruct_as_they_are(half_sums):
     """What `symmetrise` gives is sums again: reconstructing it without symmetry is reconstructing with it."""
     matrices = symmetry_matrices("C3")
