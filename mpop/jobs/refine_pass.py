@@ -54,13 +54,13 @@ def move_all(
     for number, item in enumerate(chosen.items, start=1):
         started, one = time.perf_counter(), series[item.id]
         try:
-            if one.is_stack:
+            if one.shares_parameters:
+                moved = move_tilt_series(population, one, groups, widths, references, run.device)
+            else:
                 state, score = move_stack(
                     population, one.state, one.start, references, amplitudes, spreads, search, run.device
                 )
                 moved = Moved(replace(one, state=state), score, WidthSums())
-            else:
-                moved = move_tilt_series(population, one, groups, widths, references, run.device)
         except UNUSABLE as error:
             done.fail(FailedSeries(item=item.id, name=item.name, reason=str(error)))
         else:
@@ -82,7 +82,7 @@ def move_on(
 ) -> None:
     """Move tilt series once more along the half-maps that they began with: more of their parameters are seen to be
     off now that others have moved, and in the next half-maps a particle would find itself with these errors."""
-    items = [item for item in chosen.items if item.id in done.series and not done.series[item.id].is_stack]
+    items = [item for item in chosen.items if item.id in done.series and done.series[item.id].shares_parameters]
     for number, item in enumerate(items, start=1):
         started, one = time.perf_counter(), done.series[item.id]
         try:

@@ -14,11 +14,11 @@ from mpop.jobs.refine_state import RefineState, SeriesNames
 from mpop.jobs.selection import Selection
 from mpop.population import Population
 from mpop.records.models import ItemRecord
-from mpop.records.stack import StackModel
 from mpop.refinement.groups.group import ParameterGroup
 from mpop.refinement.series import SeriesScore, SpeciesReference, gather_images, optimise
 from mpop.refinement.system import SeriesSystem
 from mpop.refinement.widths import LearnedWidths, WidthSums
+from mpop.series.opening import series_of
 
 Array = NDArray[np.float64]
 References = Mapping[str, SpeciesReference | None]
@@ -37,9 +37,9 @@ class Moving:
     state: SeriesState
 
     @property
-    def is_stack(self) -> bool:
-        """Whether it is a stack of particle images."""
-        return isinstance(self.start.model, StackModel)
+    def shares_parameters(self) -> bool:
+        """Whether its particles have more in common than a microscope; those of others move pose by pose."""
+        return series_of(self.start.model).shares_parameters
 
     @property
     def names(self) -> SeriesNames:
@@ -68,9 +68,9 @@ def open_series(population: Population, item: ItemRecord, chosen: Selection, bef
 
 def refuse_what_cannot_move(series: Sequence[Moving], groups: Sequence[ParameterGroup]) -> None:
     """Raises InputError for stacks, where no group moves poses."""
-    stack = next((one for one in series if one.is_stack), None)
-    if stack is not None and not any(group.per == "particle" for group in groups):
-        name = stack.state.item.name
+    alone = next((one for one in series if not one.shares_parameters), None)
+    if alone is not None and not any(group.per == "particle" for group in groups):
+        name = alone.state.item.name
         raise InputError(f"{name} is a stack of particle images, which have nothing but poses to refine")
 
 

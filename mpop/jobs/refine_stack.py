@@ -14,6 +14,7 @@ from mpop.records.stack import StackModel
 from mpop.refinement.pose_prior import PoseSpread
 from mpop.refinement.series import DETECTED, SeriesScore, SpeciesReference
 from mpop.refinement.stack import NOTHING, PoseSearch, fit_stack, pose_spread, refine_stack
+from mpop.series.opening import series_of
 
 SAMPLE_STACKS = 50
 """So many stacks tell what is common to all."""
@@ -34,7 +35,7 @@ def stack_amplitudes(population: Population, states: Sequence[SeriesState], refe
     found: Amplitudes = {}
     by_source: dict[str, list[SeriesState]] = {}
     for state in states:
-        if isinstance(state.model, StackModel):
+        if not series_of(state.model).shares_parameters:
             by_source.setdefault(state.item.source, []).append(state)
     for source, members in by_source.items():
         for species, reference in references.items():
