@@ -8,11 +8,14 @@ then. What only measures reports it, as part of the result.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from mpop.errors import InputError
+
+NAMED = 3
+"""Places that are named in one doubt of many."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,22 @@ def settle(doubts: Iterable[Doubt], force: bool) -> list[Doubt]:
     if grave and not force:
         raise DoubtfulInputError(grave)
     return doubts
+
+
+def gathered(doubts: Iterable[Doubt]) -> list[Doubt]:
+    """One doubt for all of a kind, with the words of the first: a mistake is seldom made in one series only."""
+    kinds: dict[tuple[str, bool], list[Doubt]] = {}
+    for doubt in doubts:
+        kinds.setdefault((doubt.kind, doubt.grave), []).append(doubt)
+    return [_as_one(alike) for alike in kinds.values()]
+
+
+def _as_one(alike: Sequence[Doubt]) -> Doubt:
+    first, places = alike[0], list(dict.fromkeys(doubt.where for doubt in alike))
+    if len(places) == 1:
+        return first
+    more = f" and {len(places) - NAMED} more" if len(places) > NAMED else ""
+    return replace(first, where=f"{', '.join(places[:NAMED])}{more} (the first)" if more else ", ".join(places))
 
 
 def _sentence(parts: Iterable[str]) -> str:

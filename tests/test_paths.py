@@ -34,18 +34,14 @@ EXEMPT = {
     "mpop/jobs/relocating.py": ["Path(folder) / name"],  # what lies in the user's folder; compared with its hash
     "hooks/mpop_hooks/executables.py": ["proposal.folder / proposal.event"],  # one of three words
     # the user's own project, whose files name each other with folders; they are only read
-    "mpop/jobs/importing/source.py": [
+    "mpop/importing/warp.py": [
         "base / found.data_folder",
         "base / (found.processing_folder or found.data_folder)",
         "path.parent / movie",
         "movie_path.parent / 'average' / (movie_path.stem + suffix)",
-        "path.parent.resolve() / path.name",
     ],
-    "mpop/jobs/importing/stack.py": [
-        "folder / file",
-        "folder / table.files[0]",
-        "path.parent.resolve() / path.name",
-    ],
+    "mpop/importing/relion.py": ["folder / name", "folder / table.files[0]"],
+    "mpop/jobs/importing/raw_images.py": ["path.parent.resolve() / path.name"],
 }
 PATH_WORD = re.compile(r"(folder|directory|root|path|parent|private|home|base|project|target|truth|resolve)$")
 

@@ -20,8 +20,8 @@ from scipy.spatial.transform import Rotation
 from mpop.formats.images import read_map, write_map
 from mpop.formats.stack_tables import StackTable, read_stack_table
 from mpop.formats.star import read_star, write_star
+from mpop.jobs.importing.source import add_source
 from mpop.jobs.importing.species import add_species
-from mpop.jobs.importing.stack import add_stack
 from mpop.jobs.reconstruct import reconstruct_species
 from mpop.maps.filters import resize, transform
 from mpop.population import Population
@@ -74,7 +74,7 @@ def make_stack(folder: Path, particles: int = DATA.particles, seed: int = DATA.s
 def import_stack(data: Path, folder: Path) -> Population:
     """A new population with the stack and its molecule."""
     population = Population.init(folder)
-    add_stack(population, "images", data / "particles.star")
+    add_source(population, "images", data / "particles.star")
     half1, half2, mask, star = (data / name for name in ("half1.mrc", "half2.mrc", "mask.mrc", "particles.star"))
     add_species(population, "molecule", half1, half2, mask, star, diameter_A=DIAMETER_A)
     population.commit("Import")

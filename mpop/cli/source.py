@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,6 +12,9 @@ from mpop.cli import context
 from mpop.cli.context import FirstPerImageOption, ForceOption, JsonOption, emit
 from mpop.words import counted
 from mpop_store.errors import InputError
+
+if TYPE_CHECKING:
+    from mpop.importing.importer import Importer
 
 KINDS = {"tilt-series": "tilt series", "particle-stack": "stacks"}
 
@@ -31,6 +35,11 @@ def register(app: typer.Typer) -> None:
 
 def add(
     name: Annotated[str, typer.Argument(help="Name of the new source.")],
+    path: Annotated[Path | None, typer.Argument(help="What to import, as with --warp or --stack.")] = None,
+    importer: Annotated[
+        str | None,
+        typer.Option("--from", help="Importer that reads it, if the path does not say; a wrong name lists them."),
+    ] = None,
     warp: Annotated[Path | None, typer.Option(help="A Warp .settings file, or a folder with XMLs.")] = None,
     tomostar: Annotated[Path | None, typer.Option(help="Folder with tomostar files.")] = None,
     volume: Annotated[
@@ -52,96 +61,85 @@ def add(
     ] = None,
     first_per_image: FirstPerImageOption = False,
     angpix: Annotated[float | None, typer.Option(help="Pixel size of the images, A.")] = None,
+    option: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="Any other option of an importer; may be given several times."),
+    ] = None,
     store_raw: Annotated[bool, typer.Option("--store-raw", help="Put raw images into the store.")] = False,
     force: ForceOption = False,
     json: JsonOption = False,
 ) -> None:
-    """Import a Warp tilt-series project, or a stack of extracted particles."""
-    context.options.json |= json
-    if (warp is None) == (stack is None):
-        raise InputError("give --warp for tilt series, or --stack for extracted particles")
-    of_warp = {"--tomostar": tomostar, "--volume": volume}
-    of_stacks = {
-        "--images": images,
-        "--amplitude-contrast": amplitude_contrast,
-        "--optics-group": optics_group or None,
-        "--first-per-image": first_per_image or None,
-    }
-    misplaced = [option for option, value in (of_stacks if warp else of_warp).items() if value is not None]
-    if misplaced:
-        raise InputError(f"{misplaced[0]} does not go with {'--warp' if warp else '--stack'}")
-    if warp is not None:
-        _add_tilt_series(name, warp, tomostar, angpix, volume, ignore_aberrations, store_raw, force)
-    elif stack is not None:
-        _add_stack(
-            name,
-            stack,
-            images,
-            pixel_size_A=angpix,
-            ignore_aberrations=ignore_aberrations,
-            store_raw=store_raw,
-            amplitude_contrast=amplitude_contrast,
-            optics_groups=optics_group or [],
-            first_per_image=first_per_image,
-            force=force,
-        )
-
-
-def _add_tilt_series(
-    name: str,
-    warp: Path,
-    tomostar: Path | None,
-    angpix: float | None,
-    volume: tuple[float, float, float] | None,
-    ignore_aberrations: bool,
-    store_raw: bool,
-    force: bool,
-) -> None:
+    """Import a project of another program: tilt series of Warp, stacks of extracted particles of RELION."""
     from mpop.jobs.importing.source import add_source
 
+    context.options.json |= json
+    given = {
+        "--tomostar": ("tomostar", tomostar),
+        "--volume": ("volume_dims_A", volume),
+        "--images": ("images", images),
+        "--ignore-aberrations": ("ignore_aberrations", ignore_aberrations or None),
+        "--amplitude-contrast": ("amplitude_contrast", amplitude_contrast),
+        "--optics-group": ("optics_groups", optics_group or None),
+        "--first-per-image": ("first_per_image", first_per_image or None),
+        "--angpix": ("pixel_size_A", angpix),
+    }
+    words = dict(_name_and_value(word) for word in option or ())
+    project, chosen, flag = _what(path, importer, warp, stack)
     here = context.population()
     with context.run() as run:
-        added = add_source(
-            here,
-            name,
-            context.relative(warp),
-            context.relative(tomostar) if tomostar else None,
-            angpix,
-            volume,
-            store_raw,
-            ignore_aberrations,
-            force,
-            run.progress,
-        )
+        options = _options(chosen, flag, given, words)
+        added = add_source(here, name, project, chosen.name, store_raw, force, run.progress, **options)
     context.warn_of(added.doubts)
     source = added.record
-    text = f"Added source {source.name}: {len(source.items)} tilt series at {source.pixel_size_A:g} A/px"
-    warnings = [str(doubt) for doubt in added.doubts]
-    emit("source", {"source": source, "warnings": warnings, "doubts": added.doubts}, text)
+    result: dict[str, Any] = {"source": source, "warnings": added.warnings, "doubts": added.doubts}
+    what = f"{len(source.items)} tilt series"
+    if source.type == "particle-stack":
+        result["images"] = added.images
+        what = f"{counted(added.images, 'particle image')} in {counted(len(source.items), 'stack')}"
+    emit("source", result, f"Added source {source.name}: {what} at {source.pixel_size_A:g} A/px")
 
 
-def _add_stack(name: str, star: Path, images: Path | None, **options: Any) -> None:
-    from mpop.jobs.importing.stack import add_stack
+def _name_and_value(word: str) -> tuple[str, str]:
+    """Of NAME=VALUE."""
+    name, is_there, value = word.partition("=")
+    if not is_there:
+        raise InputError(f"--option {word}: write it as NAME=VALUE")
+    return name, value
 
-    here = context.population()
-    with context.run() as run:
-        added = add_stack(
-            here,
-            name,
-            context.relative(star),
-            context.relative(images) if images else None,
-            progress=run.progress,
-            **options,
-        )
-    for warning in added.warnings:
-        context.warn(warning)
-    source = added.record
-    text = (
-        f"Added source {source.name}: {counted(added.images, 'particle image')} in "
-        f"{counted(len(source.items), 'stack')} at {source.pixel_size_A:g} A/px"
-    )
-    result = {"source": source, "images": added.images, "warnings": added.warnings, "doubts": added.doubts}
-    emit("source", result, text)
+
+def _options(
+    importer: Importer[Any], flag: str, given: Mapping[str, tuple[str, Any]], words: Mapping[str, str]
+) -> dict[str, Any]:
+    """The options of an importer by name, paths relative to -C.
+
+    given: field and value, None where there is none, by the flag of this command. words: of --option. Raises
+    InputError for what the importer does not know.
+    """
+    from mpop.importing.registry import options_of
+
+    flags = {field: spelled for spelled, (field, value) in given.items() if value is not None}
+    if misplaced := [spelled for field, spelled in flags.items() if field not in importer.Options.model_fields]:
+        raise InputError(f"{misplaced[0]} does not go with {flag}")
+    values = {field: value for field, value in given.values() if field in flags}
+    options = options_of(importer, {**values, **words})
+    chosen = {field: getattr(options, field) for field in options.model_fields_set}
+    return {key: context.relative(one) if isinstance(one, Path) else one for key, one in chosen.items()}
+
+
+def _what(
+    path: Path | None, importer: str | None, warp: Path | None, stack: Path | None
+) -> tuple[Path, Importer[Any], str]:
+    """What to import, by which importer, and how the user chose that."""
+    from mpop.importing.registry import importer_named, importer_of
+
+    ways = [("--warp", "warp", warp), ("--stack", "relion", stack), ("--from", importer, path)]
+    chosen = [(flag, program, project) for flag, program, project in ways if project is not None]
+    if len(chosen) != 1 or (importer is not None and path is None):
+        raise InputError("give --warp for tilt series, or --stack for extracted particles, or one path of either")
+    flag, program, project = chosen[0]
+    project = context.relative(project)
+    found = importer_of(project) if program is None else importer_named(program)
+    return project, found, flag if path is None else f"--from {found.name}"
 
 
 def list_sources(json: JsonOption = False) -> None:

@@ -16,7 +16,7 @@ import pytest
 
 from mpop.cli.main import main
 from mpop.formats.images import write_map
-from mpop.jobs.importing import source as import_source
+from mpop.jobs.importing import raw_images
 from mpop.population import Population
 
 if TYPE_CHECKING:
@@ -255,7 +255,7 @@ def test_ctrl_c_in_an_import_changes_nothing_and_the_next_one_works(
 
     before = empty.repository.status()
     with monkeypatch.context() as patch:
-        patch.setattr(import_source, "_read_raw", interrupt)
+        patch.setattr(raw_images, "_read_raw", interrupt)
         answer = mpop(*arguments)
     assert answer.code == 130
     assert answer.err.count("\n") == 1

@@ -17,7 +17,7 @@ from mpop.formats.stack_tables import read_stack_table
 from mpop.formats.star import read_star, write_star
 from mpop.formats.tomostar import read_tomostar
 from mpop.formats.warp_xml import read_tilt_series
-from mpop.jobs.importing.source import locate_project
+from mpop.importing.warp import locate_project
 
 FOREIGN = {
     "x.cs": (b"\x93NUMPY\x01\x00v\x00{'descr': [('uid', '<u8')]", "a table of cryoSPARC", "csparc2star.py"),

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from mpop.formats.stack_tables import MODELLED, OPTICS, StackTable, read_stack_table
 from mpop.formats.star import read_star, write_star
 from mpop.jobs.export_stacks import export_relion
+from mpop.jobs.importing.source import add_source
 from mpop.jobs.importing.species import add_species
-from mpop.jobs.importing.stack import add_stack
 from mpop.population import Population
 from mpop.records.arrays import stack_from_arrays, stack_to_arrays
 from mpop.records.stack import StackModel
@@ -169,7 +169,7 @@ def test_two_groups_with_one_number_and_name_stay_two(tmp_path: Path) -> None:
         write_stacks(tmp_path, read_stack_table(stars[-1]), 8)
         with mrcfile.open(tmp_path / f"{name}.mrcs", "r+") as mrc:
             mrc.data[0, 1, 1] = voltage / 10
-        add_stack(population, name, stars[-1], ignore_aberrations=True)
+        add_source(population, name, stars[-1], ignore_aberrations=True)
     joined = pd.concat([read_star(star)["particles"] for star in stars], ignore_index=True)
     write_star(tmp_path / "both.star", {"": joined.drop(columns=NUMBER)})
     add_species(population, "x", *write_maps(tmp_path), tmp_path / "both.star", diameter_A=DIAMETER_A)

@@ -40,9 +40,9 @@ def test_a_real_series_is_imported_and_exported(
         empty_population,
         "EMPIAR-10491",
         folder / "tomostar",
-        folder / "tomostar",
-        pixel_size,
-        volume,
+        tomostar=folder / "tomostar",
+        pixel_size_A=pixel_size,
+        volume_dims_A=volume,
         ignore_aberrations=True,
     )
     assert {doubt.kind for doubt in added.doubts} == {"exposures-differ", "pixel-size", "aberrations"}

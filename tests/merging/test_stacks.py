@@ -13,8 +13,8 @@ from mpop.errors import InputError
 from mpop.exchange.cloning import clone
 from mpop.exchange.fetching import fetch_from
 from mpop.formats.star import read_star, write_star
+from mpop.jobs.importing.source import add_source
 from mpop.jobs.importing.species import add_species
-from mpop.jobs.importing.stack import add_stack
 from mpop.jobs.refine import refine
 from mpop.jobs.refine_parameters import RefineParameters
 from mpop.jobs.verify import verify
@@ -51,7 +51,7 @@ def labs(data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Populati
     here = Population.init(folder / "a")
     maps = {name: data / "grid1" / f"{name}.mrc" for name in ("half1", "half2", "mask")}
     for name in ("grid1", "grid2"):
-        add_stack(here, name, data / f"{name}.star")
+        add_source(here, name, data / f"{name}.star")
     add_species(here, "molecule", **maps, particles=data / "both.star", diameter_A=120.0)
     add_species(here, "alone", **maps, particles=data / "grid1.star", diameter_A=120.0)
     here.commit("Import")

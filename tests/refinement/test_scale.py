@@ -10,8 +10,8 @@ import pytest
 from true_maps import as_it_is, true_maps
 
 from mpop.jobs.halfmaps import sums_key
+from mpop.jobs.importing.source import add_source
 from mpop.jobs.importing.species import add_species
-from mpop.jobs.importing.stack import add_stack
 from mpop.jobs.reconstruct import reconstruct_species
 from mpop.population import Population
 from mpop.series.noise import noise_spectrum, unit_factor
@@ -85,7 +85,7 @@ def reconstructed(folder: Path, scaled: bool) -> np.ndarray:
             factors = np.exp(np.random.default_rng(3).uniform(-1.1, 1.1, (60, 1, 1)))
             file.data[:] = (file.data * factors + 7).astype(np.float32)
     population = Population.init(folder / "population")
-    add_stack(population, "images", folder / "data/particles.star")
+    add_source(population, "images", folder / "data/particles.star")
     maps = [folder / "data" / f"{kind}.mrc" for kind in ("half1", "half2", "mask")]
     add_species(population, "it", *maps, folder / "data/particles.star", 80.0)
     population.commit("Import")

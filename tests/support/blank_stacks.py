@@ -11,8 +11,8 @@ from noisy_halves import noisy_halves
 from mpop.formats.images import write_map
 from mpop.formats.stack_tables import StackTable
 from mpop.jobs.export_stacks import export_relion
+from mpop.jobs.importing.source import add_source
 from mpop.jobs.importing.species import add_species
-from mpop.jobs.importing.stack import add_stack
 from mpop.population import Population
 
 MAP_PIXEL_A, DIAMETER_A = 5.0, 130.0
@@ -46,11 +46,11 @@ def through_a_population(
     folder.mkdir()
     population = Population.init(folder / "population")
     for number, group in enumerate(groups or ("",)):
-        add_stack(
+        add_source(
             population,
             f"source{number}",
             star,
-            images,
+            images=images,
             ignore_aberrations=True,
             optics_groups=(group,) if group else (),
             **options,  # pyright: ignore[reportArgumentType]

@@ -29,7 +29,7 @@ NEEDED = (
     "mpop.maps.filtered",
 )
 """What an import without checks would load."""
-CHECKS = {
+SPECIES_CHECKS = {
     "mpop.jobs.importing.species": ("_map_doubts", "signal_doubts"),
     "mpop.jobs.importing.tilt_particles": ("half_sets_doubt", "_visible_doubts", "_outside"),
     "mpop.jobs.importing.stack_particles": (
@@ -37,16 +37,12 @@ CHECKS = {
         "neighbours_in_both_halves",
         "optics_that_differ",
     ),
-    "mpop.jobs.importing.stack": ("_size_doubts", "_check_images"),
-    "mpop.jobs.importing.source": (
-        "_compared_tables",
-        "_image_doubts",
-        "compared_image",
-        "compared_pixel",
-        "compared_volume",
-        "gathered",
-        "questioned_exposures",
-    ),
+}
+SOURCE_CHECKS = {
+    "mpop.importing.warp": ("_compared_tables", "compared_pixel", "compared_steps", "compared_volume"),
+    "mpop.importing.relion": ("_size_doubts", "require_one_size"),
+    "mpop.jobs.importing.raw_images": ("_image_doubts", "compared_image", "require_images", "require_one_size"),
+    "mpop.jobs.importing.source": ("_questioned", "gathered"),
 }
 """Functions by module."""
 
@@ -80,12 +76,11 @@ def run(result: Path, arguments: list[str]) -> None:
     clock = Clock()
     for name in NEEDED:
         importlib.import_module(name)
-    kinds = ("species", "tilt_particles", "stack_particles") if "species" in arguments else ("source", "stack")
-    modules = [f"mpop.jobs.importing.{kind}" for kind in kinds]
-    clock.around(lambda: [importlib.import_module(name) for name in modules])()
-    for name in modules:
+    checks = SPECIES_CHECKS if "species" in arguments else SOURCE_CHECKS
+    clock.around(lambda: [importlib.import_module(name) for name in checks])()
+    for name, functions in checks.items():
         module = importlib.import_module(name)
-        for function in CHECKS[name]:
+        for function in functions:
             setattr(module, function, clock.around(getattr(module, function)))
     sys.argv[1:] = arguments
     try:

@@ -9,9 +9,8 @@ import pytest
 
 from mpop.doubts import DoubtfulInputError
 from mpop.formats.star import read_star, write_star
-from mpop.jobs.importing.optics_checks import questioned_optics
+from mpop.importing.optics_checks import questioned_optics
 from mpop.jobs.importing.source import add_source
-from mpop.jobs.importing.stack import add_stack
 from mpop.population import Population
 from mpop.simulation.stacks import StackParameters, simulate_stack
 
@@ -79,4 +78,4 @@ def test_a_stack_is_refused(tmp_path: Path) -> None:
         blocks["particles"][column] /= 1e4
     write_star(tmp_path / "particles.star", blocks)
     with pytest.raises(DoubtfulInputError, match=r"defocus goes to .*is it in another unit"):
-        add_stack(Population.init(tmp_path / "population"), "images", tmp_path / "particles.star")
+        add_source(Population.init(tmp_path / "population"), "images", tmp_path / "particles.star")

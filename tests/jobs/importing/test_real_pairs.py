@@ -9,7 +9,7 @@ import pytest
 
 from mpop.formats.tomostar import ANGLE, AXIS, DOSE, read_tomostar
 from mpop.formats.warp_xml import read_notes, read_tilt_series
-from mpop.jobs.importing.warp_checks import by_movie, compared_angles, compared_axis, compared_exposures
+from mpop.importing.warp_checks import by_movie, compared_angles, compared_axis, compared_exposures
 
 PAIRS = [
     ("warp/TS_1.tomostar", "warp/TS_1.xml", ["exposures-differ"]),  # 2.64 and 3 e/A^2: not of one run

@@ -129,11 +129,11 @@ def test_a_folder_of_xmls_and_one_of_tomostars_will_do(
     with pytest.raises(InputError, match="needs --tomostar DIR as well"):
         add_source(empty_population, "mine", xmls)
     with pytest.raises(InputError, match="--angpix is needed"):
-        add_source(empty_population, "mine", xmls, tomostars)
+        add_source(empty_population, "mine", xmls, tomostar=tomostars)
     with pytest.raises(InputError, match="give --volume X Y Z in A"):
-        add_source(empty_population, "mine", xmls, tomostars, pixel_size_A=10.0)
+        add_source(empty_population, "mine", xmls, tomostar=tomostars, pixel_size_A=10.0)
     source = add_source(
-        empty_population, "mine", xmls, tomostars, pixel_size_A=10.0, volume_dims_A=(300.0, 200.0, 100.0)
+        empty_population, "mine", xmls, tomostar=tomostars, pixel_size_A=10.0, volume_dims_A=(300.0, 200.0, 100.0)
     ).record
     assert source.volume_dims_A == (300, 200, 100)
 

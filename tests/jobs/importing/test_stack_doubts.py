@@ -14,8 +14,8 @@ from mpop.doubts import DoubtfulInputError
 from mpop.errors import InputError
 from mpop.formats.stack_tables import read_stack_table
 from mpop.formats.star import write_star
+from mpop.jobs.importing.source import AddedSource, add_source
 from mpop.jobs.importing.species import AddedSpecies, add_species
-from mpop.jobs.importing.stack import AddedStack, add_stack
 from mpop.population import Population
 from mpop.records.stack import StackModel
 from tests.support.commands import as_json, run
@@ -63,8 +63,8 @@ class World:
         write_stacks(self.folder, read_stack_table(self.folder / name), 8)
         return self.folder / name
 
-    def source(self, star: Path, **options: object) -> AddedStack:
-        return add_stack(self.population, "s", star, **options)  # pyright: ignore[reportArgumentType]
+    def source(self, star: Path, **options: object) -> AddedSource:
+        return add_source(self.population, "s", star, **options)  # pyright: ignore[reportArgumentType]
 
     def species(self, star: Path, **options: object) -> AddedSpecies:
         return add_species(self.population, "x", *self.maps, star, diameter_A=DIAMETER_A, **options)  # pyright: ignore[reportArgumentType]
@@ -75,7 +75,7 @@ def world(tmp_path: Path) -> World:
     return World(tmp_path)
 
 
-def kinds(added: AddedStack | AddedSpecies) -> list[str]:
+def kinds(added: AddedSource | AddedSpecies) -> list[str]:
     assert [str(doubt) for doubt in added.doubts] == [w for w in added.warnings if ":" in w]
     return [doubt.kind for doubt in added.doubts]
 
@@ -236,7 +236,7 @@ def test_boxes_of_two_sizes_are_a_source_each(world: World) -> None:
     with pytest.raises(InputError, match=r"images of 12 x 12 px; .*--optics-group"):
         world.source(star)
     for name in ("small", "large"):
-        assert add_stack(world.population, name, star, optics_groups=[name]).images == 4
+        assert add_source(world.population, name, star, optics_groups=[name]).images == 4
     assert world.species(star).record.n_particles == ROWS
 
 

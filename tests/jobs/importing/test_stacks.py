@@ -16,11 +16,12 @@ from mpop.doubts import DoubtfulInputError
 from mpop.errors import InputError, StateError
 from mpop.formats.stack_tables import read_stack_table
 from mpop.formats.star import read_star, write_star
+from mpop.importing.relion import item_names
 from mpop.jobs import refine_pass
 from mpop.jobs.export_stacks import export_relion
 from mpop.jobs.halfmaps import SeriesState
+from mpop.jobs.importing.source import add_source
 from mpop.jobs.importing.species import add_species
-from mpop.jobs.importing.stack import add_stack, item_names
 from mpop.jobs.refine import refine
 from mpop.jobs.refine_parameters import RefineParameters
 from mpop.jobs.reproduce import reproduce
@@ -54,7 +55,7 @@ def simulated(tmp_path_factory: pytest.TempPathFactory) -> Stack:
     folder = tmp_path_factory.mktemp("stack")
     simulate_stack(folder / "data", PLANTED)
     population = Population.init(folder / "population")
-    add_stack(population, "images", folder / "data/particles.star")
+    add_source(population, "images", folder / "data/particles.star")
     add(population, folder / "data")
     population.commit("Import")
     return Stack(folder / "data", population)
@@ -251,7 +252,7 @@ def test_optics_groups_that_differ_in_all_but_the_pixel_size_come_back(stack: St
     blocks["particles"] = blocks["particles"].assign(rlnOpticsGroup=group, rlnHelicalTubeID=3)
     write_star(stack.data / "edited.star", blocks)
     population = Population.init(tmp_path / "other")
-    add_stack(population, "images", stack.data / "edited.star")
+    add_source(population, "images", stack.data / "edited.star")
     add(population, stack.data, stack.data / "edited.star")
     population.commit("Import")
     (written,) = export_relion(population, tmp_path / "out")
@@ -269,9 +270,9 @@ def test_images_of_several_pixel_sizes_are_a_source_each(stack: Stack, tmp_path:
     write_star(stack.data / "edited.star", blocks)
     population = Population.init(stack.data.parent / "other")
     with pytest.raises(InputError, match=r"images of 4 and of 4\.1 A/px; add a source for each"):
-        add_stack(population, "images", stack.data / "edited.star")
+        add_source(population, "images", stack.data / "edited.star")
     for name in ("1", "2"):
-        assert add_stack(population, name, stack.data / "edited.star", optics_groups=[name]).images == 60
+        assert add_source(population, name, stack.data / "edited.star", optics_groups=[name]).images == 60
     assert [population.source(name).pixel_size_A for name in ("1", "2")] == [4.0, 4.1]
     first, second = population.items().values()
     assert first.id != second.id
@@ -295,7 +296,7 @@ def test_names_of_images_count_from_the_project(stack: Stack) -> None:
     table = edited(stack.data)
     table.rename(job / "run_data.star")
     population = Population.init(stack.data.parent / "other")
-    assert add_stack(population, "images", job / "run_data.star").images == PLANTED.particles
+    assert add_source(population, "images", job / "run_data.star").images == PLANTED.particles
 
 
 def test_particles_of_a_stack_do_not_collide(simulated: Stack) -> None:
@@ -333,7 +334,7 @@ def test_an_offer_of_a_stack_brings_no_collisions(stack: Stack) -> None:
 def test_a_wrong_table_is_one_clear_line(stack: Stack, columns: dict[str, object], message: str) -> None:
     population = Population.init(stack.data.parent / "other")
     with pytest.raises(InputError, match=message):
-        add_stack(population, "images", edited(stack.data, **columns))
+        add_source(population, "images", edited(stack.data, **columns))
     assert not population.sources()
 
 
@@ -341,7 +342,7 @@ def test_images_that_are_not_there_are_named(stack: Stack) -> None:
     population = Population.init(stack.data.parent / "other")
     (stack.data / "particles.mrcs").rename(stack.data / "elsewhere.mrcs")
     with pytest.raises(InputError, match=r"no file particles\.mrcs in .*--images"):
-        add_stack(population, "images", stack.data / "particles.star")
+        add_source(population, "images", stack.data / "particles.star")
 
 
 def test_a_changed_stack_is_not_refined(stack: Stack) -> None:

@@ -7,7 +7,7 @@ wins here too. What would give images the angle, exposure and defocus of others 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import PurePosixPath
 
@@ -16,20 +16,16 @@ from numpy.typing import NDArray
 
 from mpop.doubts import Doubt
 from mpop.formats.tomostar import Tomostar
-from mpop.records.tilt_series import TiltSeriesModel
+from mpop.importing.series_checks import SIZE_TOLERANCE, in_words
 
 Array = NDArray[np.float64]
 
-SIZE_TOLERANCE = 0.01
-"""Relative difference up to which two statements of a size agree."""
 ORDER_DEG = 0.5
 """Tilts that are closer than this may come in either order."""
 REFINED_BY_DEG = 5.0
 """More than any alignment changes an angle beside what is common to all of them."""
 AXIS_REFINED_BY_DEG = 15.0
 """More than the tilt axis of a microscope is usually mistaken by."""
-NAMED = 3
-"""Series that are named in one doubt of many."""
 
 
 def by_movie(tomostar: Tomostar, movies: Sequence[str]) -> tuple[Tomostar, list[Doubt]]:
@@ -134,53 +130,20 @@ def _first_out_of_order(one: Array, other: Array, least: float) -> int | None:
     return int(rows[0]) if len(rows) else None
 
 
-def questioned_exposures(name: str, exposure: Array, per_tilt: float) -> list[Doubt]:
-    """What cannot be right of (n,) exposures before each tilt, e/A^2. per_tilt: by the settings, 0 if unknown."""
-    where = f"{name}.xml"
-    if exposure.min() < 0:
-        row = int(exposure.argmin())
-        doubt = Doubt(
-            "exposure-negative",
-            where,
-            f"the exposure before tilt {row + 1} is {exposure[row]:g} e/A^2",
-            "less than none is not possible",
-            "high resolution would be made stronger, not weaker, in that image",
-            "correct <Dose>",
-            grave=True,
-        )
-        return [doubt]
-    unweighted = "all tilts are weighted as if they were the first"
-    if not exposure.any():
-        doubt = Doubt(
-            "exposure-unknown",
-            where,
-            "no exposures, or all are 0",
-            assumed=unweighted,
-            way_on="correct <Dose> or _wrpDose",
-        )
-        return [doubt]
+def compared_steps(name: str, exposure: Array, per_tilt: float) -> list[Doubt]:
+    """exposure: (n,) e/A^2 before each tilt. per_tilt: by the settings, 0 if unknown."""
     steps = np.diff(np.sort(exposure))
-    if not steps.any() and len(exposure) > 1:
-        doubt = Doubt(
-            "exposure-constant",
-            where,
-            f"{exposure[0]:g} e/A^2 before every tilt",
-            "exposure adds up from tilt to tilt",
-            "it was taken as it is",
-            "correct <Dose>",
-        )
-        return [doubt]
-    step = float(np.median(steps)) if len(steps) else 0.0
-    if per_tilt and abs(step / per_tilt - 1) > 10 * SIZE_TOLERANCE:
-        doubt = Doubt(
-            "exposure-per-tilt",
-            where,
-            f"exposure grows by {step:g} e/A^2 from tilt to tilt",
-            f"the settings say {per_tilt:g}",
-            "the XML wins, as in Warp",
-        )
-        return [doubt]
-    return []
+    step = float(np.median(steps)) if steps.any() else 0.0
+    if not step or not per_tilt or abs(step / per_tilt - 1) <= 10 * SIZE_TOLERANCE:
+        return []
+    doubt = Doubt(
+        "exposure-per-tilt",
+        f"{name}.xml",
+        f"exposure grows by {step:g} e/A^2 from tilt to tilt",
+        f"the settings say {per_tilt:g}",
+        "the XML wins, as in Warp",
+    )
+    return [doubt]
 
 
 def compared_volume(
@@ -192,28 +155,10 @@ def compared_volume(
     doubt = Doubt(
         "volume-size",
         f"{name}.xml",
-        f"VolumeDimensionsAngstrom is {_lengths(xml)} A",
-        f"{where_stated} {_lengths(stated)} A",
+        f"VolumeDimensionsAngstrom is {in_words(xml)} A",
+        f"{where_stated} {in_words(stated)} A",
         "the latter was taken, as in Warp, and particles count from its corner",
         "decide with --volume X Y Z",
-    )
-    return [doubt]
-
-
-def compared_image(
-    name: str, model: TiltSeriesModel, measured: tuple[float, float], pixel_size_A: float
-) -> list[Doubt]:
-    """measured: x, y in A of the images at this pixel size."""
-    if np.abs(np.divide(model.image_dims_A, measured) - 1).max() <= SIZE_TOLERANCE:
-        return []
-    doubt = Doubt(
-        "image-size",
-        f"{name}.xml",
-        f"images should be {_lengths(model.image_dims_A)} A",
-        f"at {pixel_size_A:g} A/px they are {_lengths(measured)} A",
-        "the latter holds",
-        "give the right --angpix",
-        grave=True,
     )
     return [doubt]
 
@@ -233,10 +178,6 @@ def compared_pixel(name: str, xml: float | None, pixel_size_A: float) -> list[Do
     return [doubt]
 
 
-def _lengths(lengths: Iterable[float]) -> str:
-    return " x ".join(f"{length:.0f}" for length in lengths)
-
-
 def _grave(kind: str, name: str, read: str, against: str, assumed: str) -> Doubt:
     return Doubt(
         kind,
@@ -247,19 +188,3 @@ def _grave(kind: str, name: str, read: str, against: str, assumed: str) -> Doubt
         "images would get the angle, exposure and defocus of others: export tomostar and XML together",
         grave=True,
     )
-
-
-def gathered(doubts: Iterable[Doubt]) -> list[Doubt]:
-    """One doubt for all of a kind, with the words of the first: a mistake is seldom made in one series only."""
-    kinds: dict[tuple[str, bool], list[Doubt]] = {}
-    for doubt in doubts:
-        kinds.setdefault((doubt.kind, doubt.grave), []).append(doubt)
-    return [_as_one(alike) for alike in kinds.values()]
-
-
-def _as_one(alike: Sequence[Doubt]) -> Doubt:
-    first, places = alike[0], list(dict.fromkeys(doubt.where for doubt in alike))
-    if len(places) == 1:
-        return first
-    more = f" and {len(places) - NAMED} more" if len(places) > NAMED else ""
-    return replace(first, where=f"{', '.join(places[:NAMED])}{more} (the first)" if more else ", ".join(places))

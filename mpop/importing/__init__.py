@@ -1,0 +1,1 @@
+"""Importers: what reads the projects of other programs, one module each, listed in `registry`."""
