@@ -37,17 +37,18 @@ def rotation_about(axis: tuple[float, float, float], angle_deg: float) -> Array:
 def _closure(generators: list[Array]) -> Array:
     """All products of the generators, identity first."""
     group = [np.eye(3)]
-    frontier = group
-    while frontier:
-        new: list[Array] = []
-        for element in frontier:
-            for generator in generators:
-                product = generator @ element
-                if all(np.abs(product - known).max() > 1e-6 for known in [*group, *new]):
-                    new.append(product)
-        group = group + new
-        frontier = new
+    known = {_key(group[0])}
+    for element in group:  # which grows
+        for product in (generator @ element for generator in generators):
+            if (key := _key(product)) not in known:
+                known.add(key)
+                group.append(product)
     return np.stack(group)
+
+
+def _key(rotation: Array) -> bytes:
+    """The same for rotations that are the same but for rounding: elements of finite groups differ by far more."""
+    return (np.rint(rotation * 1e4) + 0.0).tobytes()  # -0 to 0
 
 
 def _icosahedral(name: str) -> Array:

@@ -41,7 +41,7 @@ CANDIDATES = (
 VOXELS_PER_RESOLUTION = 4.0
 MOST_VOXELS = 56
 """Across the particle: finer detail is not needed to tell groups apart."""
-MOST_POINTS = 8000
+MOST_POINTS = 1500
 AROUND = 12
 """Rotations about an axis whose mean is what says nothing of its symmetry."""
 SURE = 4.0
@@ -51,7 +51,8 @@ CONTRADICTED, FITS, HOLDS = 0.5, 0.7, 0.9
 contradicted; above the third it fits as well as a smaller one that is not."""
 MOST_CERTAIN = 0.95
 """Agreement of two half-maps from which on something else than noise limits what a correlation can say."""
-MOST_OPERATORS = 24
+FEW_OPERATORS, MOST_OPERATORS = 3, 24
+"""That contradict a group which is wrong; and that a group must have which nobody gave."""
 
 Map = NDArray[np.float32]
 Array = NDArray[np.float64]
@@ -68,7 +69,7 @@ def symmetry_doubts(
     if pair is None:
         return []
     matrices = symmetry_matrices(symmetry)
-    given = pair.test(matrices)
+    given = pair.test(matrices, FEW_OPERATORS)
     order, least = (1, FITS) if given.contradicted else (len(matrices), HOLDS)
     others = " or ".join(pair.largest(candidates(), order, least))
     at = f"at {pair.resolution_A:.0f} A"
@@ -171,16 +172,16 @@ class _Pair:
     def fits(self, matrices: Array, least: float) -> bool:
         """Whether q of a group (g, 3, 3) is above a limit; quicker than `test` for those that are not."""
         agreement = self.correlation(np.eye(3))
-        if any(self.correlation(one) < least * agreement for one in _sample(matrices[1:])):
+        if any(self.correlation(one) < least * agreement for one in _sample(matrices[1:], MOST_OPERATORS)):
             return False
-        worst = self.test(matrices).worst
+        worst = self.test(matrices, MOST_OPERATORS).worst
         return worst is not None and worst > least
 
-    def test(self, matrices: Array) -> Fit:
-        """Of a group (g, 3, 3)."""
+    def test(self, matrices: Array, most: int) -> Fit:
+        """Of a group (g, 3, 3), by no more than so many of its operators."""
         agreement = self.correlation(np.eye(3))
         worst, contradicted = None, False
-        for rotation in _sample(matrices[1:]):
+        for rotation in _sample(matrices[1:], most):
             about = self._about(_axis(rotation))
             error = self.error * np.sqrt(1 - min(agreement, MOST_CERTAIN) ** 2) / max(agreement - about, 1e-9)
             if error * SURE > CONTRADICTED:
@@ -196,11 +197,12 @@ class _Pair:
         return float(np.mean([self.correlation(rotation_about(axis, angle)) for angle in angles]))
 
 
-def _sample(matrices: Array) -> Sequence[Array]:
-    """Some rotations of a group, one after another from all of its parts."""
-    if len(matrices) <= MOST_OPERATORS:
+def _sample(matrices: Array, most: int) -> Sequence[Array]:
+    """Some rotations of a group, from all of its parts. The first two and the last generate it."""
+    if len(matrices) <= most:
         return list(matrices)
-    return [matrices[i] for i in np.linspace(0, len(matrices) - 1, MOST_OPERATORS).round().astype(int)]
+    spread = np.linspace(0, len(matrices) - 1, most).round().astype(int)
+    return [matrices[i] for i in np.unique([*spread, 1])]
 
 
 def _axis(rotation: Array) -> tuple[float, float, float]:

@@ -32,7 +32,7 @@ COARSE_PART = 0.25
 """A resolution below this part of Nyquist is coarse enough to ask whether one half is the other's mirror image."""
 CONTRAST = -0.2
 """Mean FSC below which one map is the other's negative."""
-HAND_BOX, HAND_SHELLS, HAND_GAIN = 64, 16, 0.2
+HAND_BOX, HAND_SHELLS, HAND_GAIN = 40, 16, 0.2
 """Of the coarse maps whose hands are compared; the shells; and by how much more the mirror image must agree."""
 
 USE_BOTH = "use both half-maps of one reconstruction, as they came out of it"
@@ -179,7 +179,8 @@ def of_opposite_contrast(correlation: NDArray[np.floating]) -> bool:
 
 def of_opposite_hand(first: Map, second: Map) -> bool:
     """Whether a map agrees with the mirror image of another, and much better than with the other."""
-    same, other = (_coarse_agreement(first, one) for one in (second, mirrored(second)))
+    known, *others = (np.fft.rfftn(_binned(one)) for one in (first, second, mirrored(second)))
+    same, other = (_coarse_agreement(known, one) for one in others)
     return other > HAND_GAIN + max(same, 0.0)
 
 
@@ -188,9 +189,8 @@ def mirrored(volume: Map) -> Map:
     return np.roll(volume[:, :, ::-1], 1 - len(volume) % 2, axis=2)
 
 
-def _coarse_agreement(first: Map, second: Map) -> float:
-    """Mean FSC of the first shells."""
-    a, b = (np.fft.rfftn(_binned(one)) for one in (first, second))
+def _coarse_agreement(a: NDArray[np.complexfloating], b: NDArray[np.complexfloating]) -> float:
+    """Mean FSC of the first shells of two transforms."""
     box = len(a)
     index = np.square(np.fft.fftfreq(box) * box)
     radius = np.sqrt(index[:, None, None] + index[:, None] + index[: box // 2 + 1])
@@ -202,8 +202,8 @@ def _coarse_agreement(first: Map, second: Map) -> float:
 
 
 def _binned(volume: Map) -> Map:
-    """Means of cubes of voxels, from the corner on, about as many as HAND_BOX along an edge."""
-    factor = max(1, len(volume) // HAND_BOX)
+    """Means of cubes of voxels, from the corner on, no more than HAND_BOX along an edge."""
+    factor = -(-len(volume) // HAND_BOX)
     box = len(volume) // factor
     kept = volume[: box * factor, : box * factor, : box * factor]
     return kept.reshape(box, factor, box, factor, box, factor).mean(axis=(1, 3, 5), dtype=np.float32)
