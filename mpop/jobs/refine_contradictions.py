@@ -17,14 +17,8 @@ from mpop.jobs.refine_sample import References, Sampled, gathered
 from mpop.population import Population
 from mpop.records.models import SpeciesRecord
 from mpop.records.stack import SeriesModel
-from mpop.refinement.contradictions import (
-    MIRRORS,
-    Evidence,
-    ParticleFits,
-    contrast,
-    difference,
-    with_depth_turned,
-)
+from mpop.refinement.contradictions import with_depth_turned
+from mpop.refinement.evidence import MIRRORS, Evidence, ParticleFits, contrast, difference
 from mpop.series.opening import series_of
 
 WAY_ON = "Put right which is wrong and import again"

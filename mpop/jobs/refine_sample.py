@@ -13,7 +13,8 @@ from mpop.jobs.halfmaps import SeriesState
 from mpop.population import Population
 from mpop.records.stack import SeriesModel
 from mpop.records.tilt_series import ParticleSet
-from mpop.refinement.contradictions import ParticleFits, particle_fits
+from mpop.refinement.contradictions import particle_fits
+from mpop.refinement.evidence import ParticleFits
 from mpop.refinement.series import SpeciesReference, gather_images
 from mpop.refinement.target import SpeciesImages
 from mpop.series.opening import views_of

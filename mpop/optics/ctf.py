@@ -19,15 +19,10 @@ from numba import njit, prange
 from numpy.typing import NDArray
 
 from mpop.errors import InputError
+from mpop.optics.wavelength import electron_wavelength_A
 from mpop.records.tilt_series import CTFModel
 
 Array = NDArray[np.float64]
-
-
-def electron_wavelength_A(voltage_kV: float) -> float:
-    """Relativistic wavelength of electrons."""
-    volts = voltage_kV * 1e3
-    return 12.2643247 / math.sqrt(volts * (1.0 + volts * 0.978466e-6))
 
 
 @njit(parallel=True, cache=True, error_model="numpy")

@@ -20,8 +20,9 @@ from numba import njit, prange
 from numpy.typing import NDArray
 
 from mpop.geometry.frequencies import wrapped_indices
-from mpop.optics.ctf import ctf_images, electron_wavelength_A
+from mpop.optics.ctf import ctf_images
 from mpop.optics.premultiplication import ByCTF
+from mpop.optics.wavelength import electron_wavelength_A
 from mpop.records.tilt_series import CTFModel
 
 Array = NDArray[np.float64]

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from mpop.optics.ctf import electron_wavelength_A
+from mpop.optics.wavelength import electron_wavelength_A
 from mpop.records.tilt_series import CTFModel
 
 

@@ -12,8 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mpop.optics.ctf import electron_wavelength_A
 from mpop.optics.imaging import Imaging
+from mpop.optics.wavelength import electron_wavelength_A
 from mpop.projection.disc import HalfDisc
 from mpop.projection.named import Score
 from mpop.projection.reference import Reference

@@ -27,7 +27,7 @@ import scipy.ndimage
 from numba import njit, prange
 from numpy.typing import NDArray
 
-from mpop.optics.ctf import electron_wavelength_A
+from mpop.optics.wavelength import electron_wavelength_A
 
 Image = NDArray[np.float32]
 Mask = NDArray[np.bool_]

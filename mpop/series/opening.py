@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import NDArray
 
 from mpop.geometry.frequencies import even_fast_size
 from mpop.records.stack import SeriesModel, StackModel
 from mpop.records.tilt_series import ParticleSet
-from mpop.series.extraction import ExtractionRequest
 from mpop.series.stack import ParticleStack
 from mpop.series.tilt_series import TiltSeries
 from mpop.series.views import ImageViews, Series, SeriesState
+
+if TYPE_CHECKING:
+    from mpop.series.extraction import ExtractionRequest
 
 
 def series_of(model: SeriesModel) -> Series:
@@ -33,6 +37,8 @@ def request_of(
     pixel_size_A: float,
 ) -> ExtractionRequest:
     """What to cut out so that content up to a resolution is free of aliasing."""
+    from mpop.series.extraction import ExtractionRequest  # compiled kernels
+
     window = even_fast_size(series_of(model).window_A(views, diameter_A, resolution_A) / pixel_size_A)
     optics = views.optics
     return ExtractionRequest(

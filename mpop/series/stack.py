@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +15,10 @@ from mpop.geometry.tilt import slice_rows
 from mpop.optics.sizes import aliasing_free_A, delocalisation_A
 from mpop.records.stack import StackModel
 from mpop.records.tilt_series import ParticleSet
-from mpop.series.extraction import ExtractionRequest, Ledger, ParticleImages, TiltLoader
-from mpop.series.stack_extraction import extract_stack
 from mpop.series.views import Exposures, ImageOptics, ImageViews, SeriesState
+
+if TYPE_CHECKING:  # where particles lie waits for no compiled kernels
+    from mpop.series.extraction import ExtractionRequest, Ledger, ParticleImages, TiltLoader
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,8 @@ class ParticleStack:
         ledger: Ledger | None = None,
     ) -> Iterator[ParticleImages]:
         """Image by image."""
+        from mpop.series.stack_extraction import extract_stack
+
         return extract_stack(load, self.model, pixel_size_A, requests, ledger)
 
     def with_defocus_negated(self) -> StackModel:

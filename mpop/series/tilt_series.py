@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +16,10 @@ from mpop.optics.sizes import aliasing_free_A, delocalisation_A
 from mpop.optics.weights import exposure_weights
 from mpop.records.tilt_series import SplineGrid, TiltSeriesModel
 from mpop.records.visible import visible_tilts
-from mpop.series.extraction import ExtractionRequest, Ledger, ParticleImages, TiltLoader, extract
 from mpop.series.views import Exposures, ImageOptics, ImageViews, SeriesState
+
+if TYPE_CHECKING:  # where particles lie waits for no compiled kernels
+    from mpop.series.extraction import ExtractionRequest, Ledger, ParticleImages, TiltLoader
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,8 @@ class TiltSeries:
         ledger: Ledger | None = None,
     ) -> Iterator[ParticleImages]:
         """Tilt by tilt."""
+        from mpop.series.extraction import extract
+
         return extract(load, self.model, pixel_size_A, requests, ledger)
 
     def with_defocus_negated(self) -> TiltSeriesModel:

@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mpop.errors import InputError
-from mpop.optics.ctf import ctf_images, electron_wavelength_A
+from mpop.optics.ctf import ctf_images
 from mpop.optics.premultiplication import band_limited_ctf2, cropped_inverse
+from mpop.optics.wavelength import electron_wavelength_A
 from mpop.records.tilt_series import CTFModel
 from mpop.run import Run
 

@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mpop.geometry.frequencies import even_fast_size
-from mpop.optics.ctf import ctf_images, electron_wavelength_A
+from mpop.optics.ctf import ctf_images
 from mpop.optics.premultiplication import band_limited_ctf2
 from mpop.optics.sizes import aliasing_free_A, delocalisation_A
+from mpop.optics.wavelength import electron_wavelength_A
 from mpop.records.tilt_series import CTFModel
 
 # diameter A, pixel size A, resolution A, defocus um, delta um, kV

@@ -25,7 +25,7 @@ from mpop.jobs.maps.checking import map_doubts
 from mpop.jobs.maps.input import HalfMaps, from_files
 from mpop.maps.filtered import filtered_and_fsc
 from mpop.maps.filters import resize
-from mpop.maps.fsc import fsc_report
+from mpop.maps.fsc import FSCReport, fsc_report
 from mpop.maps.symmetry_checks import symmetry_doubts
 from mpop.population import Population
 from mpop.records.models import SpeciesRecord
@@ -91,7 +91,8 @@ def add_species(
             f"--diameter {diameter_A:g} A does not go with maps of {extent:.0f} A; check diameter and pixel size"
         )
     box = 2 * round(diameter_A / pixel)
-    doubts = _map_doubts(given, diameter_A, symmetry)
+    report = fsc_report(given.half1, given.half2, given.required_mask(), pixel, copies=copies(symmetry))
+    doubts = _map_doubts(given, report, diameter_A, symmetry)
     settle(doubts, force)  # before the particles, which may be many
     volumes = {"half1": given.half1, "half2": given.half2, "mask": given.required_mask()}
     maps = {key: resize(volume, box) for key, volume in volumes.items()}
@@ -109,7 +110,8 @@ def add_species(
         doubts += tilted.doubts
     refuse_empty_half(str(particles), (part.half for part in sets.values()))
     settle(doubts, force)
-    report = fsc_report(maps["half1"], maps["half2"], maps["mask"], pixel, copies=copies(symmetry))
+    if box != given.box:
+        report = fsc_report(maps["half1"], maps["half2"], maps["mask"], pixel, copies=copies(symmetry))
     doubts += signal_doubts(population, maps, report, diameter_A, pixel, sets)
     settle(doubts, force)
     group = population.write_group({**maps, **filtered_and_fsc(maps["half1"], maps["half2"], report)})
@@ -133,10 +135,9 @@ def add_species(
     return AddedSpecies(population.one_species(record.id), [*warnings, *map(str, doubts)], doubts, positions)
 
 
-def _map_doubts(given: HalfMaps, diameter_A: float, symmetry: str) -> list[Doubt]:
+def _map_doubts(given: HalfMaps, report: FSCReport, diameter_A: float, symmetry: str) -> list[Doubt]:
     """What `mpop fsc` would say of the maps, and whether diameter and point group go with them."""
     mask = given.required_mask()
-    report = fsc_report(given.half1, given.half2, mask, given.pixel_size_A, copies=copies(symmetry))
     doubts = map_doubts(given, mask, report, diameter_A)
     if any(doubt.grave for doubt in doubts):
         return doubts  # of maps that are no half-maps of one particle, its symmetry is not asked

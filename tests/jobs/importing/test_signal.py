@@ -97,9 +97,14 @@ def test_particles_of_other_series_are_doubted(shared_tiny_world: TinyWorld) -> 
         assert [one.kind for one in found] == ["no-signal"]
 
 
-@pytest.mark.parametrize("shift_A", [0.0, 6.0])
+@pytest.mark.parametrize("shift_A", [0.0, 3.0])
 def test_particles_in_their_places_are_not(shared_tiny_world: TinyWorld, shift_A: float) -> None:
     assert doubt(shared_tiny_world, lambda position, volume: position + shift_A) == [[], []]
+
+
+def test_what_refinement_mends_stops_no_import(shared_tiny_world: TinyWorld) -> None:
+    for found in doubt(shared_tiny_world, lambda position, volume: position + 6.0):
+        assert {(one.kind, one.grave) for one in found} <= {("particles-shifted", False)}
 
 
 def test_maps_that_promise_little_let_nothing_be_concluded(shared_tiny_world: TinyWorld) -> None:
