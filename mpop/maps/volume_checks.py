@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mpop.doubts import Doubt
+from mpop.maps.shift_checks import AGREEMENT_GAIN, LEAST_COARSE_SHIFT, LEAST_SHIFT, shift_between, shifted_back
 
 FAINT = 1e-4
 """Of the power of the strongest ring: what is fainter counts as nothing in both half-maps."""
@@ -61,6 +62,8 @@ def volume_doubts(
         opposite_contrast(correlation),
         _opposite_hand(half1, half2, resolved),
     ]
+    if not any(found):
+        found = [_shifted(half1, half2, pixel_size_A)]
     return [replace(doubt, where=where) for doubt in found if doubt is not None]
 
 
@@ -160,6 +163,28 @@ def _opposite_hand(half1: Map, half2: Map, resolved: int) -> Doubt | None:
     )
 
 
+def _shifted(half1: Map, half2: Map, pixel_size_A: float) -> Doubt | None:
+    """By coarse maps, whose shift is known to a part of their voxels."""
+    a, b = (np.fft.rfftn(_binned(half)) for half in (half1, half2))
+    coarse = shift_between(a, b)
+    if coarse is None:
+        return None
+    voxels = coarse * _binning(half1)
+    length = float(np.linalg.norm(voxels))
+    if length < LEAST_SHIFT or np.linalg.norm(coarse) < LEAST_COARSE_SHIFT:
+        return None
+    if _coarse_agreement(a, shifted_back(b, coarse)) < _coarse_agreement(a, b) + AGREEMENT_GAIN:
+        return None
+    along = ", ".join(f"{value:.1f}" for value in voxels)
+    return unnamed_doubt(
+        "half-maps-shifted",
+        f"the second is shifted against the first by {length:.1f} voxels, {length * pixel_size_A:.1f} A "
+        f"({along} voxels along x, y, z), and their FSC falls with that",
+        "align them, or use both half-maps of one reconstruction",
+        grave=True,
+    )
+
+
 def opposite_contrast(correlation: NDArray[np.floating]) -> Doubt | None:
     """An FSC (k,) as that of one map and the negative of the other."""
     if not of_opposite_contrast(correlation):
@@ -201,9 +226,13 @@ def _coarse_agreement(a: NDArray[np.complexfloating], b: NDArray[np.complexfloat
     return float(np.divide(cross, norm, out=np.zeros_like(norm), where=norm > 0).mean())
 
 
+def _binning(volume: Map) -> int:
+    return -(-len(volume) // HAND_BOX)
+
+
 def _binned(volume: Map) -> Map:
     """Means of cubes of voxels, from the corner on, no more than HAND_BOX along an edge."""
-    factor = -(-len(volume) // HAND_BOX)
+    factor = _binning(volume)
     box = len(volume) // factor
     kept = volume[: box * factor, : box * factor, : box * factor]
     return kept.reshape(box, factor, box, factor, box, factor).mean(axis=(1, 3, 5), dtype=np.float32)

@@ -78,3 +78,18 @@ def test_a_high_symmetry_makes_no_half_maps_unlike(seed: int) -> None:
     )
     found = volume_doubts("a and b", half1, half2, None, fsc(half1, half2, 3.0).correlation, 1, 3.0)
     assert "half-maps-unlike" not in [doubt.kind for doubt in found]
+
+
+@pytest.mark.parametrize("shift", [(0, 0, 1), (2, 0, 0), (-3, 3, 1)])
+def test_a_half_map_that_is_shifted_is_named_with_its_shift(maps: NoisyHalves, shift: tuple[int, ...]) -> None:
+    moved = np.roll(maps.half2, shift, (0, 1, 2))
+    curve = fsc(maps.half1, moved, maps.pixel_size_A)
+    (found,) = volume_doubts("a and b", maps.half1, moved, None, curve.correlation, 4, maps.pixel_size_A)
+    assert (found.kind, found.grave) == ("half-maps-shifted", True)
+    assert f"by {np.linalg.norm(shift):.0f}." in found.read or f"by {np.linalg.norm(shift):.1f} " in found.read
+
+
+@pytest.mark.parametrize("noise", [0.3, 3.0, 30.0])
+def test_half_maps_in_one_place_are_not(noise: float) -> None:
+    halves = noisy_halves(noise=noise)
+    assert kinds(halves, halves.half2) == []
