@@ -17,6 +17,7 @@ from mpop.formats.particle_tables import read_particles
 from mpop.formats.stack_tables import stack_table_if_one
 from mpop.formats.star import read_star
 from mpop.geometry.symmetry import copies, symmetry_matrices
+from mpop.jobs.importing.known_particles import known_particles_doubts
 from mpop.jobs.importing.signal import signal_doubts
 from mpop.jobs.importing.stack_particles import match_stack_particles
 from mpop.jobs.importing.tilt_particles import match_tilt_particles
@@ -109,6 +110,7 @@ def add_species(
         sets, warnings, positions = tilted.sets, tilted.warnings, tilted.positions
         doubts += tilted.doubts
     refuse_empty_half(str(particles), (part.half for part in sets.values()))
+    doubts += known_particles_doubts(population, str(particles), sets, diameter_A)
     settle(doubts, force)
     if box != given.box:
         report = fsc_report(maps["half1"], maps["half2"], maps["mask"], pixel, copies=copies(symmetry))

@@ -142,7 +142,9 @@ def test_the_unit_of_coordinates_follows_names_and_is_said(population: Populatio
         write_in_units(warp_files, series, image, **columns)
         added = add_species(population, f"s{number}", *warp_files.species_files(), diameter_A=DIAMETER_A + number)
         assert added.positions == f"rlnCoordinateX/Y/Z in units of {said}"
-        assert added.doubts == []
+        assert [one.kind for one in added.doubts] == [
+            "species-known"
+        ] * number  # the second has those of the first
         held = population.particles(added.record, population.item("TS_01").id)
         np.testing.assert_allclose(held.position_A[:, 0], expected[:4], atol=1e-3)
 
