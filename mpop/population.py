@@ -42,8 +42,8 @@ from mpop.words import item_noun
 from mpop_hooks import Proposal, check, refusals, tell
 from mpop_hooks.histories import with_rules
 from mpop_hooks.names import require_name
-from mpop_hooks.objects_complete import references_of
 from mpop_hooks.records_plain import problem_with_record
+from mpop_hooks.schema import references_of
 from mpop_store import version_of
 from mpop_store.arrays.groups import read_group, write_group
 from mpop_store.arrays.manifests import group_objects

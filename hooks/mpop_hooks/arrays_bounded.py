@@ -12,9 +12,8 @@ from typing import Any
 
 from mpop_hooks.columns import EXTRA, MAX_COLUMNS, problem_with_columns, problem_with_name
 from mpop_hooks.findings import Finding
-from mpop_hooks.objects_complete import references_of
 from mpop_hooks.proposal import Proposal, Record
-from mpop_hooks.species_parts import particle_groups
+from mpop_hooks.schema import particle_groups, references_of
 from mpop_store import MpopError, ObjectStore
 from mpop_store.arrays.layout import Layout
 from mpop_store.arrays.manifests import METADATA, Entries, read_manifest, read_value

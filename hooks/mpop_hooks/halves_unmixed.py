@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from mpop_hooks.findings import Finding
 from mpop_hooks.proposal import Proposal
-from mpop_hooks.species_parts import particle_groups
+from mpop_hooks.schema import particle_groups
 from mpop_store import MpopError, ObjectStore
 from mpop_store.arrays.groups import read_group
 

@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from functools import lru_cache, partial
 
 from mpop_hooks import Finding, Proposal, check, check_records, refusals, tell
-from mpop_hooks.objects_complete import references_of
 from mpop_hooks.proposal import POLICIES_FOLDER, Snapshot, settings_of
 from mpop_hooks.records_plain import problem_with_record
+from mpop_hooks.schema import references_of
 from mpop_store import DamagedObjectError, InputError, StateError
 from mpop_store.git.history import History
 from mpop_store.git.repository import FORMAT_VERSION, ROOT_RECORD, Repository

@@ -16,7 +16,7 @@ from dataclasses import replace
 
 from mpop_hooks.findings import Finding
 from mpop_hooks.proposal import Proposal, Record
-from mpop_hooks.species_parts import HEAD, PART, head_path, particle_groups
+from mpop_hooks.schema import ITEM, PART, POPULATION, SOURCE, SPECIES, particle_groups
 
 RULE = "nothing-lost"
 RESTORE = "bring it back with `mpop restore`"
@@ -31,25 +31,25 @@ def check(proposal: Proposal) -> Iterator[Finding]:
 def _losses(proposal: Proposal) -> Iterator[Finding]:
     for path, record in proposal.removed.items():
         match record.get("kind"):
-            case "population":
+            case POPULATION.kind:
                 yield Finding(RULE, path, "the record of the population itself is gone", RESTORE)
-            case "item":
+            case ITEM.kind:
                 yield from _lost_item(proposal, path, record)
-            case "source" | "species" as kind if proposal.event != "commit":
+            case SOURCE.kind | SPECIES.kind as kind if proposal.event != "commit":
                 message = f"{kind} {record.get('name')} is taken out"
                 yield Finding(RULE, path, message, "its history stays", severity="note")
-            case "species-part":
+            case PART.kind:
                 yield from _lost_particles(proposal, path, record, {})
     for path, record in proposal.records.items():
         old = proposal.before.get(path, {})
-        if record.get("kind") == "source":
+        if record.get("kind") == SOURCE.kind:
             yield from _unlisted(path, old, record)
-        elif record.get("kind") in (PART, HEAD):
+        elif record.get("kind") in (PART.kind, SPECIES.kind):
             yield from _lost_particles(proposal, path, old, record)
 
 
 def _lost_item(proposal: Proposal, path: str, item: Record) -> Iterator[Finding]:
-    source = f"sources/{item.get('source')}.json"
+    source = SOURCE.path(str(item.get("source")))
     if source not in proposal.removed and (proposal.state is None or source in proposal.state):
         advice = f"{RESTORE}, or take out the whole source with `mpop source remove`"
         yield Finding(RULE, path, f"tilt series {item.get('name')} is gone, and its source is not", advice)
@@ -63,12 +63,13 @@ def _unlisted(path: str, old: Record, new: Record) -> Iterator[Finding]:
 
 
 def _lost_particles(proposal: Proposal, path: str, old: Record, new: Record) -> Iterator[Finding]:
-    if head_path(path) in proposal.removed:
+    key = PART.key(path)
+    if key is not None and SPECIES.path(key[0]) in proposal.removed:
         return
     gone = [
         item
         for item in particle_groups(old)
-        if item not in particle_groups(new) and f"items/{item[:2]}/{item}.json" not in proposal.removed
+        if item not in particle_groups(new) and ITEM.path(item) not in proposal.removed
     ]
     if gone:
         message = f"the species no longer names its particles in {len(gone)} tilt series (first: {min(gone)})"

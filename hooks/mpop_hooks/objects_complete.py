@@ -5,36 +5,16 @@ What the record before named too was asked for then; `mpop verify` finds what is
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
-from mpop_hooks.attachments import FIELDS_BEFORE, attachments_of
 from mpop_hooks.findings import Finding
 from mpop_hooks.proposal import Proposal
-from mpop_hooks.species_parts import particle_groups
+from mpop_hooks.schema import references_of
 from mpop_store import MpopError
 from mpop_store.arrays.manifests import group_objects
-from mpop_store.references import References
 
 RULE = "objects-complete"
 ADVICE = "run the command that made this record again, or fetch the data first"
-
-STATE = "state"
-"""Among the inputs of a job, which are versions of records, the group that the iteration before handed on."""
-
-
-def references_of(record: Mapping[str, Any]) -> References:
-    """What a record names in the object store; for `mpop_store`, which does not know records."""
-    groups = [
-        value
-        for key, value in record.items()
-        if key.endswith("_object") and key not in FIELDS_BEFORE and value is not None
-    ]
-    groups += particle_groups(record).values()
-    groups += [raw["stored_object"] for raw in record.get("raw", ()) if raw.get("stored_object") is not None]
-    groups += [record["inputs"][STATE]] if STATE in record.get("inputs", ()) else []
-    derived = [kept["group"] for kept in record.get("derived", {}).get("sums", {}).values()]
-    return References(tuple(groups), tuple(attachments_of(record).values()), tuple(derived))
 
 
 def check(proposal: Proposal) -> Iterator[Finding]:

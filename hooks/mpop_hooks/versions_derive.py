@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from mpop_hooks.findings import Finding
 from mpop_hooks.proposal import Proposal, Record
-from mpop_hooks.species_parts import HEAD, PART, head_path, part_path
+from mpop_hooks.schema import PART, SPECIES
 from mpop_store import InputError, version_of
 
 RULE = "versions-derive"
@@ -21,9 +21,9 @@ def check(proposal: Proposal) -> Iterator[Finding]:
     for path, record in proposal.records.items():
         if record.get("version") != _version(record):
             yield Finding(RULE, path, "the version of this record is not the hash of its content", ADVICE)
-        if record.get("kind") == PART and not _is_named(proposal, path, record):
+        if record.get("kind") == PART.kind and not _is_named(proposal, path, record):
             yield Finding(RULE, path, "the head of this species does not name this part", ADVICE)
-        if record.get("kind") == HEAD:
+        if record.get("kind") == SPECIES.kind:
             yield from _unfit_parts(proposal, path, record)
 
 
@@ -36,10 +36,13 @@ def _version(record: Record) -> str | None:
 
 def _is_named(proposal: Proposal, path: str, part: Record) -> bool:
     """Whether a new part is the one that the head, new or as it stays, names."""
-    head = proposal.records.get(head_path(path))
+    if (key := PART.key(path)) is None:
+        return False
+    species, digits = key
+    head = proposal.records.get(SPECIES.path(species))
     if head is None and proposal.state is not None:
-        head = proposal.state.get(head_path(path))
-    return head is not None and head.get("parts", {}).get(path[-7:-5]) == part.get("version")
+        head = proposal.state.get(SPECIES.path(species))
+    return head is not None and head.get("parts", {}).get(digits) == part.get("version")
 
 
 def _unfit_parts(proposal: Proposal, path: str, head: Record) -> Iterator[Finding]:
@@ -49,6 +52,6 @@ def _unfit_parts(proposal: Proposal, path: str, head: Record) -> Iterator[Findin
         is_new = version != old.get(digits)
         if not (is_new or proposal.removed):
             continue  # as nearly all, of hundreds
-        part = part_path(path, digits)
+        part = PART.path(str(head.get("id")), digits)
         if part in proposal.removed or (is_new and part not in proposal.records):
             yield Finding(RULE, part, "the head of the species names this part, and it is not there", ADVICE)

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Literal
 
 from mpop_hooks import Finding, Proposal, hookimpl
-from mpop_hooks.species_parts import PART, part_path, particle_groups
+from mpop_hooks.schema import ITEM, PART, POPULATION, SOURCE, SPECIES, particle_groups
 
 if TYPE_CHECKING:
     from mpop.collisions.report import CollisionReport
@@ -33,7 +33,8 @@ Groups = dict[str, dict[str, str]]
 def mpop_check(proposal: Proposal) -> Iterable[Finding]:
     """Findings for new particles that stand where others are, one for each pair of species."""
     setting = proposal.settings.get(SETTING, "note")
-    is_first = "population.json" in proposal.records and "population.json" not in proposal.before
+    root = POPULATION.path()
+    is_first = root in proposal.records and root not in proposal.before
     if proposal.event == "commit" or proposal.state is None or is_first or setting == "off":
         return []
     items = {item for item in _items_with_new_particles(proposal) if _is_tilt_series(proposal.state, item)}
@@ -45,8 +46,8 @@ def mpop_check(proposal: Proposal) -> Iterable[Finding]:
 
 def _is_tilt_series(state: Snapshot, item: str) -> bool:
     """Particles of a stack are each in an image of its own and cannot collide."""
-    source = state[f"items/{item[:2]}/{item}.json"]["source"]
-    return state[f"sources/{source}.json"].get("type") != "particle-stack"
+    source = state[ITEM.path(item)]["source"]
+    return state[SOURCE.path(source)].get("type") != "particle-stack"
 
 
 def _items_with_new_particles(proposal: Proposal) -> Iterator[str]:
@@ -55,7 +56,7 @@ def _items_with_new_particles(proposal: Proposal) -> Iterator[str]:
     from mpop_store.arrays.groups import read_array
 
     for path, record in proposal.records.items():
-        if record.get("kind") != PART:
+        if record.get("kind") != PART.kind:
             continue
         old = particle_groups(proposal.before.get(path, {}))
         for item, group in particle_groups(record).items():
@@ -71,22 +72,24 @@ def _report(proposal: Proposal, state: Snapshot, items: set[str]) -> CollisionRe
     """All collisions in some series as they would be; particles that are new there count as incoming."""
     from mpop.collisions.finding import find_among
 
-    heads = [path for path in state.paths("species/") if path.count("/") == 1]
+    heads = SPECIES.keys(state.paths(SPECIES.prefix()))
     now, before = _groups(proposal, state, heads, items)
     records = {path: state[path] for path in heads}
     species = [_species(records[path], groups) for path, groups in now.items()]
     known = {records[path]["id"]: _species(records[path], groups) for path, groups in before.items()}
-    names = {item: str(state[f"items/{item[:2]}/{item}.json"]["name"]) for item in items}
+    names = {item: str(state[ITEM.path(item)]["name"]) for item in items}
     return find_among(proposal.objects, species, names, known)
 
 
-def _groups(proposal: Proposal, state: Snapshot, heads: Iterable[str], items: set[str]) -> tuple[Groups, Groups]:
+def _groups(
+    proposal: Proposal, state: Snapshot, heads: Mapping[str, tuple[str, ...]], items: set[str]
+) -> tuple[Groups, Groups]:
     """Particles of all species in some series, as they would be and as they were."""
     now: Groups = defaultdict(dict)
     before: Groups = defaultdict(dict)
-    for head in heads:
+    for head, (species,) in heads.items():
         for digits in {item[:2] for item in items}:
-            path = part_path(head, digits)
+            path = PART.path(species, digits)
             new = particle_groups(state.get(path, {}))
             old = particle_groups(proposal.before.get(path, {})) if path in proposal.records else new
             now[head] |= {item: new[item] for item in items & new.keys()}
@@ -113,4 +116,4 @@ def _findings(report: CollisionReport, severity: Literal["refuse", "note"]) -> I
             f"{len(particles)} new particles of {names[0]} stand where particles of {names[1]} are, "
             f"in {len(series)} tilt series (first: {min(series)})"
         )
-        yield Finding(RULE, f"species/{new}.json", message, ADVICE, severity)
+        yield Finding(RULE, SPECIES.path(new), message, ADVICE, severity)

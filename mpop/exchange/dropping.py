@@ -12,7 +12,7 @@ from mpop.exchange.elsewhere import renew_all
 from mpop.exchange.rules import RULES
 from mpop.exchange.selection import note_lack_of_data
 from mpop.population import Population
-from mpop_hooks.objects_complete import references_of
+from mpop_hooks.schema import references_of
 from mpop_store.git.git_commands import environment
 from mpop_store.references import References
 from mpop_store.transfer.dropping import Dropped, drop

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mpop.errors import InputError, NotFoundError
-from mpop_hooks.objects_complete import references_of
+from mpop_hooks.schema import references_of
 from mpop_store.git.history import History
 from mpop_store.git.repository import Repository
 from mpop_store.references import References

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-from mpop_hooks.objects_complete import references_of
+from mpop_hooks.schema import references_of
 from mpop_store import MpopError, ObjectStore, version_of
 from mpop_store.arrays.groups import group_objects
 from mpop_store.git.integrity import Survey

@@ -24,7 +24,7 @@ from mpop.population import Population, typed
 from mpop.records.models import FailedSeries, JobRecord, SourceType, SpeciesHead, SpeciesRecord
 from mpop.records.tilt_series import ParticleSet
 from mpop.run import Progress, Run, silent
-from mpop_hooks.objects_complete import references_of
+from mpop_hooks.schema import references_of
 from mpop_store.arrays.groups import group_objects
 from mpop_store.git.repository import Commit, Repository
 from mpop_store.git.scratch import scratch

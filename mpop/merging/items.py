@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
 from mpop.merging.three_way import PRESENCE, UNDECIDED, Side, is_left_open, side_taken, united
@@ -107,11 +107,10 @@ class ItemMerge(RecordMerge[ItemRecord]):
         if [one.hash for one in ours.raw] != [one.hash for one in theirs.raw]:
             return ours.raw if self._side("raw") == "ours" else theirs.raw
         return [
-            here.model_copy(
-                update={
-                    "path": here.path if self._side(*_path_of(here)) == "ours" else there.path,
-                    "stored_object": here.stored_object or there.stored_object,
-                }
+            replace(
+                here,
+                path=here.path if self._side(*_path_of(here)) == "ours" else there.path,
+                stored_object=here.stored_object or there.stored_object,
             )
             for here, there in zip(ours.raw, theirs.raw, strict=True)
         ]

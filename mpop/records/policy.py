@@ -8,18 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
-from mpop.records.models import ItemRecord, JobRecord, PopulationRecord, SourceRecord, SpeciesHead, SpeciesPart
+from mpop.records.models import model_of
 from mpop_hooks import Finding, Proposal, hookimpl
 
 RULE = "records-known"
 ADVICE = "update mpop here, or have the record made by an mpop of this version"
-
-MODELS: dict[str, type[BaseModel]] = {
-    model.model_fields["kind"].default: model
-    for model in (PopulationRecord, SourceRecord, ItemRecord, SpeciesHead, SpeciesPart, JobRecord)
-}
 
 
 @hookimpl
@@ -29,7 +24,7 @@ def mpop_check(proposal: Proposal) -> Iterator[Finding]:
         return
     for path, record in proposal.records.items():
         try:
-            MODELS[record["kind"]].model_validate(record)
+            model_of(record["kind"]).model_validate(record)
         except ValidationError as error:
             problem = error.errors()[0]
             where = ".".join(str(part) for part in problem["loc"])

@@ -26,7 +26,7 @@ from mpop.requests.offers import branch_tip
 from mpop.requests.verdict import Check, SeriesCollisions, Verdict, judge
 from mpop.run import Progress, silent
 from mpop_hooks import Finding, Proposal, refusals
-from mpop_hooks.objects_complete import references_of
+from mpop_hooks.schema import references_of
 from mpop_store.arrays.manifests import group_objects
 from mpop_store.git.repository import ROOT_RECORD
 

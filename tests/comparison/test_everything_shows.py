@@ -104,7 +104,7 @@ def population(tmp_path_factory: pytest.TempPathFactory) -> Population:
 def records(population: Population) -> dict[type[Record], Record]:
     """One of each kind."""
     return {
-        PopulationRecord: PopulationRecord(name=population.name),
+        PopulationRecord: PopulationRecord(format=1, name=population.name),
         SourceRecord: population.source("grid1"),
         ItemRecord: population.item("TS_1"),
         SpeciesHead: population.one_species("ribosome"),
@@ -137,7 +137,7 @@ def test_a_changed_field_shows(population: Population, kind: type[Record], name:
     value = OTHER[kind][name]
     if name == "raw":
         assert isinstance(record, ItemRecord)
-        value = [record.raw[0].model_copy(update={"stored_object": A}), *record.raw[1:]]
+        value = [replace(record.raw[0], stored_object=A), *record.raw[1:]]
     other = record.model_copy(update={name: value})
     try:
         changes = population.changes([other], None)

@@ -21,7 +21,7 @@ from mpop.exchange.selection import Data
 from mpop.jobs.verify import verify
 from mpop.merging import merge
 from mpop.population import Population
-from mpop_hooks.objects_complete import references_of
+from mpop_hooks.schema import references_of
 from mpop_store.arrays.groups import group_objects
 from mpop_store.git.repository import Repository
 from mpop_store.transfer.directory import DirectoryRemote

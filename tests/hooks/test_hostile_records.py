@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 
 from mpop.population import Population
 from mpop.records.arrays import particles_from_arrays
-from mpop.records.policy import MODELS
+from mpop.records.models import MODELS
 from mpop_hooks import Finding, Proposal, check, refusals
 from mpop_hooks.proposal import Record
-from mpop_hooks.records_plain import REQUIRED
+from mpop_hooks.schema import SCHEMA
 from mpop_store import InputError, StateError, canonical_json, version_of
 from mpop_store.arrays.groups import (
     read_group,
@@ -123,11 +123,23 @@ def test_records_without_a_field_are_refused_or_read(
         check(Proposal("receive", {path: record}, {}, {}, template.objects))
 
 
-def test_every_kind_of_record_is_known_and_no_more_is_asked_of_it_than_it_has() -> None:
-    assert MODELS.keys() == REQUIRED.keys()
+def test_every_kind_of_record_has_a_model_with_all_its_fields_and_no_other() -> None:
+    assert MODELS.keys() == SCHEMA.types.keys()
     for kind, model in MODELS.items():
-        must = {name for name, field in model.model_fields.items() if field.is_required()}
-        assert set(REQUIRED[kind]) - must <= {"format"}
+        stated = SCHEMA.types[kind]
+        assert model.model_fields.keys() == stated.fields.keys() - stated.earlier.keys()
+        needed = {name for name, one in stated.fields.items() if one.is_needed}
+        assert needed == {name for name, one in model.model_fields.items() if one.is_required()}
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_record_without_a_field_that_it_needs_is_refused(
+    records: dict[str, Record], judge: Judge, path: str
+) -> None:
+    stated = SCHEMA.types[records[path]["kind"]].fields
+    for field in [name for name, one in stated.items() if one.is_needed]:
+        found = judge({path: {key: value for key, value in records[path].items() if key != field}}, fit=False)
+        assert [one.message for one in found] == [f"it has no {field}"]
 
 
 def test_records_in_odd_places_are_refused(records: dict[str, Record], judge: Judge) -> None:

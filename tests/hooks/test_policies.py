@@ -11,7 +11,7 @@ from example_population import fsc_rows, maps, refine
 
 from mpop.population import Population
 from mpop_hooks import Finding, Proposal, check, refusals
-from mpop_hooks.objects_complete import references_of
+from mpop_hooks.schema import references_of
 from mpop_store.arrays.groups import group_objects, read_group, write_group
 
 SPECIES, ITEMS, SOURCE = "a" * 16, ("1" * 16, "2" * 16), "5" * 16

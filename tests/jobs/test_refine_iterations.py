@@ -27,7 +27,7 @@ from mpop.jobs.selection import select
 from mpop.jobs.verify import verify
 from mpop.population import Population
 from mpop.run import Run
-from mpop_hooks.objects_complete import references_of
+from mpop_hooks.schema import references_of
 from mpop_store.arrays.groups import group_objects
 from mpop_store.upkeep.collection import collect
 

@@ -119,7 +119,7 @@ class Lab:
     def commit(self, parents: list[str], state: State) -> str:
         """A commit with a state, whatever its parents hold; no record says what it was made from."""
         here, template = self.population, self.template
-        records: list[Record] = [PopulationRecord(name=f"name {state['root']['name']}")]
+        records: list[Record] = [PopulationRecord(format=1, name=f"name {state['root']['name']}")]
         names = {name: f"name {state[name]['name']}" for name in ("source", "item 1", "item 2", "species")}
         pixel = float(state["source"]["pixel_size_A"])
         source = template[f"sources/{SOURCE}.json"]

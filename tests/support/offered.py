@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -64,7 +65,7 @@ def add_series(
     template = population.item("1" * 16)
     items = []
     for number in numbers:
-        raw = [one.model_copy(update={"hash": f"{number:x}{n}" * 32}) for n, one in enumerate(template.raw)]
+        raw = [replace(one, hash=f"{number:x}{n}" * 32) for n, one in enumerate(template.raw)]
         new = {"id": f"{number:x}" * 16, "name": f"TS_{number}", "source": source, "raw": raw}
         new |= {"job": None, "parent": None, "species_versions": {}}
         items.append(template.model_copy(update=new | changed))

@@ -78,9 +78,7 @@ def store_raw(name: str) -> Edit:
     def edit(population: Population) -> None:
         item = population.item(name)
         raw = [
-            one.model_copy(
-                update={"stored_object": population.write_group({"image": population.tilt_image(item, i)})}
-            )
+            replace(one, stored_object=population.write_group({"image": population.tilt_image(item, i)}))
             for i, one in enumerate(item.raw)
         ]
         population.stage([item.model_copy(update={"raw": raw, "parent": _committed(population, item)})])
@@ -210,7 +208,7 @@ def link_elsewhere(population: Population) -> None:
     for one in item.raw:
         path = population.raw_path(one)
         shutil.copy(path, folder)
-        raw.append(one.model_copy(update={"path": f"../elsewhere/{path.name}"}))
+        raw.append(replace(one, path=f"../elsewhere/{path.name}"))
     population.stage([item.model_copy(update={"raw": raw, "parent": _committed(population, item)})])
 
 
@@ -252,7 +250,7 @@ def rename_population(name: str) -> Edit:
     """Give the population another name."""
 
     def edit(population: Population) -> None:
-        population.stage([PopulationRecord(name=name)])
+        population.stage([PopulationRecord(format=1, name=name)])
 
     return edit
 

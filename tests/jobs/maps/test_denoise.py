@@ -19,7 +19,7 @@ from mpop.maps.masks import soft_sphere
 from mpop.maps.whitening import amplitudes
 from mpop.networks.denoiser import DenoiseOptions
 from mpop.population import Population
-from mpop_hooks.objects_complete import references_of
+from mpop_hooks.schema import references_of
 
 OPTIONS = DenoiseOptions(steps=2, width=4)
 
