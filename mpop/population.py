@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -35,20 +34,22 @@ from mpop.records.models import (
     SpeciesPart,
     SpeciesRecord,
 )
-from mpop.records.species import head_path, join, part_path, split
+from mpop.records.species import join, split
 from mpop.records.stack import SeriesModel, StackModel
 from mpop.records.tilt_series import ParticleSet, TiltSeriesModel
 from mpop.words import item_noun
 from mpop_hooks import Proposal, check, refusals, tell
+from mpop_hooks.fields import an_id
 from mpop_hooks.histories import with_rules
 from mpop_hooks.names import require_name
+from mpop_hooks.record_types import RecordType
 from mpop_hooks.records_plain import problem_with_record
-from mpop_hooks.schema import references_of
+from mpop_hooks.schema import ITEM, JOB, PART, POPULATION, SCHEMA, SOURCE, SPECIES, references_of
 from mpop_store import version_of
 from mpop_store.arrays.groups import read_group, write_group
 from mpop_store.arrays.manifests import group_objects
 from mpop_store.filecache import FileCache
-from mpop_store.git.repository import FORMAT_VERSION, ROOT_RECORD, Changes, Repository
+from mpop_store.git.repository import FORMAT_VERSION, Changes, Repository
 from mpop_store.hashing import parse_json
 from mpop_store.transfer.lazily import read_lazily
 
@@ -57,7 +58,6 @@ if TYPE_CHECKING:
 
 R = TypeVar("R", bound=Record)
 
-ID = re.compile("[0-9a-f]{16}")
 SOME_NAMES = 10
 """So many names are listed when one is not known."""
 
@@ -72,18 +72,7 @@ def versioned(record: R) -> R:
 
 def record_path(record: Record) -> str:
     """Where a record lives in the repository."""
-    match record:
-        case PopulationRecord():
-            return ROOT_RECORD
-        case SourceRecord():
-            return f"sources/{record.id}.json"
-        case ItemRecord():
-            return f"items/{record.id[:2]}/{record.id}.json"
-        case SpeciesHead():
-            return head_path(record.id)
-        case JobRecord():
-            return f"jobs/{record.id[:2]}/{record.id}.json"
-    raise TypeError(f"no path for a {type(record).__name__}")
+    return SCHEMA.path_of(vars(record))
 
 
 def typed(kind: type[R], path: str, record: Mapping[str, Any]) -> R:
@@ -132,7 +121,7 @@ class Population:
         repository = Repository.init(path)
         try:
             record = PopulationRecord(format=FORMAT_VERSION, name=called)
-            repository.stage({ROOT_RECORD: versioned(record).model_dump(mode="json")})
+            repository.stage({record_path(record): versioned(record).model_dump(mode="json")})
         except BaseException:
             shutil.rmtree(repository.root / ".git", ignore_errors=True)
             raise
@@ -153,16 +142,19 @@ class Population:
     @property
     def name(self) -> str:
         """Name of the population."""
-        return typed(PopulationRecord, ROOT_RECORD, self.repository.read(ROOT_RECORD)).name
+        return self._read(PopulationRecord, POPULATION.path(), None).name
 
-    def _all(self, prefix: str, kind: type[R], at: str | None) -> dict[str, R]:
-        found = self.repository.records(prefix, at)
+    def _read(self, kind: type[R], path: str, at: str | None) -> R:
+        return typed(kind, path, self.repository.read(path, at))
+
+    def _all(self, of: RecordType, kind: type[R], at: str | None) -> dict[str, R]:
+        found = self.repository.records(of.prefix(), at)
         records = [typed(kind, path, record) for path, record in found.items()]
         return _Known({record.id: record for record in records})  # pyright: ignore[reportAttributeAccessIssue]
 
     def sources(self, at: str | None = None) -> dict[str, SourceRecord]:
         """Data sources by id."""
-        return self._all("sources/", SourceRecord, at)
+        return self._all(SOURCE, SourceRecord, at)
 
     def source_types(self, at: str | None = None) -> list[SourceType]:
         """The types of source that there are, sorted: what an item may be."""
@@ -170,7 +162,7 @@ class Population:
 
     def items(self, at: str | None = None) -> dict[str, ItemRecord]:
         """Tilt series, and stacks of particle images, by id."""
-        return self._all("items/", ItemRecord, at)
+        return self._all(ITEM, ItemRecord, at)
 
     def species(self, at: str | None = None) -> dict[str, SpeciesRecord]:
         """Species by id."""
@@ -178,17 +170,17 @@ class Population:
 
     def species_heads(self, at: str | None = None) -> dict[str, SpeciesHead]:
         """Species by id, without their particles."""
-        paths = [path for path in self.repository.entries(at, "species/") if path.count("/") == 1]
-        heads = [typed(SpeciesHead, path, self.repository.read(path, at)) for path in sorted(paths)]
+        paths = SPECIES.keys(self.repository.entries(at, SPECIES.prefix()))
+        heads = [self._read(SpeciesHead, path, at) for path in sorted(paths)]
         return {head.id: head for head in heads}
 
     def _whole(self, head: SpeciesHead, at: str | None) -> SpeciesRecord:
-        found = self.repository.records(f"species/{head.id}/", at)
+        found = self.repository.records(PART.prefix(head.id), at)
         return join(head, [typed(SpeciesPart, path, part).model_dump() for path, part in found.items()])
 
     def jobs(self, at: str | None = None) -> dict[str, JobRecord]:
         """Job records by id."""
-        return self._all("jobs/", JobRecord, at)
+        return self._all(JOB, JobRecord, at)
 
     @staticmethod
     def _one(kind: str, known: Mapping[str, R], wanted: str) -> R:
@@ -207,16 +199,16 @@ class Population:
 
     def source(self, name: str, at: str | None = None) -> SourceRecord:
         """A source by name or id."""
-        path = f"sources/{name}.json"
-        if ID.fullmatch(name) and self.repository.find(path, at) is not None:
-            return typed(SourceRecord, path, self.repository.read(path, at))
+        path = SOURCE.path(name)
+        if an_id(name) and self.repository.find(path, at) is not None:
+            return self._read(SourceRecord, path, at)
         return self._one("source", self.sources(at), name)
 
     def item(self, name: str, at: str | None = None) -> ItemRecord:
         """A tilt series, or a stack of particle images, by name or id."""
-        path = f"items/{name[:2]}/{name}.json"
-        if ID.fullmatch(name) and self.repository.find(path, at) is not None:
-            return typed(ItemRecord, path, self.repository.read(path, at))
+        path = ITEM.path(name)
+        if an_id(name) and self.repository.find(path, at) is not None:
+            return self._read(ItemRecord, path, at)
         return self._one(item_noun(self.source_types(at)), self.items(at), name)
 
     def one_species(self, name: str, at: str | None = None) -> SpeciesRecord:
@@ -259,7 +251,7 @@ class Population:
         for record in remove:
             changes[record_path(record)] = None
             if isinstance(record, SpeciesHead):
-                changes |= dict.fromkeys(self.repository.entries(None, f"species/{record.id}/"))
+                changes |= dict.fromkeys(self.repository.entries(None, PART.prefix(record.id)))
         self.repository.stage(changes)
 
     def commit(self, message: str) -> str:
@@ -308,9 +300,9 @@ class Population:
                 head, parts = split(record)
                 known = {} if self.repository.find(path, at) is None else self.repository.read(path, at)
                 old = known.get("parts", {})
-                changes |= {part_path(record.id, digits): None for digits in old if digits not in parts}
+                changes |= {PART.path(record.id, digits): None for digits in old if digits not in parts}
                 new = {digits: part for digits, part in parts.items() if old.get(digits) != part["version"]}
-                changes |= {part_path(record.id, digits): part for digits, part in new.items()}
+                changes |= {PART.path(record.id, digits): part for digits, part in new.items()}
                 changes[path] = head
             else:
                 changes[path] = versioned(record).model_dump(mode="json")

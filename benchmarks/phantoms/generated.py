@@ -16,7 +16,8 @@ import numpy as np
 
 from mpop.population import Population
 from mpop.records import ItemRecord, JobRecord, ParticleSet, RawImage, SourceRecord, SpeciesRecord, TiltSeriesModel
-from mpop.records.species import head_path, part_path, split
+from mpop.records.species import split
+from mpop_hooks import schema
 from mpop_store import canonical_json, version_of
 from mpop_store.arrays.manifests import read_manifest, write_manifest
 from mpop_store.upkeep.packing import pack
@@ -163,8 +164,8 @@ def _import(made: Generator, series: int) -> Records:
             items=sorted(item["id"] for item in here),
         )
         made.items |= {item["id"]: versioned_record(item | {"source": source.id}) for item in here}
-        sources[f"sources/{source.id}.json"] = versioned_record(source.model_dump(mode="json"))
-    files = sources | {item_path(one): record for one, record in made.items.items()}
+        sources[schema.SOURCE.path(source.id)] = versioned_record(source.model_dump(mode="json"))
+    files = sources | {schema.ITEM.path(one): record for one, record in made.items.items()}
     for number in range(SPECIES):
         files |= _species(made, number)
     return files
@@ -200,7 +201,9 @@ def _species(made: Generator, number: int) -> Records:
     )
     head, parts = split(whole)
     made.heads[whole.id], made.parts[whole.id] = head, parts
-    return {head_path(whole.id): head} | {part_path(whole.id, key): part for key, part in parts.items()}
+    return {schema.SPECIES.path(whole.id): head} | {
+        schema.PART.path(whole.id, key): part for key, part in parts.items()
+    }
 
 
 def refinement_job(identity: str, items: list[Json]) -> JobRecord:
@@ -210,7 +213,7 @@ def refinement_job(identity: str, items: list[Json]) -> JobRecord:
         verb="refine",
         parameters={"image_warp": [4, 4], "iterations": 5},
         seed=1,
-        inputs={item_path(item["id"]): item["version"] for item in items},
+        inputs={schema.ITEM.path(item["id"]): item["version"] for item in items},
         software={"mpop": "0.1.0", "numpy": "2.0", "torch": "2.4"},
         device="cpu",
         threads=2,
@@ -225,12 +228,12 @@ def refinement_job(identity: str, items: list[Json]) -> JobRecord:
 def refine(made: Generator, items: list[str], species: list[str]) -> Records:
     """The records of a job that refines some series together with some species."""
     job = refinement_job(made.hash(), [made.items[item] for item in items])
-    files: Records = {f"jobs/{job.id[:2]}/{job.id}.json": versioned_record(job.model_dump(mode="json"))}
+    files: Records = {schema.JOB.path(job.id): versioned_record(job.model_dump(mode="json"))}
     against = {one: made.heads[one]["version"] for one in species}
     for item in items:
         old = made.items[item]
         new = {"model_object": made.model(), "species_versions": against, "parent": old["version"], "job": job.id}
-        made.items[item] = files[item_path(item)] = versioned_record(old | new)
+        made.items[item] = files[schema.ITEM.path(item)] = versioned_record(old | new)
     for one in species:
         files |= _refine_species(made, one, items, job.id)
     return files
@@ -245,7 +248,7 @@ def _refine_species(made: Generator, species: str, items: list[str], job: str) -
         particles = {item: made.particles() for item in here}
         versions = {item: made.items[item]["version"] for item in here}
         old = parts[key]
-        parts[key] = files[part_path(species, key)] = versioned_record(
+        parts[key] = files[schema.PART.path(species, key)] = versioned_record(
             old
             | {
                 "particles": old["particles"] | particles,
@@ -255,13 +258,8 @@ def _refine_species(made: Generator, species: str, items: list[str], job: str) -
     head = made.heads[species]
     known = {key: part["version"] for key, part in parts.items()}
     head = versioned_record(head | {"parts": known, "parent": head["version"], "job": job})
-    made.heads[species] = files[head_path(species)] = head
+    made.heads[species] = files[schema.SPECIES.path(species)] = head
     return files
-
-
-def item_path(item: str) -> str:
-    """Where the record of a series lives."""
-    return f"items/{item[:2]}/{item}.json"
 
 
 def versioned_record(record: Json) -> Json:

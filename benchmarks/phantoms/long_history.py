@@ -14,9 +14,9 @@ from typing import IO
 
 from benchmarks.phantoms.generated import START, Json, Records, generate, send_commit, versioned_record
 from mpop.population import Population
-from mpop.records.species import head_path
 from mpop.requests import records
 from mpop.requests.chains import FILE, PREFIX
+from mpop_hooks.schema import SPECIES
 
 SERIES = 10
 
@@ -27,8 +27,8 @@ def generate_history(folder: Path, commits: int, branches: int, requests: int) -
     generate(folder, SERIES, 1)
     subprocess.run(["git", "-C", str(folder), "branch", "--quiet", "-D", "left", "right"], check=True)
     repository = Population.open(folder).repository
-    path, head = next(iter(repository.records("species/").items()))
-    assert path == head_path(head["id"])
+    path, head = next(iter(repository.records(SPECIES.prefix()).items()))
+    assert path == SPECIES.path(head["id"])
     every = commits // branches
     with _fast_import(folder) as stream:
         for number in range(2, commits + 1):

@@ -20,6 +20,7 @@ from pathlib import Path
 from benchmarks.measure import Usage, console, machine, run_measured, show
 from benchmarks.phantoms.generated import generate, refinement_job
 from mpop.population import Population, versioned
+from mpop_hooks.schema import ITEM
 
 SIZES = (100, 1_000, 10_000)
 COMMITS = 1_000
@@ -62,7 +63,7 @@ def refine_one(folder: Path) -> None:
     population = Population.open(folder)
     head = population.repository.head
     assert head is not None
-    item = population.item(Path(min(population.repository.entries(prefix="items/"))).stem)
+    item = population.item(min(ITEM.keys(population.repository.entries(prefix=ITEM.prefix())).values())[0])
     job = refinement_job("f" * 64, [item.model_dump(mode="json")])
     refined = versioned(item.model_copy(update={"parent": item.version, "job": job.id}))
     species = [

@@ -198,6 +198,10 @@ class Schema:
         """The type of the record that lives at a path."""
         return next((one for one in self.types.values() if one.key(path) is not None), None)
 
+    def path_of(self, record: Record) -> str:
+        """Where a record lives."""
+        return self.types[record["kind"]].path_of(record)
+
     def references_of(self, record: Record) -> References:
         """What a record names in the object store; for `mpop_store`, which does not know records."""
         found: dict[str, list[str]] = {"groups": [], "files": [], "derived": []}

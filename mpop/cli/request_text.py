@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from mpop.cli.context import angstrom
 from mpop.words import counted_items
+from mpop_hooks.schema import ITEM, JOB, SCHEMA, SOURCE
 
 if TYPE_CHECKING:
     from mpop.requests.chains import Request
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 MAX_ROWS = 20
 """Series that a table shows; the page and --json have them all."""
-ALONG = {"sources": "of their sources", "jobs": "of the jobs that made it"}
+ALONG = {SOURCE.kind: "of their sources", JOB.kind: "of the jobs that made it"}
 WORDS = {"open": "opened", "update": "updated", "merge": "merged", "close": "closed"}
 
 
@@ -28,10 +29,10 @@ def offer_lines(request: Request, offer: Offer, types: Collection[str]) -> list[
     """What was offered, and what goes along. types: of the sources that there are."""
     what = f"species {offer.species.name}" if offer.species else "everything that is here"
     lines = [f"  offers {what}, commit {offer.commit[:10]}, for {request.record.onto} at {offer.base[:10]}"]
-    kinds = Counter(path.split("/")[0] for path in offer.along)
+    kinds = Counter(found.kind for path in offer.along if (found := SCHEMA.type_at(path)))
     if kinds:
         words = [
-            counted_items(count, types) if kind == "items" else f"{count} {ALONG[kind]}"
+            counted_items(count, types) if kind == ITEM.kind else f"{count} {ALONG[kind]}"
             for kind, count in kinds.items()
         ]
         lines.append(f"  with {', '.join(words)}")

@@ -39,12 +39,13 @@ from mpop.records.models import (
 )
 from mpop.records.tilt_series import ParticleSet
 from mpop_hooks.attachments import attachments_of
+from mpop_hooks.record_types import RecordType
+from mpop_hooks.schema import ITEM, JOB, PART, POPULATION, SOURCE, SPECIES
 from mpop_store import ObjectStore
 from mpop_store.arrays.groups import group_objects, read_group
 
 T = TypeVar("T")
 
-POPULATION_RECORD = "population.json"
 LINEAGE = ("kind", "id", "version", "parent", "merged")
 """Fields of every record that say which one it is and where it came from: the versions tell."""
 SAID_OTHERWISE: dict[type[Record], tuple[str, ...]] = {
@@ -123,11 +124,11 @@ class _Both:
 
     def _groups(self, species: str | None, item: str | None) -> Iterator[str]:
         """The groups of arrays that differ."""
-        for _, was, now in self.changed(ItemRecord, "items", 2):
+        for _, was, now in self.changed(ITEM, ItemRecord):
             if was and now and species is None and item in (None, now["id"]):
                 yield from (was["model_object"], now["model_object"])
-        for path in self.paths:
-            if path.startswith(f"species/{species or ''}") and path.count("/") == 2:
+        for path, (owner, _) in PART.keys(self.paths).items():
+            if species in (None, owner):
                 old, new = (record.get("particles", {}) for record in self.records(path))
                 for one in set(old) | set(new):
                     if old.get(one) != new.get(one) and item in (None, one):
@@ -158,11 +159,11 @@ class _Both:
         return found[0], found[1]
 
     def changed(
-        self, kind: type[Record], folder: str, depth: int
+        self, of: RecordType, kind: type[Record], *key: str
     ) -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
-        """Path and both records of what differs in a folder, at a depth of so many slashes."""
-        for path in self.paths:
-            if path.startswith(f"{folder}/") and path.count("/") == depth:
+        """Path and both records of what differs, of a type and with a key that begins so."""
+        for path, found in of.keys(self.paths).items():
+            if found[: len(key)] == key:
                 was, now = self.records(path)
                 for record in (was, now):
                     if record:
@@ -171,13 +172,13 @@ class _Both:
 
     def name(self) -> Settings:
         """The settings of the population."""
-        if POPULATION_RECORD not in self.paths:
+        if POPULATION.path() not in self.paths:
             return {}
-        return _settings(*self.records(POPULATION_RECORD), settings_of(PopulationRecord))
+        return _settings(*self.records(POPULATION.path()), settings_of(PopulationRecord))
 
     def jobs(self) -> Iterator[JobDifference]:
         """The jobs that only one state knows, and those that it knows otherwise."""
-        for path, was, now in self.changed(JobRecord, "jobs", 2):
+        for path, was, now in self.changed(JOB, JobRecord):
             job = typed(JobRecord, path, now or was)
             earlier = None if was else self._job_before(job)
             changed = {} if earlier is None else _settings(earlier.parameters, job.parameters)
@@ -187,10 +188,10 @@ class _Both:
     def _job_before(self, job: JobRecord) -> JobRecord | None:
         """The job of the same verb that made a species of which this one made the next version."""
         for path in job.inputs:
-            if path.startswith("species/"):
+            if SPECIES.key(path):
                 was, now = self.records(path)
                 made_by = str(was.get("job"))
-                at = f"jobs/{made_by[:2]}/{made_by}.json"
+                at = JOB.path(made_by)
                 record, _ = self.records(at)
                 if now.get("job") == job.id and record.get("verb") == job.verb:
                     return typed(JobRecord, at, record)
@@ -198,7 +199,7 @@ class _Both:
 
     def sources(self) -> Iterator[SourceDifference]:
         """Sources, and the series that came and went."""
-        for _, was, now in self.changed(SourceRecord, "sources", 1):
+        for _, was, now in self.changed(SOURCE, SourceRecord):
             known = now or was
             old, new = set(was.get("items", ())), set(now.get("items", ()))
             yield SourceDifference(
@@ -225,7 +226,7 @@ class _Both:
 
     def items(self, only: str | None) -> Iterator[ItemDifference]:
         """Tilt series and stacks, their models by what changed in them."""
-        for _, was, now in self.changed(ItemRecord, "items", 2):
+        for _, was, now in self.changed(ITEM, ItemRecord):
             known = now or was
             if only is None or known["id"] == only:
                 settings = _settings(was, now, settings_of(ItemRecord)) | self._raw(was, now)
@@ -269,7 +270,7 @@ class _Both:
 
     def species(self, only: str | None, item: str | None) -> Iterator[SpeciesDifference]:
         """Species; with an item, only what happened to their particles in it."""
-        for path, was, now in self.changed(SpeciesHead, "species", 1):
+        for path, was, now in self.changed(SPECIES, SpeciesHead):
             known = typed(SpeciesHead, path, now or was)
             if only is None or known.id == only:
                 difference = self._one_species(known, was, now, item)
@@ -312,7 +313,7 @@ class _Both:
         if was["maps_object"] == now["maps_object"]:
             changed = [
                 (was_part.get("item_versions", {}), now_part.get("item_versions", {}))
-                for _, was_part, now_part in self.changed(SpeciesPart, f"species/{species}", 2)
+                for _, was_part, now_part in self.changed(PART, SpeciesPart, species)
             ]
             versions = [
                 dict(item for part in side for item in part.items()) for side in zip(*changed, strict=True)
@@ -324,7 +325,7 @@ class _Both:
     def _parts(self, species: SpeciesHead, item: str | None) -> dict[str, Displacements]:
         """By item id, of the series in which the particles are not the same group of arrays."""
         parts: dict[str, Displacements] = {}
-        for _, was, now in self.changed(SpeciesPart, f"species/{species.id}", 2):
+        for _, was, now in self.changed(PART, SpeciesPart, species.id):
             old, new = was.get("particles", {}), now.get("particles", {})
             for one in sorted(set(old) | set(new)):
                 if old.get(one) != new.get(one) and item in (None, one):

@@ -12,7 +12,7 @@ from mpop.exchange.elsewhere import renew_all
 from mpop.exchange.rules import RULES
 from mpop.exchange.selection import note_lack_of_data
 from mpop.population import Population
-from mpop_hooks.schema import references_of
+from mpop_hooks.schema import ITEM, PART, SPECIES, references_of
 from mpop_store.git.git_commands import environment
 from mpop_store.references import References
 from mpop_store.transfer.dropping import Dropped, drop
@@ -87,14 +87,12 @@ def _selection(population: Population, options: DropOptions) -> Select:
     items = {population.item(name, "HEAD").id for name in options.items}
 
     def select(path: str, record: Mapping[str, Any]) -> References:
-        kind, _, rest = path.partition("/")
-        identity = rest.split("/")[0].removesuffix(".json")
-        if kind == "species" and identity in species:
+        if (key := SPECIES.key(path) or PART.key(path)) and key[0] in species:
             return references_of(record)
-        if kind == "species":
+        if PART.key(path):
             inside = {item: group for item, group in record.get("particles", {}).items() if item in items}
             return References(tuple(inside.values()))
-        if kind == "items" and rest.rpartition("/")[2].removesuffix(".json") in items:
+        if (key := ITEM.key(path)) and key[0] in items:
             return references_of(record)
         return References()
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mpop.errors import InputError, NotFoundError
+from mpop_hooks import schema
 from mpop_hooks.schema import references_of
 from mpop_store.git.history import History
 from mpop_store.git.repository import Repository
@@ -70,7 +71,7 @@ def note_lack_of_data(repository: Repository, settings: RemoteSettings) -> None:
 
 def species_ids(history: History, at: str, wanted: tuple[str, ...]) -> frozenset[str]:
     """Ids of species given by name or id, as far as a commit holds them."""
-    heads = [history.read(path, at) for path in history.entries(at, "species/") if path.count("/") == 1]
+    heads = [history.read(path, at) for path in schema.SPECIES.keys(history.entries(at, schema.SPECIES.prefix()))]
     return frozenset(str(head.get("id")) for head in heads if {head.get("id"), head.get("name")} & set(wanted))
 
 
@@ -86,16 +87,14 @@ def selected(history: History, at: str, species: frozenset[str]) -> Select:
     items = {
         item
         for identity in species
-        for path, part in history.records(f"species/{identity}/", at).items()
+        for part in history.records(schema.PART.prefix(identity), at).values()
         for item in part.get("particles", {})
     }
 
     def select(path: str, record: Mapping[str, Any]) -> References:
-        kind, _, rest = path.partition("/")
-        identity = rest.split("/")[0].removesuffix(".json")
-        if kind == "species" and identity in species:
+        if (key := schema.SPECIES.key(path) or schema.PART.key(path)) and key[0] in species:
             return references_of(record)
-        if kind == "items" and rest.rpartition("/")[2].removesuffix(".json") in items:
+        if (key := schema.ITEM.key(path)) and key[0] in items:
             return references_of({**record, "raw": []})  # images are needed to refine only
         return References()
 

@@ -10,6 +10,7 @@ from itertools import chain, repeat
 from mpop.errors import NotFoundError
 from mpop.population import Population, record_path, typed
 from mpop.records.models import ItemRecord, JobRecord, SourceType, SpeciesHead
+from mpop_hooks.schema import ITEM, JOB, SPECIES
 from mpop_store.git.repository import Commit, Repository
 
 
@@ -65,11 +66,10 @@ def describe(population: Population, commit: Commit) -> HistoryEntry:
     for path, kind in commit.changed.items():
         if kind == "D":
             continue
-        folder = path.split("/")[0]
-        if folder == "jobs":
+        if JOB.key(path):
             found = typed(JobRecord, path, repository.read(path, commit.id))
             job = found if job is None or found.verb == "merge" else job  # the others came with what was merged
-        elif folder == "species" and path.count("/") == 1:
+        elif SPECIES.key(path):
             new = typed(SpeciesHead, path, repository.read(path, commit.id))
             old = repository.read(path, parent) if parent and kind == "M" else {}
             species.append(
@@ -83,7 +83,7 @@ def describe(population: Population, commit: Commit) -> HistoryEntry:
                     old.get("maps_object") == new.maps_object,
                 )
             )
-        elif folder == "items":
+        elif ITEM.key(path):
             item = typed(ItemRecord, path, repository.read(path, commit.id))
             items.setdefault(item.source, []).append(item.name)
             uses |= set(item.species_versions.items())
@@ -179,7 +179,7 @@ def _agrees(repository: Repository, commit: Commit, parent: int, paths: Sequence
     """Whether a commit left records as they were in one of its parents, and adds no job on them to it."""
     changed = commit.changed if parent == 0 else repository.changes(commit.parents[parent], commit.id)
     return not any(
-        path in paths or (kind != "D" and path.startswith("jobs/") and _reads(repository, commit, path, paths))
+        path in paths or (kind != "D" and JOB.key(path) and _reads(repository, commit, path, paths))
         for path, kind in changed.items()
     )
 

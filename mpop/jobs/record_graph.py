@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-from mpop_hooks.schema import references_of
+from mpop_hooks.schema import PART, SCHEMA, references_of
 from mpop_store import MpopError, ObjectStore, version_of
 from mpop_store.arrays.groups import group_objects
 from mpop_store.git.integrity import Survey
@@ -77,7 +77,7 @@ class RecordReader:
             graph.names[identity] = str(record["name"])
         if record.get("version") != version_of(record):
             graph.underived.append(version)
-        graph.targets.update((target, wanted) for _, target, wanted in edges(record))
+        graph.targets.update((target, wanted) for _, target, wanted in SCHEMA.edges(record))
         graph.needed |= self.objects_of(record)[0]
         graph.groups.update(references_of(record).groups)
 
@@ -104,7 +104,7 @@ class RecordReader:
     def describe(self, version: Version, record: dict[str, Any], graph: RecordGraph) -> str:
         """A version of a record in words, with the commits that hold it."""
         kind = str(record.get("kind", "record"))
-        if kind == "species-part":
+        if kind == PART.kind:
             kind = "particles of species"
             name = graph.names.get(str(record.get("species")), "")
         else:
@@ -120,28 +120,3 @@ class RecordReader:
                 with suppress(MpopError):
                     if self._repository.find(version.path, commit) == version.oid:
                         yield commit
-
-
-def edges(record: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
-    """Where a record leads: what it calls the other end, what that must be, and its name."""
-    if record.get("parent") is not None:
-        yield "parent", f"{record.get('kind')} version", record["parent"]
-    for version in record.get("merged", ()):
-        yield "merged version", f"{record.get('kind')} version", version
-    if record.get("job") is not None:
-        yield "job", "job id", record["job"]
-    if record.get("source") is not None:
-        yield "source", "source id", record["source"]
-    for version in record.get("species_versions", {}).values():
-        yield "reference", "species version", version
-    for version in record.get("item_versions", {}).values():
-        yield "contribution", "item version", version
-    for version in record.get("parts", {}).values():
-        yield "part", "species-part version", version
-    if record.get("kind") == "species-part":
-        yield "species", "species id", record.get("species", "")
-        for item in record.get("particles", {}):
-            yield "series or stack", "item id", item
-    if record.get("kind") == "source":
-        for item in record.get("items", ()):
-            yield "series or stack", "item id", item

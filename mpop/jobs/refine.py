@@ -15,12 +15,13 @@ from mpop.jobs.half_sets import Say, say_nothing
 from mpop.jobs.leasing import leased
 from mpop.jobs.refine_iteration import iterate
 from mpop.jobs.refine_parameters import IterationParameters, RefineParameters
-from mpop.jobs.refine_state import INPUT, RefineState
+from mpop.jobs.refine_state import RefineState
 from mpop.jobs.selection import names_to_write, select
 from mpop.jobs.spec import JobSpec
 from mpop.population import Population
 from mpop.records.models import JobRecord, SpeciesRecord
 from mpop.run import Run, limited
+from mpop_hooks.schema import STATE
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ def run(population: Population, spec: JobSpec, run: Run) -> str:
     """
     assert isinstance(spec.parameters, IterationParameters)
     last, commit = spec.parameters.iteration, None
-    name = spec.inputs.get(INPUT)
+    name = spec.inputs.get(STATE)
     before = None if name is None else RefineState.read(population, name)
     for number in range(1 if before is None else last, last + 1):
         wanted = spec.parameters.of_iteration(number)

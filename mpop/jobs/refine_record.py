@@ -16,7 +16,6 @@ from mpop.jobs.refine_parameters import IterationParameters
 from mpop.jobs.refine_series import Moved, Moving
 from mpop.jobs.refine_stack import Spreads
 from mpop.jobs.refine_start import Start
-from mpop.jobs.refine_state import INPUT
 from mpop.jobs.selection import Selection
 from mpop.jobs.spec import JobSpec
 from mpop.records.models import FailedSeries, JobRecord
@@ -25,6 +24,7 @@ from mpop.refinement.groups.registry import chosen_groups, defaults
 from mpop.refinement.series import SeriesScore
 from mpop.refinement.widths import LearnedWidths, WidthSums
 from mpop.run import Run
+from mpop_hooks.schema import STATE
 
 POSE_ERRORS = {"rotations": "angle_deg", "positions": "shift_A"}
 WORDS = {"deg": "degrees"}
@@ -74,7 +74,7 @@ def job_record(
     state: the group that the iteration before handed on.
     """
     scores = list(done.scores.values())
-    inputs = input_versions(chosen) | ({} if state is None else {INPUT: state})
+    inputs = input_versions(chosen) | ({} if state is None else {STATE: state})
     spec = JobSpec("refine", parameters, inputs, parameters.seed or 0)
     return spec.record(
         run,

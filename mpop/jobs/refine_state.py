@@ -22,9 +22,6 @@ from mpop_store.arrays.groups import read_group
 
 Array = NDArray[np.float64]
 
-INPUT = "state"
-"""Under this, the inputs of an iteration name the group that the one before handed on."""
-
 
 @dataclass(frozen=True)
 class SeriesNames:

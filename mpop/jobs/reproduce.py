@@ -17,14 +17,14 @@ from mpop.comparison import MapDifference, ParticleChange, Quantity, compare_map
 from mpop.comparison.particles import compare_particles, summarise
 from mpop.errors import InputError, StateError
 from mpop.jobs.environment import choose_device, software_versions
-from mpop.jobs.refine_state import INPUT
 from mpop.jobs.result_differences import ResultDifference, result_differences
 from mpop.jobs.verbs import spec_of, verb_of
 from mpop.population import Population, typed
 from mpop.records.models import FailedSeries, JobRecord, SourceType, SpeciesHead, SpeciesRecord
 from mpop.records.tilt_series import ParticleSet
 from mpop.run import Progress, Run, silent
-from mpop_hooks.schema import references_of
+from mpop_hooks.record_types import RecordType
+from mpop_hooks.schema import ITEM, JOB, SPECIES, STATE, references_of
 from mpop_store.arrays.groups import group_objects
 from mpop_store.git.repository import Commit, Repository
 from mpop_store.git.scratch import scratch
@@ -117,8 +117,8 @@ def reproduce(
     with scratch(population.repository, base, () if keep_sums else _sums(population, base)) as repository:
         again = _Again(repository, population.root)
         ran = _job_of(again, repository.show(runner(again, spec, run)))
-        species = [_species(population, again, path, commit.id) for path in _changed(commit, "species", 1)]
-        items = [_item(population, again, path, commit.id) for path in _changed(commit, "items", 2)]
+        species = [_species(population, again, one, commit.id) for (one,) in _changed(commit, SPECIES).values()]
+        items = [_item(population, again, one, commit.id) for (one,) in _changed(commit, ITEM).values()]
         result = _result(population, again, job, ran)
     failed = {one.item for one in job.failed}
     now = software_versions() | {"device": ran.device, "threads": ran.threads}
@@ -137,13 +137,14 @@ def reproduce(
     )
 
 
-def _changed(commit: Commit, folder: str, depth: int) -> list[str]:
-    return sorted(path for path in commit.changed if path.startswith(f"{folder}/") and path.count("/") == depth)
+def _changed(commit: Commit, of: RecordType) -> dict[str, tuple[str, ...]]:
+    """Path -> key of the records of a type that a commit changed, in order."""
+    return of.keys(sorted(commit.changed))
 
 
 def _job_of(population: Population, commit: Commit) -> JobRecord:
     """The job that made a commit. Raises StateError when there is none."""
-    paths = [path for path in _changed(commit, "jobs", 2) if commit.changed[path] == "A"]
+    paths = [path for path in _changed(commit, JOB) if commit.changed[path] == "A"]
     short = f"commit {commit.id[:10]} ({commit.subject})"
     if len(paths) != 1:
         many = f"brought {len(paths)} jobs; give the commit of one of them" if paths else "was not made by a job"
@@ -157,11 +158,11 @@ def _base(population: Population, commit: Commit, job: JobRecord) -> str:
     Of a later iteration of a refinement whose record does not name what was handed on to it: of the first one.
     """
     repository = population.repository
-    versions = {path: version for path, version in job.inputs.items() if path != INPUT}
+    versions = {path: version for path, version in job.inputs.items() if path != STATE}
     for before in _first_parents(repository, commit):
-        if job.parameters.get("iteration", 1) > 1 and INPUT not in job.inputs:
+        if job.parameters.get("iteration", 1) > 1 and STATE not in job.inputs:
             earlier = job.parameters | {"iteration": job.parameters["iteration"] - 1}
-            for path in _changed(before, "jobs", 2):
+            for path in _changed(before, JOB):
                 found = typed(JobRecord, path, repository.read(path, before.id))
                 if (found.verb, found.parameters) == (job.verb, earlier):
                     return _base(population, before, found)
@@ -215,8 +216,7 @@ def _result(population: Population, again: Population, job: JobRecord, ran: JobR
     )
 
 
-def _species(population: Population, again: Population, path: str, commit: str) -> SpeciesAgain:
-    identity = path.split("/")[-1].removesuffix(".json")
+def _species(population: Population, again: Population, identity: str, commit: str) -> SpeciesAgain:
     old, new = population.one_species(identity, commit), again.one_species(identity)
     same_maps = old.maps_object == new.maps_object
     parts = [
@@ -240,8 +240,7 @@ def _maps(
     return {name: compare_maps(before[name], after[name], old.pixel_size_A, old.resolution_A) for name in MAPS}
 
 
-def _item(population: Population, again: Population, path: str, commit: str) -> ItemAgain:
-    identity = path.split("/")[-1].removesuffix(".json")
+def _item(population: Population, again: Population, identity: str, commit: str) -> ItemAgain:
     old, new = population.item(identity, commit), again.item(identity)
     kind = population.source(old.source, commit).type
     if old.model_object == new.model_object:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from mpop.errors import InputError, NotFoundError
 from mpop.population import Population
+from mpop_hooks.schema import ITEM, PART, SOURCE, SPECIES
 
 
 @dataclass(frozen=True)
@@ -52,8 +53,8 @@ def _named(
     population: Population, commit: str, states: Sequence[dict[str, str]], changed: set[str], name: str
 ) -> set[str]:
     """Paths of the species, tilt series and sources that are called so; those that changed come first."""
-    few = [path for path in {*states[0], *states[1]} if path.count("/") == 1]  # heads of species, and sources
-    series = {path for path in {*states[0], *states[1]} if path.startswith("items/")}
+    there = {*states[0], *states[1]}
+    few, series = [*SPECIES.keys(there), *SOURCE.keys(there)], ITEM.keys(there).keys()
     for paths in ([*few, *(series & changed)], series - changed):
         found = set[str]()
         for path in paths:
@@ -68,16 +69,13 @@ def _named(
 
 def _with_parts(population: Population, commit: str, states: Sequence[dict[str, str]], path: str) -> Iterable[str]:
     """A record, and those that make sense only together with it."""
-    folder, _, rest = path.partition("/")
-    if folder == "species":
-        identity = rest.split("/")[0].removesuffix(".json")
+    if key := SPECIES.key(path) or PART.key(path):
+        species = key[0]
         for state in states:
-            yield from (
-                one for one in state if one.startswith((f"species/{identity}/", f"species/{identity}.json"))
-            )
+            yield from (one for one in state if one.startswith((PART.prefix(species), SPECIES.path(species))))
         return
     yield path
-    if folder == "sources":
+    if SOURCE.key(path):
         for at, state in zip((commit, None), states, strict=True):
             listed = population.repository.read(path, at).get("items", ()) if path in state else ()
-            yield from (f"items/{item[:2]}/{item}.json" for item in listed)
+            yield from map(ITEM.path, listed)

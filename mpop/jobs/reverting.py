@@ -6,7 +6,7 @@ left without its ground, so then nothing is done and the later commit is named.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from mpop.errors import InputError, StateError
 from mpop.population import Population
 from mpop.words import item_noun
 from mpop_hooks import Proposal, check, nothing_lost, refusals
+from mpop_hooks.schema import PART, SCHEMA
 from mpop_store.git.repository import Commit
 
 Record = Mapping[str, Any]
@@ -94,9 +95,9 @@ def _refuse_later(
     for path, kind in sorted(since.items()):
         if kind != "D":
             record = repository.read(path, head)
-            for edge in _edges(record):
-                if edge in versions or edge in added:
-                    ground = versions.get(edge) or added[edge]
+            for _, _, name in SCHEMA.edges(record):
+                if name in versions or name in added:
+                    ground = versions.get(name) or added[name]
                     raise _refusal(
                         population, commit, path, f"{_called(population, record, path)} was made from {ground}"
                     )
@@ -109,16 +110,8 @@ def _refusal(population: Population, commit: Commit, path: str, why: str) -> Sta
     return StateError(f"commit {commit.id[:10]} cannot be reverted: {why} in {where}; revert that first")
 
 
-def _edges(record: Record) -> Iterator[str]:
-    """Versions and ids that a record depends on."""
-    yield from record.get("species_versions", {}).values()
-    yield from record.get("item_versions", {}).values()
-    yield from record.get("particles", {})
-    yield from (str(record[field]) for field in ("source", "species", "job", "parent") if record.get(field))
-
-
 def _called(population: Population, record: Record, path: str) -> str:
     kind = str(record.get("kind", "record")).replace("item", item_noun(population.source_types()))
-    if kind == "species-part":
+    if kind == PART.kind:
         return f"a species' particles ({path})"
     return f"{kind} {record.get('name') or str(record.get('id', path))[:10]}"

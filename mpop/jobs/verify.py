@@ -11,9 +11,10 @@ from blake3 import blake3
 
 from mpop.errors import InputError, StateError
 from mpop.exchange.elsewhere import Elsewhere, fetch_lost
-from mpop.jobs.record_graph import RecordGraph, RecordReader, Target, edges
+from mpop.jobs.record_graph import RecordGraph, RecordReader, Target
 from mpop.population import Population
 from mpop.run import Progress, silent
+from mpop_hooks.schema import SCHEMA
 from mpop_store import MpopError, ObjectStore
 from mpop_store.git.refs import HEAD, about_no_text
 from mpop_store.git.repository import Repository
@@ -21,8 +22,6 @@ from mpop_store.git.signatures import unsigned
 from mpop_store.objects.packs import read_table
 from mpop_store.paths import inside
 from mpop_store.upkeep.scrub import Looked, scrub
-
-__all__ = ["Problem", "VerifyReport", "edges", "verify"]
 
 
 @dataclass(frozen=True)
@@ -212,7 +211,7 @@ def _problems(
     for version, record in reader.records(graph):
         needed, derived = reader.objects_of(record)
         touched = (needed | derived) & bad.keys()
-        leads_nowhere = [edge for edge in edges(record) if (edge[1], edge[2]) in dangling]
+        leads_nowhere = [edge for edge in SCHEMA.edges(record) if (edge[1], edge[2]) in dangling]
         if not (touched or leads_nowhere or version in underived):
             continue
         words = reader.describe(version, record, graph)

@@ -17,12 +17,12 @@ from mpop.merging.joining import Joined, Maps, join_species, maps_of, removal, s
 from mpop.merging.parts import Parts
 from mpop.merging.plan import MergePlan
 from mpop.merging.resolving import Decision
-from mpop.merging.snapshots import item_path
 from mpop.merging.species import SpeciesMerge, Three
 from mpop.merging.three_way import Side
 from mpop.population import record_path, versioned
 from mpop.records.models import JobRecord, Record, SpeciesHead
 from mpop.run import Run
+from mpop_hooks.schema import ITEM, SOURCE, SPECIES
 
 Writable = dict[str, dict[str, Any] | None]
 
@@ -50,11 +50,11 @@ def apply(plan: MergePlan, decisions: Mapping[str, Decision], run: Run = Run()) 
     for path in parts.taken:
         outcome.changes[path] = three.theirs.raw(path)
     for item, merge in parts.items.items():
-        _put(outcome, three, merge.merged(item_sides[item]), merge, item_path(item))
+        _put(outcome, three, merge.merged(item_sides[item]), merge, ITEM.path(item))
     for source, merge in parts.sources.items():
         decision = decisions.get(f"source/{source}")
         side = decision.side if decision and decision.side else "ours"
-        _put(outcome, three, merge.merged(side), merge, f"sources/{source}.json")
+        _put(outcome, three, merge.merged(side), merge, SOURCE.path(source))
     if parts.root:
         root = parts.root.merged()
         _put(outcome, three, root, parts.root, record_path(root))
@@ -139,7 +139,7 @@ def _refuse_orphans(outcome: Outcome, parts: Parts, item_sides: Mapping[str, Sid
         record = parts.item(item, item_sides)
         if record is None:
             continue
-        path = f"sources/{record.source}.json"
+        path = SOURCE.path(record.source)
         source = outcome.changes[path] if path in outcome.changes else parts.three.ours.raw(path)
         if source is None:
             raise StateError(
@@ -149,8 +149,8 @@ def _refuse_orphans(outcome: Outcome, parts: Parts, item_sides: Mapping[str, Sid
 
 def _heads(outcome: Outcome) -> None:
     """The heads of all species that change."""
-    for path, record in outcome.changes.items():
-        if path.startswith("species/") and path.count("/") == 1 and record is not None:
+    for record in outcome.changes.values():
+        if record is not None and record["kind"] == SPECIES.kind:
             head = SpeciesHead.model_validate(record)
             outcome.heads[head.id] = head
 
@@ -173,7 +173,7 @@ def _job(plan: MergePlan, decisions: Mapping[str, Decision], run: Run) -> JobRec
     inputs = {
         path: str(record["version"])
         for path, record in sorted(taken.items())
-        if record is not None and record.get("kind") in ("item", "species")
+        if record is not None and record.get("kind") in (ITEM.kind, SPECIES.kind)
     }
     return JobSpec("merge", parameters, inputs).record(run.on_cpu, software=software_versions())
 

@@ -16,15 +16,14 @@ from typing import Any
 
 from mpop.errors import StateError
 from mpop.merging.joining import join_species, maps_of, whole_of_theirs
-from mpop.merging.parts import compare, species_of
+from mpop.merging.parts import compare
 from mpop.merging.rows import Cells
-from mpop.merging.snapshots import Snapshot, item_path
+from mpop.merging.snapshots import Snapshot
 from mpop.merging.species import SpeciesMerge, Three
 from mpop.merging.three_way import Side
 from mpop.population import Population
 from mpop.records.models import Record
-from mpop.records.species import head_path, part_path
-from mpop_store.git.repository import ROOT_RECORD
+from mpop_hooks.schema import ITEM, PART, POPULATION, SOURCE, SPECIES
 from mpop_store.objects.in_memory import InMemoryObjects
 
 MOST_JOINS = 10_000
@@ -113,7 +112,7 @@ class VirtualSnapshot(Snapshot):
     def touched(self) -> set[str]:
         """Paths of the records that may be otherwise than in the commit under it."""
         rows = self._changes.rows.items()
-        parts = {part_path(species, item[:2]) for species, items in rows for item in items}
+        parts = {PART.path(species, item[:2]) for species, items in rows for item in items}
         return {*self._changes.records, *self._changes.open, *parts}
 
     def open_keys(self, path: str) -> frozenset[str]:
@@ -150,16 +149,15 @@ def _joined(three: Three) -> VirtualSnapshot:
     for path in parts.taken:
         changes.records[path] = theirs.raw(path)
         changes.leave_open(path, theirs.open_keys(path))
-        species = species_of(path)
-        if species is not None and path.count("/") == 2:
-            _take_rows(changes, species, path, theirs.open_rows(species))
+        if key := PART.key(path):
+            _take_rows(changes, key[0], path, theirs.open_rows(key[0]))
     for item, merge in parts.items.items():
         side: Side = merge.side or ("ours" if merge.ours else "theirs")
-        changes.put(item_path(item), merge.left_open(), merge.merged(side))
+        changes.put(ITEM.path(item), merge.left_open(), merge.merged(side))
     for source, merge in parts.sources.items():
-        changes.put(f"sources/{source}.json", merge.left_open(), merge.merged("ours" if merge.ours else "theirs"))
+        changes.put(SOURCE.path(source), merge.left_open(), merge.merged("ours" if merge.ours else "theirs"))
     if parts.root:
-        changes.put(ROOT_RECORD, parts.root.left_open(), parts.root.merged())
+        changes.put(POPULATION.path(), parts.root.left_open(), parts.root.merged())
     for merge in parts.species.values():
         _join_species(changes, merge)
     return VirtualSnapshot(three, ours.under, changes)
@@ -167,8 +165,8 @@ def _joined(three: Three) -> VirtualSnapshot:
 
 def _take_rows(changes: _Changes, species: str, part: str, theirs: Mapping[str, Mapping[int, Cells]]) -> None:
     """Of one part of a species, what is undecided on their side, and not what is on ours."""
-    kept = {item: rows for item, rows in changes.rows[species].items() if part_path(species, item[:2]) != part}
-    taken = {item: rows for item, rows in theirs.items() if part_path(species, item[:2]) == part}
+    kept = {item: rows for item, rows in changes.rows[species].items() if PART.path(species, item[:2]) != part}
+    taken = {item: rows for item, rows in theirs.items() if PART.path(species, item[:2]) == part}
     changes.rows[species] = kept | taken
 
 
@@ -183,4 +181,4 @@ def _join_species(changes: _Changes, merge: SpeciesMerge) -> None:
         found = {item: merge.open_rows(item) for item in merge.items_in(merge.digits)}
         changes.rows[merge.id] |= found
         changes.rows[merge.id] = {item: rows for item, rows in changes.rows[merge.id].items() if rows}
-    changes.leave_open(head_path(merge.id), merge.left_open())
+    changes.leave_open(SPECIES.path(merge.id), merge.left_open())

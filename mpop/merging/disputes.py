@@ -5,11 +5,10 @@ from __future__ import annotations
 from mpop.merging.conflicts import Better, Conflict, Numbers, PoolPreview, Way
 from mpop.merging.numbers import Makers, better_item, better_species, item_numbers, makers, species_numbers
 from mpop.merging.parts import Parts
-from mpop.merging.snapshots import item_path
 from mpop.merging.species import SpeciesMerge, Three
 from mpop.merging.three_way import Side
-from mpop.records.species import head_path
 from mpop.words import counted_items
+from mpop_hooks.schema import ITEM, SOURCE, SPECIES
 
 REMOVED = "removed on one side, changed on the other"
 
@@ -21,7 +20,7 @@ def find_conflicts(parts: Parts, preview: bool) -> list[Conflict]:
     items = [item for item, merge in parts.items.items() if merge.side is None]
     moved = {one: _moved(merge, items) for one, merge in parts.species.items()}
     species = [one for one, merge in parts.species.items() if moved[one] or _maps_disagree(merge)]
-    known = _makers(parts, [*map(item_path, items), *map(head_path, species)])
+    known = _makers(parts, [*map(ITEM.path, items), *map(SPECIES.path, species)])
     conflicts = [_of_item(parts, item, known) for item in items]
     sides: dict[str, Side] = {one.key.split("/")[1]: one.better.side or "ours" for one in conflicts}
     for one in species:
@@ -62,7 +61,7 @@ def _of_item(parts: Parts, item: str, known: MakersOf) -> Conflict:
         name=record.name,
         reason="refined on both sides" if both else REMOVED,
         ways=("ours", "theirs", "better") if both else ("ours", "theirs"),
-        base=item_numbers(three.population, three.base, item, {}) if _is_known(three, item_path(item)) else None,
+        base=item_numbers(three.population, three.base, item, {}) if _is_known(three, ITEM.path(item)) else None,
         ours=ours,
         theirs=theirs,
         better=better_item(ours, theirs, merge.same_references),
@@ -99,7 +98,7 @@ def _of_species(
         reason=" and ".join(reasons),
         ways=ways,
         base=species_numbers(three.population, three.base, merge.id, {})
-        if _is_known(three, head_path(merge.id))
+        if _is_known(three, SPECIES.path(merge.id))
         else None,
         ours=ours,
         theirs=theirs,
@@ -128,7 +127,7 @@ def _of_sources(parts: Parts) -> list[Conflict]:
                 name=record.name,
                 reason="; ".join(reasons),
                 ways=("ours", "theirs"),
-                base=base if _is_known(parts.three, f"sources/{identity}.json") else None,
+                base=base if _is_known(parts.three, SOURCE.path(identity)) else None,
                 ours=ours,
                 theirs=theirs,
                 better=Better(None, "sources have no number to compare"),

@@ -12,7 +12,7 @@ from mpop.merging.species import MAPS, SpeciesMerge
 from mpop.merging.three_way import Side
 from mpop.population import Population
 from mpop.records.models import SpeciesHead, SpeciesPart
-from mpop.records.species import head_path, part_path
+from mpop_hooks.schema import PART, SPECIES
 from mpop_store import hash_bytes, version_of
 from mpop_store.arrays.groups import read_manifest
 
@@ -69,7 +69,7 @@ def join_species(merge: SpeciesMerge, maps: Maps, item_sides: Mapping[str, Side]
         particles += _added(merge.three.population, old.particles, new)
         part = _part(merge.id, new, maps.item_versions.get(digits, {}))
         items += (0 if part is None else len(part["item_versions"])) - len(old.item_versions)
-        changed[part_path(merge.id, digits)] = part
+        changed[PART.path(merge.id, digits)] = part
         if part is None:
             parts.pop(digits, None)
         else:
@@ -138,11 +138,11 @@ def _as_new(merge: SpeciesMerge, head: SpeciesHead, parts: Changes) -> Joined:
     if _content(head) == _content(ours):
         return Joined(merge.id, ours.version)
     if _content(head) == _content(theirs):
-        paths = [head_path(merge.id), *parts]
+        paths = [SPECIES.path(merge.id), *parts]
         return Joined(merge.id, theirs.version, {path: merge.three.theirs.raw(path) for path in paths})
     record = head.model_copy(update={"parent": ours.version, "merged": [theirs.version]}).model_dump(mode="json")
     record["version"] = version_of(record)
-    return Joined(merge.id, record["version"], {head_path(merge.id): record, **parts})
+    return Joined(merge.id, record["version"], {SPECIES.path(merge.id): record, **parts})
 
 
 def second_of(merge: SpeciesMerge) -> Joined:
@@ -157,7 +157,7 @@ def second_of(merge: SpeciesMerge) -> Joined:
         new = _part(identity, part.particles, part.item_versions)
         assert new is not None
         parts[digits] = new["version"]
-        changes[part_path(identity, digits)] = new
+        changes[PART.path(identity, digits)] = new
     head = merge.head("theirs").model_copy(
         update={
             "id": identity,
@@ -169,18 +169,18 @@ def second_of(merge: SpeciesMerge) -> Joined:
     )
     record = head.model_dump(mode="json")
     record["version"] = version_of(record)
-    return Joined(identity, record["version"], {head_path(identity): record, **changes})
+    return Joined(identity, record["version"], {SPECIES.path(identity): record, **changes})
 
 
 def removal(merge: SpeciesMerge) -> Changes:
     """Take the species out."""
     head = merge.ours
-    paths = [] if head is None else [head_path(merge.id), *(part_path(merge.id, ab) for ab in head.parts)]
+    paths = [] if head is None else [SPECIES.path(merge.id), *(PART.path(merge.id, ab) for ab in head.parts)]
     return dict.fromkeys(paths)
 
 
 def whole_of_theirs(merge: SpeciesMerge) -> Changes:
     """Their species as it is, for one that we removed."""
     head = merge.head("theirs")
-    paths = [head_path(merge.id), *(part_path(merge.id, ab) for ab in head.parts)]
+    paths = [SPECIES.path(merge.id), *(PART.path(merge.id, ab) for ab in head.parts)]
     return {path: merge.three.theirs.raw(path) for path in paths}

@@ -6,11 +6,11 @@ from collections.abc import Collection
 
 from mpop.merging.conflicts import Better, Numbers
 from mpop.merging.joining import particle_count
-from mpop.merging.snapshots import Snapshot, item_path
+from mpop.merging.snapshots import Snapshot
 from mpop.merging.three_way import Side
 from mpop.population import Population
 from mpop.records.models import ItemRecord, JobRecord, SpeciesHead
-from mpop.records.species import head_path
+from mpop_hooks.schema import ITEM, SPECIES
 
 Makers = dict[str, tuple[str, str]]
 """Record path -> who made its newest version, and when (ISO 8601)."""
@@ -35,7 +35,7 @@ def item_numbers(population: Population, side: Snapshot, item: str, known: Maker
         return Numbers(None)
     job = None if record.job is None else side.job(record.job)
     groups = [side.part(one.id, item[:2]).particles.get(item) for one in side.all_species]
-    who, when = known.get(item_path(item), (None, None))
+    who, when = known.get(ITEM.path(item), (None, None))
     return Numbers(
         version=record.version,
         parent=record.parent,
@@ -55,7 +55,7 @@ def species_numbers(population: Population, side: Snapshot, species: str, known:
     if record is None:
         return Numbers(None)
     job = None if record.job is None else side.job(record.job)
-    who, when = known.get(head_path(species), (None, None))
+    who, when = known.get(SPECIES.path(species), (None, None))
     return Numbers(
         version=record.version,
         parent=record.parent,

@@ -7,12 +7,10 @@ from dataclasses import dataclass, field
 
 from mpop.errors import StateError
 from mpop.merging.items import ItemMerge, RootMerge, SourceMerge
-from mpop.merging.snapshots import item_path
 from mpop.merging.species import SpeciesMerge, Three
 from mpop.merging.three_way import Side
 from mpop.records.models import ItemRecord, SpeciesHead
-from mpop.records.species import head_path
-from mpop_store.git.repository import ROOT_RECORD
+from mpop_hooks.schema import ITEM, JOB, PART, POPULATION, SOURCE, SPECIES
 
 
 @dataclass
@@ -37,7 +35,7 @@ class Parts:
         merge = self.items.get(item)
         if merge is not None:
             return merge.merged(merge.side or sides.get(item, "ours"))
-        return (self.three.theirs if item_path(item) in self.taken else self.three.ours).item(item)
+        return (self.three.theirs if ITEM.path(item) in self.taken else self.three.ours).item(item)
 
     def item_sides(self, chosen: Mapping[str, Side]) -> dict[str, Side]:
         """The side whose model is taken, of every tilt series that both sides changed."""
@@ -66,7 +64,7 @@ def compare(three: Three) -> Parts:
 
 def _add_species_of_both(parts: Parts, species: str, there: set[str]) -> None:
     three = parts.three
-    base, ours, theirs, open_keys = three.records(lambda one: one.species(species), head_path(species))
+    base, ours, theirs, open_keys = three.records(lambda one: one.species(species), SPECIES.path(species))
     if not any(open_keys) and not any(one.open_rows(species) for one in (three.base, three.ours, three.theirs)):
         if (ours and ours.version) == (theirs and theirs.version) or _follows(ours, theirs, base):
             return
@@ -86,7 +84,7 @@ def _are_one(three: Three, path: str) -> bool:
 
 def _are_one_species(three: Three, species: str) -> bool:
     is_open = three.ours.open_rows(species) or three.theirs.open_rows(species)
-    return not is_open and _are_one(three, head_path(species))
+    return not is_open and _are_one(three, SPECIES.path(species))
 
 
 def _follows(
@@ -105,36 +103,34 @@ def _follows(
 
 
 def _items(changed: Mapping[str, str]) -> set[str]:
-    return {
-        path.split("/")[-1].removesuffix(".json")
-        for path, kind in changed.items()
-        if path.startswith("items/") and kind != "D"
-    }
+    return {item for path, (item,) in ITEM.keys(changed).items() if changed[path] != "D"}
 
 
 def species_of(path: str) -> str | None:
     """The species that a record belongs to, if to one."""
-    folder, _, rest = path.partition("/")
-    return rest.split("/")[0].removesuffix(".json") if folder == "species" else None
+    key = SPECIES.key(path) or PART.key(path)
+    return None if key is None else key[0]
 
 
 def _add_changed_on_both(parts: Parts, path: str) -> None:
-    folder, identity = path.split("/")[0], path.split("/")[-1].removesuffix(".json")
     three = parts.three
-    if folder == "items":
+    if key := ITEM.key(path):
+        (identity,) = key
         base, ours, theirs, open_keys = three.records(lambda one: one.item(identity), path)
         is_open = any(open_keys)
         if not is_open and _follows(theirs, ours, base):
             parts.taken.add(path)
         elif is_open or not _follows(ours, theirs, base):
             parts.items[identity] = ItemMerge(base, ours, theirs, open_keys)
-    elif folder == "sources":
+    elif key := SOURCE.key(path):
+        (identity,) = key
         parts.sources[identity] = SourceMerge(*three.records(lambda one: one.source(identity), path))
-    elif folder == "jobs":
+    elif key := JOB.key(path):
+        (identity,) = key
         ours, theirs = three.ours.job(identity), three.theirs.job(identity)
         if ours is None or (theirs is not None and theirs.version < ours.version):
             parts.taken.add(path)  # the same job ran twice, and both labs shall keep the same record of it
-    elif path == ROOT_RECORD:
+    elif path == POPULATION.path():
         parts.root = RootMerge(*three.records(lambda one: one.root(), path))
     else:
         raise StateError(f"both sides changed {path}, a kind of record that this mpop cannot merge; update mpop?")

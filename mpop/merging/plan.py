@@ -20,9 +20,11 @@ from mpop.merging.snapshots import Snapshot
 from mpop.merging.species import Three
 from mpop.population import Population
 from mpop.words import item_noun
+from mpop_hooks.schema import ITEM, JOB, SOURCE, SPECIES
 
 Relation = Literal["up to date", "fast-forward", "diverged", "unrelated"]
-KINDS = {"species": "species", "sources": "source", "jobs": "job"}
+NAMED = (ITEM, SPECIES, SOURCE, JOB)
+"""The types of records that people know by name."""
 
 
 @dataclass(frozen=True)
@@ -118,14 +120,14 @@ def _incoming(three: Three, parts: Parts) -> Incoming:
     """The names of what is taken as it is."""
     found: dict[str, dict[str, set[str]]] = {"new": {}, "changed": {}, "removed": {}}
     for path in sorted(parts.taken):
-        folder, words = path.split("/")[0], path.split("/")
-        if folder not in ("items", *KINDS) or (folder == "species" and len(words) > 2):
+        of = next((one for one in NAMED if one.key(path)), None)
+        if of is None:
             continue
         before, after = three.ours.raw(path), three.theirs.raw(path)
         how = "new" if before is None else "removed" if after is None else "changed"
         record = after or before or {}
         name = str(record.get("name") or record.get("verb") or record.get("id"))
-        kind = KINDS.get(folder) or _item_noun(three, str(record["source"]))
+        kind = _item_noun(three, str(record["source"])) if of is ITEM else of.kind
         found[how].setdefault(kind, set()).add(name)
     return Incoming(
         **{how: {kind: sorted(names) for kind, names in kinds.items()} for how, kinds in found.items()}
@@ -168,15 +170,15 @@ def _clashing_series(three: Three, parts: Parts) -> list[str]:
     new = [
         path
         for path in sorted(parts.taken)
-        if path.startswith(("items/", "sources/")) and three.ours.raw(path) is None
+        if (ITEM.key(path) or SOURCE.key(path)) and three.ours.raw(path) is None
     ]
     notes = []
-    for folder, noun in (("sources/", "sources"), ("items/", item_noun(three.source_types, True))):
-        incoming = [three.theirs.raw(path) for path in new if path.startswith(folder)]
+    for of, noun in ((SOURCE, "sources"), (ITEM, item_noun(three.source_types, True))):
+        incoming = [three.theirs.raw(path) for path in of.keys(new)]
         names = {str(record["name"]) for record in incoming if record is not None}
         if not names:
             continue
-        known = {str(record.get("name")) for record in repository.records(folder, three.ours.under).values()}
+        known = {str(record.get("name")) for record in repository.records(of.prefix(), three.ours.under).values()}
         shared = sorted(names & known)
         if shared:
             more = f" and {len(shared) - 3} more" if len(shared) > 3 else ""

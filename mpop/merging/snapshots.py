@@ -19,21 +19,11 @@ from mpop.records.models import (
     SpeciesPart,
     SpeciesRecord,
 )
-from mpop.records.species import head_path, join, part_path
+from mpop.records.species import join
+from mpop_hooks.schema import ITEM, JOB, PART, POPULATION, SOURCE, SPECIES
 from mpop_store.arrays.groups import read_group
-from mpop_store.git.repository import ROOT_RECORD
 
 R = TypeVar("R", bound=Record)
-
-
-def item_path(item: str) -> str:
-    """Where the record of a tilt series lives."""
-    return f"items/{item[:2]}/{item}.json"
-
-
-def job_path(job: str) -> str:
-    """Where the record of a job lives."""
-    return f"jobs/{job[:2]}/{job}.json"
 
 
 LINEAGE = ("parent", "merged", "version", "derived")
@@ -92,9 +82,8 @@ class Snapshot:
 
     def _is_open(self, path: str) -> bool:
         """Whether something of a record, or of the particles in it, is undecided."""
-        words = path.removesuffix(".json").split("/")
-        rows = self.open_rows(words[1]) if words[0] == "species" and len(words) == 3 else {}
-        return bool(self.open_keys(path)) or any(item[:2] == words[2] for item in rows)
+        species, digits = PART.key(path) or ("", "")
+        return bool(self.open_keys(path)) or any(item[:2] == digits for item in self.open_rows(species))
 
     def raw(self, path: str) -> dict[str, Any] | None:
         """A record as JSON; None where there is none."""
@@ -118,27 +107,27 @@ class Snapshot:
 
     def root(self) -> PopulationRecord | None:
         """The population's own record."""
-        return self._typed(PopulationRecord, ROOT_RECORD)
+        return self._typed(PopulationRecord, POPULATION.path())
 
     def item(self, item: str) -> ItemRecord | None:
         """A tilt series."""
-        return self._typed(ItemRecord, item_path(item))
+        return self._typed(ItemRecord, ITEM.path(item))
 
     def source(self, source: str) -> SourceRecord | None:
         """A data source."""
-        return self._typed(SourceRecord, f"sources/{source}.json")
+        return self._typed(SourceRecord, SOURCE.path(source))
 
     def job(self, job: str) -> JobRecord | None:
         """A job."""
-        return self._typed(JobRecord, job_path(job))
+        return self._typed(JobRecord, JOB.path(job))
 
     def species(self, species: str) -> SpeciesHead | None:
         """A species without its particles."""
-        return self._typed(SpeciesHead, head_path(species))
+        return self._typed(SpeciesHead, SPECIES.path(species))
 
     def part(self, species: str, digits: str) -> SpeciesPart:
         """The particles of a species in the items whose ids begin with two digits."""
-        found = self._typed(SpeciesPart, part_path(species, digits))
+        found = self._typed(SpeciesPart, PART.path(species, digits))
         return found or SpeciesPart(species=species, particles={}, item_versions={})
 
     def group(self, species: str, item: str) -> str | None:
@@ -163,6 +152,5 @@ class Snapshot:
     @cached_property
     def all_species(self) -> list[SpeciesHead]:
         """Every species, in the order of their ids."""
-        paths = self.paths("species/")
-        found = [self.species(path.split("/")[1].removesuffix(".json")) for path in paths if path.count("/") == 1]
+        found = [self.species(species) for (species,) in SPECIES.keys(self.paths(SPECIES.prefix())).values()]
         return sorted((head for head in found if head is not None), key=lambda head: head.id)

@@ -20,7 +20,7 @@ from mpop.merging.snapshots import Snapshot
 from mpop.merging.three_way import PRESENCE, UNDECIDED, Side, is_left_open, side_taken
 from mpop.population import Population
 from mpop.records.models import Record, SourceType, SpeciesHead
-from mpop.records.species import head_path
+from mpop_hooks.schema import SPECIES
 
 R = TypeVar("R", bound=Record)
 Triple = tuple[frozenset[str], frozenset[str], frozenset[str]]
@@ -96,7 +96,7 @@ class SpeciesMerge:
 
     @cached_property
     def _heads(self) -> RecordMerge[SpeciesHead]:
-        return RecordMerge(*self.three.records(lambda one: one.species(self.id), head_path(self.id)))
+        return RecordMerge(*self.three.records(lambda one: one.species(self.id), SPECIES.path(self.id)))
 
     @property
     def maps_side(self) -> Side | None:

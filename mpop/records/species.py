@@ -6,20 +6,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from mpop.records.models import SpeciesHead, SpeciesRecord
+from mpop_hooks.schema import BY_ITEM, PART
 from mpop_store import version_of
-
-BY_ITEM = ("particles", "item_versions")
-"""The fields of a species that its parts hold."""
-
-
-def head_path(species: str) -> str:
-    """Where the head of a species lives in the repository."""
-    return f"species/{species}.json"
-
-
-def part_path(species: str, digits: str) -> str:
-    """Where a part of a species lives in the repository."""
-    return f"species/{species}/{digits}.json"
 
 
 def split(record: SpeciesRecord) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
@@ -27,7 +15,7 @@ def split(record: SpeciesRecord) -> tuple[dict[str, Any], dict[str, dict[str, An
     parts: dict[str, dict[str, Any]] = {}
     for field in BY_ITEM:
         for item, name in getattr(record, field).items():
-            empty = {"kind": "species-part", "species": record.id, **{key: {} for key in BY_ITEM}}
+            empty = {"kind": PART.kind, "species": record.id, **{key: {} for key in BY_ITEM}}
             parts.setdefault(item[:2], empty)[field][item] = name
     for part in parts.values():
         part["version"] = version_of(part)

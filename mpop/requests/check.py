@@ -18,7 +18,6 @@ from mpop.errors import MpopError, StateError
 from mpop.merging.plan import MergePlan, plan
 from mpop.population import Population
 from mpop.records.models import SpeciesRecord
-from mpop.records.species import head_path
 from mpop.requests.chains import Request
 from mpop.requests.claims import OfferedSpecies, offered_species
 from mpop.requests.matching import adapted
@@ -26,7 +25,7 @@ from mpop.requests.offers import branch_tip
 from mpop.requests.verdict import Check, SeriesCollisions, Verdict, judge
 from mpop.run import Progress, silent
 from mpop_hooks import Finding, Proposal, refusals
-from mpop_hooks.schema import references_of
+from mpop_hooks.schema import SPECIES, references_of
 from mpop_store.arrays.manifests import group_objects
 from mpop_store.git.repository import ROOT_RECORD
 
@@ -152,7 +151,7 @@ def _is_the_offerers(population: Population, tip: str, request: Request) -> bool
         return True
     if request.record.species is None:
         return False
-    path = head_path(request.record.species.id)
+    path = SPECIES.path(request.record.species.id)
     if repository.find(path, tip) is None or repository.find(path, request.offered) is None:
         return False
     offered = repository.read(path, request.offered)

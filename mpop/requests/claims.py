@@ -17,6 +17,7 @@ from mpop.geometry.symmetry import copies
 from mpop.maps.fsc import FSCReport, fsc_report
 from mpop.population import Population
 from mpop.records import SpeciesRecord
+from mpop_hooks.schema import ITEM
 
 MAX_BOX = 1024
 """Voxels along an edge; no map of one particle is larger."""
@@ -172,5 +173,5 @@ def _halves(population: Population, species: SpeciesRecord, item: str) -> NDArra
 
 def _name(population: Population, item: str, commits: tuple[str, str]) -> str:
     first, second = commits
-    known = population.repository.find(f"items/{item[:2]}/{item}.json", first) is not None
+    known = population.repository.find(ITEM.path(item), first) is not None
     return population.item(item, first if known else second).name

@@ -18,6 +18,7 @@ import numpy as np
 from mpop.jobs.importing.source import source_id
 from mpop.population import Population, record_path
 from mpop.records import ItemRecord, Record, SourceRecord, SpeciesRecord, TiltSeriesModel
+from mpop_hooks.schema import ITEM, PART
 
 ANGLE_TOLERANCE_DEG = 5.0
 """By how much refinement may have changed a tilt or axis angle; a flipped tilt axis is far beyond."""
@@ -157,17 +158,17 @@ def adapted(population: Population, offered: str, target: str) -> Adapted:
 
 def _items_in_question(population: Population, offered: str, touched: Mapping[str, str]) -> list[ItemRecord]:
     """The series that the offer adds or changes, and those in which its species have particles."""
-    ids = {path.split("/")[-1].removesuffix(".json") for path in touched if path.startswith("items/")}
-    for path, kind in touched.items():
-        if path.startswith("species/") and path.count("/") == 2 and kind != "D":
+    ids = {item for (item,) in ITEM.keys(touched).values()}
+    for path in PART.keys(touched):
+        if touched[path] != "D":
             ids |= set(population.repository.read(path, offered).get("particles", {}))
-    entries = population.repository.entries(offered, "items/")
-    return [population.item(one, offered) for one in sorted(ids) if f"items/{one[:2]}/{one}.json" in entries]
+    entries = population.repository.entries(offered, ITEM.prefix())
+    return [population.item(one, offered) for one in sorted(ids) if ITEM.path(one) in entries]
 
 
 def _items_there(population: Population, wanted: list[ItemRecord], target: str) -> dict[str, ItemRecord]:
     """The target's series; all of them only if some that are wanted are not there by id."""
-    entries = population.repository.entries(target, "items/")
+    entries = population.repository.entries(target, ITEM.prefix())
     if all(record_path(item) in entries for item in wanted):
         return {item.id: population.item(item.id, target) for item in wanted}
     return population.items(target)

@@ -16,14 +16,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mpop.errors import NotFoundError, StateError
-from mpop.jobs.record_graph import edges
 from mpop.population import Population
-from mpop.records.species import head_path
 from mpop.requests.matching import Matching, adapted
 from mpop.requests.records import SpeciesOffer
+from mpop_hooks.schema import ITEM, JOB, PART, SCHEMA, SOURCE, SPECIES
 from mpop_store.git.history import Commit
 
-STAYS = ("item", "source", "job")
+STAYS = (ITEM.kind, SOURCE.kind, JOB.kind)
 """Kinds of records that a species takes along into the branch where that does not have them."""
 
 
@@ -99,8 +98,8 @@ def offer_species(population: Population, name: str, onto: str) -> Offer:
         fitted.commit,
         base,
         SpeciesOffer(id=species.id, name=species.name),
-        sorted(path for path in changes if not path.startswith("species/")),
-        sorted({str(one) for one in rest if one.record.get("kind") != "species-part"}),
+        sorted(path for path in changes if _species_of(path) is None),
+        sorted({str(one) for one in rest if one.record.get("kind") != PART.kind}),
         fitted.matching,
     )
 
@@ -126,7 +125,7 @@ class _Unknown:
 
     def needed_by(self, species: str) -> list[_Version]:
         """The versions that a species of HEAD leads to, itself included, as they were committed."""
-        head = self._population.repository.read(head_path(species), "HEAD")
+        head = self._population.repository.read(SPECIES.path(species), "HEAD")
         chosen: dict[int, _Version] = {}
         waiting = [("species version", str(head["version"]))]
         asked = set(waiting)
@@ -135,7 +134,7 @@ class _Unknown:
                 if id(version) in chosen:
                     continue
                 chosen[id(version)] = version
-                further = {(target, wanted) for _, target, wanted in edges(dict(version.record))} - asked
+                further = {(target, wanted) for _, target, wanted in SCHEMA.edges(version.record)} - asked
                 waiting += further
                 asked |= further
         return [version for version in self._in_order if id(version) in chosen]
@@ -155,7 +154,7 @@ def _added(population: Population, needed: list[_Version], species: str, base: s
     added = {one.path: one.record for one in needed if one.record.get("kind") in STAYS}
     changes: dict[str, Any] = {path: one for path, one in added.items() if repository.find(path, base) is None}
     for path, kind in repository.changes(base, "HEAD").items():
-        if path == head_path(species) or path.startswith(f"species/{species}/"):
+        if _species_of(path) == species:
             changes[path] = None if kind == "D" else repository.read(path, "HEAD")
     return changes
 
@@ -186,12 +185,12 @@ def _as_history(population: Population, versions: list[_Version], base: str) -> 
         origin = f"From {commit.id} by {commit.author}: what the offered species was made from."
         records: dict[str, Any] = {one.path: one.record for one in group}
         for one in group:
-            if one.record.get("kind") == "species":
-                records |= _parts(population, _species_of(one.path), commit.id, tip)
+            if key := SPECIES.key(one.path):
+                records |= _parts(population, key[0], commit.id, tip)
         tip = repository.write_commit(tip, records, [tip], f"{commit.subject}\n\n{origin}")
-    species = {_species_of(one.path) for one in versions if one.path.startswith("species/")}
+    species = {_species_of(one.path) for one in versions} - {None}
     if species:
-        gone = [path for path in repository.entries(tip, "species/") if _species_of(path) in species]
+        gone = [path for path in repository.entries(tip, SPECIES.prefix()) if _species_of(path) in species]
         tip = repository.write_commit(tip, dict.fromkeys(gone), [tip], "Take out what was there as history")
     changed = repository.changes(base, tip)
     if not changed:
@@ -202,10 +201,12 @@ def _as_history(population: Population, versions: list[_Version], base: str) -> 
 
 def _parts(population: Population, species: str, at: str, tip: str) -> dict[str, Any]:
     """What gives a species in one commit the parts that it has in another: a head and its parts go together."""
-    folder = f"species/{species}/"
+    folder = PART.prefix(species)
     there = population.repository.records(folder, at)
     return dict.fromkeys(population.repository.entries(tip, folder)) | there
 
 
-def _species_of(path: str) -> str:
-    return path.split("/")[1].removesuffix(".json")
+def _species_of(path: str) -> str | None:
+    """The species that a record belongs to, if to one."""
+    key = SPECIES.key(path) or PART.key(path)
+    return None if key is None else key[0]

@@ -21,13 +21,13 @@ from mpop.jobs.refine_iteration import Iteration, find_references, iterate
 from mpop.jobs.refine_parameters import RefineParameters
 from mpop.jobs.refine_series import move_tilt_series, open_series
 from mpop.jobs.refine_start import stored_maps
-from mpop.jobs.refine_state import INPUT, RefineState
+from mpop.jobs.refine_state import RefineState
 from mpop.jobs.reproduce import reproduce
 from mpop.jobs.selection import select
 from mpop.jobs.verify import verify
 from mpop.population import Population
 from mpop.run import Run
-from mpop_hooks.schema import references_of
+from mpop_hooks.schema import STATE, references_of
 from mpop_store.arrays.groups import group_objects
 from mpop_store.upkeep.collection import collect
 
@@ -83,12 +83,12 @@ def test_the_last_iteration_is_run_again_alone_from_what_its_record_names(
     result = refine(population, QUICK, run=Run(threads=2))
     assert counted == [1, 2, 3]
     first, second, third = result.jobs
-    assert INPUT not in first.inputs
-    assert [job.inputs[INPUT] for job in (second, third)] == [first.result_object, second.result_object]
+    assert STATE not in first.inputs
+    assert [job.inputs[STATE] for job in (second, third)] == [first.result_object, second.result_object]
     collect(population.repository, operations_days=-1.0)
     assert verify(population).ok
 
-    started = RefineState.read(population, third.inputs[INPUT]).starts.values()
+    started = RefineState.read(population, third.inputs[STATE]).starts.values()
     needed = named_by(population, result.commits[1]) | named_by(population, result.commits[2])
     needed |= parts_of(population, (name for one in started for name in (one.model, *one.particles.values())))
     gone = set(population.objects.names()) - needed
@@ -118,7 +118,7 @@ def test_iterations_of_before_are_run_after_those_that_led_to_them(
             before = done.state
             commits.append(done.commit)
             assert (done.job.result_object, done.job.parameters["seed"]) == (None, 0)
-            assert INPUT not in done.job.inputs
+            assert STATE not in done.job.inputs
     found = reproduce(population, commits[1])
     assert counted == [1, 2]
     assert found.base == imported

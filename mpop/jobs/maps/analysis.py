@@ -28,6 +28,7 @@ from mpop.population import Population, record_path, typed, versioned
 from mpop.records.models import JobRecord, SpeciesRecord
 from mpop.records.parameters import Parameters
 from mpop.run import Run
+from mpop_hooks.schema import JOB
 
 NOT_MEASURED = {"denoiser_object", "job", "parent", "merged", "version", "derived"}
 """Fields of a species that say nothing of its maps and particles."""
@@ -88,8 +89,10 @@ class Analysis:
 
     def _job(self, identity: str | None, at: str) -> JobRecord | None:
         """A job by its id, if a commit holds it."""
-        path = f"jobs/{identity[:2]}/{identity}.json" if identity else ""
-        if not path or self.population.repository.find(path, at) is None:
+        if identity is None:
+            return None
+        path = JOB.path(identity)
+        if self.population.repository.find(path, at) is None:
             return None
         return typed(JobRecord, path, self.population.repository.read(path, at))
 

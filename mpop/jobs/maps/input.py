@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mpop.doubts import Doubt
-from mpop.errors import InputError
+from mpop.errors import InputError, StateError
 from mpop.formats.images import read_map
 from mpop.formats.map_headers import claims_a_stack, map_origin_A
 from mpop.geometry.symmetry import copies
+from mpop_hooks.schema import SPECIES
 
 if TYPE_CHECKING:  # plain files need no population, and `mpop fsc3d` is quicker than its import
     from mpop.jobs.spec import JobSpec
@@ -124,7 +125,10 @@ def from_species(population: Population, name: str) -> HalfMaps:
 def of_job(population: Population, spec: JobSpec) -> HalfMaps:
     """The half-maps of the species that a job on maps reads, as HEAD has it."""
     (path,) = spec.inputs
-    return from_species(population, path.split("/")[-1].removesuffix(".json"))
+    key = SPECIES.key(path)
+    if key is None:
+        raise StateError(f"a job on maps reads a species, and {path} in its record is none; update mpop?")
+    return from_species(population, *key)
 
 
 def header_doubts(first: Path, others: Sequence[Path], box: int, pixel_size_A: float) -> list[Doubt]:
