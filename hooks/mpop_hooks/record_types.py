@@ -178,6 +178,7 @@ class Schema:
 
     @cached_property
     def _anywhere(self) -> Mapping[str, Field]:
+        """Every field that some type has, by its name; of the first type that has it."""
         return {name: one for kind in reversed(self.types.values()) for name, one in kind.fields.items()}
 
     @cached_property

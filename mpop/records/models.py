@@ -8,12 +8,14 @@ of an object or of a group manifest in the store. No arithmetic here.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from mpop_hooks import schema
 from mpop_hooks.attachments import FIELDS_BEFORE, with_attachments
+from mpop_hooks.record_types import Fields
 from mpop_hooks.schema import FailedSeries, RawImage, SourceType
 
 __all__ = [
@@ -87,5 +89,10 @@ MODELS: dict[str, type[Record]] = {
 
 
 def model_of(kind: str) -> type[Record]:
-    """The model of a kind of record; one made of the fields alone where the science has none of its own."""
-    return MODELS.get(kind) or type("FurtherRecord", (Record, schema.SCHEMA.types[kind].fields_of), {})
+    """The model of a kind of record; one made of its fields alone where the science has none of its own."""
+    return MODELS.get(kind) or _made_of(schema.SCHEMA.types[kind].fields_of)
+
+
+@cache
+def _made_of(fields: type[Fields]) -> type[Record]:
+    return type(fields.__name__, (Record, fields), {"__doc__": fields.__doc__})
