@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from mpop.errors import InputError, StateError
 from mpop.jobs.exporting import file_name
 from mpop.population import Population
-from mpop_hooks.fields import CHECKS
 from mpop_hooks.names import MAX_NAME, is_name, problem_with_name, require_name
+from mpop_hooks.schema import SCHEMA
 from mpop_store.paths import inside
 
 ODD = [
@@ -57,8 +57,9 @@ NAMES = st.text(max_size=250) | st.sampled_from([*ODD, *GOOD])
 
 @given(name=NAMES)
 def test_there_is_one_rule_for_names(name: str) -> None:
-    known, _ = CHECKS["name"]
-    assert is_name(name) == known(name)
+    rules = [one.fields["name"].must for one in SCHEMA.types.values() if "name" in one.fields]
+    assert len(rules) == 4
+    assert all(rule is not None and rule.check(name) == is_name(name) for rule in rules)
     if is_name(name):
         require_name("species", name)
         for kind in ("filtered.mrc", "particles.star"):
