@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import scipy.fft
 from numpy.typing import NDArray
 
 ROUNDING = 1e-6
@@ -37,7 +36,9 @@ def covering_shell(box: int, pixel_size_A: float, resolution_A: float) -> int:
 
 def even_fast_size(minimum: float) -> int:
     """Smallest even size of at least `minimum` pixels that FFTs like."""
+    from scipy.fft import next_fast_len  # takes longer to import than `mpop fsc3d` takes for a small map
+
     size = max(2, math.ceil(minimum - ROUNDING))
-    while size % 2 or scipy.fft.next_fast_len(size, real=True) != size:
+    while size % 2 or next_fast_len(size, real=True) != size:
         size += 1
     return size
