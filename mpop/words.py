@@ -19,3 +19,8 @@ def counted_items(number: int, types: Collection[str]) -> str:
 def item_noun(types: Collection[str], several: bool = False) -> str:
     """What one is called, or several, that may be of these types of source."""
     return (ITEMS[next(iter(types))] if len(types) == 1 else ("item", "items"))[several]
+
+
+def angstrom(value: float | None) -> str:
+    """A resolution as people write it."""
+    return "-" if value is None else f"{value:.2f} A"

@@ -147,6 +147,30 @@ def test_public_functions_are_documented_and_typed(path: Path) -> None:
             assert node.returns is not None, f"{_label(path)}: {node.name} does not say what it returns"
 
 
+PLAIN = {
+    "mpop.jobs.maps": {"finding", "resolution_colours", "slices", "verdict"},
+    "mpop.maps": {"conventions"},
+}
+"""Modules that reports on maps may know of those that compute: what was found, and lines that are drawn."""
+COMPUTE = ("mpop.jobs", "mpop.maps", "mpop.networks", "mpop.series", "mpop.projection", "mpop.refinement")
+MAP_REPORTS = sorted(
+    path
+    for folder in ("mpop/reports", "mpop/reports/drawn")
+    for path in (ROOT / folder).glob("*.py")
+    if path.stem not in ("plots", "refinement", "request", "species_plots")
+)
+"""Those left out show other things: a demo's evaluation, and the offers of a request."""
+
+
+@pytest.mark.parametrize("path", MAP_REPORTS, ids=_label)
+def test_reports_on_maps_compute_nothing(path: Path) -> None:
+    for target in imported(path):
+        if target.startswith(COMPUTE):
+            assert any(
+                target.startswith(f"{package}.{module}.") for package, plain in PLAIN.items() for module in plain
+            ), f"{_label(path)} imports {target}"
+
+
 def test_help_loads_no_slow_library() -> None:
     """`mpop --help` answers at once: what takes long to import is imported where it is used."""
     code = "import sys; from mpop.cli.main import app; print('\\n'.join(sys.modules))"

@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 
 from benchmarks.measure import machine, run_measured, show
 from mpop.formats.images import read_map, write_map
-from mpop.maps.directional import HALF_ANGLE_DEG, conical_fsc, phase_similarity
+from mpop.maps.conventions import HALF_ANGLE_DEG
+from mpop.maps.directional import conical_fsc, phase_similarity
 from mpop.maps.filters import inverse, multiply_radially, transform
 from mpop.maps.masks import soft_sphere
 from mpop.maps.shells import shell_radius

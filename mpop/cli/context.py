@@ -261,8 +261,3 @@ def run(on_device: str = "") -> Iterator[Run]:
         made = Run(device, threads, progress)
         with made.limits():
             yield made
-
-
-def angstrom(value: float | None) -> str:
-    """A resolution as people write it."""
-    return "-" if value is None else f"{value:.2f} A"

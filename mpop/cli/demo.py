@@ -9,9 +9,10 @@ from typing import Annotated, Any
 import typer
 
 from mpop.cli import context
-from mpop.cli.context import JsonOption, angstrom, emit
+from mpop.cli.context import JsonOption, emit
 from mpop.cli.history import log_lines
 from mpop.jobs.defaults import ITERATIONS
+from mpop.words import angstrom
 from mpop_store.terminal import show
 
 STAGES = ("before", "after", "ceiling")

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from mpop.cli.context import angstrom
 from mpop.cli.job_text import job_line
-from mpop.words import ITEMS
+from mpop.words import ITEMS, angstrom
 
 if TYPE_CHECKING:
     from mpop.comparison import Difference, ParticleChange, Quantity

@@ -3,49 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from mpop.cli import context
-from mpop.cli.context import JsonOption, angstrom
-from mpop.cli.map_arguments import (
-    AngpixOption,
-    MapsArgument,
-    MaskOption,
-    OutOption,
-    check_out,
-    command_line,
-    examples,
-    made,
-    made_folder,
-    read_maps,
-    tell,
-)
+from mpop.cli.map_arguments import MapOptions, add_command, check_out, made, show_finding
 from mpop.doubts import Doubt
 from mpop_store.errors import InputError
 
 WRITTEN = ("map.mrc", "map_masked.mrc")
 """Maps that --out holds in the end, besides a mask where none was given."""
 
-EXAMPLES = examples(
-    "mpop fsc half1.mrc half2.mrc --mask mask.mrc --out fsc",
-    "mpop fsc ribosome --out fsc",
-    "mpop fsc map.mrc --model model.cif",
-)
-
 
 def register(app: typer.Typer) -> None:
     """Add the command to the application."""
-    app.command(epilog=EXAMPLES)(fsc)
+    add_command(
+        app,
+        "fsc",
+        fsc,
+        "mpop fsc half1.mrc half2.mrc --mask mask.mrc --out fsc",
+        "mpop fsc ribosome --out fsc",
+        "mpop fsc map.mrc --model model.cif",
+    )
 
 
 def fsc(
-    maps: MapsArgument,
-    mask: MaskOption = None,
-    out: OutOption = None,
-    angpix: AngpixOption = None,
+    given: MapOptions,
     b_factor: Annotated[
         float | None,
         typer.Option(
@@ -66,7 +52,6 @@ def fsc(
         Path | None, typer.Option(help="Compare with this atomic model (mmCIF or PDB) instead.")
     ] = None,
     other: Annotated[Path | None, typer.Option("--map", help="Compare with this map (MRC) instead.")] = None,
-    json: JsonOption = False,
 ) -> None:
     """Measure the resolution of two half-maps, and sharpen their mean; or compare a map with a model or a map.
 
@@ -74,103 +59,51 @@ def fsc(
     the curves for RELION's scripts (postprocess.star) and for EMDB (fsc.xml), and a report. Of a species, the
     result is committed.
     """
-    context.options.json |= json
     is_comparison = model is not None or other is not None
     if is_comparison:
-        replaced = check_out(out, "mpop.map-fsc-report")
+        replaced = check_out(given.out, "mpop.map-fsc-report")
     else:
-        replaced = check_out(out, "mpop.fsc-report", made(WRITTEN, mask), [*maps, mask])
+        replaced = given.check_out("mpop.fsc-report", made(WRITTEN, given.mask))
     if is_comparison:
         if (b_factor, low_pass, mtf, mtf_angpix) != (None,) * 4 or (model is not None and other is not None):
             raise InputError("--model and --map each go alone, without options for sharpening")
-        return _compare(maps, mask, angpix, out, model, other, replaced)
+        return _compare(given, model, other, replaced)
     from mpop.jobs.maps import fsc as job
     from mpop.jobs.maps.parameters import FSCParameters
+    from mpop.reports.fsc import REPORT
 
-    given = read_maps(maps, mask, angpix)
+    maps = given.read()
     path = None if mtf is None else context.relative(mtf)
     parameters = FSCParameters(b_factor_A2=b_factor, low_pass_A=low_pass, mtf_pixel_size_A=mtf_angpix)
     commit = None
     with context.run() as run:
-        if given.species is None:
-            result = job.half_map_fsc(given, parameters, seed, path)
+        if maps.species is None:
+            found = job.finding(job.half_map_fsc(maps, parameters, seed, path))
         else:
-            result, commit = job.fsc_of_species(context.population(), given, parameters, seed, path, run)
-    files: list[Path] = []
-    if out is not None:
-        from mpop.reports.fsc import write_report
+            found, commit = job.fsc_of_species(context.population(), maps, parameters, seed, path, run)
 
-        folder = made_folder(out)
-        written = job.write_files(result, folder)
-        files = [write_report(folder, result, command_line()), folder / "report.json", *written]
-    numbers = job.numbers(result)
-    tell("fsc", numbers, _lines(numbers), given.species is not None, commit, files, replaced)
+    write = partial(job.write_files, files=maps.files)
+    show_finding(REPORT, found, maps.species is not None, commit, given.out, write, replaced)
 
 
-def _compare(
-    maps: list[str],
-    mask: Path | None,
-    angpix: float | None,
-    out: Path | None,
-    model: Path | None,
-    other: Path | None,
-    replaced: Sequence[Doubt],
-) -> None:
+def _compare(given: MapOptions, model: Path | None, other: Path | None, replaced: Sequence[Doubt]) -> None:
     """A map, half-maps or a species against a model or a map."""
     from mpop.jobs.maps import fsc_to_reference as job
+    from mpop.reports.map_fsc import REPORT
 
-    first = context.relative(Path(maps[0]))
-    species = None
-    if len(maps) == 1 and first.is_file():
-        one = job.OneMap.read(first, None if mask is None else context.relative(mask), angpix)
-    else:
-        halves = read_maps(maps, mask, angpix)
-        species = halves.species
-        one = job.OneMap.of_halves(halves, first if species is None else None, angpix is None)
+    against, named = ("map", other) if model is None else ("model", model)
+    assert named is not None
+    path, first = context.relative(named), context.relative(Path(given.maps[0]))
+    is_one = len(given.maps) == 1 and first.is_file()
+    halves = None if is_one else given.read()
+    commit = None
     with context.run() as run:
-        if model is not None:
-            result = job.against_model(one, context.relative(model))
+        if halves is None:
+            mask = None if given.mask is None else context.relative(given.mask)
+            found = job.compared(job.OneMap.read(first, mask, given.angpix), against, path)
+        elif halves.species is None:
+            found = job.compared(job.OneMap.of_halves(halves, first, given.angpix is None), against, path)
         else:
-            assert other is not None
-            result = job.against_map(one, context.relative(other))
-    commit = None if species is None else job.record(context.population(), species, result, run)
-    files: list[Path] = []
-    if out is not None:
-        from mpop.reports.map_fsc import write_report
-
-        folder = made_folder(out)
-        written = job.write_files(result, folder)
-        files = [write_report(folder, result, command_line()), folder / "report.json", *written]
-    numbers = job.numbers(result)
-    lines = [
-        _row(angstrom(numbers["resolution_at_half_A"]), f"FSC with the {result.against} = 0.5"),
-        _row(angstrom(numbers["resolution_at_half_unmasked_A"]), "FSC = 0.5 without a mask"),
-    ]
-    tell("map-fsc", numbers, lines, species is not None, commit, files, replaced)
-
-
-def _row(value: str, what: str) -> str:
-    return f"{value:>12}  {what}"
-
-
-def _lines(numbers: dict[str, Any]) -> list[str]:
-    """Values and what they are."""
-    fit, low_pass = numbers["b_factor_fit"], numbers["low_pass_A"]
-    how = "" if fit is None else f", fitted from {fit['from_A']:.1f} to {fit['to_A']:.1f} A"
-    rows = [
-        (angstrom(numbers["resolution_A"]), "resolution: corrected FSC = 0.143"),
-        (angstrom(numbers["resolution_at_half_A"]), "corrected FSC = 0.5"),
-        (angstrom(numbers["resolution_unmasked_A"]), "FSC = 0.143 without a mask"),
-        (angstrom(numbers["relion_final_resolution_A"]), "last whole shell above 0.143, as RELION counts"),
-        (angstrom(numbers["randomised_from_A"]), "phases randomised from here on"),
-        (f"{numbers['b_factor_A2']:.1f} A^2", f"B-factor{how}"),
-    ]
-    if numbers["b_factor_inside_mask_A2"] is not None:
-        rows.append((f"{numbers['b_factor_inside_mask_A2']:.1f} A^2", "B-factor of what is inside the mask"))
-    if low_pass is not None:
-        rows.append((angstrom(low_pass), "low-pass of the map"))
-    if numbers["mask"]["from"] == "found":
-        rows.append(
-            (f"{numbers['mask']['volume_A3'] / 1000:.0f} nm^3", "inside a mask that was made from the maps")
-        )
-    return [_row(*row) for row in rows]
+            found, commit = job.compared_of_species(context.population(), halves, against, path, run)
+    of_species = halves is not None and halves.species is not None
+    show_finding(REPORT, found, of_species, commit, given.out, job.write_files, replaced)

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mpop.cli import context
-from mpop.cli.context import JsonOption, angstrom, emit
+from mpop.cli.context import JsonOption, emit
 from mpop.cli.differences import difference_lines, few, particles_in_words, quantity_in_words
 from mpop.cli.graph import Graph
 from mpop.cli.job_text import job_line
-from mpop.words import ITEMS, counted, counted_items
+from mpop.words import ITEMS, angstrom, counted, counted_items
 
 if TYPE_CHECKING:
     from mpop.jobs.history import HistoryEntry

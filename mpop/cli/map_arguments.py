@@ -1,4 +1,4 @@
-"""The arguments that all commands on maps share: two half-maps as MRC files, or the name of a species."""
+"""What all commands on maps share: their arguments, where results go, and how a finding is shown."""
 
 from __future__ import annotations
 
@@ -6,19 +6,24 @@ import json
 import os
 import shlex
 import sys
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mpop.cli import context
+from mpop.cli.context import ForceOption, WaitOption
+from mpop.cli.option_groups import flat
 from mpop.doubts import Doubt, reported
 from mpop_store.errors import InputError
 from mpop_store.paths import inside
 
 if TYPE_CHECKING:
+    from mpop.jobs.maps.finding import Finding
     from mpop.jobs.maps.input import HalfMaps
+    from mpop.reports.report import Report
 
 MapsArgument = Annotated[
     list[str],
@@ -36,9 +41,45 @@ MAP_SUFFIXES = {".mrc", ".map", ".ccp4", ".mrcs", ".gz"}
 """A name that ends so is meant as a file."""
 
 
-def examples(*commands: str) -> str:
-    """The end of a command's help: lines to copy."""
-    return "\b\nExamples:\n" + "\n".join(f"  {command}" for command in commands)
+@dataclass(frozen=True)
+class MapOptions:
+    """Half-maps or a species, and the folder for the results."""
+
+    maps: MapsArgument
+    mask: MaskOption = None
+    out: OutOption = None
+    angpix: AngpixOption = None
+
+    def read(self) -> HalfMaps:
+        """The maps that are named."""
+        return read_maps(self.maps, self.mask, self.angpix)
+
+    def check_out(self, report: str | None, written: Collection[str]) -> list[Doubt]:
+        """As `check_out`, with the maps as inputs."""
+        return check_out(self.out, report, written, [*self.maps, self.mask])
+
+
+@dataclass(frozen=True)
+class NetworkOptions:
+    """What commands share that train networks."""
+
+    width: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Channels of each network: more learn more, and take longer; 16 if not given.",
+            show_default=False,
+        ),
+    ] = None
+    seed: Annotated[int, typer.Option(min=0, help="Random seed for training.")] = 0
+    force: ForceOption = False
+    wait: WaitOption = False
+
+
+def add_command(app: typer.Typer, name: str, command: Callable[..., None], *examples: str) -> None:
+    """Add a command, whose options `flat` reads from its parameters. examples: lines to copy, for its help."""
+    epilog = "\b\nExamples:\n" + "\n".join(f"  {example}" for example in examples)
+    app.command(name, epilog=epilog)(flat(command))
 
 
 def read_maps(maps: list[str], mask: Path | None = None, angpix: float | None = None) -> HalfMaps:
@@ -121,6 +162,26 @@ def made_folder(out: Path) -> Path:
     folder = context.relative(out)
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+def show_finding(
+    report: Report,
+    found: Finding,
+    of_species: bool,
+    commit: str | None,
+    out: Path | None,
+    write_files: Callable[[Finding, Path], Sequence[Path]],
+    doubts: Sequence[Doubt] = (),
+    page: bool = True,
+) -> None:
+    """Write files and page to a folder, where one is given, and print the finding; see `tell`."""
+    files: list[Path] = []
+    if out is not None:
+        folder = made_folder(out)
+        files = [*write_files(found, folder)]
+        if page:
+            files = [report.write(folder, found, command_line()), folder / "report.json", *files]
+    tell(report.name, found.numbers, report.lines(found.numbers), of_species, commit, files, doubts)
 
 
 def command_line() -> str:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mpop.cli import context
-from mpop.cli.context import JsonOption, angstrom, emit
-from mpop.words import counted, counted_items
+from mpop.cli.context import JsonOption, emit
+from mpop.words import angstrom, counted, counted_items
 from mpop_store.errors import InputError
 
 if TYPE_CHECKING:

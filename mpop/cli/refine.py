@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 
 from mpop.cli import context
-from mpop.cli.context import ForceOption, JsonOption, WaitOption, angstrom, emit
+from mpop.cli.context import ForceOption, JsonOption, WaitOption, emit
 from mpop.jobs.defaults import ITERATIONS
-from mpop.words import counted
+from mpop.words import angstrom, counted
 from mpop_store.errors import InputError
 
 

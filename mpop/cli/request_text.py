@@ -6,8 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING
 
-from mpop.cli.context import angstrom
-from mpop.words import counted_items
+from mpop.words import angstrom, counted_items
 from mpop_hooks.schema import ITEM, JOB, SCHEMA, SOURCE
 
 if TYPE_CHECKING:

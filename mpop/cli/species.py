@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from mpop.cli import context
-from mpop.cli.context import FirstPerImageOption, ForceOption, JsonOption, angstrom, emit
-from mpop.words import counted_items
+from mpop.cli.context import FirstPerImageOption, ForceOption, JsonOption, emit
+from mpop.words import angstrom, counted_items
 
 
 def register(app: typer.Typer) -> None:

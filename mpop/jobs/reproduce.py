@@ -208,12 +208,11 @@ def _result(population: Population, again: Population, job: JobRecord, ran: JobR
     old, new = job.result_object, ran.result_object
     if job.verb == "refine" and old is None:
         new = None  # the first versions did not store what an iteration hands on
-    return result_differences(
-        job.result,
-        ran.result,
-        {} if old is None or old == new else population.read_group(old),
-        {} if new is None or old == new else again.read_group(new),
-    )
+    recorded = {} if old is None or old == new else population.read_group(old)
+    arrays = {} if new is None or old == new else again.read_group(new)
+    if recorded:  # versions of before did not store all that a page shows
+        arrays = {name: values for name, values in arrays.items() if name in recorded}
+    return result_differences(job.result, ran.result, recorded, arrays)
 
 
 def _species(population: Population, again: Population, identity: str, commit: str) -> SpeciesAgain:

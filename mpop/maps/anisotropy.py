@@ -20,11 +20,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from mpop.maps.conventions import SPHERE_THRESHOLD
 from mpop.maps.directional import ConicalFSC
 from mpop.maps.directions import Array, Rings, between_directions
 from mpop_hooks.fsc_end import THRESHOLD, crossing, independent_part
 
-SPHERE_THRESHOLD = 0.5
 FIRST_SHELL = 3
 """Cones hold a handful of coefficients in the shells before, which therefore decide nothing."""
 BINGHAM_DIRECTIONS = 2 * 321

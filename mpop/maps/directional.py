@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from mpop.maps.cones import Cones, Folded, Shell, shells
+from mpop.maps.conventions import HALF_ANGLE_DEG
 from mpop.maps.directions import Array, Rings
 from mpop.maps.octahedral import images
 
@@ -26,7 +27,6 @@ Single = NDArray[np.float32]
 Complex = NDArray[np.complex64]
 Quantities = Callable[[Complex, Complex], Sequence[Single]]
 
-HALF_ANGLE_DEG = 20.0
 SPACING_DEG = 4.0
 
 _one_blas_thread = threadpool_limits.wrap(limits=1, user_api="blas")

@@ -22,6 +22,7 @@ from itertools import permutations, product
 import numpy as np
 from numpy.typing import NDArray
 
+from mpop.maps.conventions import TRUSTED
 from mpop.maps.directions import centred
 from mpop.maps.filters import inverse, transform
 from mpop.maps.shells import shell_numbers, shell_radius
@@ -36,8 +37,6 @@ ENOUGH = 0.05
 """Of the coefficients within the limit, at least so many must be withheld to say anything."""
 POOLED_SHELLS = 2
 """Shells on each side that are summed with a shell: a gap holds few coefficients of each."""
-TRUSTED = 0.5
-"""Correlation with the truth from which inferred content counts as supported, as for a map against a model."""
 NOISY = 0.1
 """Below this FSC of the half-maps nothing can be compared."""
 

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
+from mpop.maps.conventions import CONSISTENT
 from mpop.maps.filters import inverse, transform
 from mpop.maps.shells import shell_numbers, shell_radius
 from mpop.maps.transfer import TransferModel, noise_within
@@ -32,8 +33,6 @@ MEASURED = 0.5
 """A coefficient counts as measured when at least this part of it is known from data."""
 POOLED_SHELLS = 2.0
 """Standard deviation of the weights of shells in the share of noise that is left in each."""
-CONSISTENT = 1.1
-"""Largest chi^2 of a map that keeps to its data: the truth gives 1, and powers are known to some percent."""
 
 
 @dataclass(frozen=True)

@@ -3,32 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
-import numpy as np
-
-from mpop.jobs.maps.denoise import Finding
+from mpop.jobs.maps.finding import Finding, Numbers
 from mpop.jobs.maps.verdict import Verdict
-from mpop.maps.filters import low_pass
-from mpop.maps.fsc import THRESHOLD
-from mpop.reports.figures import AFTER, BEFORE, MORE_COLOURS
-from mpop.reports.map_figures import Curve, fsc_figure, slices_figure, spectra_figure
-from mpop.reports.page import Number, Page, Section, write_page
-
-LOW_PASSED = MORE_COLOURS[0]
+from mpop.reports.page import Number, Page, Section
+from mpop.reports.report import Report
+from mpop.words import angstrom
 
 
-def write_report(directory: Path, found: Finding, footer: str = "") -> Path:
-    """Write report.html and report.json; returns the path of the page."""
-    return write_page(directory, page(found, footer), data(found))
+def lines(found: Numbers) -> list[str]:
+    """The verdict, why, and how."""
+    lines = [found["verdict"], *(f"  {reason}" for reason in found["reasons"])]
+    networks = f"networks {found['networks']}"
+    if found["continued"]:
+        networks += ", trained further from the last"
+    elif found["replaced"] is not None:
+        networks += f", trained anew in place of the {found['replaced']} ones that it had"
+    lines.append(f"Resolution of the half-maps {angstrom(found['resolution_A'])}, {networks}")
+    return lines
 
 
-def data(found: Finding) -> dict[str, Any]:
-    """The content of report.json: the numbers of `--json`, and the curves."""
-    curves = {key: values.tolist() for key, values in found.arrays.items() if values.ndim < 3}
-    frequency = _frequency(found).tolist()
-    return {"schema": "mpop.denoise-report/v1", **found.numbers, "curves": {"frequency": frequency, **curves}}
+def curves(found: Finding) -> Numbers:
+    """By shell."""
+    frequency = found.frequency("fsc_before").tolist()
+    by_shell = {name: found.arrays[name].tolist() for name in ("fsc_before", "fsc_after", "power")}
+    return {"curves": {"frequency": frequency, **by_shell}}
 
 
 def page(found: Finding, footer: str = "") -> Page:
@@ -44,7 +43,7 @@ def page(found: Finding, footer: str = "") -> Page:
     )
 
 
-def _numbers(said: dict[str, Any]) -> list[Number]:
+def _numbers(said: Numbers) -> list[Number]:
     resolution = said["resolution_A"]
     numbers = [
         Number("-" if resolution is None else f"{resolution:.2f} Å", "resolution of the half-maps"),
@@ -62,20 +61,22 @@ def _numbers(said: dict[str, Any]) -> list[Number]:
 
 
 def _sections(found: Finding) -> Iterator[Section]:
+    from mpop.reports.drawn import denoise as draw
+
     yield Section(
         "The map in three directions",
         "The mean of the half-maps as it was; weighted by its FSC up to the resolution, which is what a filter "
         "without places can do; denoised; and what was removed from the first to the third. That should look like "
         "noise and show no part of the particle. The same grey is the same density; the line is where the mask is "
         "one half.",
-        [_slices(found)],
+        [draw.slices(found)],
         [""],
     )
     yield Section(
         "Agreement and spectra",
         "Left: the FSC of the half-maps as they were gives the resolution; between the denoised ones it does not, "
         "since both were cut to one shape. Right: mean power within the mask.",
-        [_agreement(found), _spectra(found)],
+        [draw.agreement(found), draw.spectra(found)],
         ["", ""],
     )
     yield Section(
@@ -92,42 +93,4 @@ def _losses(found: Finding) -> list[list[str]]:
     return rows
 
 
-def _slices(found: Finding) -> str:
-    maps, denoised = found.maps, found.arrays["map"]
-    mask = maps.required_mask()
-    before = low_pass((maps.half1 + maps.half2) / 2, maps.pixel_size_A, found.numbers["limit_A"])
-    shown = {
-        "as it was": before,
-        "low-passed": found.arrays["low_pass"],
-        "denoised": denoised,
-        "removed": (before - denoised) * mask,
-    }
-    return slices_figure(shown, maps.pixel_size_A, "Central slices before and after, and what was removed", mask)
-
-
-def _frequency(found: Finding) -> np.ndarray:
-    return np.arange(len(found.arrays["fsc_before"])) / (found.maps.box * found.maps.pixel_size_A)
-
-
-def _agreement(found: Finding) -> str:
-    frequency = _frequency(found)
-    return fsc_figure(
-        [
-            Curve("half-maps", frequency, found.arrays["fsc_before"], {"color": BEFORE, "lw": 1.8}),
-            Curve(
-                "denoised", frequency, found.arrays["fsc_after"], {"color": AFTER, "lw": 1.5, "ls": (0, (4, 2))}
-            ),
-        ],
-        THRESHOLD,
-        "Half-map against half-map",
-    )
-
-
-def _spectra(found: Finding) -> str:
-    frequency = _frequency(found)
-    labels = (("as it was", BEFORE), ("low-passed", LOW_PASSED), ("denoised", AFTER))
-    curves = [
-        Curve(label, frequency, values, {"color": colour, "lw": 1.6})
-        for (label, colour), values in zip(labels, found.arrays["power"], strict=True)
-    ]
-    return spectra_figure(curves, "Spectra of the mean")
+REPORT = Report("denoise", "denoise-report", lines, page, curves)

@@ -15,10 +15,8 @@ import matplotlib
 matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
 BEFORE, AFTER, TRUTH = "#8b93a1", "#3b82f6", "#16a34a"
 MORE_COLOURS = ("#d97706", "#a855f7", "#0891b2", "#db2777")
@@ -47,8 +45,6 @@ STYLE: dict[Any, Any] = {
     "savefig.dpi": 200,
 }
 RESOLUTION_TICKS_A = (40, 20, 15, 12, 10, 8, 7, 6, 5, 4, 3.5, 3, 2.5, 2)
-SHOWN_PART = 0.6
-"""Of the box that slices show: species boxes are twice the particle."""
 SCALE_BAR_A = 50.0
 
 
@@ -79,12 +75,6 @@ def fsc_axes(axis: Axes, last: float, threshold: float) -> None:
     axis.axhline(threshold, color=RULE, lw=0.8, ls=":", zorder=0)
     axis.text(0.004 * last, threshold + 0.015, f"{threshold:g}", fontsize=8)
     axis.set(ylim=(-0.1, 1.03))
-
-
-def grey_range(volume: NDArray[np.floating]) -> tuple[float, float]:
-    """Black and white, never the same."""
-    low, high = np.percentile(volume, [0.5, 99.9])
-    return float(low), float(max(high, low + np.finfo(np.float32).tiny))
 
 
 def bar_length(extent_A: float) -> float:

@@ -11,7 +11,8 @@ import numpy as np
 from matplotlib import rc_context
 from numpy.typing import NDArray
 
-from mpop.reports.figures import RULE, SHOWN_PART, STYLE, bar_length, frequency_axis, fsc_axes, grey_range, svg
+from mpop.jobs.maps.slices import Slices
+from mpop.reports.figures import RULE, STYLE, bar_length, frequency_axis, fsc_axes, svg
 
 MASK = "#f59e0b"
 
@@ -27,30 +28,34 @@ class Curve:
 
 
 def slices_figure(
-    maps: Mapping[str, NDArray[np.floating]],
+    maps: Mapping[str, Slices],
     pixel_size_A: float,
     description: str,
-    mask: NDArray[np.floating] | None = None,
+    mask: Slices | None = None,
     one_scale: bool = True,
 ) -> str:
-    """Central slices across z, y and x of maps (z, y, x) by their titles; the line is where the mask is one half.
+    """Central slices across z, y and x of maps by their titles; the line is where the mask is one half.
 
     one_scale: the same grey means the same density in all of them.
     """
-    box = len(next(iter(maps.values())))
-    reach = max(int(box * SHOWN_PART / 2), 1)
-    part = slice(box // 2 - reach, box // 2 + reach)
-    ranges = [grey_range(volume[part, part, part]) for volume in maps.values()]
+    first = next(iter(maps.values()))
+    reach = first.planes.shape[1] / 2
     with rc_context(STYLE):
         figure, axes = plt.subplots(3, len(maps), figsize=(2.5 * len(maps), 7.2), squeeze=False)
-        for column, (title, volume) in enumerate(maps.items()):
-            low, high = ranges[0] if one_scale else ranges[column]
+        for column, (title, slices) in enumerate(maps.items()):
+            scale = first if one_scale else slices
             for depth, direction in enumerate("zyx"):
                 axis = axes[depth][column]
-                plane = np.take(volume, box // 2, axis=depth)[part, part]
-                axis.imshow(plane, cmap="gray", vmin=low, vmax=high, interpolation="bicubic", origin="lower")
+                axis.imshow(
+                    slices.planes[depth],
+                    cmap="gray",
+                    vmin=scale.black,
+                    vmax=scale.white,
+                    interpolation="bicubic",
+                    origin="lower",
+                )
                 if mask is not None:
-                    outline = np.take(mask, box // 2, axis=depth)[part, part]
+                    outline = mask.planes[depth]
                     if outline.min() < 0.5 < outline.max():
                         axis.contour(outline, levels=[0.5], colors=[MASK], linewidths=0.9, alpha=0.8)
                 axis.set(xticks=[], yticks=[], title=title if depth == 0 else "")

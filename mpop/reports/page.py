@@ -16,8 +16,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader
-
 from mpop.formats.files import replacing
 from mpop.jobs.maps.verdict import Tone, Verdict
 from mpop_store.paths import inside
@@ -62,6 +60,8 @@ class Page:
 
 def render(page: Page) -> str:
     """The page as HTML."""
+    from jinja2 import Environment, PackageLoader  # the text of a report needs none
+
     environment = Environment(loader=PackageLoader("mpop.reports", "."), autoescape=True)
     environment.filters["angstrom"] = angstrom_signs
     return environment.get_template("page.html.j2").render(

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from mpop.jobs.evaluate import SpeciesEvaluation, Stages
+from mpop.jobs.maps.slices import SHOWN_PART
 from mpop.jobs.truth import WarpEvaluation
 from mpop.reports.figures import (
     AFTER,
@@ -19,7 +20,6 @@ from mpop.reports.figures import (
     MORE_COLOURS,
     RULE,
     SCALE_BAR_A,
-    SHOWN_PART,
     STYLE,
     TRUTH,
     fsc_axes,

@@ -6,18 +6,17 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib import rc_context
 
+from mpop.jobs.maps.slices import SHOWN_PART, grey_range
 from mpop.maps.filtered import filtered_and_fsc
 from mpop.maps.fsc import THRESHOLD
 from mpop.reports.figures import (
     AFTER,
     BEFORE,
     MORE_COLOURS,
-    SHOWN_PART,
     STYLE,
     TRUTH,
     bar_length,
     fsc_axes,
-    grey_range,
     svg,
 )
 from mpop.requests.claims import SpeciesMaps

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter, shift
 
-from mpop.maps.judging import CONSISTENT, changes
+from mpop.maps.conventions import CONSISTENT
+from mpop.maps.judging import changes
 from mpop.networks.correction import Correction, CorrectionOptions, correct
 from tests.support.uneven_maps import UnevenMaps, uneven_maps
 

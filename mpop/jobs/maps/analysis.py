@@ -5,14 +5,13 @@ before, on this version of the species or on one that differs in nothing but its
 need not run again:
 
     analysis = Analysis.of(population, maps.species, "fsc3d", DirectionalParameters(half_angle_deg=20.0))
-    if analysis.before is None:
-        done = analysis.commit({"fsc3d": volume}, {"sphericity": 0.93}, "sphericity 0.93")
+    found, commit = analysis.finding(lambda: measure(maps, 20.0), summary, shown=("fsc3d",))
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain
@@ -22,6 +21,7 @@ from numpy.typing import NDArray
 
 from mpop.errors import StateError
 from mpop.jobs.environment import peak_GiB, software_versions
+from mpop.jobs.maps.finding import Finding, Numbers
 from mpop.jobs.recording import job_id
 from mpop.jobs.spec import JobSpec
 from mpop.population import Population, record_path, typed, versioned
@@ -86,6 +86,22 @@ class Analysis:
             if found is not None:
                 return found
         return None
+
+    def finding(
+        self, measure: Callable[[], Finding], summary: Callable[[Numbers], str], shown: Collection[str] = ()
+    ) -> tuple[Finding, str | None]:
+        """What HEAD holds of this very job, or else what is measured now; the commit, None for nothing new.
+
+        summary: of the numbers, in a line for the log. shown: arrays that reports and files are made of. An mpop
+        of before may have stored fewer: then the same is measured again, and not committed a second time.
+        """
+        if self.before is not None:
+            recorded = Finding.load(self.population, self.before)
+            return (recorded if recorded.arrays.keys() >= set(shown) else measure()), None
+        found = measure()
+        numbers = found.numbers
+        done = self.commit(found.arrays, numbers, summary(numbers), numbers.get("warnings", ()))
+        return found, done.commit
 
     def _job(self, identity: str | None, at: str) -> JobRecord | None:
         """A job by its id, if a commit holds it."""

@@ -23,11 +23,14 @@ from mpop.formats.images import write_map
 from mpop.jobs.leasing import leased
 from mpop.jobs.maps.analysis import Analysis, made
 from mpop.jobs.maps.checking import map_doubts
+from mpop.jobs.maps.finding import Finding
 from mpop.jobs.maps.input import HalfMaps, Map, of_job
+from mpop.jobs.maps.slices import slices_of
 from mpop.jobs.maps.verdict import Verdict
 from mpop.jobs.spec import JobSpec
 from mpop.maps.directional import ConicalFSC, conical_fsc
 from mpop.maps.directions import centred
+from mpop.maps.filters import low_pass
 from mpop.maps.fsc import fsc_report
 from mpop.maps.hold_out import Agreement, agreement, withhold
 from mpop.maps.judging import Changes, changes
@@ -59,21 +62,6 @@ class CorrectParameters(CorrectionParameters):
 
 
 @dataclass(frozen=True)
-class Finding:
-    """What there is to show of a correction, fresh or from a commit.
-
-    numbers: plain JSON values, as `--json` prints them. arrays: half1, half2, map (z, y, x); curves by shell:
-    conical_before and conical_after (3, k), the worst, median and best direction; and where something was
-    corrected support (z, y, x), chi2 (2, k) of both half-maps, power (4, k) of half-map 1: measured and inferred
-    coefficients before, then after; and held_out (2, k), before and after, where data were withheld.
-    """
-
-    maps: HalfMaps
-    numbers: dict[str, Any]
-    arrays: dict[str, NDArray[Any]]
-
-
-@dataclass(frozen=True)
 class _Judged:
     """A correction and what can be said of it.
 
@@ -101,7 +89,15 @@ def correct_half_maps(
     checkpoints: Path | None = None,
     force: bool = False,
 ) -> Finding:
-    """Correct and judge. hold_out: correct a second time with measurements withheld, to say what is supported.
+    """Correct and judge.
+
+    Arrays of the finding: half1, half2, map (z, y, x); curves by shell: conical_before and conical_after (3, k),
+    the worst, median and best direction; and where something was corrected support (z, y, x), chi2 (2, k) of both
+    half-maps, power (4, k) of half-map 1: measured and inferred coefficients before, then after; and held_out
+    (2, k), before and after, where data were withheld. Slices of the map measured, corrected, of the change and of
+    the mask.
+
+    hold_out: correct a second time with measurements withheld, to say what is supported.
 
     checkpoints: a folder from which an interrupted correction goes on; it is removed at the end. Raises InputError
     for maps without a mask, DoubtfulInputError for maps of which something grave is doubted, unless forced, and
@@ -214,13 +210,13 @@ def correct_species(
     """Correct the half-maps of a species, judge, and commit; the commit is None when HEAD holds this very job."""
     analysis = _planned(population, maps, options, hold_out, run)
     options = fitting(options or CorrectionOptions(), maps.box)
-    if analysis.before is not None and analysis.before.result_object is not None:
-        arrays = population.read_group(analysis.before.result_object)
-        return Finding(maps, analysis.before.result, arrays), None
     checkpoints = inside(population.repository.private / "checkpoints", analysis.planned.id[:16])
-    found = correct_half_maps(maps, options, hold_out, run, checkpoints, force)
-    numbers = found.numbers
-    return found, analysis.commit(found.arrays, numbers, numbers["verdict"], numbers["warnings"]).commit
+    found, commit = analysis.finding(
+        lambda: correct_half_maps(maps, options, hold_out, run, checkpoints, force),
+        lambda numbers: numbers["verdict"],
+        ("map",),
+    )
+    return _with_slices(found, maps), commit
 
 
 def run(population: Population, spec: JobSpec, run: Run) -> str:
@@ -236,12 +232,24 @@ def write_files(found: Finding, directory: Path) -> list[Path]:
     """half1.mrc, half2.mrc, map.mrc, and support.mrc where something was corrected; returns their paths."""
     names = [name for name in ("half1", "half2", "map", "support") if name in found.arrays]
     for name in names:
-        write_map(inside(directory, f"{name}.mrc"), found.arrays[name], found.maps.pixel_size_A)
+        write_map(inside(directory, f"{name}.mrc"), found.arrays[name], found.numbers["pixel_size_A"])
     return [inside(directory, f"{name}.mrc") for name in names]
 
 
 def _finding(judged: _Judged) -> Finding:
-    return Finding(judged.maps, _numbers(judged), _arrays(judged))
+    return _with_slices(Finding(_numbers(judged), _arrays(judged)), judged.maps)
+
+
+def _with_slices(found: Finding, maps: HalfMaps) -> Finding:
+    """With what pages show of the maps, which an mpop of before did not store."""
+    if "slices_measured" in found.arrays:
+        return found
+    pixel = maps.pixel_size_A
+    finest = max(found.numbers["limit_A"] or 0, 2 * pixel)
+    before = low_pass((maps.half1 + maps.half2) / 2, pixel, finest)
+    after = low_pass(found.arrays["map"], pixel, finest)
+    shown = {"measured": before, "corrected": after, "change": after - before, "mask": maps.required_mask()}
+    return Finding(found.numbers, {**found.arrays, **slices_of(shown)})
 
 
 def _arrays(judged: _Judged) -> dict[str, NDArray[Any]]:

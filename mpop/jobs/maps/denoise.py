@@ -10,7 +10,7 @@ error.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +23,12 @@ from mpop.geometry.frequencies import last_shell
 from mpop.jobs.leasing import leased
 from mpop.jobs.maps.analysis import Analysis
 from mpop.jobs.maps.checking import map_doubts
+from mpop.jobs.maps.finding import Finding
 from mpop.jobs.maps.input import HalfMaps, Map, of_job
+from mpop.jobs.maps.slices import slices_of
 from mpop.jobs.maps.verdict import Verdict
 from mpop.jobs.spec import JobSpec
-from mpop.maps.filters import multiply_radially, transform
+from mpop.maps.filters import low_pass, multiply_radially, transform
 from mpop.maps.fsc import fsc, fsc_report
 from mpop.maps.shells import shell_means
 from mpop.maps.whitening import amplitudes
@@ -45,19 +47,6 @@ SHARED_COST = (
 NO_RESOLUTION = "Do not measure resolution between denoised half-maps: both were cut to one shape."
 
 
-@dataclass(frozen=True)
-class Finding:
-    """What there is to show. numbers: plain JSON values, as `--json` prints them.
-
-    arrays: half1, half2, map, low_pass (z, y, x), the last the mean of the half-maps weighted by their FSC up to
-    the resolution; by shell fsc_before, fsc_after, and power (3, k) of the mean as it was, low-passed, denoised.
-    """
-
-    maps: HalfMaps
-    numbers: dict[str, Any]
-    arrays: dict[str, NDArray[Any]]
-
-
 @limited
 def denoise_half_maps(
     maps: HalfMaps,
@@ -68,6 +57,10 @@ def denoise_half_maps(
 ) -> tuple[Finding, Denoiser]:
     """Denoise and judge; also the networks, to go on from. Raises InputError for maps without a mask, and
     DoubtfulInputError for maps of which something grave is doubted, unless forced.
+
+    Arrays of the finding: half1, half2, map, low_pass (z, y, x), the last the mean of the half-maps weighted by
+    their FSC up to the resolution; by shell fsc_before, fsc_after, and power (3, k) of the mean as it was,
+    low-passed, denoised. Slices of the mean as it was, of the two maps, of what was removed, and of the mask.
 
     Of half-maps without a resolution the solvent's level is left: in the coarsest shells of noise, which hold few
     coefficients, a network finds agreement that is chance.
@@ -111,7 +104,7 @@ def denoise_species(
     analysis = Analysis.of(population, maps.species, "denoise", planned.parameters, planned.seed, run)
     found, learned = denoise_half_maps(maps, planned, last, run, force)
     if last is not None and not found.numbers["continued"]:
-        found.numbers["replaced"] = last.kind
+        found = replace(found, numbers={**found.numbers, "replaced": last.kind})
     changed = {"denoiser_object": population.write_group(learned.to_arrays())}
     numbers = found.numbers
     done = analysis.commit(found.arrays, numbers, numbers["verdict"], numbers["warnings"], changed)
@@ -141,7 +134,7 @@ def write_files(found: Finding, directory: Path) -> list[Path]:
     """half1.mrc, half2.mrc, map.mrc; returns their paths."""
     names = ("half1", "half2", "map")
     for name in names:
-        write_map(inside(directory, f"{name}.mrc"), found.arrays[name], found.maps.pixel_size_A)
+        write_map(inside(directory, f"{name}.mrc"), found.arrays[name], found.numbers["pixel_size_A"])
     return [inside(directory, f"{name}.mrc") for name in names]
 
 
@@ -153,19 +146,23 @@ def _finding(maps: HalfMaps, options: DenoiseOptions, done: Denoised, doubts: li
     low_passed = [multiply_radially(half, kept) * mask for half in halves]
     mean_kept = 2 * kept / (1 + kept)
     mean = (halves[0] + halves[1]) / np.float32(2)
-    low_pass = multiply_radially(mean, mean_kept) * mask
+    weighted = multiply_radially(mean, mean_kept) * mask
+    before = low_pass((maps.half1 + maps.half2) / 2, maps.pixel_size_A, done.limit_A)
+    removed = (before - done.mean) * mask
+    drawn = {"before": before, "low_pass": weighted, "map": done.mean, "removed": removed, "mask": mask}
     flat = _flattening(halves, maps, done)
     arrays = {
         "half1": done.half1,
         "half2": done.half2,
         "map": done.mean,
-        "low_pass": low_pass,
+        "low_pass": weighted,
         "fsc_before": done.report.corrected.correlation,
         "fsc_after": fsc(results[0], results[1], maps.pixel_size_A).correlation,
-        "power": np.stack([_power(each) for each in (mean * mask, low_pass, _without_level(done.mean, mask))]),
+        "power": np.stack([_power(each) for each in (mean * mask, weighted, _without_level(done.mean, mask))]),
+        **slices_of(drawn),
     }
     errors = (_error(low_passed, halves, mask, flat), _error(results, halves, mask, flat))
-    return Finding(maps, _numbers(maps, options, done, errors, doubts), arrays)
+    return Finding(_numbers(maps, options, done, errors, doubts), arrays)
 
 
 def _without_level(half: Map, mask: Map) -> Map:

@@ -18,10 +18,13 @@ from mpop.doubts import Doubt, reported
 from mpop.errors import InputError
 from mpop.formats.files import replacing
 from mpop.formats.images import write_map
+from mpop.jobs.maps.finding import Finding, Numbers
 from mpop.jobs.maps.input import HalfMaps, of_job
 from mpop.jobs.maps.verdict import Verdict
 from mpop.maps import anisotropy
-from mpop.maps.directional import HALF_ANGLE_DEG, ConicalFSC, conical_fsc
+from mpop.maps.conventions import HALF_ANGLE_DEG, SPHERE_THRESHOLD, STRONG_AREA_RATIO, UNEVEN_P
+from mpop.maps.directional import ConicalFSC, conical_fsc
+from mpop.maps.directions import between_directions
 from mpop.maps.mask_checks import mask_doubts
 from mpop.maps.volume_checks import volume_doubts
 from mpop.run import Run, limited
@@ -34,12 +37,13 @@ if TYPE_CHECKING:
 Array = NDArray[np.floating]
 
 SIGNIFICANT_Z = 4.0
-STRONG_AREA_RATIO = 0.5
-"""cryoSPARC's users take a cFAR below this for preferred orientation."""
 CHANCE_RANGE_SD = 2.5
 """Best and worst of all directions of isotropic maps lie about this far from their mean."""
-UNEVEN_P = 0.05
 MIN_BOX = 8
+SPHERE_ROWS, SPHERE_COLUMNS = 60, 120
+SHOWN = ("fsc3d", "directions", "correlation", "crossings", "crossings_at_half", "fsc")
+"""Arrays that reports and files are made of."""
+BY_SHELL = ("frequency_1_per_A", "fsc", "mean", "sd", "sd_by_chance", "min", "max", "occupancy", "bingham_p")
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,7 @@ class DirectionalResolution:
     @cached_property
     def crossings_at_half(self) -> Array:
         """(d,) at FSC 0.5."""
-        return anisotropy.crossings(self.conical, anisotropy.SPHERE_THRESHOLD)
+        return anisotropy.crossings(self.conical, SPHERE_THRESHOLD)
 
     def whole_crossing(self, threshold: float) -> float:
         """Frequency where the FSC over all directions falls below, 1/A."""
@@ -173,8 +177,37 @@ def _direction(result: DirectionalResolution, index: int) -> str:
     return f"(x, y, z) = ({x:.2f}, {y:.2f}, {z:.2f}), {np.degrees(np.arccos(z)):.0f} degrees from the z axis"
 
 
+def finding(result: DirectionalResolution) -> Finding:
+    """Numbers, where resolutions are None where there are none, and arrays: fsc3d (z, y, x), where it was
+    measured; `by_shell`; for d directions directions (d, 3), solid_angles (d,), correlation (d, shells), crossings
+    and crossings_at_half (d,) in 1/A. Where there is signal, on_sphere_A: resolution at rows of latitude from
+    south to north, and columns of longitude from -180 degrees; the lower hemisphere holds the opposite
+    directions."""
+    conical = result.conical
+    arrays: dict[str, Array] = {} if conical.volume is None else {"fsc3d": conical.volume}
+    arrays |= {
+        "directions": conical.rings.directions.astype(np.float32),
+        "correlation": conical.correlation.astype(np.float32),
+        **by_shell(result),
+        "solid_angles": conical.rings.solid_angles,
+        "crossings": result.crossings,
+        "crossings_at_half": result.crossings_at_half,
+    }
+    if result.has_signal:
+        arrays["on_sphere_A"] = _on_sphere(result)
+    return Finding(numbers(result), arrays)
+
+
+def _on_sphere(result: DirectionalResolution) -> Array:
+    longitude = np.linspace(-np.pi, np.pi, SPHERE_COLUMNS + 1)
+    latitude = np.linspace(-np.pi / 2, np.pi / 2, SPHERE_ROWS + 1)
+    lat, lon = np.meshgrid((latitude[1:] + latitude[:-1]) / 2, (longitude[1:] + longitude[:-1]) / 2, indexing="ij")
+    azimuth = np.where(lat < 0, lon + np.pi, lon)
+    return 1 / between_directions(result.crossings, result.conical.rings, np.pi / 2 - np.abs(lat), azimuth)
+
+
 def numbers(result: DirectionalResolution) -> dict[str, Any]:
-    """What `--json` prints and report.json holds: plain JSON values; resolutions None where there are none."""
+    """Plain JSON values."""
     conical, crossings, chance = result.conical, result.crossings, result.chance
     said = verdict(result)
     found: dict[str, Any] = {
@@ -195,7 +228,7 @@ def numbers(result: DirectionalResolution) -> dict[str, Any]:
     uneven = np.flatnonzero((p < UNEVEN_P) & (part < 1))
     return found | {
         "resolution_A": 1 / result.whole_crossing(anisotropy.THRESHOLD),
-        "resolution_at_half_A": 1 / result.whole_crossing(anisotropy.SPHERE_THRESHOLD),
+        "resolution_at_half_A": 1 / result.whole_crossing(SPHERE_THRESHOLD),
         "by_direction": _by_direction(result, crossings),
         "by_direction_at_half": _by_direction(result, result.crossings_at_half),
         "by_chance_A": None if result.by_chance_A is None else list(result.by_chance_A),
@@ -242,7 +275,7 @@ def _all_doubts(result: DirectionalResolution) -> list[Doubt]:
 
 
 def by_shell(result: DirectionalResolution) -> dict[str, Array]:
-    """(shells,) curves over all directions."""
+    """(shells,) curves over all directions, those that `BY_SHELL` names."""
     conical, weights = result.conical, result.conical.rings.solid_angles
     mean = weights @ conical.correlation
     return {
@@ -258,26 +291,24 @@ def by_shell(result: DirectionalResolution) -> dict[str, Array]:
     }
 
 
-def write_files(result: DirectionalResolution, directory: Path) -> list[Path]:
+def write_files(found: Finding, directory: Path) -> list[Path]:
     """fsc3d.mrc, directions.csv and shells.csv; returns their paths.
 
     The volume has the maps' box and pixel size, so that a viewer shows it around the map's centre.
     """
-    conical = result.conical
+    arrays = found.arrays
     paths = [inside(directory, name) for name in ("fsc3d.mrc", "directions.csv", "shells.csv")]
-    assert conical.volume is not None
-    write_map(paths[0], conical.volume, conical.pixel_size_A)
-    rings = conical.rings
-    columns = [rings.directions, 1 / result.crossings[:, None], 1 / result.crossings_at_half[:, None]]
+    write_map(paths[0], arrays["fsc3d"], found.numbers["pixel_size_A"])
+    columns = [arrays["directions"], 1 / arrays["crossings"][:, None], 1 / arrays["crossings_at_half"][:, None]]
     head = ["x", "y", "z", "resolution_A", "resolution_at_half_A"]
-    frequencies = [f"fsc_{frequency:.5f}" for frequency in conical.frequency]
-    _write_csv(paths[1], head + frequencies, np.concatenate([*columns, conical.correlation], axis=1))
-    shells = by_shell(result)
+    shells = {name: arrays[name] for name in BY_SHELL}
+    frequencies = [f"fsc_{frequency:.5f}" for frequency in shells["frequency_1_per_A"]]
+    _write_csv(paths[1], head + frequencies, np.concatenate([*columns, arrays["correlation"]], axis=1))
     _write_csv(paths[2], list(shells), np.stack(list(shells.values()), axis=1))
     return paths
 
 
-def write_star_file(result: DirectionalResolution, directory: Path) -> Path:
+def write_star_file(found: Finding, directory: Path) -> Path:
     """fsc3d.star, in RELION's names: the FSC over all directions, and the resolution of each; returns its path.
 
     Apart from `write_files`, as pandas, which it is written with, takes longer to import than a small map takes.
@@ -287,16 +318,18 @@ def write_star_file(result: DirectionalResolution, directory: Path) -> Path:
     from mpop.formats.fsc_files import fsc_table
     from mpop.formats.star import write_star
 
-    conical = result.conical
-    x, y, z = conical.rings.directions.T
+    arrays = found.arrays
+    x, y, z = arrays["directions"].astype(np.float64).T
     directions = {
         "rlnAngleRot": np.degrees(np.arctan2(y, x)),
         "rlnAngleTilt": np.degrees(np.arccos(z)),
-        "rlnAngstromResolution": 1 / result.crossings,
+        "rlnAngstromResolution": 1 / arrays["crossings"],
     }
-    curve = {"masked" if result.masked else "unmasked": conical.whole}
+    curve = {"masked" if found.numbers["masked"] else "unmasked": arrays["fsc"]}
     path = directory / "fsc3d.star"
-    write_star(path, {"fsc": fsc_table(conical.frequency, curve), "directions": pd.DataFrame(directions)})
+    write_star(
+        path, {"fsc": fsc_table(arrays["frequency_1_per_A"], curve), "directions": pd.DataFrame(directions)}
+    )
     return path
 
 
@@ -310,7 +343,7 @@ def _write_csv(path: Path, head: list[str], rows: Array) -> None:
 @limited
 def directional_resolution_of_species(
     population: Population, maps: HalfMaps, half_angle_deg: float = HALF_ANGLE_DEG, run: Run = Run()
-) -> tuple[DirectionalResolution, str | None]:
+) -> tuple[Finding, str | None]:
     """Measure a species and commit the job, its numbers, its curves and the volume.
 
     Returns the commit, None when HEAD holds this very job already.
@@ -321,21 +354,14 @@ def directional_resolution_of_species(
     assert maps.species is not None
     parameters = DirectionalParameters(half_angle_deg=half_angle_deg)
     analysis = Analysis.of(population, maps.species, "fsc3d", parameters, run=run.on_cpu)
-    result = directional_resolution(maps, half_angle_deg)
-    if analysis.before is not None:
-        return result, None
-    conical, found = result.conical, numbers(result)
-    assert conical.volume is not None
-    arrays = {
-        "fsc3d": conical.volume,
-        "directions": conical.rings.directions.astype(np.float32),
-        "correlation": conical.correlation.astype(np.float32),
-        **by_shell(result),
-    }
-    summary = found["verdict"].split(":")[0].lower()
-    if "area_ratio" in found:
-        summary += f", cFAR {found['area_ratio']:.2f}, sphericity {found['sphericity']:.2f}"
-    return result, analysis.commit(arrays, found, summary, found["warnings"]).commit
+    return analysis.finding(lambda: finding(directional_resolution(maps, half_angle_deg)), _summary, SHOWN)
+
+
+def _summary(numbers: Numbers) -> str:
+    summary = numbers["verdict"].split(":")[0].lower()
+    if "area_ratio" in numbers:
+        summary += f", cFAR {numbers['area_ratio']:.2f}, sphericity {numbers['sphericity']:.2f}"
+    return summary
 
 
 def run(population: Population, spec: JobSpec, run: Run) -> str:

@@ -6,8 +6,8 @@ sharpened map are committed.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,20 +27,23 @@ from mpop.formats.fsc_files import (
 from mpop.formats.images import write_map
 from mpop.jobs.maps.analysis import Analysis, made
 from mpop.jobs.maps.checking import map_doubts
+from mpop.jobs.maps.finding import Arrays, Finding, Numbers
 from mpop.jobs.maps.input import HalfMaps, Map, of_job
 from mpop.jobs.maps.parameters import FSCParameters
+from mpop.jobs.maps.slices import slices_of
 from mpop.jobs.recording import in_angstrom
 from mpop.jobs.spec import JobSpec
+from mpop.maps.conventions import HALF
 from mpop.maps.filters import inverse, scale_shells, transform
-from mpop.maps.fsc import THRESHOLD, FSCReport, fsc_report
+from mpop.maps.fsc import FSCReport, fsc_report
 from mpop.maps.masks import particle_mask
 from mpop.maps.sharpening import FIT_FROM_A, BFactorFit, GuinierPlot, guinier_plot, sharpening_curve
 from mpop.population import Population
 from mpop.run import Run, limited
+from mpop_hooks.fsc_end import THRESHOLD
 from mpop_store.hashing import hash_file
 from mpop_store.paths import inside
 
-HALF = 0.5
 RELION_SPHERE_PART = 0.476
 """Of a box, of the sphere that RELION compares a mask to for rlnParticleBoxFractionSolventMask."""
 MIN_BOX = 8
@@ -50,6 +53,11 @@ MAX_EXPONENT = 40.0
 """Of the amplitude at Nyquist, when a map is sharpened or blurred."""
 FEW_FIT_SHELLS = 10
 """Of a line for the B-factor: with fewer, one shell more or less makes another B-factor."""
+
+SHOWN = ("map", "mask", "slices_mean", "slices_map", "slices_mask")
+"""Arrays besides the curves that reports and files are made of."""
+
+CURVES = ("frequency", "corrected", "unmasked", "masked", "randomised")
 
 MaskFrom = Literal["given", "species", "found", "none"]
 
@@ -75,11 +83,6 @@ class HalfMapFSC:
     low_pass_A: float | None
     sharpened: Map
     doubts: list[Doubt]
-
-    @cached_property
-    def solid(self) -> float:
-        """The part of the box where the mask is above one half."""
-        return float(np.count_nonzero(self.mask > 0.5) / self.mask.size)
 
 
 def half_map_fsc(
@@ -179,8 +182,16 @@ def relion_resolution_A(report: FSCReport) -> float | None:
     return None if last == 0 else 1 / float(report.corrected.frequency[last])
 
 
-def numbers(result: HalfMapFSC) -> dict[str, Any]:
-    """What `--json` prints and report.json holds: plain JSON values; resolutions None where there are none."""
+def finding(result: HalfMapFSC) -> Finding:
+    """Numbers, where resolutions are None where there are none, and arrays: map (sharpened) and mask (z, y, x);
+    `curves`; those of the Guinier plot as guinier_NAME; slices of mean, map and mask."""
+    slices = slices_of({"mean": result.maps.mean(), "map": result.sharpened, "mask": result.mask})
+    guinier = {f"guinier_{name}": values for name, values in guinier_curves(result).items()}
+    arrays = {"map": result.sharpened, **curves(result), **guinier, "mask": result.mask, **slices}
+    return Finding(_numbers(result), arrays)
+
+
+def _numbers(result: HalfMapFSC) -> dict[str, Any]:
     report, maps = result.report, result.maps
     return {
         "name": maps.name,
@@ -192,7 +203,7 @@ def numbers(result: HalfMapFSC) -> dict[str, Any]:
         "resolution_masked_A": report.masked.resolution(),
         "relion_final_resolution_A": relion_resolution_A(report) if report.resolution_A else None,
         "randomised_from_A": 1 / float(report.corrected.frequency[report.randomised_from]),
-        "mask": {"from": result.mask_from, "volume_A3": result.solid * (maps.box * maps.pixel_size_A) ** 3},
+        "mask": {"from": result.mask_from, "volume_A3": _solid(result.mask) * (maps.box * maps.pixel_size_A) ** 3},
         "b_factor_A2": result.b_factor_A2,
         "b_factor_fit": None if result.fit is None else asdict(result.fit),
         "b_factor_inside_mask_A2": None if result.inside is None else result.inside.b_factor_A2,
@@ -225,23 +236,29 @@ def guinier_curves(result: HalfMapFSC) -> dict[str, NDArray[np.float64]]:
     return found
 
 
-def write_files(result: HalfMapFSC, directory: Path) -> list[Path]:
-    """map.mrc, map_masked.mrc, postprocess.star, fsc.xml, and mask.mrc where the mask was found; returns paths."""
-    pixel = result.maps.pixel_size_A
-    maps = {"map": result.sharpened, "map_masked": result.sharpened * result.mask}
-    if result.mask_from == "found":
-        maps["mask"] = result.mask
+def write_files(found: Finding, directory: Path, files: Sequence[Path] = ()) -> list[Path]:
+    """map.mrc, map_masked.mrc, postprocess.star, fsc.xml, and mask.mrc where the mask was found; returns paths.
+
+    files: half-maps and mask, as they were named.
+    """
+    numbers, arrays = found.numbers, found.arrays
+    maps = {"map": arrays["map"], "map_masked": arrays["map"] * arrays["mask"]}
+    if numbers["mask"]["from"] == "found":
+        maps["mask"] = arrays["mask"]
     for name, volume in maps.items():
-        write_map(inside(directory, f"{name}.mrc"), volume, pixel)
-    measured = curves(result)
-    frequency = measured["frequency"]
+        write_map(inside(directory, f"{name}.mrc"), volume, numbers["pixel_size_A"])
+    guinier = {
+        name.removeprefix("guinier_"): values for name, values in arrays.items() if name.startswith("guinier_")
+    }
+    part = RELION_SPHERE_PART / _solid(arrays["mask"])
     write_postprocess(
         directory / "postprocess.star",
-        _general(result, directory),
-        fsc_table(frequency, {**measured, "of_mask_part": _of_mask_part(result)}),
-        guinier_table(frequency, guinier_curves(result)),
+        _general(numbers, part, files, directory),
+        fsc_table(arrays["frequency"], {**_curves_of(arrays), "of_mask_part": _of_mask_part(arrays, part)}),
+        guinier_table(arrays["frequency"], guinier),
     )
-    write_fsc_xml(directory / "fsc.xml", frequency, measured["corrected"], f"{result.maps.name}, corrected FSC")
+    title = f"{numbers['name']}, corrected FSC"
+    write_fsc_xml(directory / "fsc.xml", arrays["frequency"], arrays["corrected"], title)
     return [
         *(inside(directory, f"{name}.mrc") for name in maps),
         directory / "postprocess.star",
@@ -249,41 +266,45 @@ def write_files(result: HalfMapFSC, directory: Path) -> list[Path]:
     ]
 
 
-def _of_mask_part(result: HalfMapFSC) -> NDArray[np.float64]:
+def _solid(mask: NDArray[np.floating]) -> float:
+    """The part of the box where the mask is above one half."""
+    return float(np.count_nonzero(mask > 0.5) / mask.size)
+
+
+def _curves_of(arrays: Arrays) -> dict[str, NDArray[np.float64]]:
+    return {name: arrays[name] for name in CURVES}
+
+
+def _of_mask_part(arrays: Arrays, part: float) -> NDArray[np.float64]:
     """The unmasked FSC (k,) as it were if the noise outside of the mask were not there."""
-    part, unmasked = _sphere_per_mask(result), result.report.unmasked.correlation
+    unmasked = arrays["unmasked"]
     return part * unmasked / (1 + (part - 1) * unmasked)
 
 
-def _sphere_per_mask(result: HalfMapFSC) -> float:
-    return RELION_SPHERE_PART / result.solid
-
-
-def _general(result: HalfMapFSC, directory: Path) -> dict[str, float | str]:
-    """Block `general` of postprocess.star.
+def _general(numbers: Numbers, part: float, files: Sequence[Path], directory: Path) -> dict[str, float | str]:
+    """Block `general` of postprocess.star. part: RELION's sphere, in volumes of the mask.
 
     RELION's CTF refinement and polishing take half-maps and mask from there, by paths from where they are run.
     """
-    found = numbers(result)
-    files = result.maps.files
     names = dict(
         zip(("rlnUnfilteredMapHalf1", "rlnUnfilteredMapHalf2", "rlnMaskName"), map(str, files), strict=False)
     )
-    if result.mask_from == "found":
+    if numbers["mask"]["from"] == "found":
         names["rlnMaskName"] = str(directory / "mask.mrc")
     general: dict[str, float | str] = {
-        "rlnFinalResolution": found["relion_final_resolution_A"] or NO_RESOLUTION,
-        "rlnBfactorUsedForSharpening": result.b_factor_A2,
+        "rlnFinalResolution": numbers["relion_final_resolution_A"] or NO_RESOLUTION,
+        "rlnBfactorUsedForSharpening": numbers["b_factor_A2"],
         **names,
         "rlnPostprocessedMap": str(directory / "map.mrc"),
         "rlnPostprocessedMapMasked": str(directory / "map_masked.mrc"),
-        "rlnParticleBoxFractionSolventMask": _sphere_per_mask(result),
-        "rlnRandomiseFrom": found["randomised_from_A"],
+        "rlnParticleBoxFractionSolventMask": part,
+        "rlnRandomiseFrom": numbers["randomised_from_A"],
     }
-    if result.fit is not None:
-        general["rlnFittedSlopeGuinierPlot"] = result.fit.slope_A2
-        general["rlnFittedInterceptGuinierPlot"] = result.fit.intercept
-        general["rlnCorrelationFitGuinierPlot"] = result.fit.r_squared
+    fit = numbers["b_factor_fit"]
+    if fit is not None:
+        general["rlnFittedSlopeGuinierPlot"] = fit["slope_A2"]
+        general["rlnFittedInterceptGuinierPlot"] = fit["intercept"]
+        general["rlnCorrelationFitGuinierPlot"] = fit["r_squared"]
     return general
 
 
@@ -295,7 +316,7 @@ def fsc_of_species(
     seed: int = 0,
     mtf: Path | None = None,
     run: Run = Run(),
-) -> tuple[HalfMapFSC, str | None]:
+) -> tuple[Finding, str | None]:
     """Measure a species and commit the job, its numbers, its curves and the sharpened map; see `half_map_fsc`.
 
     Returns the commit, None when HEAD holds this very job already.
@@ -303,14 +324,11 @@ def fsc_of_species(
     assert maps.species is not None
     parameters = parameters.model_copy(update={"mtf": None if mtf is None else hash_file(mtf)})
     analysis = Analysis.of(population, maps.species, "fsc", parameters, seed, run.on_cpu)
-    result = half_map_fsc(maps, parameters, seed, mtf)
-    if analysis.before is not None:
-        return result, None
-    arrays = {"map": result.sharpened, **curves(result)}
-    arrays |= {f"guinier_{name}": values for name, values in guinier_curves(result).items()}
-    found = numbers(result)
-    summary = f"{in_angstrom(found['resolution_A'])}, B-factor {found['b_factor_A2']:.0f} A^2"
-    return result, analysis.commit(arrays, found, summary, found["warnings"]).commit
+    return analysis.finding(lambda: finding(half_map_fsc(maps, parameters, seed, mtf)), _summary, SHOWN)
+
+
+def _summary(numbers: Numbers) -> str:
+    return f"{in_angstrom(numbers['resolution_A'])}, B-factor {numbers['b_factor_A2']:.0f} A^2"
 
 
 def run(population: Population, spec: JobSpec, run: Run) -> str:

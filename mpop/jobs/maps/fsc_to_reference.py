@@ -20,6 +20,7 @@ from mpop.formats.fsc_files import write_fsc_xml
 from mpop.formats.images import read_map
 from mpop.formats.map_headers import map_origin_A
 from mpop.jobs.maps.analysis import Analysis
+from mpop.jobs.maps.finding import Finding, Numbers, reference_of
 from mpop.jobs.maps.input import (
     PIXEL_SIZE_TOLERANCE,
     HalfMaps,
@@ -31,18 +32,20 @@ from mpop.jobs.maps.input import (
 )
 from mpop.jobs.maps.parameters import ComparisonParameters
 from mpop.jobs.recording import in_angstrom
-from mpop.maps.fsc import THRESHOLD, FSCCurve, fsc, masked_fsc
+from mpop.maps.conventions import HALF
+from mpop.maps.fsc import FSCCurve, fsc, masked_fsc
 from mpop.maps.model_density import model_density, model_mask, part_inside
 from mpop.maps.volume_checks import COARSE_PART, of_opposite_contrast, of_opposite_hand
 from mpop.population import Population
-from mpop.records.models import SpeciesRecord
-from mpop.run import Run
+from mpop.run import Run, limited
+from mpop_hooks.fsc_end import THRESHOLD
 from mpop_store.hashing import hash_file
 
-HALF = 0.5
 POOR_A = 25.0
 HALF_INSIDE, ALMOST_ALL = 0.5, 0.99
 """Parts of a model's atoms that must, and should, be inside the map."""
+
+Against = Literal["model", "map"]
 
 
 @dataclass(frozen=True)
@@ -93,7 +96,7 @@ class MapFSC:
     """FSC of a map with a model or another map. masked: None when there was no mask."""
 
     map: OneMap
-    against: Literal["model", "map"]
+    against: Against
     other: Path
     mask_from: Literal["given", "model", "none"]
     unmasked: FSCCurve
@@ -156,7 +159,7 @@ def _alike(path: Path, one: OneMap) -> Map:
     return other
 
 
-def _compare(one: OneMap, against: Literal["model", "map"], path: Path, other: Map, mask: Map | None) -> MapFSC:
+def _compare(one: OneMap, against: Against, path: Path, other: Map, mask: Map | None) -> MapFSC:
     volumes = (one.volume, other)
     unmasked = replace(fsc(*volumes, one.pixel_size_A), copies=one.copies)
     masked = None if mask is None else masked_fsc(*volumes, mask, one.pixel_size_A, one.copies)
@@ -177,8 +180,13 @@ def _compare(one: OneMap, against: Literal["model", "map"], path: Path, other: M
     return result
 
 
+def finding(result: MapFSC) -> Finding:
+    """Numbers, where resolutions are None where there are none, and `curves`."""
+    return Finding(numbers(result), curves(result))
+
+
 def numbers(result: MapFSC) -> dict[str, Any]:
-    """What `--json` prints: plain JSON values; resolutions None where there are none."""
+    """Plain JSON values."""
     return {
         "name": result.map.name,
         "against": {result.against: str(result.other)},
@@ -198,21 +206,31 @@ def curves(result: MapFSC) -> dict[str, NDArray[np.float64]]:
     return found if result.masked is None else {**found, "masked": result.masked.correlation}
 
 
-def write_files(result: MapFSC, directory: Path) -> list[Path]:
+def write_files(found: Finding, directory: Path) -> list[Path]:
     """fsc.xml, of the masked curve if there is one."""
     path = directory / "fsc.xml"
-    title = f"{result.map.name} against {result.other.name}"
-    write_fsc_xml(path, result.curve.frequency, result.curve.correlation, title)
+    title = f"{found.numbers['name']} against {reference_of(found.numbers)[1]}"
+    curve = found.arrays.get("masked", found.arrays["unmasked"])
+    write_fsc_xml(path, found.arrays["frequency"], curve, title)
     return [path]
 
 
-def record(population: Population, species: SpeciesRecord, result: MapFSC, run: Run = Run()) -> str | None:
-    """Commit the comparison of a species; None when HEAD holds this very job already."""
-    what = ComparisonParameters(against=result.against, other=hash_file(result.other))
-    analysis = Analysis.of(population, species, "fsc", what, run=run.on_cpu)
-    if analysis.before is not None:
-        return None
-    found = numbers(result)
-    reached = in_angstrom(found["resolution_at_half_A"])
-    summary = f"agrees with {result.other.name} to {reached} (FSC = 0.5)"
-    return analysis.commit(curves(result), found, summary, found["warnings"]).commit
+def compared(one: OneMap, against: Against, path: Path) -> Finding:
+    """A map against a model or another map."""
+    return finding(against_model(one, path) if against == "model" else against_map(one, path))
+
+
+@limited
+def compared_of_species(
+    population: Population, maps: HalfMaps, against: Against, path: Path, run: Run = Run()
+) -> tuple[Finding, str | None]:
+    """Compare a species and commit that; the commit, None when HEAD holds this very job already."""
+    assert maps.species is not None
+    what = ComparisonParameters(against=against, other=hash_file(path))
+    analysis = Analysis.of(population, maps.species, "fsc", what, run=run.on_cpu)
+    return analysis.finding(lambda: compared(OneMap.of_halves(maps), against, path), _summary, ("unmasked",))
+
+
+def _summary(numbers: Numbers) -> str:
+    reached = in_angstrom(numbers["resolution_at_half_A"])
+    return f"agrees with {reference_of(numbers)[1]} to {reached} (FSC = 0.5)"

@@ -15,8 +15,11 @@ from mpop.formats.files import replacing
 from mpop.formats.images import write_map
 from mpop.jobs.maps.analysis import Analysis, made
 from mpop.jobs.maps.checking import map_doubts
+from mpop.jobs.maps.finding import Finding
 from mpop.jobs.maps.input import HalfMaps, Map, of_job
 from mpop.jobs.maps.parameters import LocalResolutionParameters
+from mpop.jobs.maps.resolution_colours import CHIMERAX_FILE, COLOURS, colour_range_A
+from mpop.jobs.maps.slices import slices_of
 from mpop.jobs.spec import JobSpec
 from mpop.maps.fsc import fsc_report
 from mpop.maps.local_filter import local_filter
@@ -27,10 +30,9 @@ from mpop.run import Run, limited
 from mpop_store.paths import inside
 
 PERCENTILES = (5, 50, 95)
-MAP_FILE, RESOLUTION_FILE, CHIMERAX_FILE = "locres_filtered.mrc", "locres.mrc", "locres.cxc"
-COLOURS = ("#2c7bb6", "#abd9e9", "#ffffbf", "#fdae61", "#d7191c")
-"""From well to badly resolved, blue to red as the field colours maps: ColorBrewer's RdYlBu, which colour-blind
-readers can tell apart, as they cannot the green and the red of a rainbow."""
+MAP_FILE, RESOLUTION_FILE = "locres_filtered.mrc", "locres.mrc"
+SHOWN = ("resolution_A", "filtered", "mask", "slices_mean", "slices_filtered", "slices_resolution", "slices_mask")
+"""Arrays that reports and files are made of."""
 
 
 @dataclass(frozen=True)
@@ -60,8 +62,15 @@ class LocalResolutionResult:
         low, middle, high = np.percentile(self.resolved_A, PERCENTILES)
         return f"Half of the particle is resolved to {middle:.1f} A or better, 90 % to {low:.1f}-{high:.1f} A."
 
+    def finding(self) -> Finding:
+        """Numbers, where resolutions are None where nothing is resolved, and arrays: resolution_A, filtered and
+        mask (z, y, x); slices of the mean of the half-maps, and of these three."""
+        volumes = {"resolution_A": self.resolution_A, "filtered": self.filtered, "mask": self.mask}
+        drawn = {"mean": self.maps.mean(), "filtered": self.filtered, "resolution": self.resolution_A}
+        return Finding(self.numbers(), volumes | slices_of(drawn | {"mask": self.mask}))
+
     def numbers(self) -> dict[str, Any]:
-        """What `--json` prints and report.json holds. Resolutions are None where nothing is resolved."""
+        """Plain JSON values."""
         found = self.resolved_A
         voxels = int((self.mask >= 0.5).sum())
         low, middle, high = np.percentile(found, PERCENTILES).round(3).tolist() if len(found) else (None,) * 3
@@ -104,19 +113,14 @@ def measure(maps: HalfMaps, parameters: LocalResolutionParameters) -> LocalResol
 @limited
 def of_species(
     population: Population, maps: HalfMaps, parameters: LocalResolutionParameters, run: Run = Run()
-) -> tuple[LocalResolutionResult, str | None]:
+) -> tuple[Finding, str | None]:
     """Measure a species and commit the job with both maps.
 
     Returns the commit, None when HEAD holds this very job already.
     """
     assert maps.species is not None
     analysis = Analysis.of(population, maps.species, "local-resolution", parameters, run=run.on_cpu)
-    result = measure(maps, parameters)
-    if analysis.before is not None:
-        return result, None
-    arrays = {"resolution_A": result.resolution_A, "filtered": result.filtered}
-    numbers = result.numbers()
-    return result, analysis.commit(arrays, numbers, result.verdict, numbers["warnings"]).commit
+    return analysis.finding(lambda: measure(maps, parameters).finding(), lambda numbers: numbers["verdict"], SHOWN)
 
 
 def run(population: Population, spec: JobSpec, run: Run) -> str:
@@ -125,36 +129,28 @@ def run(population: Population, spec: JobSpec, run: Run) -> str:
     return made(of_species(population, of_job(population, spec), spec.parameters, run)[1], spec)
 
 
-def write_files(result: LocalResolutionResult, directory: Path) -> list[Path]:
+def write_files(found: Finding, directory: Path) -> list[Path]:
     """locres.mrc, locres_filtered.mrc, locres.cxc for ChimeraX, mask.mrc where it was found; returns paths."""
-    volumes = {RESOLUTION_FILE: result.resolution_A, MAP_FILE: result.filtered}
-    if result.mask_found:
-        volumes["mask.mrc"] = result.mask
+    volumes = {RESOLUTION_FILE: found.arrays["resolution_A"], MAP_FILE: found.arrays["filtered"]}
+    if found.numbers["mask_found"]:
+        volumes["mask.mrc"] = found.arrays["mask"]
     for name, volume in volumes.items():
-        write_map(inside(directory, name), volume, result.maps.pixel_size_A)
+        write_map(inside(directory, name), volume, found.numbers["pixel_size_A"])
     with replacing(directory / CHIMERAX_FILE) as temporary:
-        temporary.write_text(chimerax_script(result), encoding="utf-8")
+        temporary.write_text(chimerax_script(found), encoding="utf-8")
     return [inside(directory, name) for name in (*volumes, CHIMERAX_FILE)]
 
 
-def colour_range_A(result: LocalResolutionResult) -> tuple[float, float]:
-    """Resolutions of the first and the last colour: what nearly all of the particle lies between."""
-    found = result.resolved_A
-    if not len(found):
-        return 0.0, 1.0
-    low, high = (float(one) for one in np.percentile(found, (1, 98)))
-    return low, max(high, 1.02 * low)
-
-
-def chimerax_script(result: LocalResolutionResult) -> str:
+def chimerax_script(found: Finding) -> str:
     """Commands that colour the surface of the filtered map by local resolution; unresolved parts are grey.
 
     They count on a fresh session, in which the maps become #1 and #2. The surface encloses as much as the densest
     third of the mask.
     """
-    low, high = colour_range_A(result)
+    resolution_A, mask = found.arrays["resolution_A"], found.arrays["mask"]
+    low, high = colour_range_A(resolution_A[resolution_A > 0])
     steps = np.linspace(low, high, len(COLOURS))
-    inside = result.filtered[result.mask >= 0.5]
+    inside = found.arrays["filtered"][mask >= 0.5]
     level = float(np.quantile(inside, 2 / 3)) if len(inside) else 0.0
     palette = ":".join(f"{value:.2f},{colour}" for value, colour in zip(steps, COLOURS, strict=True))
     return (

@@ -14,10 +14,20 @@ from mpop.errors import InputError
 from mpop.formats.star import Blocks, read_star
 from mpop.geometry.symmetry import symmetry_matrices
 from mpop.jobs.maps.analysis import Analysis, made
+from mpop.jobs.maps.finding import Finding
 from mpop.jobs.maps.input import of_job
 from mpop.jobs.maps.parameters import PUBLISHED_BFACTOR_A2, OrientationsParameters
 from mpop.jobs.spec import JobSpec
-from mpop.maps.sampling import Efficiency, ShellSampling, Views, directions_of_angles, efficiency, shell_sampling
+from mpop.maps.conventions import EMPTY_TOLERANCE, SIDE_VIEWS_SCF
+from mpop.maps.sampling import (
+    Efficiency,
+    ShellSampling,
+    Sphere,
+    Views,
+    directions_of_angles,
+    efficiency,
+    shell_sampling,
+)
 from mpop.population import Population
 from mpop.records.models import SpeciesRecord
 from mpop.records.stack import SeriesModel
@@ -28,9 +38,10 @@ from mpop.series.views import SeriesState
 
 PUBLISHED_RADIUS = 50.0
 """Shell on which SCF is taken when no resolution is given, as its authors do, in units of 1 / diameter."""
-SIDE_VIEWS_SCF = 0.81
-"""Of side views alone, 8 / pi^2: below this, sampling is called uneven, as in the field."""
-EMPTY_TOLERANCE = 0.005
+COLUMNS, ROWS = 72, 36
+"""Cells of a sphere that pages show: equidistant in longitude and in the sine of latitude, so of equal area."""
+SHOWN = ("views_on_sphere", "sampling", "sampling_on_sphere", "psf_on_sphere_A")
+"""Arrays that reports are made of."""
 
 Array = NDArray[np.float64]
 
@@ -80,6 +91,22 @@ class Orientations:
     shell: ShellSampling
     point_spread: Efficiency
 
+    def finding(self) -> Finding:
+        """Numbers; sampling and psf_extent_A by direction; and as pages show them, at rows from south to north and
+        columns from -180 degrees: views_on_sphere, how many images look from there; sampling_on_sphere, relative
+        to its mean; psf_on_sphere_A."""
+        shell, spread = self.shell, self.point_spread
+        arrays = {
+            "sampling_direction": shell.sphere.points,
+            "sampling": shell.value,
+            "psf_direction": spread.sphere.points,
+            "psf_extent_A": spread.extent_A,
+            "views_on_sphere": _counted(self.views),
+            "sampling_on_sphere": _on_sphere(shell.sphere, shell.value / shell.mean),
+            "psf_on_sphere_A": _on_sphere(spread.sphere, spread.extent_A),
+        }
+        return Finding(self.numbers(), arrays)
+
     def numbers(self) -> dict[str, Any]:
         """The figures, as JSON holds them. Directions are (rot, tilt), degrees; extents in A."""
         extent, points = self.point_spread.extent_A, self.point_spread.sphere.points
@@ -123,6 +150,24 @@ class Orientations:
             lowest = self.shell.value.min() / self.shell.mean
             return f"Uneven: the least sampled direction has {100 * lowest:.0f} % of the mean sampling ({scf})."
         return f"Views cover all directions ({scf})."
+
+
+def _counted(views: Views) -> Array:
+    """(rows, columns) images that look from each cell of a sphere."""
+    x, y, z = views.direction.T
+    edges = (np.linspace(-1, 1, ROWS + 1), np.linspace(-np.pi, np.pi, COLUMNS + 1))
+    return np.histogram2d(np.clip(z, -1, 1), np.arctan2(y, x), bins=edges, weights=views.weight)[0]
+
+
+def _on_sphere(sphere: Sphere, values: Array) -> Array:
+    """Values at the unique points of a sphere, in cells (rows, columns) all around it."""
+    edges = np.linspace(-np.pi, np.pi, COLUMNS + 1)
+    longitude = (edges[:-1] + edges[1:]) / 2
+    sine = (np.arange(ROWS) + 0.5) / ROWS * 2 - 1
+    radius = np.sqrt(1 - sine**2)[:, None]
+    height = np.broadcast_to(sine[:, None], (ROWS, COLUMNS))
+    cells = np.stack([radius * np.cos(longitude), radius * np.sin(longitude), height], axis=-1)
+    return values[sphere.nearest(cells.reshape(-1, 3))].reshape(ROWS, COLUMNS)
 
 
 def angles_of(direction: Array) -> list[float]:
@@ -179,20 +224,11 @@ def table_views(blocks: Blocks, path: Path) -> Views:
     return Views(directions_of_angles(angles), np.ones(len(angles)))
 
 
-@dataclass(frozen=True)
-class RecordedOrientations:
-    """The figures of a species, and the commit that holds them; known: an earlier commit did already."""
-
-    orientations: Orientations
-    commit: str | None
-    known: bool
-
-
 @limited
 def orientations_of_species(
     population: Population, name: str, bfactor_A2: float = PUBLISHED_BFACTOR_A2, run: Run = Run()
-) -> RecordedOrientations:
-    """Of all images of a species' particles, and commit the figures.
+) -> tuple[Finding, str | None]:
+    """Of all images of a species' particles, and commit the figures; the commit, None when HEAD holds this job.
 
     A tilt image counts as much as it weighs in a reconstruction at the shell: the square of its exposure weight,
     against the heaviest. Unused tilts do not count. Each image of a stack counts once.
@@ -202,24 +238,18 @@ def orientations_of_species(
     analysis = Analysis.of(
         population, species, "orientations", OrientationsParameters(bfactor_A2=bfactor_A2), run=run.on_cpu
     )
-    views = species_views(population, species, geometry.frequency, run.progress)
-    result = measure(species.name, views, species.n_particles, geometry)
-    if analysis.before is not None:
-        return RecordedOrientations(result, None, known=True)
-    arrays = {
-        "sampling_direction": result.shell.sphere.points,
-        "sampling": result.shell.value,
-        "psf_direction": result.point_spread.sphere.points,
-        "psf_extent_A": result.point_spread.extent_A,
-    }
-    done = analysis.commit(arrays, result.numbers(), result.verdict)
-    return RecordedOrientations(result, done.commit, known=False)
+
+    def measured() -> Finding:
+        views = species_views(population, species, geometry.frequency, run.progress)
+        return measure(species.name, views, species.n_particles, geometry).finding()
+
+    return analysis.finding(measured, lambda numbers: numbers["verdict"], SHOWN)
 
 
 def run(population: Population, spec: JobSpec, run: Run) -> str:
     """Run a recorded job; the commit."""
     name, chosen = of_job(population, spec).name, dict(spec.parameters)
-    return made(orientations_of_species(population, name, **chosen, run=run).commit, spec)
+    return made(orientations_of_species(population, name, **chosen, run=run)[1], spec)
 
 
 def species_views(

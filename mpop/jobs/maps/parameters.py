@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import model_validator
 
 from mpop.errors import InputError
-from mpop.maps.directional import HALF_ANGLE_DEG
+from mpop.maps.conventions import HALF_ANGLE_DEG
 from mpop.maps.fsc import THRESHOLD
 from mpop.records.parameters import Parameters
 

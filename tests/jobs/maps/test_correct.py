@@ -14,11 +14,12 @@ from gapped_maps import BOX, PIXEL_A, half_maps, with_maps
 from mpop.doubts import DoubtfulInputError
 from mpop.errors import InputError, StateError
 from mpop.formats.images import read_map, write_map
-from mpop.jobs.maps.correct import Finding, _writes, correct_half_maps, correct_species, write_files
+from mpop.jobs.maps.correct import _writes, correct_half_maps, correct_species, write_files
+from mpop.jobs.maps.finding import Finding
 from mpop.jobs.maps.input import HalfMaps, from_species
 from mpop.jobs.verify import verify
 from mpop.networks.correction import CorrectionOptions
-from mpop.reports.correct import write_report
+from mpop.reports.correct import REPORT
 from mpop.reports.page import angstrom_signs
 
 QUICK = CorrectionOptions(steps=0)
@@ -135,7 +136,7 @@ def test_files_and_report(found: Finding, tmp_path: Path) -> None:
     volume, pixel = read_map(tmp_path / "map.mrc")
     assert pixel == PIXEL_A
     assert np.array_equal(volume, found.arrays["map"])
-    write_report(tmp_path, found)
+    REPORT.write(tmp_path, found)
     page = (tmp_path / "report.html").read_text()
     assert angstrom_signs(found.numbers["verdict"]) in page
     assert page.count("<svg") == 6
@@ -158,7 +159,7 @@ def test_a_species_is_corrected_once_and_keeps_its_half_maps(
     assert nothing is None
     assert again.numbers == found.numbers
     assert np.array_equal(again.arrays["support"], found.arrays["support"])
-    write_report(tmp_path, again)
+    REPORT.write(tmp_path, again)
     assert verify(population).problems == []
 
 

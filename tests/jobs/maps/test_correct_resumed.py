@@ -11,7 +11,8 @@ from gapped_maps import half_maps
 
 from mpop.doubts import DoubtfulInputError
 from mpop.errors import StateError, StoppedError
-from mpop.jobs.maps.correct import Finding, correct_half_maps
+from mpop.jobs.maps.correct import correct_half_maps
+from mpop.jobs.maps.finding import Finding
 from mpop.jobs.maps.input import HalfMaps
 from mpop.networks import correction
 from mpop.networks.correction import CorrectionOptions

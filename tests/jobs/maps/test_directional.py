@@ -20,13 +20,14 @@ from mpop.jobs.maps.directional import (
     by_shell,
     directional_resolution,
     directional_resolution_of_species,
+    finding,
     numbers,
     verdict,
     write_files,
     write_star_file,
 )
+from mpop.jobs.maps.fsc import finding as fsc_finding
 from mpop.jobs.maps.fsc import half_map_fsc
-from mpop.jobs.maps.fsc import numbers as fsc_numbers
 from mpop.jobs.maps.input import HalfMaps, from_species
 from mpop.jobs.verify import verify
 from mpop.maps.fsc import fsc
@@ -91,7 +92,7 @@ def test_masks_that_are_of_no_use_are_named_by_both_commands(mask: np.ndarray, w
     given = HalfMaps("noise", first, second, mask, 2.0)
     for warnings in (
         numbers(directional_resolution(given))["warnings"],
-        fsc_numbers(half_map_fsc(given))["warnings"],
+        fsc_finding(half_map_fsc(given)).numbers["warnings"],
     ):
         assert any(one.startswith(warning) for one in warnings)
     assert not any("mask" in one for one in numbers(directional_resolution(maps(1, 1.0)))["warnings"])
@@ -109,7 +110,11 @@ def test_over_all_directions_it_is_the_fsc() -> None:
 
 def test_files_hold_the_volume_and_the_curves(tmp_path: Path) -> None:
     result = directional_resolution(maps(1, 3.0))
-    assert [path.name for path in write_files(result, tmp_path)] == ["fsc3d.mrc", "directions.csv", "shells.csv"]
+    assert [path.name for path in write_files(finding(result), tmp_path)] == [
+        "fsc3d.mrc",
+        "directions.csv",
+        "shells.csv",
+    ]
     with mrcfile.open(tmp_path / "fsc3d.mrc") as mrc:
         assert mrc.data is not None
         assert mrc.data.shape == (48, 48, 48)
@@ -128,7 +133,7 @@ def test_files_hold_the_volume_and_the_curves(tmp_path: Path) -> None:
 
 def test_the_star_file_has_the_angles_that_relion_turns_by(tmp_path: Path) -> None:
     result = directional_resolution(maps(1, 3.0), volume=False)
-    tables = read_star(write_star_file(result, tmp_path))
+    tables = read_star(write_star_file(finding(result), tmp_path))
     curve, directions = tables["fsc"], tables["directions"]
     np.testing.assert_allclose(curve["rlnFourierShellCorrelationMaskedMaps"], result.conical.whole, atol=1e-6)
     np.testing.assert_allclose(curve["rlnAngstromResolution"][1:], 1 / result.conical.frequency[1:], rtol=1e-5)

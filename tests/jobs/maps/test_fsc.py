@@ -17,8 +17,8 @@ from mpop.formats.images import read_map, write_map
 from mpop.jobs.maps.fsc import (
     HalfMapFSC,
     curves,
+    finding,
     half_map_fsc,
-    numbers,
     relion_resolution_A,
     write_files,
 )
@@ -45,7 +45,7 @@ def test_resolution_is_where_the_mean_of_the_halves_agrees_with_the_truth(maps: 
     to_truth = fsc(mean * maps.mask, maps.truth * maps.mask, maps.pixel_size_A).resolution(0.5)
     assert result.report.resolution_A == pytest.approx(to_truth, rel=0.04)
     assert result.doubts == []
-    found = numbers(result)
+    found = finding(result).numbers
     assert found["resolution_A"] < found["resolution_at_half_A"]
     assert found["resolution_A"] < found["resolution_unmasked_A"]
     assert found["mask"]["from"] == "given"
@@ -53,7 +53,7 @@ def test_resolution_is_where_the_mean_of_the_halves_agrees_with_the_truth(maps: 
 
 def test_a_mask_is_made_where_none_is_given(maps: NoisyHalves) -> None:
     with_mask, without = half_map_fsc(given(maps)), half_map_fsc(given(maps, mask=False))
-    assert numbers(without)["mask"]["from"] == "found"
+    assert finding(without).numbers["mask"]["from"] == "found"
     assert without.report.resolution_A == pytest.approx(with_mask.report.resolution_A, rel=0.05)
 
 
@@ -61,7 +61,7 @@ def test_noise_has_neither_resolution_nor_b_factor_nor_mask() -> None:
     rng = np.random.default_rng(0)
     halves = [rng.normal(size=(32, 32, 32)).astype(np.float32) for _ in range(2)]
     result = half_map_fsc(HalfMaps("noise", *halves, None, 2.0))
-    found = numbers(result)
+    found = finding(result).numbers
     assert found["resolution_A"] is found["b_factor_fit"] is found["low_pass_A"] is None
     assert found["mask"]["from"] == "none"
     assert any("no resolution" in str(doubt) for doubt in result.doubts)
@@ -117,7 +117,7 @@ def test_refuses_a_box_without_shells() -> None:
 
 def test_files_hold_what_was_found(maps: NoisyHalves, tmp_path: Path) -> None:
     result = half_map_fsc(given(maps, mask=False))
-    paths = write_files(result, tmp_path)
+    paths = write_files(finding(result), tmp_path)
     assert {path.name for path in paths} == {
         "map.mrc",
         "map_masked.mrc",
@@ -136,7 +136,7 @@ def test_files_hold_what_was_found(maps: NoisyHalves, tmp_path: Path) -> None:
 
 def test_the_same_maps_give_the_same_result(maps: NoisyHalves) -> None:
     first, second = (half_map_fsc(given(maps), seed=3) for _ in range(2))
-    assert numbers(first) == numbers(second)
+    assert finding(first).numbers == finding(second).numbers
     np.testing.assert_array_equal(first.sharpened, second.sharpened)
 
 
@@ -197,7 +197,7 @@ def test_agrees_with_relion_postprocess(tmp_path: Path, b_factor: float, noise: 
     for kind, column in columns.items():
         difference = result[kind] - peer[f"rlnFourierShellCorrelation{column}"]
         assert np.abs(difference[1:]).max() < 0.01
-    assert numbers(ours[0])["randomised_from_A"] == pytest.approx(theirs[0].random_from_A, rel=1e-5)
+    assert finding(ours[0]).numbers["randomised_from_A"] == pytest.approx(theirs[0].random_from_A, rel=1e-5)
     corrected = [
         np.array([curves(one)["corrected"] for one in ours]),
         np.array([one.table["rlnFourierShellCorrelationCorrected"] for one in theirs]),
@@ -228,7 +228,7 @@ def test_agrees_with_relion_postprocess(tmp_path: Path, b_factor: float, noise: 
 
 def _mask_part(result: HalfMapFSC, folder: Path) -> np.ndarray:
     """A column that only the file holds."""
-    write_files(result, folder)
+    write_files(finding(result), folder)
     table = starfile.read(folder / "postprocess.star")["fsc"]
     return table["rlnFourierShellCorrelationParticleMaskFraction"].to_numpy()
 
@@ -285,6 +285,6 @@ def test_counts_as_relion_did_in_a_real_project(test_data: Path) -> None:
 @pytest.mark.parametrize(("b_factor", "noise"), [(100.0, 0.5), (200.0, 0.5), (250.0, 0.2)])
 def test_amplitudes_inside_the_mask_decay_as_the_particle_does(b_factor: float, noise: float) -> None:
     """Those of the whole box, which RELION fits, hold the solvent's noise and decay less."""
-    found = numbers(half_map_fsc(given(noisy_halves(b_factor_A2=b_factor, noise=noise))))
+    found = finding(half_map_fsc(given(noisy_halves(b_factor_A2=b_factor, noise=noise)))).numbers
     assert found["b_factor_inside_mask_A2"] == pytest.approx(-b_factor, rel=0.06)
     assert -0.95 * b_factor < found["b_factor_A2"] < -0.6 * b_factor

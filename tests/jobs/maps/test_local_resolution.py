@@ -13,8 +13,9 @@ from benchmarks.phantoms.planted_resolution import planted
 from mpop.errors import InputError
 from mpop.formats.images import read_map
 from mpop.jobs.maps.input import HalfMaps
-from mpop.jobs.maps.local_resolution import colour_range_A, measure, of_species, write_files
+from mpop.jobs.maps.local_resolution import measure, of_species, write_files
 from mpop.jobs.maps.parameters import LocalResolutionParameters
+from mpop.jobs.maps.resolution_colours import colour_range_A
 from mpop.jobs.verify import verify
 from mpop.population import Population
 from mpop.records import SpeciesRecord
@@ -54,7 +55,7 @@ def test_noise_is_told_to_be_noise() -> None:
 
 def test_files_hold_the_maps_and_a_script_with_their_colours(maps: HalfMaps, tmp_path: Path) -> None:
     result = measure(maps, LocalResolutionParameters())
-    paths = write_files(result, tmp_path)
+    paths = write_files(result.finding(), tmp_path)
     assert [path.name for path in paths] == ["locres.mrc", "locres_filtered.mrc", "locres.cxc"]
     resolution, pixel = read_map(tmp_path / "locres.mrc")
     assert pixel == 2.0
@@ -65,7 +66,7 @@ def test_files_hold_the_maps_and_a_script_with_their_colours(maps: HalfMaps, tmp
     assert palette is not None
     values = [float(entry.split(",")[0]) for entry in palette[1].split(":")]
     assert values == sorted(values)
-    assert values[2] == pytest.approx(colour_range_A(result)[0], abs=0.01)
+    assert values[2] == pytest.approx(colour_range_A(result.resolved_A)[0], abs=0.01)
 
 
 def with_maps(population: Population, maps: HalfMaps) -> SpeciesRecord:
@@ -83,13 +84,13 @@ def test_a_species_is_measured_once_and_committed(maps: HalfMaps, tmp_path: Path
     population = make_population(tmp_path)
     species = with_maps(population, maps)
     given = HalfMaps("ribosome", maps.half1, maps.half2, maps.mask, 2.0, species)
-    result, commit = of_species(population, given, LocalResolutionParameters())
+    found, commit = of_species(population, given, LocalResolutionParameters())
     assert commit == population.repository.head
     (job,) = population.jobs().values()
     assert job.verb == "local-resolution"
-    assert job.result == result.numbers()
+    assert job.result == found.numbers
     assert job.result_object is not None
-    assert np.array_equal(population.read_group(job.result_object)["resolution_A"], result.resolution_A)
+    assert np.array_equal(population.read_group(job.result_object)["resolution_A"], found.arrays["resolution_A"])
     assert of_species(population, given, LocalResolutionParameters())[1] is None
     assert of_species(population, given, LocalResolutionParameters(threshold=0.5))[1] is not None
     assert verify(population).problems == []
