@@ -10,12 +10,21 @@ from mpop.merging.three_way import PRESENCE, UNDECIDED, Side, is_left_open, side
 from mpop.population import versioned
 from mpop.records.models import ItemRecord, PopulationRecord, RawImage, Record, SourceRecord
 
-MODEL = ("model_object", "attachments", "species_versions", "job")
+IDENTITY = ("kind", "id", "parent", "merged", "version")
+"""Fields that no side chose."""
+
+
+def _chosen(record: type[Record], *apart: str) -> tuple[str, ...]:
+    """The fields of a record type that sides choose, those added some day too; without what is merged apart."""
+    return tuple(name for name in record.model_fields if name not in (*IDENTITY, *apart))
+
+
+MODEL = _chosen(ItemRecord, "name", "source", "raw")
 """What belongs together in a tilt series: its model, and how that came to be."""
-DECIDED = MODEL[:2]
+DECIDED = tuple(name for name in MODEL if name not in ("species_versions", "job"))
 """What of it a person is asked about."""
 
-SOURCE_FIELDS = ("type", "pixel_size_A", "image_shape", "volume_dims_A")
+SOURCE_FIELDS = _chosen(SourceRecord, "name", "items")
 
 R = TypeVar("R", bound=Record)
 
