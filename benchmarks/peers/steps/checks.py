@@ -30,7 +30,7 @@ NEEDED = (
 )
 """What an import without checks would load."""
 SPECIES_CHECKS = {
-    "mpop.jobs.importing.species": ("_map_doubts", "signal_doubts"),
+    "mpop.jobs.importing.species": ("_map_doubts", "known_particles_doubts", "signal_doubts"),
     "mpop.jobs.importing.tilt_particles": ("half_sets_doubt", "_visible_doubts", "_outside"),
     "mpop.jobs.importing.stack_particles": (
         "images_in_both_halves",

@@ -82,6 +82,7 @@ def other_angles(look: Look, said: Description) -> Iterator[Alternative]:
         "of the inverse rotations": was.swapaxes(1, 2),
         "with rot and psi exchanged": euler_to_matrix(angles[:, ::-1]),
         "with their signs changed": euler_to_matrix(-angles),
+        "in radians": euler_to_matrix(np.rad2deg(angles)),
     }
     for name, matrix in readings.items():
         other = look.describe(look.placed(was.swapaxes(1, 2) @ matrix))

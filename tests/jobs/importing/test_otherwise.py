@@ -89,11 +89,15 @@ def test_maps_off_the_middle_are_noted(world: Population) -> None:
     assert (found.kind, found.grave) == ("maps-shifted", False)
 
 
-def test_inverse_rotations_are_named(world: Population) -> None:
-    def inverse(part: ParticleSet) -> ParticleSet:
-        return replace(part, angles_deg=-part.angles_deg[..., ::-1])
-
-    found = doubts(world, inverse)
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [(lambda angles: -angles[..., ::-1], "of the inverse rotations"), (np.deg2rad, "in radians")],
+    ids=["inverse", "radians"],
+)
+def test_angles_of_another_convention_are_named(
+    world: Population, change: Callable[[np.ndarray], np.ndarray], words: str
+) -> None:
+    found = doubts(world, lambda part: replace(part, angles_deg=change(part.angles_deg)))
     assert [one.kind for one in found["asymmetric"]] == ["angles-convention"]
-    assert "of the inverse rotations" in found["asymmetric"][0].read
+    assert words in found["asymmetric"][0].read
     assert found["ferritin-like"], "round at this resolution: that orientations are not seen is said"
