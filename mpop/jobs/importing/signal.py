@@ -44,8 +44,8 @@ BESIDE = (1.0, 3.0)
 UNSEEN_Z = 2.0
 """Orientations that are right make a difference of fewer standard deviations only where particles look round."""
 FOUND_PART = 1 / 80
-"""Of what is expected, at least so much was found in all honest data that were tried (decision 024), where
-half-maps are of these particles."""
+"""Of what is expected, so much is found of particles with three times the usual errors, or a third of the
+contrast, where half-maps are of these particles (decision 025)."""
 EXPECTED_NATS = (DOUBTFUL_Z + CERTAIN_Z) ** 2 / 2 / FOUND_PART
 """So much must be expected for nothing to mean something: L nats are a z of sqrt(2 L), and a z below DOUBTFUL_Z
 has to be a certain fall below what FOUND_PART of it would show."""
