@@ -21,15 +21,15 @@ PoseAngleOption = Annotated[float, typer.Option(help="Planted error of orientati
 class MoleculeOptions:
     """What is simulated, and by which random numbers."""
 
-    others: Annotated[
-        float, typer.Option(help="Part of the particles with any rotation in spite of --preferred-spread.")
-    ] = 0.0
     model: Annotated[
         Path | None, typer.Option(help="PDB or mmCIF of the molecule; of the first species of tilt series.")
     ] = None
     symmetry: Annotated[str, typer.Option(help="Point group of the model, which is turned to RELION's axes.")] = (
         "C1"
     )
+    others: Annotated[
+        float, typer.Option(help="Part of the particles with any rotation in spite of --preferred-spread.")
+    ] = 0.0
     seed: Annotated[int, typer.Option(help="Same seed, same data.")] = 1
 
 
@@ -43,7 +43,6 @@ def register(app: typer.Typer) -> None:
 
 def tilt_series(
     directory: Annotated[Path, typer.Argument(help="New folder for the project.")],
-    molecule: MoleculeOptions,
     series: Annotated[int, typer.Option(help="Tilt series.")] = 4,
     tilts: Annotated[int, typer.Option(help="Tilts per series.")] = 31,
     particles: Annotated[int, typer.Option(help="Particles per species and series.")] = 65,
@@ -58,6 +57,8 @@ def tilt_series(
         float, typer.Option(help="Molecules' z axes lie within this angle of the beam, degrees; 180: any.")
     ] = 180.0,
     signal: Annotated[float, typer.Option(help="Scale of the particles' contrast; 0: only noise.")] = 1.0,
+    *,
+    molecule: MoleculeOptions,
 ) -> None:
     """Write a Warp project with planted deformations, and the truth apart."""
     from mpop.simulation.parameters import SimulationParameters
@@ -93,7 +94,6 @@ def tilt_series(
 
 def stack(
     directory: Annotated[Path, typer.Argument(help="New folder for the stack.")],
-    molecule: MoleculeOptions,
     particles: Annotated[int, typer.Option(help="Images.")] = 2000,
     box: Annotated[int, typer.Option(help="Edge of an image, px.")] = 64,
     angpix: AngpixOption = 3.0,
@@ -106,6 +106,8 @@ def stack(
     pose_shift_rms: PoseShiftOption = 2.0,
     pose_angle_rms: PoseAngleOption = 3.0,
     initial_resolution: Annotated[float, typer.Option(help="Resolution of the starting half-maps, A.")] = 20.0,
+    *,
+    molecule: MoleculeOptions,
 ) -> None:
     """Write a stack of extracted particles as RELION has it, with misaligned poses, and the truth apart."""
     from mpop.simulation.stacks import StackParameters, simulate_stack
