@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mpop_hooks.asking import BUILT_IN, check, check_built_in, check_records
-    from mpop_hooks.findings import Finding, refusals, tell
     from mpop_hooks.plugins import hookimpl
     from mpop_hooks.proposal import Proposal
+    from mpop_hooks.violations import Violation, refusals, tell
 
 __all__ = [
     "BUILT_IN",
-    "Finding",
     "Proposal",
+    "Violation",
     "check",
     "check_built_in",
     "check_records",
@@ -30,7 +30,7 @@ __all__ = [
 
 _HOMES = {
     "mpop_hooks.asking": ("BUILT_IN", "check", "check_built_in", "check_records"),
-    "mpop_hooks.findings": ("Finding", "refusals", "tell"),
+    "mpop_hooks.violations": ("Violation", "refusals", "tell"),
     "mpop_hooks.plugins": ("hookimpl",),
     "mpop_hooks.proposal": ("Proposal",),
 }

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from mpop_hooks.columns import EXTRA, MAX_COLUMNS, problem_with_columns, problem_with_name
-from mpop_hooks.findings import Finding
 from mpop_hooks.proposal import Proposal, Record
 from mpop_hooks.schema import particle_groups, references_of
+from mpop_hooks.violations import Violation
 from mpop_store import MpopError, ObjectStore
 from mpop_store.arrays.layout import Layout
 from mpop_store.arrays.manifests import METADATA, Entries, read_manifest, read_value
@@ -29,7 +29,7 @@ MAX_SAMPLES = 1000
 """Along the trajectory of a particle."""
 
 
-def check(proposal: Proposal) -> Iterator[Finding]:
+def check(proposal: Proposal) -> Iterator[Violation]:
     """Findings for new groups of arrays that cannot be what they are named as."""
     if proposal.event == "commit":
         return
@@ -45,13 +45,13 @@ def check(proposal: Proposal) -> Iterator[Finding]:
             except MpopError:
                 continue  # objects_complete says so
             except (LookupError, TypeError, ValueError) as error:
-                yield Finding(RULE, path, f"group {name} holds something that is no array: {error}", ADVICE)
+                yield Violation(RULE, path, f"group {name} holds something that is no array: {error}", ADVICE)
                 continue
             problem = _problem(layouts, record, name in particles, name == record.get("maps_object"))
             if problem is None and name in particles:
                 problem = problem_with_columns(columns, layouts["id"].shape[0])
             if problem is not None:
-                yield Finding(RULE, path, f"group {name}: {problem}", ADVICE)
+                yield Violation(RULE, path, f"group {name}: {problem}", ADVICE)
 
 
 def _layouts(objects: ObjectStore, entries: Entries) -> dict[str, Layout]:

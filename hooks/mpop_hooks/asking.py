@@ -16,8 +16,8 @@ from mpop_hooks import (
     resolution_claim,
     versions_derive,
 )
-from mpop_hooks.findings import Finding, refusals
 from mpop_hooks.proposal import Proposal
+from mpop_hooks.violations import Violation, refusals
 
 BUILT_IN = (
     records_plain,
@@ -33,23 +33,23 @@ STOP_AFTER = (records_plain, arrays_bounded, BUILT_IN[-1])
 """When one of these refuses nothing more is asked: the policies that follow rely on it."""
 
 
-def check(proposal: Proposal) -> list[Finding]:
+def check(proposal: Proposal) -> list[Violation]:
     """All findings about a change: of the built-in policies, of those plugged in, of the population's own."""
     return _ask((*BUILT_IN, plugins, executables), proposal)
 
 
-def check_built_in(proposal: Proposal) -> list[Finding]:
+def check_built_in(proposal: Proposal) -> list[Violation]:
     """The findings of the built-in policies alone."""
     return _ask(BUILT_IN, proposal)
 
 
-def check_records(proposal: Proposal) -> list[Finding]:
+def check_records(proposal: Proposal) -> list[Violation]:
     """The findings of the policies that look at records alone, for when the arrays have not come along."""
     return _ask((records_plain, versions_derive), proposal)
 
 
-def _ask(policies: Iterable[Any], proposal: Proposal) -> list[Finding]:
-    findings: list[Finding] = []
+def _ask(policies: Iterable[Any], proposal: Proposal) -> list[Violation]:
+    findings: list[Violation] = []
     for policy in policies:
         findings += policy.check(proposal)
         if policy in STOP_AFTER and refusals(findings):

@@ -22,8 +22,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from mpop_hooks.findings import Finding
 from mpop_hooks.proposal import Proposal
+from mpop_hooks.violations import Violation
 from mpop_store.hashing import parse_json
 
 TIME_LIMIT_S = 60.0
@@ -32,14 +32,14 @@ MAX_MESSAGE = 500
 """Characters."""
 
 
-def check(proposal: Proposal, time_limit_s: float = TIME_LIMIT_S) -> Iterator[Finding]:
+def check(proposal: Proposal, time_limit_s: float = TIME_LIMIT_S) -> Iterator[Violation]:
     """Findings of the population's own policies for this event."""
     if proposal.folder is None or not (folder := proposal.folder / proposal.event).is_dir():
         return
     for program in sorted(folder.iterdir()):
         rule = f"{proposal.event}/{program.name}"
         if problem := _distrust(program):
-            yield Finding(rule, str(program), problem, "make it a file of yours that others cannot write to")
+            yield Violation(rule, str(program), problem, "make it a file of yours that others cannot write to")
         elif os.access(program, os.X_OK) and program.is_file():
             yield from _ask(program, rule, proposal, time_limit_s)
 
@@ -57,20 +57,20 @@ def _distrust(program: Path) -> str | None:
     return None
 
 
-def _ask(program: Path, rule: str, proposal: Proposal, time_limit_s: float) -> Iterator[Finding]:
+def _ask(program: Path, rule: str, proposal: Proposal, time_limit_s: float) -> Iterator[Violation]:
     advice = f"see {program}"
     try:
         code, output, errors = _run(program, _as_json(proposal), time_limit_s)
     except subprocess.TimeoutExpired:
-        yield Finding(rule, "", f"no answer within {time_limit_s:g} s", advice)
+        yield Violation(rule, "", f"no answer within {time_limit_s:g} s", advice)
         return
     except OSError as error:
-        yield Finding(rule, "", f"it cannot be run: {error.strerror or error}", advice)
+        yield Violation(rule, "", f"it cannot be run: {error.strerror or error}", advice)
         return
     found = list(_findings(rule, output, refuses=code != 0, advice=advice))
     if code != 0 and not any(finding.severity == "refuse" for finding in found):
         last = errors.strip().splitlines()[-1:] or [f"exit code {code}"]
-        found.append(Finding(rule, "", _short(last[0]), advice))
+        found.append(Violation(rule, "", _short(last[0]), advice))
     yield from found[:MAX_FINDINGS]
 
 
@@ -106,10 +106,10 @@ def _as_json(proposal: Proposal) -> bytes:
     ).encode()
 
 
-def _findings(rule: str, output: str, refuses: bool, advice: str) -> Iterator[Finding]:
+def _findings(rule: str, output: str, refuses: bool, advice: str) -> Iterator[Violation]:
     severity = "refuse" if refuses else "note"
     for entry in _entries(output):
-        yield Finding(
+        yield Violation(
             str(entry.get("rule", rule)),
             str(entry.get("path", "")),
             _short(str(entry["message"])),

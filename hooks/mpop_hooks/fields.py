@@ -19,7 +19,7 @@ MAX_DEPTH = 20
 KINDS = frozenset({dict, list, str, int, float, bool, type(None)})
 TEXT = frozenset({str})
 
-Check = Callable[[Any], bool]
+Condition = Callable[[Any], bool]
 
 
 class Together:
@@ -48,7 +48,7 @@ class Hex(Together):
 class OrNone(Together):
     """Nothing, or what a check accepts."""
 
-    def __init__(self, check: Check) -> None:
+    def __init__(self, check: Condition) -> None:
         self._check = check
 
     def accepts_all(self, values: Collection[Any]) -> bool:
@@ -58,7 +58,7 @@ class OrNone(Together):
 class WithFields(Together):
     """A dictionary with fields that checks accept."""
 
-    def __init__(self, **checks: Check) -> None:
+    def __init__(self, **checks: Condition) -> None:
         self._checks = checks
 
     def accepts_all(self, values: Collection[Any]) -> bool:
@@ -67,36 +67,36 @@ class WithFields(Together):
         )
 
 
-def _accepts_all(check: Check, values: Collection[Any]) -> bool:
+def _accepts_all(check: Condition, values: Collection[Any]) -> bool:
     return check.accepts_all(values) if isinstance(check, Together) else all(map(check, values))
 
 
-def matches(pattern: re.Pattern[str]) -> Check:
+def matches(pattern: re.Pattern[str]) -> Condition:
     """Text of a form."""
     return lambda value: isinstance(value, str) and pattern.fullmatch(value) is not None
 
 
-def between(low: float, high: float) -> Check:
+def between(low: float, high: float) -> Condition:
     """A number."""
     return lambda value: isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
 
 
-def a(kind: type) -> Check:
+def a(kind: type) -> Condition:
     """Text, a dictionary..."""
     return lambda value: isinstance(value, kind)
 
 
-def some(check: Check) -> Check:
+def some(check: Condition) -> Condition:
     """A list of what a check accepts, not an empty one."""
     return lambda value: value != [] and each(check)(value)
 
 
-def each(check: Check, length: int | None = None) -> Check:
+def each(check: Condition, length: int | None = None) -> Condition:
     """A list of what a check accepts."""
     return lambda value: isinstance(value, list) and length in (None, len(value)) and _accepts_all(check, value)
 
 
-def by(key: Check, check: Check) -> Check:
+def by(key: Condition, check: Condition) -> Condition:
     """A dictionary from and to what checks accept."""
     return lambda value: (
         isinstance(value, dict) and _accepts_all(key, value) and _accepts_all(check, value.values())

@@ -12,9 +12,9 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from mpop_hooks.findings import Finding
 from mpop_hooks.proposal import Proposal
 from mpop_hooks.schema import particle_groups
+from mpop_hooks.violations import Violation
 from mpop_store import MpopError, ObjectStore
 from mpop_store.arrays.groups import read_group
 
@@ -22,13 +22,13 @@ RULE = "halves-unmixed"
 ADVICE = "give every particle the half-set that it had, and reconstruct"
 
 
-def check(proposal: Proposal) -> Iterator[Finding]:
+def check(proposal: Proposal) -> Iterator[Violation]:
     """Findings for particles that belong to no half, are listed twice, or have changed sides."""
     for path, record in proposal.records.items():
         old = particle_groups(proposal.before.get(path, {}))
         for item, name in particle_groups(record).items():
             if name != old.get(item) and (message := _problem(proposal.objects, name, old.get(item))):
-                yield Finding(RULE, path, f"{message} in item {item}", ADVICE)
+                yield Violation(RULE, path, f"{message} in item {item}", ADVICE)
 
 
 def _problem(objects: ObjectStore, name: str, old: str | None) -> str | None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache, partial
 
-from mpop_hooks import Finding, Proposal, check, check_records, refusals, tell
+from mpop_hooks import Proposal, Violation, check, check_records, refusals, tell
 from mpop_hooks.proposal import POLICIES_FOLDER, Snapshot, settings_of
 from mpop_hooks.records_plain import problem_with_record
 from mpop_hooks.schema import references_of
@@ -96,7 +96,7 @@ def _states(history: History, commits: Sequence[NewCommit]) -> Iterator[NewCommi
         yield commit
 
 
-def _refuse(findings: list[Finding], commit: NewCommit) -> None:
+def _refuse(findings: list[Violation], commit: NewCommit) -> None:
     found = refusals(findings)
     if found:
         more = f" (and {len(found) - 1} more findings)" if len(found) > 1 else ""

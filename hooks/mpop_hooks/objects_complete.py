@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mpop_hooks.findings import Finding
 from mpop_hooks.proposal import Proposal
 from mpop_hooks.schema import references_of
+from mpop_hooks.violations import Violation
 from mpop_store import MpopError
 from mpop_store.arrays.manifests import group_objects
 
@@ -17,7 +17,7 @@ RULE = "objects-complete"
 ADVICE = "run the command that made this record again, or fetch the data first"
 
 
-def check(proposal: Proposal) -> Iterator[Finding]:
+def check(proposal: Proposal) -> Iterator[Violation]:
     """Findings for objects, of groups their parts too, that are named but missing."""
     for path, record in proposal.records.items():
         wanted, known = references_of(record), references_of(proposal.before.get(path, {}))
@@ -26,7 +26,7 @@ def check(proposal: Proposal) -> Iterator[Finding]:
             try:
                 needed += group_objects(proposal.objects, name)
             except MpopError as error:
-                yield Finding(RULE, path, str(error), ADVICE)
+                yield Violation(RULE, path, str(error), ADVICE)
         for name in needed:
             if not proposal.objects.has(name):
-                yield Finding(RULE, path, f"object {name} is named but is not in the store", ADVICE)
+                yield Violation(RULE, path, f"object {name} is named but is not in the store", ADVICE)

@@ -17,8 +17,8 @@ from typing import Protocol
 
 import pluggy
 
-from mpop_hooks.findings import Finding
 from mpop_hooks.proposal import Proposal
+from mpop_hooks.violations import Violation
 
 GROUP = "mpop.policies"
 
@@ -30,7 +30,7 @@ class Specification(Protocol):
     """What a plugged-in policy implements; pluggy asks for the signature only."""
 
     @hookspec
-    def mpop_check(self, proposal: Proposal) -> Iterable[Finding]:
+    def mpop_check(self, proposal: Proposal) -> Iterable[Violation]:
         """Findings about a change."""
         ...
 
@@ -61,15 +61,15 @@ class _Broken:
         self._problem = problem
 
     @hookimpl
-    def mpop_check(self, proposal: Proposal) -> Iterable[Finding]:
+    def mpop_check(self, proposal: Proposal) -> Iterable[Violation]:
         """Says so each time."""
         raise RuntimeError(f"it cannot be loaded: {self._problem}")
 
 
-def check(proposal: Proposal, manager: pluggy.PluginManager | None = None) -> list[Finding]:
+def check(proposal: Proposal, manager: pluggy.PluginManager | None = None) -> list[Violation]:
     """Findings of all plugged-in policies."""
     manager = manager or installed()
-    findings: list[Finding] = []
+    findings: list[Violation] = []
     for name, plugin in manager.list_name_plugin():
         others = [other for _, other in manager.list_name_plugin() if other is not plugin]
         try:
@@ -77,5 +77,5 @@ def check(proposal: Proposal, manager: pluggy.PluginManager | None = None) -> li
                 findings += found
         except Exception as error:  # a policy of somebody else's may fail in any way
             advice = f"repair or uninstall the package that brings the policy {name}"
-            findings.append(Finding(name, "", f"the policy {name} failed: {error}", advice))
+            findings.append(Violation(name, "", f"the policy {name} failed: {error}", advice))
     return findings

@@ -14,7 +14,7 @@ from functools import cached_property
 from string import Formatter
 from typing import Any, Literal, dataclass_transform, get_type_hints
 
-from mpop_hooks.fields import Check, OrNone, WithFields, a_hash
+from mpop_hooks.fields import Condition, OrNone, WithFields, a_hash
 from mpop_store.references import References
 
 Record = Mapping[str, Any]
@@ -32,7 +32,7 @@ class Fields:
 class Must:
     """What a field must be, and what to say if it is not: "its box is not between 1 and 1024"."""
 
-    check: Check
+    check: Condition
     complaint: str
 
 

@@ -12,10 +12,10 @@ import re
 from collections.abc import Iterator
 
 from mpop_hooks.fields import is_readable
-from mpop_hooks.findings import Finding
 from mpop_hooks.names import MAX_NAME
 from mpop_hooks.proposal import Proposal, Record
 from mpop_hooks.schema import SCHEMA
+from mpop_hooks.violations import Violation
 
 RULE = "records-plain"
 ADVICE = "make this record with mpop, do not edit it by hand"
@@ -24,14 +24,14 @@ NOT_RELATIVE = re.compile(r"[/\\~]|[A-Za-z]:")
 """How a path begins, here or on Windows, that does not start from a folder of the population."""
 
 
-def check(proposal: Proposal) -> Iterator[Finding]:
+def check(proposal: Proposal) -> Iterator[Violation]:
     """Findings for records that are not what mpop writes."""
     for path, record in proposal.records.items():
         if problem := problem_with_record(path, record):
-            yield Finding(RULE, printable(path), problem, ADVICE)
+            yield Violation(RULE, printable(path), problem, ADVICE)
         elif elsewhere := list(filter(NOT_RELATIVE.match, [raw["path"] for raw in record.get("raw", ())])):
             message = f"{len(elsewhere)} raw images are not named relative to the population ({elsewhere[0]})"
-            yield Finding(RULE, path, message, "nobody else will find them", severity="note")
+            yield Violation(RULE, path, message, "nobody else will find them", severity="note")
 
 
 def problem_with_record(path: str, record: Record) -> str | None:

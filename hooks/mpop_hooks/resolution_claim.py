@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mpop_hooks.fields import POINT_GROUP
-from mpop_hooks.findings import Finding
 from mpop_hooks.fsc_end import THRESHOLD, crossing, independent_part
 from mpop_hooks.proposal import Proposal
+from mpop_hooks.violations import Violation
 from mpop_store import MpopError, NotFoundError
 from mpop_store.arrays.groups import read_array
 from mpop_store.objects.store import ObjectStore
@@ -30,7 +30,7 @@ SHELLS = 2**16
 """More than any map has."""
 
 
-def check(proposal: Proposal) -> Iterator[Finding]:
+def check(proposal: Proposal) -> Iterator[Violation]:
     """Findings for new maps or claims that do not go together."""
     for path, record in proposal.records.items():
         claim, old = record.get("resolution_A"), proposal.before.get(path, {})
@@ -41,13 +41,13 @@ def check(proposal: Proposal) -> Iterator[Finding]:
         try:
             curves = read_array(proposal.objects, record["maps_object"], "fsc")
         except NotFoundError:
-            yield Finding(RULE, path, f"a resolution of {claim:g} A is claimed without an FSC", ADVICE)
+            yield Violation(RULE, path, f"a resolution of {claim:g} A is claimed without an FSC", ADVICE)
             continue
         except MpopError:
             continue  # objects_complete says so
         problem = _problem(float(claim), curves)
         if problem and _problem(float(claim), curves, _independent(proposal.objects, record)):
-            yield Finding(RULE, path, problem, ADVICE)
+            yield Violation(RULE, path, problem, ADVICE)
 
 
 def _independent(objects: ObjectStore, record: Mapping[str, Any]) -> tuple[float, int | None]:

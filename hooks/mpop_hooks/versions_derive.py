@@ -7,22 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mpop_hooks.findings import Finding
 from mpop_hooks.proposal import Proposal, Record
 from mpop_hooks.schema import PART, SPECIES
+from mpop_hooks.violations import Violation
 from mpop_store import InputError, version_of
 
 RULE = "versions-derive"
 ADVICE = "do not edit records by hand; let mpop write them"
 
 
-def check(proposal: Proposal) -> Iterator[Finding]:
+def check(proposal: Proposal) -> Iterator[Violation]:
     """Findings for versions that do not follow from content, and parts of species that do not fit their head."""
     for path, record in proposal.records.items():
         if record.get("version") != _version(record):
-            yield Finding(RULE, path, "the version of this record is not the hash of its content", ADVICE)
+            yield Violation(RULE, path, "the version of this record is not the hash of its content", ADVICE)
         if record.get("kind") == PART.kind and not _is_named(proposal, path, record):
-            yield Finding(RULE, path, "the head of this species does not name this part", ADVICE)
+            yield Violation(RULE, path, "the head of this species does not name this part", ADVICE)
         if record.get("kind") == SPECIES.kind:
             yield from _unfit_parts(proposal, path, record)
 
@@ -45,7 +45,7 @@ def _is_named(proposal: Proposal, path: str, part: Record) -> bool:
     return head is not None and head.get("parts", {}).get(digits) == part.get("version")
 
 
-def _unfit_parts(proposal: Proposal, path: str, head: Record) -> Iterator[Finding]:
+def _unfit_parts(proposal: Proposal, path: str, head: Record) -> Iterator[Violation]:
     """Parts that a head names anew and that do not come along, or that go although it names them still."""
     old = proposal.before.get(path, {}).get("parts", {})
     for digits, version in head.get("parts", {}).items():
@@ -54,4 +54,4 @@ def _unfit_parts(proposal: Proposal, path: str, head: Record) -> Iterator[Findin
             continue  # as nearly all, of hundreds
         part = PART.path(str(head.get("id")), digits)
         if part in proposal.removed or (is_new and part not in proposal.records):
-            yield Finding(RULE, part, "the head of the species names this part, and it is not there", ADVICE)
+            yield Violation(RULE, part, "the head of the species names this part, and it is not there", ADVICE)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mpop.requests.merging import MergedRequest
     from mpop.requests.offers import Offer
     from mpop.requests.records import Event, RequestRecord
-    from mpop.requests.verdict import Check, SeriesCollisions
+    from mpop.requests.verdict import RequestCheck, SeriesCollisions
 
 MAX_ROWS = 20
 """Series that a table shows; the page and --json have them all."""
@@ -77,7 +77,7 @@ def show_lines(record: RequestRecord) -> list[str]:
     return lines
 
 
-def check_lines(check: Check) -> list[str]:
+def check_lines(check: RequestCheck) -> list[str]:
     """The verdict, and what it rests on."""
     record = check.request
     lines = [
@@ -98,7 +98,7 @@ def check_lines(check: Check) -> list[str]:
     return lines + _next_lines(check)
 
 
-def _next_lines(check: Check) -> list[str]:
+def _next_lines(check: RequestCheck) -> list[str]:
     match check.verdict.answer:
         case "can be merged":
             return [f"next: mpop request merge {check.request.id}"]

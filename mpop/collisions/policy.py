@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Literal
 
-from mpop_hooks import Finding, Proposal, hookimpl
+from mpop_hooks import Proposal, Violation, hookimpl
 from mpop_hooks.schema import ITEM, PART, POPULATION, SOURCE, SPECIES, particle_groups
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ Groups = dict[str, dict[str, str]]
 
 
 @hookimpl
-def mpop_check(proposal: Proposal) -> Iterable[Finding]:
+def mpop_check(proposal: Proposal) -> Iterable[Violation]:
     """Findings for new particles that stand where others are, one for each pair of species."""
     setting = proposal.settings.get(SETTING, "note")
     root = POPULATION.path()
@@ -103,7 +103,7 @@ def _species(head: Record, groups: Mapping[str, str]) -> SpeciesRecord:
     return SpeciesRecord.model_validate({**head, "particles": groups})
 
 
-def _findings(report: CollisionReport, severity: Literal["refuse", "note"]) -> Iterator[Finding]:
+def _findings(report: CollisionReport, severity: Literal["refuse", "note"]) -> Iterator[Violation]:
     found: defaultdict[tuple[str, str], set[tuple[str, int]]] = defaultdict(set)
     for one in report.items:
         for hit in one.collisions:
@@ -116,4 +116,4 @@ def _findings(report: CollisionReport, severity: Literal["refuse", "note"]) -> I
             f"{len(particles)} new particles of {names[0]} stand where particles of {names[1]} are, "
             f"in {len(series)} tilt series (first: {min(series)})"
         )
-        yield Finding(RULE, SPECIES.path(new), message, ADVICE, severity)
+        yield Violation(RULE, SPECIES.path(new), message, ADVICE, severity)

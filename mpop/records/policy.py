@@ -11,14 +11,14 @@ from collections.abc import Iterator
 from pydantic import ValidationError
 
 from mpop.records.models import model_of
-from mpop_hooks import Finding, Proposal, hookimpl
+from mpop_hooks import Proposal, Violation, hookimpl
 
 RULE = "records-known"
 ADVICE = "update mpop here, or have the record made by an mpop of this version"
 
 
 @hookimpl
-def mpop_check(proposal: Proposal) -> Iterator[Finding]:
+def mpop_check(proposal: Proposal) -> Iterator[Violation]:
     """Findings for records from elsewhere that this mpop cannot read."""
     if proposal.event == "commit":
         return
@@ -28,4 +28,4 @@ def mpop_check(proposal: Proposal) -> Iterator[Finding]:
         except ValidationError as error:
             problem = error.errors()[0]
             where = ".".join(str(part) for part in problem["loc"])
-            yield Finding(RULE, path, f"this mpop cannot read its field {where}: {problem['msg']}", ADVICE)
+            yield Violation(RULE, path, f"this mpop cannot read its field {where}: {problem['msg']}", ADVICE)

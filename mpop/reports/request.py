@@ -16,7 +16,7 @@ from mpop.merging.conflicts import Conflict, Numbers
 from mpop.population import Population
 from mpop.reports import species_plots
 from mpop.requests.claims import OfferedSpecies, SeriesCount, read_maps
-from mpop.requests.verdict import Check, SeriesCollisions
+from mpop.requests.verdict import RequestCheck, SeriesCollisions
 from mpop.words import counted
 
 TONES = {
@@ -40,7 +40,7 @@ class Row:
     known_as: str
 
 
-def write_page(path: Path, population: Population, check: Check) -> Path:
+def write_page(path: Path, population: Population, check: RequestCheck) -> Path:
     """Write the page; returns its path."""
     if path.is_dir():
         raise InputError(f"{path} is a folder; give the name of a file")
@@ -49,7 +49,7 @@ def write_page(path: Path, population: Population, check: Check) -> Path:
     return path
 
 
-def page(population: Population, check: Check) -> str:
+def page(population: Population, check: RequestCheck) -> str:
     """One self-contained page, without any request to elsewhere."""
     tone = TONES[check.verdict.answer]
     environment = Environment(loader=PackageLoader("mpop.reports", "."), autoescape=True, trim_blocks=True)
@@ -83,7 +83,7 @@ def moment(text: str) -> str:
     return f"{time:%Y-%m-%d %H:%M} {'UTC' if zone == '+0000' else zone}"
 
 
-def _numbers(check: Check) -> list[dict[str, str]]:
+def _numbers(check: RequestCheck) -> list[dict[str, str]]:
     """The headline figures, each a value, a label and a tone."""
     rows: list[tuple[str, str, str]] = []
     for one in check.species:
@@ -107,7 +107,7 @@ def _numbers(check: Check) -> list[dict[str, str]]:
     return [{"value": value, "label": label, "tone": tone} for value, label, tone in rows]
 
 
-def _species(population: Population, check: Check, one: OfferedSpecies) -> dict[str, Any]:
+def _species(population: Population, check: RequestCheck, one: OfferedSpecies) -> dict[str, Any]:
     """A species with its figures; without them where its maps cannot be read."""
     shown: dict[str, Any] = {"offered": one, "rows": _rows(check, one), "fsc": None, "slices": None}
     try:
@@ -119,7 +119,7 @@ def _species(population: Population, check: Check, one: OfferedSpecies) -> dict[
     return shown
 
 
-def _rows(check: Check, one: OfferedSpecies) -> list[Row]:
+def _rows(check: RequestCheck, one: OfferedSpecies) -> list[Row]:
     """The table of series, with bars on one scale."""
     names = {match.there: match.name for match in (*check.matching.mapped, *check.matching.renamed)}
     most = max((row.particles for row in one.series), default=0) or 1
@@ -142,7 +142,7 @@ def _of(collisions: list[SeriesCollisions] | None, species: str, item: str) -> i
     return sum(one.count for one in collisions or () if (one.offered, one.item) == (species, item))
 
 
-def _incoming(check: Check) -> list[tuple[str, str, list[str]]]:
+def _incoming(check: RequestCheck) -> list[tuple[str, str, list[str]]]:
     """How, what kind, and which, of what the merge brings."""
     return [
         (how, kind, names)

@@ -22,9 +22,9 @@ from mpop.requests.chains import Request
 from mpop.requests.claims import OfferedSpecies, offered_species
 from mpop.requests.matching import adapted
 from mpop.requests.offers import branch_tip
-from mpop.requests.verdict import Check, SeriesCollisions, Verdict, judge
+from mpop.requests.verdict import RequestCheck, RequestVerdict, SeriesCollisions, judge
 from mpop.run import Progress, silent
-from mpop_hooks import Finding, Proposal, refusals
+from mpop_hooks import Proposal, Violation, refusals
 from mpop_hooks.schema import SPECIES, references_of
 from mpop_store.arrays.manifests import group_objects
 from mpop_store.git.repository import ROOT_RECORD
@@ -56,14 +56,14 @@ class Examined:
     """A check, and what it is made of. merge: None where the request cannot even be read; searched: None where
     collisions were not looked for."""
 
-    check: Check
+    check: RequestCheck
     merge: MergePlan | None = None
     searched: Searched | None = field(default=None, repr=False)
 
 
 def check(
     population: Population, request: Request, target: str | None = None, progress: Progress = silent
-) -> Check:
+) -> RequestCheck:
     """Whether a request can be merged, and if not, why not and what to do. target: the commit to merge it into."""
     return examine(population, request, target, progress).check
 
@@ -82,14 +82,16 @@ def examine(
     record = request.record
     target = target or target_of(population, request)
     if unusable := _unusable(population, request.offered):
-        nothing = Verdict("cannot be merged", [unusable])
-        return Examined(Check(record, record.onto, target, request.offered, nothing, refusals=nothing.reasons))
+        nothing = RequestVerdict("cannot be merged", [unusable])
+        return Examined(
+            RequestCheck(record, record.onto, target, request.offered, nothing, refusals=nothing.reasons)
+        )
     fitted = adapted(population, request.offered, target)
     offered = fitted.commit
     merge = plan(population, offered, ours=target, unrelated=True, preview=preview)
     if merge.relation == "up to date" or record.state == "merged":
-        answer = Verdict("merged already", [f"{record.onto} has everything that it offers"])
-        return Examined(Check(record, record.onto, target, request.offered, answer, merge.relation), merge)
+        answer = RequestVerdict("merged already", [f"{record.onto} has everything that it offers"])
+        return Examined(RequestCheck(record, record.onto, target, request.offered, answer, merge.relation), merge)
     species = [offered_species(population, one, offered, target) for one in merge.species_offered]
     broken, notes = _asked(population, merge, target)
     if merge.relation == "unrelated":
@@ -101,7 +103,7 @@ def examine(
         broken.append(f"collisions cannot be looked for: {error}")
     collisions = None if searched is None else list(summarised(searched.report))
     verdict = judge(broken, species, fitted.matching, merge.conflicts, collisions, record.author)
-    found = Check(
+    found = RequestCheck(
         request=record,
         onto=record.onto,
         target=target,
@@ -167,7 +169,7 @@ def _asked(population: Population, merge: MergePlan, target: str) -> tuple[list[
     history = population.repository
     lazy = population.objects.fetch_missing is not None
     ask = mpop_hooks.check_records if lazy else mpop_hooks.check_built_in
-    findings: list[Finding] = []
+    findings: list[Violation] = []
     for commit in history.ahead(merge.theirs, target) if merge.bases else ():
         for parent in commit.parents or (None,):
             step = Proposal.between(history, parent, commit.id, "receive")

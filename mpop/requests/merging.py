@@ -21,7 +21,7 @@ from mpop.population import Population
 from mpop.records import SpeciesRecord
 from mpop.requests.chains import Request, Requests
 from mpop.requests.check import Searched, examine
-from mpop.requests.verdict import Check
+from mpop.requests.verdict import RequestCheck
 from mpop.run import Progress, Run
 from mpop.words import counted
 from mpop_store.git.history import Changes
@@ -136,7 +136,7 @@ def _require_ready(population: Population, request: Request) -> str:
 
 
 def _require_decided(
-    found: Check, planned: MergePlan, decisions: Mapping[str, Decision], collisions: Choice | None
+    found: RequestCheck, planned: MergePlan, decisions: Mapping[str, Decision], collisions: Choice | None
 ) -> None:
     left = [one for one in planned.conflicts if one.key not in decisions]
     if left:

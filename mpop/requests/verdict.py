@@ -34,7 +34,7 @@ class SeriesCollisions:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class RequestVerdict:
     """Whether a request can be merged. reasons: why not, or what has to be decided first; steps: what to do."""
 
     answer: Answer
@@ -50,7 +50,7 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class Check:
+class RequestCheck:
     """Everything that the check of a request found.
 
     target, offered: commits that would be joined; offered is the request's own or, where series had to be matched,
@@ -62,7 +62,7 @@ class Check:
     onto: str
     target: str
     offered: str
-    verdict: Verdict
+    verdict: RequestVerdict
     relation: str = ""
     incoming: Incoming = field(default_factory=Incoming)
     conflicts: list[Conflict] = field(default_factory=list)
@@ -80,13 +80,13 @@ def judge(
     conflicts: list[Conflict],
     collisions: list[SeriesCollisions] | None,
     author: str,
-) -> Verdict:
+) -> RequestVerdict:
     """The verdict of findings: what breaks a rule stops the merge, what people may decide waits for them."""
     who = author.partition(" <")[0]
     reasons = [*refusals, *matching.problems]
     reasons += [f"{one.name}: {problem}" for one in species for problem in one.problems]
     if reasons:
-        return Verdict("cannot be merged", reasons, [f"{who} corrects it and runs `mpop request update`"])
+        return RequestVerdict("cannot be merged", reasons, [f"{who} corrects it and runs `mpop request update`"])
     steps = [f"--resolve {one.label}={'|'.join(one.ways)}" for one in conflicts]
     if conflicts:
         reasons.append(counted(len(conflicts), "conflict"))
@@ -94,13 +94,13 @@ def judge(
         reasons.append(counted(sum(one.count for one in collisions), "collision"))
         steps.append("--collisions keep-better|drop-incoming|keep-both")
         steps.append(f"or {who} removes them and runs `mpop request update`")
-    return Verdict("can be merged after", reasons, steps) if reasons else Verdict("can be merged")
+    return RequestVerdict("can be merged after", reasons, steps) if reasons else RequestVerdict("can be merged")
 
 
 def _and_more(reasons: list[str]) -> str:
     return f" (and {counted(len(reasons) - 1, 'more reason')})" if len(reasons) > 1 else ""
 
 
-def plain(check: Check) -> dict[str, Any]:
+def plain(check: RequestCheck) -> dict[str, Any]:
     """For `--json`: the events are in the request, the verdict also as a sentence."""
     return {**vars(check), "verdict": {**vars(check.verdict), "sentence": str(check.verdict)}}

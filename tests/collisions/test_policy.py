@@ -12,7 +12,7 @@ from example_population import make_population
 from offered import VIRUS, add_virus
 
 from mpop.population import Population
-from mpop_hooks import Finding, Proposal, check
+from mpop_hooks import Proposal, Violation, check
 from mpop_hooks.proposal import Event
 
 RIBOSOME = "a" * 16
@@ -32,7 +32,7 @@ def population(tmp_path: Path) -> Population:
     return population
 
 
-def ask(population: Population, event: Event = "receive", old: str | None = "HEAD~1") -> list[Finding]:
+def ask(population: Population, event: Event = "receive", old: str | None = "HEAD~1") -> list[Violation]:
     return check(Proposal.between(population.repository, old, "HEAD", event))
 
 

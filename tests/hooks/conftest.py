@@ -10,12 +10,12 @@ import pytest
 from example_population import make_population
 
 from mpop.population import Population
-from mpop_hooks import Finding, Proposal, check
+from mpop_hooks import Proposal, Violation, check
 from mpop_hooks.proposal import Event
 from mpop_store import version_of
 
 Records = dict[str, dict[str, Any] | None]
-Judge = Callable[..., list[Finding]]
+Judge = Callable[..., list[Violation]]
 
 
 @pytest.fixture(scope="session")
@@ -35,7 +35,7 @@ def judge(template: Population) -> Judge:
     """Findings about a step from the example population in which records (None: gone) change; their versions are
     made to fit, and so is the head of the species that a changed part belongs to."""
 
-    def findings(changes: Records, event: Event = "receive", fit: bool = True) -> list[Finding]:
+    def findings(changes: Records, event: Event = "receive", fit: bool = True) -> list[Violation]:
         if fit:
             _fit(template, changes)
         return check(Proposal.changing(template.repository, "HEAD", changes, event))

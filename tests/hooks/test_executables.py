@@ -11,7 +11,7 @@ import pytest
 
 from mpop.errors import StateError
 from mpop.population import Population
-from mpop_hooks import Finding, Proposal, check, executables, refusals
+from mpop_hooks import Proposal, Violation, check, executables, refusals
 from mpop_hooks.proposal import Event
 
 
@@ -24,7 +24,7 @@ def put(population: Population, event: str, name: str, script: str, mode: int = 
     return program
 
 
-def ask(population: Population, event: Event = "receive") -> list[Finding]:
+def ask(population: Population, event: Event = "receive") -> list[Violation]:
     return check(Proposal.between(population.repository, None, "HEAD", event))
 
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from mpop.population import Population
 from mpop.records.arrays import particles_from_arrays
 from mpop.records.models import MODELS
-from mpop_hooks import Finding, Proposal, check, refusals
+from mpop_hooks import Proposal, Violation, check, refusals
 from mpop_hooks.proposal import Record
 from mpop_hooks.schema import SCHEMA
 from mpop_store import InputError, StateError, canonical_json, version_of
@@ -33,7 +33,7 @@ SPECIES, ITEM_ID, SOURCE_ID = "a" * 16, "1" * 16, "5" * 16
 HEAD, PART = f"species/{SPECIES}.json", f"species/{SPECIES}/11.json"
 ITEM, SOURCE = f"items/11/{ITEM_ID}.json", f"sources/{SOURCE_ID}.json"
 PATHS = (HEAD, PART, ITEM, SOURCE, "population.json")
-Judge = Callable[..., list[Finding]]
+Judge = Callable[..., list[Violation]]
 
 
 @pytest.fixture(scope="session")

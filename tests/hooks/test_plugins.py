@@ -9,22 +9,22 @@ import pytest
 
 import mpop_hooks
 from mpop.population import Population
-from mpop_hooks import Finding, Proposal, plugins
+from mpop_hooks import Proposal, Violation, plugins
 
 
 class Strict:
     """Refuses everything."""
 
     @mpop_hooks.hookimpl
-    def mpop_check(self, proposal: Proposal) -> Iterator[Finding]:
-        yield Finding("lab/strict", "", f"no {proposal.event} today")
+    def mpop_check(self, proposal: Proposal) -> Iterator[Violation]:
+        yield Violation("lab/strict", "", f"no {proposal.event} today")
 
 
 class Failing:
     """Has a bug."""
 
     @mpop_hooks.hookimpl
-    def mpop_check(self, proposal: Proposal) -> list[Finding]:
+    def mpop_check(self, proposal: Proposal) -> list[Violation]:
         raise KeyError("oops")
 
 

@@ -10,17 +10,17 @@ import pytest
 from example_population import fsc_rows, maps, refine
 
 from mpop.population import Population
-from mpop_hooks import Finding, Proposal, check, refusals
+from mpop_hooks import Proposal, Violation, check, refusals
 from mpop_hooks.schema import references_of
 from mpop_store.arrays.groups import group_objects, read_group, write_group
 
 SPECIES, ITEMS, SOURCE = "a" * 16, ("1" * 16, "2" * 16), "5" * 16
 HEAD, PART = f"species/{SPECIES}.json", f"species/{SPECIES}/11.json"
 ITEM = f"items/11/{ITEMS[0]}.json"
-Judge = Callable[..., list[Finding]]
+Judge = Callable[..., list[Violation]]
 
 
-def said(findings: list[Finding]) -> list[str]:
+def said(findings: list[Violation]) -> list[str]:
     return [f"{found.rule}: {found.message}" for found in findings]
 
 

@@ -20,7 +20,7 @@ from mpop.requests.chains import Requests
 from mpop.requests.check import check
 from mpop.requests.matching import Match, Matching
 from mpop.requests.offers import offer_species
-from mpop.requests.verdict import Check, Verdict
+from mpop.requests.verdict import RequestCheck, RequestVerdict
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def apart(particles: ParticleSet) -> ParticleSet:
 
 
 @pytest.fixture
-def found(population: Population) -> Check:
+def found(population: Population) -> RequestCheck:
     offer = offer_species(population, "d" * 16, "shared")
     requests = Requests(population.repository)
     return check(population, requests.open("A <b>virus</b>", "shared", offer.species, offer.commit, "Look & see"))
@@ -63,7 +63,7 @@ def words(text: str) -> str:
     return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", text)).split())
 
 
-def test_the_page_holds_the_numbers(population: Population, found: Check) -> None:
+def test_the_page_holds_the_numbers(population: Population, found: RequestCheck) -> None:
     text = page(population, found)
     seen = words(text)
     (virus,), (collision,) = found.species, found.collisions or ()
@@ -90,7 +90,7 @@ def test_the_page_holds_the_numbers(population: Population, found: Check) -> Non
     assert "width: 100.0%" in text and text.count("<i style") == 3
 
 
-def test_the_page_asks_nobody_and_runs_nothing(population: Population, found: Check) -> None:
+def test_the_page_asks_nobody_and_runs_nothing(population: Population, found: RequestCheck) -> None:
     text = page(population, found)
     assert "<b>virus</b>" not in text and "<co>" not in text
     assert not re.search(r"<(script|link|iframe|object|embed)\b", text)
@@ -98,8 +98,8 @@ def test_the_page_asks_nobody_and_runs_nothing(population: Population, found: Ch
     assert "@import" not in text
 
 
-def test_what_was_not_looked_for_is_not_called_clean(population: Population, found: Check) -> None:
-    bad = Verdict("cannot be merged", ["rule one is broken", "and rule two"], ["somebody corrects it"])
+def test_what_was_not_looked_for_is_not_called_clean(population: Population, found: RequestCheck) -> None:
+    bad = RequestVerdict("cannot be merged", ["rule one is broken", "and rule two"], ["somebody corrects it"])
     seen = words(page(population, replace(found, verdict=bad, refusals=bad.reasons, collisions=None)))
     assert "Cannot be merged, because rule one is broken and rule two somebody corrects it" in seen
     assert "? collisions, not looked for" in seen
@@ -107,14 +107,16 @@ def test_what_was_not_looked_for_is_not_called_clean(population: Population, fou
     assert "All rules hold" not in seen
 
 
-def test_what_is_merged_is_not_judged_again(population: Population, found: Check) -> None:
-    done = Check(found.request, "shared", found.target, found.offered, Verdict("merged already", ["all is there"]))
+def test_what_is_merged_is_not_judged_again(population: Population, found: RequestCheck) -> None:
+    done = RequestCheck(
+        found.request, "shared", found.target, found.offered, RequestVerdict("merged already", ["all is there"])
+    )
     seen = words(page(population, done))
     assert "Merged already all is there" in seen
     assert "All rules hold" not in seen and "Opened" in seen
 
 
-def test_series_that_were_matched_are_shown(population: Population, found: Check) -> None:
+def test_series_that_were_matched_are_shown(population: Population, found: RequestCheck) -> None:
     moved = Match("7" * 16, "grid_B_007", "3" * 16, "TS_3", "raw images", (-20.0, 0.0, 5.0))
     seen = words(page(population, replace(found, matching=Matching(mapped=[moved]), offered="HEAD")))
     assert "grid_B_007 TS_3 raw images -20, 0, 5 Å" in seen
@@ -122,14 +124,14 @@ def test_series_that_were_matched_are_shown(population: Population, found: Check
     assert "with series matched" in seen
 
 
-def test_a_page_is_shown_even_without_maps(population: Population, found: Check) -> None:
+def test_a_page_is_shown_even_without_maps(population: Population, found: RequestCheck) -> None:
     group = population.one_species("d" * 16).maps_object
     shown = page(population, found)
     (population.repository.private / "objects" / group[:2] / group[2:]).unlink()
     assert len(page(Population.open(population.root), found)) < len(shown)
 
 
-def test_many_series_are_folded_away(population: Population, found: Check) -> None:
+def test_many_series_are_folded_away(population: Population, found: RequestCheck) -> None:
     virus = found.species[0]
     many = [replace(virus.series[0], item=f"{n:016x}", name=f"S{n}") for n in range(55)]
     text = page(population, replace(found, species=[replace(virus, series=many)]))
@@ -137,7 +139,7 @@ def test_many_series_are_folded_away(population: Population, found: Check) -> No
     assert all(f"<th>S{n}</th>" in text for n in range(55))
 
 
-def test_the_page_is_written_as_a_whole(population: Population, found: Check, tmp_path: Path) -> None:
+def test_the_page_is_written_as_a_whole(population: Population, found: RequestCheck, tmp_path: Path) -> None:
     target = tmp_path / "pages" / "check.html"
     assert write_page(target, population, found) == target
     assert target.read_text().startswith("<!doctype html>")

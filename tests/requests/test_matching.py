@@ -13,7 +13,7 @@ from mpop.population import Population
 from mpop.records import ItemRecord, SourceRecord
 from mpop.requests.matching import adapted, match
 from mpop.requests.offers import offer_species
-from mpop_hooks import Finding, Proposal, check, refusals
+from mpop_hooks import Proposal, Violation, check, refusals
 
 OTHER_SOURCE = "9" * 16
 
@@ -46,7 +46,7 @@ def stage_apart(population: Population, *items: ItemRecord) -> None:
     population.stage([source, *items])
 
 
-def asked(population: Population, base: str, commit: str) -> list[Finding]:
+def asked(population: Population, base: str, commit: str) -> list[Violation]:
     """What the policies have against a commit and all that it brings, as the far side of a push asks them."""
     history = population.repository
     states = [one for one in history.ahead(commit, base) if history.find("population.json", one.id)]

@@ -32,11 +32,11 @@ PLAIN_FILE = "100644"
 ALLOWED = ("false", "no", "off", "0", "")
 """How Git writes that a setting does not hold."""
 
-Check = Callable[[History, Sequence[NewCommit]], None]
+CommitCheck = Callable[[History, Sequence[NewCommit]], None]
 """Asked about commits, oldest first, in a history that holds them. Raises StateError for what must not come in."""
 
 
-def accept(history: Repository, push: Push, check: Check) -> None:
+def accept(history: Repository, push: Push, check: CommitCheck) -> None:
     """Check a push and move the references. Raises StateError when it is refused or somebody else was first."""
     _check_moves(history, push.moves)
     with history.objects.leases.hold("receive"), quarantine(history) as waiting:

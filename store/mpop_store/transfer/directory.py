@@ -11,7 +11,7 @@ from mpop_store.git.repository import Repository
 from mpop_store.locking import Lock
 from mpop_store.objects.promises import GivenPromises, Holder
 from mpop_store.objects.receiving import Receiver
-from mpop_store.transfer.accepting import Check, accept, is_shared
+from mpop_store.transfer.accepting import CommitCheck, accept, is_shared
 from mpop_store.transfer.git_packs import make_pack
 from mpop_store.transfer.naming import group_parts
 from mpop_store.transfer.remote import (
@@ -30,7 +30,7 @@ from mpop_store.transfer.remote import (
 class DirectoryRemote(Remote):
     """The population of a history. check: what must hold for commits that are pushed to it."""
 
-    def __init__(self, history: Repository, check: Check, address: str, read_only: bool = False) -> None:
+    def __init__(self, history: Repository, check: CommitCheck, address: str, read_only: bool = False) -> None:
         self.address = address
         self._history = history
         self._objects = history.objects.offline()

@@ -10,7 +10,7 @@ from mpop_store.errors import StateError
 from mpop_store.git.history import History
 from mpop_store.objects.promises import HeldPromises, Place
 from mpop_store.progress import Progress, silent
-from mpop_store.transfer.accepting import HEADS, REQUESTS, TAGS, Check, inspect, is_shared, leads_to
+from mpop_store.transfer.accepting import HEADS, REQUESTS, TAGS, CommitCheck, inspect, is_shared, leads_to
 from mpop_store.transfer.git_packs import Quarantine, known_commits, quarantine, shallow_commits
 from mpop_store.transfer.naming import Named, Select, everything, named_in
 from mpop_store.transfer.remote import HistoryRequest, Moves, Proof, Remote
@@ -57,7 +57,7 @@ def fetch(
     remote: Remote,
     name: str,
     plan: Plan,
-    check: Check,
+    check: CommitCheck,
     progress: Progress = silent,
 ) -> Fetched:
     """Make the references of a remote called `name` what they are there, once everything they lead to is here.

@@ -14,7 +14,7 @@ from mpop_store.git.git_config import changing_config
 from mpop_store.git.history import History
 from mpop_store.git.repository import Repository
 from mpop_store.objects.promises import Place
-from mpop_store.transfer.accepting import Check
+from mpop_store.transfer.accepting import CommitCheck
 from mpop_store.transfer.addresses import DirectoryAddress, check_remote_name, parse_address
 from mpop_store.transfer.directory import DirectoryRemote
 from mpop_store.transfer.patience import Patience
@@ -50,7 +50,7 @@ class Rules:
     """
 
     apply: Callable[[Repository], None]
-    check: Check
+    check: CommitCheck
 
 
 class Remotes:

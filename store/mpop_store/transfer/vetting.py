@@ -19,7 +19,7 @@ from mpop_store.git.checked import CheckedCommits
 from mpop_store.git.git_commands import environment
 from mpop_store.git.git_objects import UNREADABLE
 from mpop_store.git.history import History
-from mpop_store.transfer.accepting import Check, refuse_odd_files
+from mpop_store.transfer.accepting import CommitCheck, refuse_odd_files
 from mpop_store.transfer.walking import Commits, NewCommit, new_commits
 
 RULES_VERSION = 1
@@ -32,7 +32,7 @@ class HistoryVetting:
     """What was checked of one repository. check: asked about commits; problem: what is wrong with a record."""
 
     def __init__(
-        self, history: History, check: Check, problem: Callable[[str, Mapping[str, Any]], str | None]
+        self, history: History, check: CommitCheck, problem: Callable[[str, Mapping[str, Any]], str | None]
     ) -> None:
         self._git_directory = history.git_directory
         self._check = check

@@ -8,7 +8,7 @@ from typing import Literal
 
 
 @dataclass(frozen=True)
-class Finding:
+class Violation:
     """A rule that a change would break: which rule, what breaks it and where, what to do.
 
     severity: "refuse" stops the change; "note" is only reported.
@@ -26,13 +26,13 @@ class Finding:
         return f"{self.message} ({where}rule {self.rule}){advice}"
 
 
-def tell(findings: list[Finding]) -> None:
+def tell(findings: list[Violation]) -> None:
     """Log the notes; on the command line they end up on standard error, also from the far side of ssh."""
     for finding in findings:
         if finding.severity == "note":
             logging.getLogger("mpop").warning("mpop: note: %s", finding)
 
 
-def refusals(findings: list[Finding]) -> list[Finding]:
+def refusals(findings: list[Violation]) -> list[Violation]:
     """The findings that stop a change."""
     return [finding for finding in findings if finding.severity == "refuse"]
