@@ -1,6 +1,6 @@
 """Run one `mpop source add` or `mpop species add` and say what part of its time went into checks.
 
-    python -m benchmarks checks FILE ARGUMENT...     # the arguments of mpop; FILE gets CPU-seconds as JSON
+    python -m benchmarks.peers.steps.checks FILE ARGUMENT...     # of mpop; FILE gets CPU-seconds as JSON
 
 Checks ask whether what was read is contradicted by what else is known. What is loaded for them alone counts as
 they do; the reading that an import needs in any case does not.
