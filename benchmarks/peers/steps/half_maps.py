@@ -1,6 +1,6 @@
 """Both half-maps from a RELION STAR file and image stack by mpop's own functions: relion_reconstruct's work.
 
-    python -m benchmarks half_maps particles.star half1.mrc half2.mrc
+    python -m benchmarks.peers.steps.half_maps particles.star half1.mrc half2.mrc
 
 A process of its own, so that its time and memory are those of the whole job. It imports no more than it needs;
 STAR is read by gemmi because pandas and starfile alone would take a quarter of RELION's memory.
