@@ -72,6 +72,10 @@ def itself(value: str | None) -> tuple[str, ...]:
     return () if value is None else (value,)
 
 
+IDENTITY = ("kind", "id")
+LINEAGE = ("version", "parent", "merged")
+"""Fields that say which record this is, and how it came to be."""
+
 FURTHER_OBJECT = Field(must=Must(OrNone(a_hash), "is not a hash"), objects=NamesObjects("groups", itself))
 """A field called `..._object` that no type has: a later mpop may write it, and what it names must not be lost."""
 
@@ -101,6 +105,11 @@ class RecordType:
         hints = get_type_hints(self.fields_of, include_extras=True)
         today = {name: _field(hint, not hasattr(self.fields_of, name)) for name, hint in hints.items()}
         return {**self.earlier, **today}
+
+    def content(self, *but: str) -> tuple[str, ...]:
+        """The names of its fields of today, but identity, lineage and those that are named."""
+        without = {*IDENTITY, *LINEAGE, *self.earlier, *but}
+        return tuple(name for name in self.fields if name not in without)
 
     def path(self, *key: str) -> str:
         """Where the record of a key lives."""

@@ -27,16 +27,7 @@ from mpop.comparison.particles import Displacements, compare_particles, summaris
 from mpop.errors import MissingObjectError, NotFoundError
 from mpop.population import Population, typed
 from mpop.records.arrays import model_from_arrays, particles_from_arrays
-from mpop.records.models import (
-    ItemRecord,
-    JobRecord,
-    PopulationRecord,
-    Record,
-    SourceRecord,
-    SourceType,
-    SpeciesHead,
-    SpeciesPart,
-)
+from mpop.records.models import JobRecord, SourceType, SpeciesHead, model_of
 from mpop.records.tilt_series import ParticleSet
 from mpop_hooks.attachments import attachments_of
 from mpop_hooks.record_types import RecordType
@@ -46,21 +37,17 @@ from mpop_store.arrays.groups import group_objects, read_group
 
 T = TypeVar("T")
 
-LINEAGE = ("kind", "id", "version", "parent", "merged")
-"""Fields of every record that say which one it is and where it came from: the versions tell."""
-SAID_OTHERWISE: dict[type[Record], tuple[str, ...]] = {
-    PopulationRecord: (),
-    SpeciesHead: ("maps_object", "resolution_A", "n_particles", "n_items", "parts", "job", "derived"),
-    SourceRecord: ("items",),
-    ItemRecord: ("model_object", "attachments", "raw", "species_versions", "job"),
-    JobRecord: (),
+SAID_OTHERWISE: dict[str, tuple[str, ...]] = {
+    SPECIES.kind: ("maps_object", "resolution_A", "n_particles", "n_items", "parts", "job", "derived"),
+    SOURCE.kind: ("items",),
+    ITEM.kind: ("model_object", "attachments", "raw", "species_versions", "job"),
 }
 """Fields that a difference has a place of its own for; every other field, one added some day too, is a setting."""
 
 
-def settings_of(kind: type[Record]) -> tuple[str, ...]:
+def settings_of(of: RecordType) -> tuple[str, ...]:
     """The fields of a record that are shown as they are, before and after."""
-    return tuple(name for name in kind.model_fields if name not in (*LINEAGE, *SAID_OTHERWISE[kind]))
+    return of.content(*SAID_OTHERWISE.get(of.kind, ()))
 
 
 def compare(
@@ -124,7 +111,7 @@ class _Both:
 
     def _groups(self, species: str | None, item: str | None) -> Iterator[str]:
         """The groups of arrays that differ."""
-        for _, was, now in self.changed(ITEM, ItemRecord):
+        for _, was, now in self.changed(ITEM):
             if was and now and species is None and item in (None, now["id"]):
                 yield from (was["model_object"], now["model_object"])
         for path, (owner, _) in PART.keys(self.paths).items():
@@ -158,31 +145,29 @@ class _Both:
             found.append({} if oid is None else self.population.repository.load(oid))
         return found[0], found[1]
 
-    def changed(
-        self, of: RecordType, kind: type[Record], *key: str
-    ) -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
+    def changed(self, of: RecordType, *key: str) -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
         """Path and both records of what differs, of a type and with a key that begins so."""
         for path, found in of.keys(self.paths).items():
             if found[: len(key)] == key:
                 was, now = self.records(path)
                 for record in (was, now):
                     if record:
-                        typed(kind, path, record)  # or StateError
+                        typed(model_of(of.kind), path, record)  # or StateError
                 yield path, was, now
 
     def name(self) -> Settings:
         """The settings of the population."""
         if POPULATION.path() not in self.paths:
             return {}
-        return _settings(*self.records(POPULATION.path()), settings_of(PopulationRecord))
+        return _settings(*self.records(POPULATION.path()), settings_of(POPULATION))
 
     def jobs(self) -> Iterator[JobDifference]:
         """The jobs that only one state knows, and those that it knows otherwise."""
-        for path, was, now in self.changed(JOB, JobRecord):
+        for path, was, now in self.changed(JOB):
             job = typed(JobRecord, path, now or was)
             earlier = None if was else self._job_before(job)
             changed = {} if earlier is None else _settings(earlier.parameters, job.parameters)
-            again = _settings(was, now, settings_of(JobRecord))
+            again = _settings(was, now, settings_of(JOB))
             yield JobDifference(job.id, job.verb, job.parameters, job.seed, changed, _kind(was, now), again)
 
     def _job_before(self, job: JobRecord) -> JobRecord | None:
@@ -199,7 +184,7 @@ class _Both:
 
     def sources(self) -> Iterator[SourceDifference]:
         """Sources, and the series that came and went."""
-        for _, was, now in self.changed(SOURCE, SourceRecord):
+        for _, was, now in self.changed(SOURCE):
             known = now or was
             old, new = set(was.get("items", ())), set(now.get("items", ()))
             yield SourceDifference(
@@ -208,7 +193,7 @@ class _Both:
                 _kind(was, now),
                 [self._item_name(one, self.after) for one in sorted(new - old)] if was else [],
                 [self._item_name(one, self.before) for one in sorted(old - new)] if now else [],
-                _settings(was, now, settings_of(SourceRecord)),
+                _settings(was, now, settings_of(SOURCE)),
                 self._types[known["id"]],
             )
 
@@ -226,10 +211,10 @@ class _Both:
 
     def items(self, only: str | None) -> Iterator[ItemDifference]:
         """Tilt series and stacks, their models by what changed in them."""
-        for _, was, now in self.changed(ITEM, ItemRecord):
+        for _, was, now in self.changed(ITEM):
             known = now or was
             if only is None or known["id"] == only:
-                settings = _settings(was, now, settings_of(ItemRecord)) | self._raw(was, now)
+                settings = _settings(was, now, settings_of(ITEM)) | self._raw(was, now)
                 settings |= _attached(was, now)
                 settings |= _kept(was, now, "species_versions", "refined against")
                 settings |= _made_by(was, now)
@@ -270,7 +255,7 @@ class _Both:
 
     def species(self, only: str | None, item: str | None) -> Iterator[SpeciesDifference]:
         """Species; with an item, only what happened to their particles in it."""
-        for path, was, now in self.changed(SPECIES, SpeciesHead):
+        for path, was, now in self.changed(SPECIES):
             known = typed(SpeciesHead, path, now or was)
             if only is None or known.id == only:
                 difference = self._one_species(known, was, now, item)
@@ -304,7 +289,7 @@ class _Both:
         )
 
     def _species_settings(self, species: str, was: dict[str, Any], now: dict[str, Any]) -> Settings:
-        settings = _settings(was, now, settings_of(SpeciesHead)) | _made_by(was, now)
+        settings = _settings(was, now, settings_of(SPECIES)) | _made_by(was, now)
         if not was or not now:
             return settings
         old, new = (record.get("derived", {}).get("sums", {}) for record in (was, now))
@@ -313,7 +298,7 @@ class _Both:
         if was["maps_object"] == now["maps_object"]:
             changed = [
                 (was_part.get("item_versions", {}), now_part.get("item_versions", {}))
-                for _, was_part, now_part in self.changed(PART, SpeciesPart, species)
+                for _, was_part, now_part in self.changed(PART, species)
             ]
             versions = [
                 dict(item for part in side for item in part.items()) for side in zip(*changed, strict=True)
@@ -325,7 +310,7 @@ class _Both:
     def _parts(self, species: SpeciesHead, item: str | None) -> dict[str, Displacements]:
         """By item id, of the series in which the particles are not the same group of arrays."""
         parts: dict[str, Displacements] = {}
-        for _, was, now in self.changed(PART, SpeciesPart, species.id):
+        for _, was, now in self.changed(PART, species.id):
             old, new = was.get("particles", {}), now.get("particles", {})
             for one in sorted(set(old) | set(new)):
                 if old.get(one) != new.get(one) and item in (None, one):

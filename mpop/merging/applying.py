@@ -17,7 +17,7 @@ from mpop.merging.joining import Joined, Maps, join_species, maps_of, removal, s
 from mpop.merging.parts import Parts
 from mpop.merging.plan import MergePlan
 from mpop.merging.resolving import Decision
-from mpop.merging.species import SpeciesMerge, Three
+from mpop.merging.species import SCALE, SpeciesMerge, Three
 from mpop.merging.three_way import Side
 from mpop.population import record_path, versioned
 from mpop.records.models import JobRecord, Record, SpeciesHead
@@ -120,7 +120,7 @@ def _pooled(outcome: Outcome, parts: Parts, merge: SpeciesMerge, item_sides: dic
         for source, (key, halves) in pooled.sums.items()
     }
     fields = {
-        **{name: getattr(merge.head("ours"), name) for name in ("symmetry", "diameter_A", "pixel_size_A", "box")},
+        **{name: getattr(merge.head("ours"), name) for name in SCALE},
         "maps_object": population.write_group(pooled.maps),
         "resolution_A": pooled.report.resolution_A,
         "job": outcome.job.id,

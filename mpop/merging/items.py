@@ -9,22 +9,15 @@ from typing import Any, Generic, TypeVar
 from mpop.merging.three_way import PRESENCE, UNDECIDED, Side, is_left_open, side_taken, united
 from mpop.population import versioned
 from mpop.records.models import ItemRecord, PopulationRecord, RawImage, Record, SourceRecord
+from mpop_hooks.record_types import LINEAGE
+from mpop_hooks.schema import ITEM, SOURCE
 
-IDENTITY = ("kind", "id", "parent", "merged", "version")
-"""Fields that no side chose."""
-
-
-def _chosen(record: type[Record], *apart: str) -> tuple[str, ...]:
-    """The fields of a record type that sides choose, those added some day too; without what is merged apart."""
-    return tuple(name for name in record.model_fields if name not in (*IDENTITY, *apart))
-
-
-MODEL = _chosen(ItemRecord, "name", "source", "raw")
+MODEL = ITEM.content("name", "source", "raw")
 """What belongs together in a tilt series: its model, and how that came to be."""
-DECIDED = tuple(name for name in MODEL if name not in ("species_versions", "job"))
+DECIDED = ITEM.content("name", "source", "raw", "species_versions", "job")
 """What of it a person is asked about."""
 
-SOURCE_FIELDS = _chosen(SourceRecord, "name", "items")
+SOURCE_FIELDS = SOURCE.content("name", "items")
 
 R = TypeVar("R", bound=Record)
 
@@ -151,7 +144,7 @@ def _fields(record: Record, names: Iterable[str]) -> tuple[Any, ...]:
 
 
 def _content(item: ItemRecord) -> dict[str, object]:
-    return item.model_dump(exclude={"parent", "merged", "version"})
+    return item.model_dump(exclude=set(LINEAGE))
 
 
 @dataclass(frozen=True)

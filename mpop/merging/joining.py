@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from mpop.merging.species import MAPS, SpeciesMerge
+from mpop.merging.species import HOW, MAPS, SpeciesMerge
 from mpop.merging.three_way import Side
 from mpop.population import Population
 from mpop.records.models import SpeciesHead, SpeciesPart
@@ -18,7 +18,7 @@ from mpop_store.arrays.groups import read_manifest
 
 Changes = dict[str, dict[str, Any] | None]
 
-FROM_MAPS = (*MAPS, "resolution_A", "job", "derived")
+FROM_MAPS = (*MAPS, *HOW, "derived")
 """Fields of a species that say what its half-maps are, and what made them."""
 
 

@@ -25,7 +25,7 @@ from mpop.maps.fsc import FSCReport
 from mpop.merging.bases import VirtualSnapshot
 from mpop.merging.map_alignment import MapAlignment, align_maps
 from mpop.merging.snapshots import Snapshot
-from mpop.merging.species import MAPS, SpeciesMerge
+from mpop.merging.species import SCALE, SpeciesMerge
 from mpop.merging.three_way import Side
 from mpop.projection.insertion import FourierSums
 from mpop.records.arrays import model_from_arrays, particles_from_arrays
@@ -131,7 +131,7 @@ def _states(merge: SpeciesMerge) -> list[Snapshot]:
 
 
 def _same_kind_of_maps(ours: SpeciesHead, theirs: SpeciesHead) -> None:
-    for name in MAPS[1:]:
+    for name in SCALE:
         here, there = getattr(ours, name), getattr(theirs, name)
         if here != there:
             raise StateError(f"{name} is {here} here and {there} there; maps of different kinds cannot be pooled")

@@ -20,18 +20,19 @@ from mpop.records.models import (
     SpeciesRecord,
 )
 from mpop.records.species import join
+from mpop_hooks.record_types import LINEAGE
 from mpop_hooks.schema import ITEM, JOB, PART, POPULATION, SOURCE, SPECIES
 from mpop_store.arrays.groups import read_group
 
 R = TypeVar("R", bound=Record)
 
 
-LINEAGE = ("parent", "merged", "version", "derived")
-"""Fields of a record that say how it came to be."""
+NO_CONTENT = (*LINEAGE, "derived")
+"""Fields of a record that say how it came to be, or what can be computed again."""
 
 
 def _content(record: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    return None if record is None else {key: value for key, value in record.items() if key not in LINEAGE}
+    return None if record is None else {key: value for key, value in record.items() if key not in NO_CONTENT}
 
 
 class Snapshot:

@@ -25,10 +25,11 @@ from mpop_hooks.schema import SPECIES
 R = TypeVar("R", bound=Record)
 Triple = tuple[frozenset[str], frozenset[str], frozenset[str]]
 
-MAPS = ("maps_object", "symmetry", "diameter_A", "pixel_size_A", "box")
-"""What must change together."""
 HOW = ("resolution_A", "job")
 """How the maps came to be, and what was found of them."""
+MAPS = SPECIES.content("name", "denoiser_object", "n_particles", "n_items", "parts", "derived", *HOW)
+"""What must change together: the half-maps, and what gives them their scale and symmetry."""
+SCALE = tuple(name for name in MAPS if name != "maps_object")
 UNWRITTEN = "unwritten"
 
 

@@ -13,7 +13,6 @@ from example_population import make_population, model, particle_set, refine
 
 from mpop.cli.differences import difference_lines, particles_in_words
 from mpop.comparison import compare, compare_models, compare_particles, summarise
-from mpop.comparison.compare import LINEAGE
 from mpop.population import Population, record_path, versioned
 from mpop.records.models import (
     ItemRecord,
@@ -26,6 +25,7 @@ from mpop.records.models import (
 )
 from mpop.records.stack import StackModel
 from mpop.records.tilt_series import CTFModel, LinearGrid4D, ParticleSet, SplineGrid, TiltSeriesModel
+from mpop_hooks.record_types import IDENTITY, LINEAGE
 
 A, B = "a" * 64, "b" * 64
 
@@ -115,7 +115,7 @@ def records(population: Population) -> dict[type[Record], Record]:
 def test_every_field_is_listed() -> None:
     """A field that is added to a record must be added here, and so to what `diff` shows."""
     for kind, values in OTHER.items():
-        assert values.keys() == kind.model_fields.keys() - set(LINEAGE), kind
+        assert values.keys() == kind.model_fields.keys() - {*IDENTITY, *LINEAGE}, kind
     assert {
         (kind, name) for kind, values in OTHER.items() for name in values if values[name] is None
     } == FOLLOWS.keys()

@@ -28,9 +28,10 @@ from mpop.population import Population, record_path, typed, versioned
 from mpop.records.models import JobRecord, SpeciesRecord
 from mpop.records.parameters import Parameters
 from mpop.run import Run
+from mpop_hooks.record_types import LINEAGE
 from mpop_hooks.schema import JOB
 
-NOT_MEASURED = {"denoiser_object", "job", "parent", "merged", "version", "derived"}
+NOT_MEASURED = {"denoiser_object", "job", "derived", *LINEAGE}
 """Fields of a species that say nothing of its maps and particles."""
 
 
