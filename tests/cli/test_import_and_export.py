@@ -240,9 +240,10 @@ def test_warnings_are_lines_of_their_own(mpop: Callable[..., Answer], tiny_world
         *here, "species", "add", "x", *species_options(tiny_world.data), "--ignore-unmatched", "--symmetry", "O"
     )
     assert answer.code == 0
-    assert [line[:15] for line in answer.err.splitlines()] == ["mpop: warning: "] * 2
+    assert [line[:15] for line in answer.err.splitlines()] == ["mpop: warning: "] * 3
     assert "12 of 24 rows are in series that this population lacks" in answer.err
     assert "particles were assigned alternately" in answer.err
+    assert f"12 of 12 particles are where the population has particles of {SPECIES}" in answer.err
 
 
 def test_ctrl_c_in_an_import_changes_nothing_and_the_next_one_works(

@@ -278,6 +278,7 @@ def serve(library: Any, folder: Path) -> None:
         "encodings.idna",
         "encodings.latin_1",
         "multiprocessing.synchronize",  # of numba's pool of threads
+        "_strptime",  # of datetime, when it first reads a time zone
         "psutil",
         "pygit2.enums",
         *(one.name for package in PACKAGES for one in _modules(package)),

@@ -43,6 +43,9 @@ BESIDE = (1.0, 3.0)
 """Diameters from where a particle is said to be to the place beside."""
 UNSEEN_Z = 2.0
 """Orientations that are right make a difference of fewer standard deviations only where particles look round."""
+NOTHING_Z = 3.0
+"""Particles that fit better by more standard deviations, by chance one in 700, are seen, however much more the maps
+promise: these may be of many more particles, or some of those in the table may be wrong."""
 FOUND_PART = 1 / 80
 """Of what is expected, so much is found of particles with three times the usual errors, or a third of the
 contrast, where half-maps are of these particles (decision 025)."""
@@ -89,7 +92,7 @@ def signal_doubts(
         return []
     longer = at(sample=STARE)
     more = None if longer is None else longer.describe(longer.placed()).above(_elsewhere(longer, diameter_A))
-    if more is None or more.doubtful:
+    if more is None or more.z > NOTHING_Z:
         return []
     where, way_on = NOT_IN_STACK if look.tilts is None else NOT_IN_SERIES
     read = f"{more.particles} particles fit the maps no better {where} ({more.z:.1f} standard deviations)"
