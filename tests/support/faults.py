@@ -279,6 +279,7 @@ def serve(library: Any, folder: Path) -> None:
         "encodings.latin_1",
         "multiprocessing.synchronize",  # of numba's pool of threads
         "_strptime",  # of datetime, when it first reads a time zone
+        "email.parser",  # of importlib.metadata, when it first reads a version
         "psutil",
         "pygit2.enums",
         *(one.name for package in PACKAGES for one in _modules(package)),

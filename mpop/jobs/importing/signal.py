@@ -43,9 +43,10 @@ BESIDE = (1.0, 3.0)
 """Diameters from where a particle is said to be to the place beside."""
 UNSEEN_Z = 2.0
 """Orientations that are right make a difference of fewer standard deviations only where particles look round."""
-NOTHING_Z = 3.0
-"""Particles that fit better by more standard deviations, by chance one in 700, are seen, however much more the maps
-promise: these may be of many more particles, or some of those in the table may be wrong."""
+NOTHING_Z = 3.5
+"""Particles that fit better by more standard deviations, by chance one in 4,000, are seen, however much more the
+maps promise: these may be of many more particles, or some picks may be wrong. Less than this is left where heights
+alone are wrong, as images at low tilt hardly know them."""
 FOUND_PART = 1 / 80
 """Of what is expected, so much is found of particles with three times the usual errors, or a third of the
 contrast, where half-maps are of these particles (decision 025)."""
