@@ -28,6 +28,7 @@ def write_stacks(folder: Path, table: StackTable, size: int) -> None:
         with mrcfile.new(path, overwrite=True) as mrc:
             mrc.set_data(images)
             mrc.set_image_stack()
+            mrc.header.nlabl, mrc.header.label = 0, b""  # it holds the time: the same images are the same file
 
 
 def write_maps(folder: Path) -> list[Path]:
