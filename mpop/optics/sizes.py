@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from mpop.geometry.frequencies import even_fast_size
 from mpop.optics.wavelength import electron_wavelength_A
 from mpop.records.tilt_series import CTFModel
 
@@ -33,3 +34,8 @@ def aliasing_free_A(diameter_A: float, delocalisation: float) -> float:
     CTF^2 moves by up to 2 d; what of it aliases falls outside of a crop to twice the diameter.
     """
     return diameter_A + 2 * delocalisation
+
+
+def image_size(diameter_A: float, pixel_size_A: float) -> int:
+    """Even window that holds a particle that is out of place by up to a quarter of its diameter."""
+    return even_fast_size((1.25 * diameter_A + 20) / pixel_size_A)

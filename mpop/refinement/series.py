@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from mpop.geometry.frequencies import even_fast_size
+from mpop.optics.sizes import image_size
 from mpop.projection.disc import HalfDisc
 from mpop.projection.reference import Reference
 from mpop.records.stack import SeriesModel
@@ -48,11 +48,6 @@ class SeriesScore:
     before: list[float]
     after: list[float]
     evaluations: int
-
-
-def image_size(diameter_A: float, pixel_size_A: float) -> int:
-    """Even window that holds a particle that is out of place by up to a quarter of its diameter."""
-    return even_fast_size((1.25 * diameter_A + 20) / pixel_size_A)
 
 
 def _disc(reference: SpeciesReference, size: int, extent_A: float, magnification: NDArray[np.float64]) -> HalfDisc:

@@ -17,12 +17,13 @@ from numpy.typing import NDArray
 
 from mpop.errors import RefinementError
 from mpop.geometry.euler import euler_to_matrix, matrix_to_euler
+from mpop.optics.sizes import image_size
 from mpop.records.stack import StackModel
 from mpop.records.tilt_series import ParticleSet
 from mpop.refinement.pose_gradients import expected_deviations, maximise
 from mpop.refinement.pose_prior import PRIOR_WEIGHT, PosePrior, PoseSpread
 from mpop.refinement.pose_search import PoseImages, search_poses
-from mpop.refinement.series import SpeciesReference, gather_images, image_size
+from mpop.refinement.series import SpeciesReference, gather_images
 from mpop.refinement.target import SpeciesImages, score_species
 from mpop.series.extraction import TiltLoader
 

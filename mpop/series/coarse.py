@@ -17,7 +17,8 @@ import scipy.fft
 from numpy.typing import NDArray
 
 from mpop.errors import InputError
-from mpop.geometry.frequencies import even_fast_size, wrapped_indices
+from mpop.geometry.frequencies import wrapped_indices
+from mpop.optics.sizes import image_size
 from mpop.optics.wavelength import electron_wavelength_A
 from mpop.optics.weights import exposure_weights
 from mpop.projection.disc import HalfDisc
@@ -73,7 +74,7 @@ class Lens:
         """For a particle up to a resolution, with room to lie a quarter of its diameter away."""
         binning = max(1, int(resolution_A / PIXELS_PER_RESOLUTION / raw_pixel_A))
         pixel = binning * raw_pixel_A
-        size = even_fast_size((1.25 * diameter_A + 20) / pixel)
+        size = image_size(diameter_A, pixel)
         return cls(HalfDisc.make(size, size * pixel / resolution_A), binning, pixel)
 
     @property

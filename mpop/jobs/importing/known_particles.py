@@ -16,7 +16,7 @@ from mpop.collisions.half_sets import MAX_REACH_A
 from mpop.doubts import Doubt
 from mpop.errors import UNUSABLE
 from mpop.population import Population
-from mpop.records.stack import StackModel
+from mpop.records.models import SpeciesRecord
 from mpop.records.tilt_series import ParticleSet
 
 NEARLY_ALL = 0.9
@@ -29,22 +29,11 @@ def known_particles_doubts(
     """Species with nearly all of the particles, by item id, where they are: within a fifth of the radius, or in a
     stack in the same images."""
     reach = min(SAME_PLACE * diameter_A / 2, MAX_REACH_A)
-    items, total = population.items(), sum(map(len, sets.values()))
+    total = sum(map(len, sets.values()))
     doubts: list[Doubt] = []
     for species in population.species().values():
-        if not total or species.n_particles < NEARLY_ALL * total:
-            continue
-        shared = 0
-        for item in sets.keys() & species.particles.keys():
-            try:
-                known = population.particles(species, item)
-            except UNUSABLE:  # of a clone that has not fetched them
-                continue
-            if isinstance(population.model(items[item]), StackModel):
-                shared += int(np.isin(sets[item].id, known.id).sum())
-            else:
-                shared += _near(sets[item], known, reach)
-        if shared >= NEARLY_ALL * total:
+        shared = _shared(population, species, sets, reach)
+        if 0 < NEARLY_ALL * total <= shared:
             doubts.append(
                 Doubt(
                     "species-known",
@@ -55,6 +44,28 @@ def known_particles_doubts(
                 )
             )
     return doubts
+
+
+def _shared(
+    population: Population, species: SpeciesRecord, sets: Mapping[str, ParticleSet], reach_A: float
+) -> int:
+    """How many particles are where those of a species are; the search ends where too many are not."""
+    total = sum(map(len, sets.values()))
+    there = sets.keys() & species.particles.keys()
+    shared, left = 0, sum(len(sets[item]) for item in there)
+    for item in sorted(there):
+        if shared + left < NEARLY_ALL * total:
+            break
+        left -= len(sets[item])
+        try:
+            known = population.particles(species, item)
+        except UNUSABLE:  # of a clone that has not fetched them
+            continue
+        if population.source(population.item(item).source).type == "particle-stack":
+            shared += int(np.isin(sets[item].id, known.id).sum())
+        else:
+            shared += _near(sets[item], known, reach_A)
+    return shared
 
 
 def _near(particles: ParticleSet, known: ParticleSet, reach_A: float) -> int:

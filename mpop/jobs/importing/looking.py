@@ -116,7 +116,7 @@ class Look:
         if len(particles) < FEWEST_PARTICLES or reach is None:
             return None
         resolution = max(reach, FINEST_A, diameter_A / FINEST_PART)
-        item = population.items()[identity]
+        item = population.item(identity)
         whole = population.model(item)
         rows = np.linspace(0, len(particles) - 1, min(len(particles), sample.particles)).astype(np.int64)
         particles = particles.part(rows)
