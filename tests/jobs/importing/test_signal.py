@@ -102,6 +102,12 @@ def test_particles_in_their_places_are_not(shared_tiny_world: TinyWorld, shift_A
     assert doubt(shared_tiny_world, lambda position, volume: position + shift_A) == [[], []]
 
 
+def test_particles_that_are_seen_ten_angstrom_off_stop_nothing(shared_tiny_world: TinyWorld) -> None:
+    """By 6 A along each axis: for refinement to mend, and worth a note where it is certain."""
+    for found in doubt(shared_tiny_world, lambda position, volume: position + 6.0):
+        assert [(one.kind, one.grave) for one in found] in ([], [("particles-shifted", False)])
+
+
 def test_what_refinement_mends_stops_no_import(shared_tiny_world: TinyWorld) -> None:
     for found in doubt(shared_tiny_world, lambda position, volume: position + 6.0):
         assert {(one.kind, one.grave) for one in found} <= {("particles-shifted", False)}
